@@ -1,0 +1,33 @@
+# make demo: fit the digits and say where the report is.  make test: everything that CI checks.
+# Both set up .venv/ first where it is missing or out of date.
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTHON ?= python3
+
+.PHONY: demo test lint types unit clean
+
+demo: $(INSTALLED)
+	$(BIN)/vaekit fit digits --output digits.vae --force
+
+test: lint types unit
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/pyright
+
+# Two processes of one thread each: small tests gain nothing from threads inside a product.
+unit: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[development]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache

@@ -1,0 +1,54 @@
+"""The errors that vaekit raises, each with the exit status of the command line.
+
+Every message says what was given, what was expected and what to try.
+"""
+
+__all__ = [
+    "ArtifactError",
+    "DataError",
+    "MissingExtraError",
+    "TrainingDivergedError",
+    "UsageError",
+    "VaekitError",
+]
+
+
+class VaekitError(Exception):
+    """Base of all errors of vaekit; ``exit_code`` is the status the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(VaekitError, ValueError):
+    """An option, name or sentence of parts that cannot be understood or built."""
+
+    exit_code = 2
+
+
+class DataError(VaekitError, ValueError):
+    """Data that cannot be read, or that does not fit what the model was told to expect."""
+
+    exit_code = 3
+
+
+class ArtifactError(DataError):
+    """A ``NAME.vae`` folder that is missing, damaged or from a newer version."""
+
+
+class TrainingDivergedError(VaekitError, ArithmeticError):
+    """Training met a loss that is not finite."""
+
+    exit_code = 4
+
+
+class MissingExtraError(VaekitError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""
+
+    @classmethod
+    def for_extra(cls, what: str, extra: str) -> "MissingExtraError":
+        """Say what needs which extra.
+
+        >>> str(MissingExtraError.for_extra("reading parquet", "parquet"))
+        "reading parquet needs an optional dependency: pip install 'vaekit[parquet]'"
+        """
+        return cls(f"{what} needs an optional dependency: pip install 'vaekit[{extra}]'")
