@@ -1,4 +1,4 @@
-"""What every test can rely on: the real data folder, where there is one, and an untouched global random state."""
+"""What every test can rely on: the folder of real data, where there is one."""
 
 from pathlib import Path
 

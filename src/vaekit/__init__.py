@@ -1,3 +1,3 @@
-"""vaekit: variational autoencoders that are correct the first time, and Gaussian divergences that are never wrong."""
+"""vaekit: variational autoencoders that are correct the first time, and divergences that are never wrong."""
 
 __version__ = "0.1.0"
