@@ -1,3 +1,25 @@
 """vaekit: variational autoencoders that are correct the first time, and divergences that are never wrong."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.vae import VAE
+
+__all__ = ["VAE", "VariationalAutoencoder", "__version__", "load"]
+
 __version__ = "0.1.0"
+
+# Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
+_HOMES = {"VAE": "vaekit.vae", "VariationalAutoencoder": "vaekit.estimator", "load": "vaekit.estimator"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vaekit' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

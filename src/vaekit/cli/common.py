@@ -1,0 +1,131 @@
+"""What several verbs share: option types, messages on stderr, results on stdout, and data for a model."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+if TYPE_CHECKING:
+    from vaekit.data import Dataset
+    from vaekit.estimator import VariationalAutoencoder
+
+__all__ = [
+    "ArtifactArgument",
+    "DataArgument",
+    "DataDirOption",
+    "Device",
+    "JsonFlag",
+    "LabelOption",
+    "OutputOption",
+    "load_artifact",
+    "print_json",
+    "read_data",
+    "say",
+]
+
+ArtifactArgument = Annotated[
+    Path, tyro.conf.Positional, tyro.conf.arg(metavar="NAME.vae", help="The artifact.")
+]
+DataArgument = Annotated[
+    str,
+    tyro.conf.Positional,
+    tyro.conf.arg(
+        metavar="DATA",
+        help="A file (.csv .tsv .npy .npz .parquet, IDX), a folder of images or of MNIST's files, digits, or mnist.",
+    ),
+]
+OutputOption = Annotated[
+    Path,
+    tyro.conf.arg(
+        aliases=["-o"], metavar="OUT", help="Where to: .csv .tsv .npy .npz .parquet, or .png for images."
+    ),
+]
+JsonFlag = Annotated[bool, tyro.conf.arg(help="Print one JSON document instead of text.")]
+LabelOption = Annotated[
+    str | None,
+    tyro.conf.arg(metavar="COLUMN", help="A column that is a label: kept for colouring, never trained on."),
+]
+DataDirOption = Annotated[
+    Path | None, tyro.conf.arg(metavar="DIR", help="Where the named data sets lie, such as mnist.")
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]
+
+
+def say(message: str) -> None:
+    """A message for a person at a terminal: on stderr, and only there."""
+    if sys.stderr.isatty():
+        print(message, file=sys.stderr)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document: floats in full, ``null`` for NaN and infinity."""
+    print(json.dumps(_strict(document), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def load_artifact(folder: Path, device: str = "auto") -> "VariationalAutoencoder":
+    """Load an artifact as an estimator."""
+    from vaekit.estimator import load
+
+    return load(folder, device=device)
+
+
+def read_data(source: str, *, label: str | None = None, data_dir: Path | None = None) -> "Dataset":
+    """Read data whose every value must be there."""
+    from vaekit.data import read
+
+    dataset = read(source, label=label, data_dir=data_dir)
+    dataset.require_finite()
+    if dataset.test is not None:
+        dataset.test.require_finite()
+    return dataset
+
+
+def read_model_data(
+    estimator: "VariationalAutoencoder", source: str, *, label: str | None, data_dir: Path | None
+) -> "Dataset":
+    """Read data for a model and check it against the schema; the label column of the fit is known."""
+    from vaekit.data import read
+
+    known = estimator.origin_.get("label")
+    dataset = read(source, label=label or known, label_is_optional=label is None, data_dir=data_dir)
+    dataset.require_finite()
+    return estimator.schema_.check(dataset, what=source)
+
+
+def finish(output: Path, rows: Any, *, columns: tuple[str, ...] | None, as_json: bool) -> int:
+    """Write a table and say so."""
+    from vaekit.data import write
+
+    write(output, rows, columns=columns)
+    return _tell(output, rows, as_json)
+
+
+def finish_data(estimator: "VariationalAutoencoder", output: Path, rows: Any, *, as_json: bool) -> int:
+    """Write rows or images in the units of the data and say so."""
+    from vaekit.data import write
+
+    schema = estimator.schema_
+    write(output, rows, columns=schema.column_names, images=schema.kind == "images")
+    return _tell(output, rows, as_json)
+
+
+def _tell(output: Path, rows: Any, as_json: bool) -> int:
+    if as_json:
+        print_json({"output": str(output), "rows": len(rows), "shape": list(rows.shape)})
+    else:
+        print(f"{output}: {' x '.join(map(str, rows.shape))}")
+    return 0

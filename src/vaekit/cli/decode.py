@@ -1,0 +1,31 @@
+"""``vaekit decode NAME.vae LATENTS -o OUT``: latents to rows or images."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from vaekit.cli import common
+
+__all__ = ["Decode"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decode:
+    """Decode latent points, such as `vaekit encode` writes: the mean of p(x|z), in the units of the data."""
+
+    artifact: common.ArtifactArgument
+    latents: Annotated[
+        str, tyro.conf.Positional, tyro.conf.arg(metavar="LATENTS", help="A table, one latent point a row.")
+    ]
+    output: common.OutputOption
+    device: common.Device = "auto"
+    json: common.JsonFlag = False
+
+    def run(self) -> int:
+        """Decode and write."""
+        estimator = common.load_artifact(self.artifact, self.device)
+        latents = common.read_data(self.latents).values
+        return common.finish_data(
+            estimator, self.output, estimator.inverse_transform(latents), as_json=self.json
+        )

@@ -1,0 +1,220 @@
+"""``vaekit fit DATA``: fit a model, prove it, and leave an artifact."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from vaekit.cli import common
+
+if TYPE_CHECKING:
+    from vaekit.data import Dataset
+    from vaekit.estimator import VariationalAutoencoder
+    from vaekit.evaluation import Evaluation
+
+__all__ = ["Fit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Fit a variational autoencoder to a file and leave one artifact, with a report."""
+
+    data: common.DataArgument
+    output: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            aliases=["-o"], metavar="NAME.vae", help="The artifact to write; after DATA by default."
+        ),
+    ] = None
+    latent: Annotated[int, tyro.conf.arg(help="Number of latent dimensions.")] = 10
+    network: Annotated[str, tyro.conf.arg(help="mlp:hidden=400, convolutional:channels=32x64, ...")] = "mlp"
+    posterior: Annotated[str, tyro.conf.arg(help="q(z|x): diagonal.")] = "diagonal"
+    prior: Annotated[str, tyro.conf.arg(help="p(z): standard.")] = "standard"
+    likelihood: Annotated[
+        str, tyro.conf.arg(help="p(x|z): bernoulli, gaussian:scale=learned; auto looks at the data.")
+    ] = "auto"
+    objective: Annotated[str, tyro.conf.arg(help="What to maximise: elbo, elbo:beta=4.")] = "elbo"
+    epochs: Annotated[int, tyro.conf.arg(help="At most this many passes over the training rows.")] = 100
+    batch_size: Annotated[int, tyro.conf.arg(help="Rows a step.")] = 128
+    learning_rate: Annotated[float, tyro.conf.arg(help="Adam's.")] = 1e-3
+    patience: Annotated[
+        int | Literal["none"],
+        tyro.conf.arg(help="Stop after this many epochs without a better validation bound; none: never."),
+    ] = 10
+    validation: Annotated[
+        float, tyro.conf.arg(help="Share of the rows held out for early stopping; 0: none.")
+    ] = 0.1
+    samples: Annotated[int, tyro.conf.arg(help="Importance samples for the held-out log-likelihood.")] = 200
+    seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
+    device: common.Device = "auto"
+    label: common.LabelOption = None
+    data_dir: common.DataDirOption = None
+    force: Annotated[bool, tyro.conf.arg(help="Replace an artifact that is there.")] = False
+    json: common.JsonFlag = False
+
+    def run(self) -> int:
+        """Fit, evaluate, report and save."""
+        started = time.perf_counter()
+        destination = self._destination()
+        estimator, rows = self._prepare(destination)
+        interrupted, diverged = self._train(estimator, rows)
+        if estimator.history_.best_epoch == 0:
+            raise diverged or KeyboardInterrupt
+        results = {} if interrupted or diverged else self._evaluate(estimator, rows)
+        self._save(estimator, rows, results, destination)
+        if diverged:
+            print_path = (
+                f"the best weights so far (epoch {estimator.history_.best_epoch}) are in {destination}"
+            )
+            raise type(diverged)(f"{diverged}; {print_path}")
+        self._print(estimator, results, destination, time.perf_counter() - started)
+        return 130 if interrupted else 0
+
+    def _destination(self) -> Path:
+        from vaekit.artifact import check_destination
+        from vaekit.errors import UsageError
+
+        if not 0 <= self.validation < 1:
+            raise UsageError(f"--validation {self.validation:g}: give a share between 0 and 1, such as 0.1")
+        if self.samples < 1:
+            raise UsageError(f"--samples {self.samples}: give a whole number of at least 1")
+        stem = Path(self.data.rstrip("/")).name.removesuffix(".gz")
+        folder = self.output or Path(Path(stem).stem + ".vae")
+        check_destination(folder, force=self.force)
+        return folder
+
+    def _prepare(self, destination: Path) -> "tuple[VariationalAutoencoder, _Rows]":
+        from vaekit.estimator import VariationalAutoencoder
+
+        estimator = VariationalAutoencoder(
+            self.latent,
+            network=self.network,
+            posterior=self.posterior,
+            prior=self.prior,
+            likelihood=self.likelihood,
+            objective=self.objective,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            patience=None if self.patience == "none" else self.patience,
+            device=self.device,
+            random_state=self.seed,
+        )
+        estimator.check_parameters()
+        dataset = common.read_data(self.data, label=self.label, data_dir=self.data_dir)
+        return estimator, _Rows.split(dataset, seed=self.seed, validation=self.validation)
+
+    def _train(self, estimator: "VariationalAutoencoder", rows: "_Rows") -> "tuple[bool, Exception | None]":
+        from vaekit.cli.progress import Progress
+        from vaekit.errors import TrainingDivergedError
+
+        with Progress(self.epochs) as progress:
+            try:
+                estimator.fit(rows.train, validation=rows.validation or False, on_epoch=progress.epoch)
+            except TrainingDivergedError as error:
+                return False, error
+        return estimator.history_.stopped == "interrupted", None
+
+    def _evaluate(self, estimator: "VariationalAutoencoder", rows: "_Rows") -> "dict[str, Evaluation]":
+        common.say("evaluating on held-out rows ...")
+        parts = {"validation": rows.validation, "test": rows.test}
+        return {
+            name: estimator.evaluate(part, samples=self.samples, split=name, train=rows.train)
+            for name, part in parts.items()
+            if part is not None
+        }
+
+    def _save(
+        self,
+        estimator: "VariationalAutoencoder",
+        rows: "_Rows",
+        results: "dict[str, Evaluation]",
+        destination: Path,
+    ) -> None:
+        from vaekit.artifact import write_artifact
+        from vaekit.report import render_report
+
+        shown = rows.test or rows.validation or rows.train
+        origin = {
+            "source": self.data,
+            "hash": rows.hash,
+            "rows": rows.count,
+            "validation": self.validation,
+            "own_test_split": rows.own_test_split,
+            "label": self.label,
+        }
+        artifact = estimator.to_artifact(origin)
+        report = render_report(estimator, artifact, shown, results)
+        write_artifact(destination, artifact, force=self.force, files={"report.html": report})
+
+    def _print(
+        self,
+        estimator: "VariationalAutoencoder",
+        results: "dict[str, Evaluation]",
+        destination: Path,
+        seconds: float,
+    ) -> None:
+        from vaekit.cli.text import evaluation_lines
+
+        history = estimator.history_
+        constant = estimator.schema_.constant_columns
+        if self.json:
+            document: dict[str, Any] = {
+                "artifact": str(destination),
+                "report": str(destination / "report.html"),
+                "epochs": len(history.epochs),
+                "best_epoch": history.best_epoch,
+                "stopped": history.stopped,
+                "likelihood": str(estimator.sentence_.likelihood),
+                "likelihood_reason": estimator.likelihood_reason_,
+                "constant_columns": list(constant),
+                "validation": results["validation"].to_json() if "validation" in results else None,
+                "test": results["test"].to_json() if "test" in results else None,
+                "seconds": seconds,
+            }
+            common.print_json(document)
+            return
+        print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
+        if constant:
+            print(f"left out     constant columns: {', '.join(constant)}")
+        print(
+            f"training     {len(history.epochs)} epochs, best {history.best_epoch} "
+            f"({_ENDINGS[history.stopped]}), {seconds:.1f} s in all"
+        )
+        for result in results.values():
+            print("\n".join(evaluation_lines(result)))
+        print(f"artifact     {destination}")
+        print(f"report       {destination / 'report.html'}")
+
+
+_ENDINGS = {
+    "epochs": "all done",
+    "patience": "the validation bound got no better",
+    "interrupted": "interrupted",
+}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The parts of a data set, each a Dataset or None."""
+
+    train: "Dataset"
+    validation: "Dataset | None"
+    test: "Dataset | None"
+    hash: str
+    count: int
+    own_test_split: bool
+
+    @classmethod
+    def split(cls, dataset: "Dataset", *, seed: int, validation: float) -> "_Rows":
+        parts = dataset.split(seed, validation=validation)
+        return cls(
+            parts["train"],
+            parts["validation"],
+            parts["test"],
+            dataset.hash(),
+            len(dataset.values),
+            dataset.test is not None,
+        )

@@ -1,0 +1,48 @@
+"""All verbs, and the parsing of arguments to one of them. Imports neither torch nor any room that does."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import tyro
+
+from vaekit.cli.decode import Decode
+from vaekit.cli.encode import Encode
+from vaekit.cli.evaluate import Evaluate
+from vaekit.cli.fit import Fit
+from vaekit.cli.info import Info
+from vaekit.cli.reconstruct import Reconstruct
+from vaekit.cli.report import Report
+from vaekit.cli.sample import Sample
+from vaekit.cli.score import Score
+
+__all__ = ["Verb", "parse_arguments"]
+
+
+class Verb(Protocol):
+    """A parsed command line, ready to run."""
+
+    def run(self) -> int:
+        """Do it, and return the exit status."""
+        ...
+
+
+_VERBS = Fit | Evaluate | Encode | Reconstruct | Score | Sample | Decode | Report | Info
+
+
+def parse_arguments(arguments: Sequence[str]) -> Verb:
+    """Parse arguments; mistakes and ``--help`` end the process with status 2 and 0."""
+    import vaekit
+
+    if list(arguments) == ["--version"]:
+        print(f"vaekit {vaekit.__version__}")
+        raise SystemExit(0)
+    return tyro.cli(
+        _VERBS,  # type: ignore[arg-type]
+        prog="vaekit",
+        description=(
+            "Variational autoencoders that are correct the first time: `vaekit fit DATA` fits one to a file of "
+            "rows or images, proves it with held-out numbers, and leaves one artifact for every other verb."
+        ),
+        args=list(arguments),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )

@@ -1,0 +1,31 @@
+"""Results as lines of text."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vaekit.evaluation import Estimate, Evaluation
+
+__all__ = ["evaluation_lines"]
+
+
+def evaluation_lines(evaluation: "Evaluation") -> list[str]:
+    """Say an evaluation in lines: the model's numbers, then the baselines'."""
+    lines = [
+        f"{evaluation.split:<12} {evaluation.examples} examples, in nats per example",
+        f"  {'log-likelihood':<40} {_number(evaluation.log_likelihood)}"
+        f"   {evaluation.bits_per_dimension:.4f} bits per dimension",
+        f"  {'ELBO':<40} {_number(evaluation.elbo)}"
+        f"   reconstruction {evaluation.reconstruction:.3f}, KL {evaluation.kl:.3f}",
+    ]
+    for baseline in evaluation.baselines:
+        lines.append(f"  {baseline.name:<40} {_number(baseline.log_likelihood)}")
+    lines.append(
+        f"  log-likelihood by importance sampling, {evaluation.samples} samples an example; effective sample "
+        f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
+        "at the least"
+    )
+    return lines
+
+
+def _number(estimate: "Estimate") -> str:
+    return f"{estimate.mean:12.3f} ± {estimate.standard_error:.3f}"

@@ -1,0 +1,478 @@
+"""The scikit-learn face: one estimator for every sentence of parts."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vaekit.artifact import Artifact, read_artifact, write_artifact
+from vaekit.automatic import choose_likelihood
+from vaekit.data import Dataset, Schema, from_object, split_indices
+from vaekit.errors import DataError, UsageError
+from vaekit.evaluation import Evaluation, evaluate, log_likelihood
+from vaekit.randomness import seeded
+from vaekit.spec import Sentence, build_vae
+from vaekit.training import EpochMetrics, History, TrainingSettings, train
+from vaekit.vae import VAE
+
+__all__ = ["VariationalAutoencoder", "load"]
+
+_Floats = npt.NDArray[np.float32]
+_ROWS_AT_ONCE = 4096
+_ROWS_WORTH_SPLITTING = 20
+
+
+class VariationalAutoencoder(TransformerMixin, BaseEstimator):
+    r"""A variational autoencoder for arrays, data frames and images.
+
+    Fits :math:`p(x) = \int p(x \mid z)\, p(z)\, dz` by maximising a bound. Every part is a spec string (see
+    :mod:`vaekit.spec`), so that ``GridSearchCV`` and ``Pipeline`` work.
+
+    Parameters
+    ----------
+    latent
+        Number of latent dimensions.
+    network
+        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...
+    posterior, prior
+        :math:`q(z \mid x)` and :math:`p(z)`.
+    likelihood
+        :math:`p(x \mid z)`, or ``auto``: chosen by looking at the data, see ``likelihood_reason_``.
+    objective
+        What to maximise: ``elbo``, ``elbo:beta=4``.
+    epochs, batch_size, learning_rate, patience
+        See :class:`vaekit.training.TrainingSettings`.
+    device
+        ``cpu``, ``cuda``, or ``auto``.
+    random_state
+        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
+    verbose
+        Whether to print a line an epoch on standard error.
+
+    Attributes
+    ----------
+    model_ : VAE
+        The model, with the weights of its best epoch.
+    schema_ : Schema
+        What it expects of data, scaling included.
+    sentence_ : Sentence
+        All five parts with all their options.
+    history_ : History
+        The training run.
+    likelihood_reason_ : str
+        Why the likelihood was chosen, or that it was asked for.
+    seed_ : int
+        The seed that was used.
+    origin_ : dict
+        Where the data came from, where the artifact it was loaded from says so.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> x = load_iris().data
+    >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
+    >>> vae.transform(x).shape, vae.score_samples(x).shape
+    ((150, 2), (150,))
+    """
+
+    def __init__(
+        self,
+        latent: int = 10,
+        *,
+        network: str = "mlp",
+        posterior: str = "diagonal",
+        prior: str = "standard",
+        likelihood: str = "auto",
+        objective: str = "elbo",
+        epochs: int = 100,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        patience: int | None = 10,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.latent = latent
+        self.network = network
+        self.posterior = posterior
+        self.prior = prior
+        self.likelihood = likelihood
+        self.objective = objective
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that results are float32."""
+        tags = super().__sklearn_tags__()
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        validation: Any = None,
+        on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
+    ) -> "VariationalAutoencoder":
+        """Fit to data.
+
+        Parameters
+        ----------
+        X
+            Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset` of
+            ``(n, columns)`` or ``(n, channels, height, width)``.
+        y
+            Ignored.
+        validation
+            Held-out data for early stopping and the choice of the best weights. None: a tenth of ``X``, by
+            a hash of row and seed, where patience is given and there are rows enough. False: none at all.
+        on_epoch
+            Called after every epoch with its metrics and whether it is the best so far.
+
+        Returns
+        -------
+        VariationalAutoencoder
+            Itself.
+
+        Raises
+        ------
+        UsageError
+            For parameters that cannot be understood.
+        DataError
+            For data that cannot be used.
+        TrainingDivergedError
+            If the loss is not finite; the estimator then holds the best weights so far.
+        """
+        settings = self._settings()
+        dataset = self._dataset(X, reset=True)
+        seed = self._draw_seed()
+        train_rows, validation_rows = dataset.values, None
+        if validation is None and self.patience is not None and len(train_rows) >= _ROWS_WORTH_SPLITTING:
+            split = split_indices(len(train_rows), seed, validation=0.1, test=0.0)
+            train_rows, validation_rows = train_rows[split.train], train_rows[split.validation]
+        elif validation is not None and validation is not False:
+            validation_rows = from_object(validation).values
+        if validation_rows is None:
+            settings = replace(settings, patience=None)
+        self._start(replace(dataset, values=train_rows), seed)
+        x = self._to_model(train_rows)
+        held_out = None if validation_rows is None else self._to_model(validation_rows)
+        history = History()
+        self.history_ = history
+        self.settings_ = settings
+        train(
+            self.model_,
+            self.sentence_.objective.build(),
+            x,
+            held_out,
+            settings=settings,
+            seed=seed,
+            on_epoch=self._reporter(on_epoch),
+            history=history,
+        )
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> "VariationalAutoencoder":
+        """Train one more epoch on the rows of ``X``; the first call fixes the schema, scaling included."""
+        settings = replace(self._settings(), epochs=1, patience=None)
+        first = not hasattr(self, "model_")
+        dataset = self._dataset(X, reset=first)
+        if first:
+            self._start(dataset, self._draw_seed())
+            self.history_, self.settings_ = History(), settings
+        optimizer_state = getattr(self, "_optimizer_state", None)
+        optimizer = torch.optim.Adam(self.model_.parameters(), lr=self.learning_rate, fused=True)
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        train(
+            self.model_,
+            self.sentence_.objective.build(),
+            self._to_model(dataset.values),
+            settings=settings,
+            seed=self.seed_ + len(self.history_.epochs),
+            on_epoch=self._reporter(None),
+            history=self.history_,
+            optimizer=optimizer,
+        )
+        self._optimizer_state = optimizer.state_dict()
+        return self
+
+    def transform(self, X: Any) -> _Floats:
+        r"""Encode: the mean of :math:`q(z \mid x)`, ``(n, latent)``. The same bytes every time."""
+        return self._map(self._rows(X), lambda x: self.model_.encode(x).mean)
+
+    def inverse_transform(self, Z: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``."""
+        check_is_fitted(self, "model_")
+        z = np.asarray(Z, dtype=np.float32)
+        if z.ndim < 2 or z.shape[1:] != self.model_.latent_shape:
+            raise DataError(
+                f"latents have shape {z.shape}, but this model decodes {('n', *self.model_.latent_shape)}; "
+                "give one row per latent point"
+            )
+        if not np.isfinite(z).all():
+            raise DataError("the latents hold NaN or infinity; give finite numbers")
+        with torch.no_grad():
+            parts = [
+                self.model_.decode(torch.from_numpy(chunk).to(self._torch_device())).mean.cpu().numpy()
+                for chunk in np.array_split(z, -(-len(z) // _ROWS_AT_ONCE))
+            ]
+        return self.schema_.inverse(np.concatenate(parts))
+
+    def reconstruct(self, X: Any) -> npt.NDArray[np.float64]:
+        """Encode and decode, in the units of the data, ``(n, *event)``; no noise."""
+        return self.schema_.inverse(self._map(self._rows(X), self.model_.reconstruct))
+
+    def sample(
+        self, n_samples: int = 1, *, random_state: int | None = None, noise: bool = False
+    ) -> npt.NDArray[np.float64]:
+        r"""Generate: :math:`z \sim p(z)`, then the mean of :math:`p(x \mid z)`, or with ``noise`` a draw from it.
+
+        The same ``random_state`` gives the same bytes; None: new ones at every call.
+        """
+        check_is_fitted(self, "model_")
+        if n_samples < 1:
+            raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
+        seed = _new_seed() if random_state is None else random_state
+        with seeded(seed):
+            parts = [
+                self.model_.sample(min(_ROWS_AT_ONCE, n_samples - start), noise=noise).cpu().numpy()
+                for start in range(0, n_samples, _ROWS_AT_ONCE)
+            ]
+        return self.schema_.inverse(np.concatenate(parts))
+
+    def score_samples(self, X: Any, *, samples: int = 100) -> npt.NDArray[np.float64]:
+        r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
+
+        All rows share the same fixed draws of noise: a row's score depends on nothing but the row, and is the
+        same bytes every time. See :func:`vaekit.evaluation.log_likelihood`.
+        """
+        x = self._to_model(self._rows(X))
+        with seeded(self.seed_ + 2):
+            result = log_likelihood(self.model_, x, samples=samples, common_noise=True)
+        return result.values.numpy()
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Average :meth:`score_samples`: higher is better."""
+        return float(self.score_samples(X).mean())
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the portable artifact, a folder without pickle; see :mod:`vaekit.artifact`."""
+        write_artifact(Path(path), self.to_artifact(), force=force)
+
+    def to_artifact(self, data: dict[str, Any] | None = None) -> Artifact:
+        """Gather what the artifact holds; ``data`` says where the data came from."""
+        check_is_fitted(self, "model_")
+        return Artifact(
+            model=self.model_,
+            sentence=self.sentence_,
+            latent=self.latent,
+            schema=self.schema_,
+            settings=self.settings_,
+            seed=self.seed_,
+            history=self.history_,
+            data=self.origin_ if data is None else data,
+        )
+
+    @classmethod
+    def from_artifact(cls, artifact: Artifact, *, device: str = "auto") -> "VariationalAutoencoder":
+        """Make a fitted estimator of an artifact."""
+        settings = artifact.settings
+        estimator = cls(
+            artifact.latent,
+            **artifact.sentence.to_json(),
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            patience=settings.patience,
+            device=device,
+            random_state=artifact.seed,
+        )
+        estimator.model_ = artifact.model.to(estimator._torch_device())
+        estimator.schema_, estimator.sentence_ = artifact.schema, artifact.sentence
+        estimator.settings_, estimator.history_ = settings, artifact.history
+        estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
+        estimator.likelihood_reason_ = "saved with the artifact"
+        estimator.n_features_in_ = prod(artifact.schema.event_shape)
+        return estimator
+
+    def check_parameters(self) -> None:
+        """Raise a :class:`~vaekit.errors.UsageError` for parameters that no data could make right."""
+        self._settings()
+        self._torch_device()
+        self._parse(self.likelihood if self.likelihood != "auto" else "gaussian")
+
+    def evaluate(
+        self,
+        X: Any,
+        *,
+        samples: int = 500,
+        split: str = "all",
+        train: Any = None,
+        seed: int | None = None,
+    ) -> Evaluation:
+        """Evaluate on held-out data; see :func:`vaekit.evaluation.evaluate`.
+
+        Parameters
+        ----------
+        X
+            Held-out data.
+        samples
+            Importance samples an example.
+        split
+            What to call it.
+        train
+            The training data, for baselines; None: no baselines.
+        seed
+            Of the noise; by default the estimator's.
+        """
+        return evaluate(
+            self.model_,
+            self._to_model(self._rows(X)),
+            samples=samples,
+            seed=self.seed_ if seed is None else seed,
+            split=split,
+            train=None if train is None else self._to_model(self._rows(train)),
+            log_jacobian=self.schema_.log_jacobian,
+        )
+
+    def _settings(self) -> TrainingSettings:
+        if not isinstance(self.latent, (int, np.integer)) or self.latent < 1:
+            raise UsageError(f"latent={self.latent!r}: give a whole number of at least 1")
+        return TrainingSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            patience=self.patience,
+        )
+
+    def _parse(self, likelihood: str) -> Sentence:
+        return Sentence.parse(
+            network=self.network,
+            posterior=self.posterior,
+            prior=self.prior,
+            likelihood=likelihood,
+            objective=self.objective,
+        )
+
+    def _draw_seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _torch_device(self) -> torch.device:
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise UsageError(f"device={self.device!r}: there are auto, cpu and cuda")
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
+        return torch.device(self.device)
+
+    def _dataset(self, X: Any, *, reset: bool) -> Dataset:
+        """Read what was given, with scikit-learn's own checks where it is a table of its kind."""
+        if not isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset)) and np.ndim(X) != 4:
+            columns = getattr(X, "columns", None)
+            values = validate_data(
+                self, X, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1
+            )
+            dataset = from_object(values)
+            if columns is not None:
+                dataset = replace(dataset, columns=tuple(map(str, columns)))
+        else:
+            dataset = from_object(X)
+            dataset.require_finite()
+            if reset:
+                self.n_features_in_ = prod(dataset.values.shape[1:])
+        if not reset:
+            self.schema_.check(dataset, what="the data")
+        return dataset
+
+    def _start(self, dataset: Dataset, seed: int) -> None:
+        """Choose the sentence, fix the schema, and build the model."""
+        if self.likelihood == "auto":
+            likelihood, self.likelihood_reason_ = choose_likelihood(dataset)
+        else:
+            likelihood, self.likelihood_reason_ = self.likelihood, "asked for"
+        self.sentence_ = self._parse(likelihood)
+        device = self._torch_device()
+        part = self.sentence_.likelihood.part
+        bounded = np.isfinite(part.support.lower) and np.isfinite(part.support.upper)
+        if bounded and dataset.values.dtype != np.uint8:
+            part.support.check(dataset.values, self.sentence_.likelihood.kind)
+        scaling: Literal["unit", "standardize"] = "unit" if bounded else "standardize"
+        self.schema_ = Schema.fit(dataset, scaling=scaling)
+        self.seed_, self.origin_ = seed, {}
+        with seeded(seed):
+            self.model_: VAE = build_vae(
+                self.sentence_,
+                self.schema_.model_event_shape,
+                int(self.latent),
+                log_jacobian=self.schema_.log_jacobian,
+            ).to(device)
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self, "model_")
+        return self._dataset(X, reset=False).values
+
+    def _to_model(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(self.schema_.transform(values)).to(self._torch_device())
+
+    @torch.no_grad()
+    def _map(self, values: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> _Floats:
+        """Apply a function to chunks of rows given in the units of the data."""
+        chunks = (values[start : start + _ROWS_AT_ONCE] for start in range(0, len(values), _ROWS_AT_ONCE))
+        return np.concatenate([function(self._to_model(chunk)).cpu().numpy() for chunk in chunks])
+
+    def _reporter(
+        self, on_epoch: Callable[[EpochMetrics, bool], None] | None
+    ) -> Callable[[EpochMetrics, bool], None] | None:
+        if not self.verbose:
+            return on_epoch
+
+        def report(metrics: EpochMetrics, is_best: bool) -> None:
+            shown = metrics.train_bound if metrics.validation_bound is None else metrics.validation_bound
+            mark = " *" if is_best else ""
+            print(f"epoch {metrics.epoch}: bound {shown:.3f} nats{mark}", file=sys.stderr)
+            if on_epoch is not None:
+                on_epoch(metrics, is_best)
+
+        return report
+
+
+def load(path: str | Path, *, device: str = "auto") -> VariationalAutoencoder:
+    """Load an artifact as a fitted estimator. Runs no code from it and reads no pickle.
+
+    Parameters
+    ----------
+    path
+        A ``NAME.vae`` folder.
+    device
+        ``cpu``, ``cuda``, or ``auto``.
+
+    Raises
+    ------
+    ArtifactError
+        If it is missing, damaged, or from a newer version of vaekit.
+    """
+    return VariationalAutoencoder.from_artifact(read_artifact(Path(path)), device=device)
+
+
+def _new_seed() -> int:
+    return int(np.random.default_rng().integers(2**31 - 1))

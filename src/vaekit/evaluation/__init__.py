@@ -1,0 +1,19 @@
+r"""Evaluation: bounds, :math:`\log p(x)` with error bars, latent diagnostics, and exact baselines."""
+
+from vaekit.evaluation.baselines import Baseline, fit_baselines
+from vaekit.evaluation.bound import BoundSummary, evaluate_bound
+from vaekit.evaluation.estimate import Estimate
+from vaekit.evaluation.log_likelihood import LogLikelihood, log_likelihood
+from vaekit.evaluation.summary import Evaluation, evaluate
+
+__all__ = [
+    "Baseline",
+    "BoundSummary",
+    "Estimate",
+    "Evaluation",
+    "LogLikelihood",
+    "evaluate",
+    "evaluate_bound",
+    "fit_baselines",
+    "log_likelihood",
+]

@@ -1,0 +1,143 @@
+r"""The evidence by importance sampling.
+
+.. math:: \log p(x) \approx \log \frac 1 K \sum_{k=1}^K w_k, \qquad
+          w_k = \frac{p(x \mid z_k)\, p(z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x)
+
+A lower bound in expectation that tightens with :math:`K` (Burda, Grosse and Salakhutdinov, 2015, equation 8;
+Rezende, Mohamed and Wierstra, 2014, appendix E). How far to trust it is told by the effective sample size
+:math:`(\sum_k w_k)^2 / \sum_k w_k^2` of each example.
+"""
+
+from math import log, prod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaekit.evaluation.estimate import Estimate
+from vaekit.vae import VAE
+
+__all__ = ["LogLikelihood", "log_likelihood"]
+
+
+class LogLikelihood(NamedTuple):
+    r"""Importance-sampling estimates of :math:`\log p(x)`.
+
+    Parameters
+    ----------
+    values
+        ``(n,)`` float64, in nats.
+    effective_sample_size
+        ``(n,)`` float64, between 1 and ``samples``.
+    samples
+        The number of importance samples behind each value.
+    """
+
+    values: Tensor
+    effective_sample_size: Tensor
+    samples: int
+
+    @property
+    def estimate(self) -> Estimate:
+        """Mean over the examples with its standard error, in nats."""
+        return Estimate.of(self.values.cpu().numpy())
+
+
+@torch.no_grad()
+def log_likelihood(
+    model: VAE,
+    x: Tensor,
+    *,
+    samples: int = 1000,
+    c: Tensor | None = None,
+    common_noise: bool = False,
+    memory: int = 128 * 2**20,
+) -> LogLikelihood:
+    r"""Estimate :math:`\log p(x)` with exactly ``samples`` importance samples an example, encoding once.
+
+    Parameters
+    ----------
+    model
+        Anything with ``encode``, ``prior`` and ``decode``.
+    x
+        ``(n, *event)``.
+    samples
+        :math:`K`, the number of importance samples.
+    c
+        Condition, ``(n, ...)``.
+    common_noise
+        Whether all examples share the same :math:`K` draws of noise, rather than each its own. Then a value
+        depends on its own example alone, whatever the order and the company it comes in; but the errors of
+        different examples are no longer independent, so do not average them.
+    memory
+        About how many bytes the largest intermediate results may take.
+
+    Returns
+    -------
+    LogLikelihood
+
+    Raises
+    ------
+    ValueError
+        If ``samples`` is below 1.
+
+    Examples
+    --------
+    A decoder that ignores :math:`z`, and a posterior equal to the prior: every estimate is exact.
+
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
+    >>> for parameter in model.parameters():
+    ...     _ = torch.nn.init.zeros_(parameter)
+    >>> log_likelihood(model, torch.ones(4, 3), samples=5).estimate.mean / log(2)
+    -3.0
+    """
+    if samples < 1:
+        raise ValueError(f"samples={samples}: an estimate needs at least 1 importance sample")
+    rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), 256)))
+    examples_at_once = min(len(x), max(1, rows // samples), 4096) or 1
+    samples_at_once = min(samples, max(1, rows // examples_at_once))
+    values, sizes = [], []
+    for start in range(0, len(x), examples_at_once):
+        part = slice(start, start + examples_at_once)
+        value, size = _estimate(
+            model, x[part], None if c is None else c[part], samples, samples_at_once, common_noise
+        )
+        values.append(value)
+        sizes.append(size)
+    empty = torch.zeros(0, dtype=torch.float64)
+    return LogLikelihood(torch.cat([*values, empty]), torch.cat([*sizes, empty]), samples)
+
+
+def _estimate(
+    model: VAE, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, common_noise: bool
+) -> tuple[Tensor, Tensor]:
+    """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it."""
+    q, p = model.encode(x, c), model.prior(c)
+    largest = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
+    total, total_of_squares = torch.zeros_like(largest), torch.zeros_like(largest)
+    for start in range(0, samples, samples_at_once):
+        shape = torch.Size((min(samples_at_once, samples - start),))
+        z = _draw_with_common_noise(model, x, c, shape) if common_noise else q.sample(shape)
+        log_weight = (model.decode(z, c).log_prob(x) + p.log_prob(z) - q.log_prob(z)).double()
+        new_largest = torch.maximum(largest, log_weight.amax(0))
+        # -inf - -inf would be NaN: where no sample has weight yet, shift by zero.
+        shift = torch.where(new_largest.isinf(), torch.zeros_like(new_largest), new_largest)
+        weight, shrink = (log_weight - shift).exp(), (largest - shift).exp()
+        total = total * shrink + weight.sum(0)
+        total_of_squares = total_of_squares * shrink.square() + weight.square().sum(0)
+        largest = new_largest
+    value = largest + total.log() - log(samples)
+    value = torch.where(largest.isinf(), largest, value)
+    return value.cpu(), (total.square() / total_of_squares).cpu()
+
+
+def _draw_with_common_noise(model: VAE, x: Tensor, c: Tensor | None, shape: torch.Size) -> Tensor:
+    """Draw ``(*shape, n, *latent)`` with one noise for all examples, whatever the posterior's family."""
+
+    def draw(row: Tensor, row_c: Tensor | None) -> Tensor:
+        q = model.encode(row[None], None if row_c is None else row_c[None])
+        return q.rsample(shape)[:, 0]
+
+    in_dims = (0, None if c is None else 0)
+    return torch.func.vmap(draw, in_dims=in_dims, out_dims=1, randomness="same")(x, c)

@@ -1,0 +1,132 @@
+r"""The numbers that prove a model: ELBO, :math:`\log p(x)`, bits per dimension, and the baselines beside them."""
+
+from dataclasses import dataclass
+from math import log, prod
+from typing import Any
+
+from torch import Tensor
+
+from vaekit.evaluation.baselines import Baseline, fit_baselines
+from vaekit.evaluation.bound import evaluate_bound
+from vaekit.evaluation.estimate import Estimate
+from vaekit.evaluation.log_likelihood import log_likelihood
+from vaekit.objectives import Elbo
+from vaekit.randomness import seeded
+from vaekit.vae import VAE
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Held-out results, in nats per example and the units of the data.
+
+    Parameters
+    ----------
+    elbo, log_likelihood
+        Means with standard errors over the examples.
+    reconstruction, kl
+        The two terms of the ELBO.
+    kl_per_dimension
+        Means, or None where the KL does not fall apart.
+    samples
+        Importance samples behind each example's log-likelihood.
+    effective_sample_size, smallest_effective_sample_size
+        Mean and minimum over the examples.
+    bits_per_dimension
+        The negative log-likelihood, in bits, over the number of dimensions the model describes.
+    baselines
+        Fitted on the training rows; empty where those are not at hand.
+    examples
+        How many were evaluated.
+    split
+        Which part of the data they are, in a word.
+    """
+
+    elbo: Estimate
+    log_likelihood: Estimate
+    reconstruction: float
+    kl: float
+    kl_per_dimension: list[float] | None
+    samples: int
+    effective_sample_size: float
+    smallest_effective_sample_size: float
+    bits_per_dimension: float
+    baselines: list[Baseline]
+    examples: int
+    split: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, estimates as ``{"mean": ..., "standard_error": ...}``."""
+        return {
+            **vars(self),
+            "elbo": self.elbo._asdict(),
+            "log_likelihood": self.log_likelihood._asdict(),
+            "baselines": [
+                {"name": b.name, "log_likelihood": b.log_likelihood._asdict()} for b in self.baselines
+            ],
+        }
+
+
+def evaluate(
+    model: VAE,
+    x: Tensor,
+    *,
+    samples: int,
+    seed: int,
+    split: str,
+    train: Tensor | None = None,
+    log_jacobian: float = 0.0,
+) -> Evaluation:
+    """Evaluate a model on held-out data, beside baselines fitted on the training data.
+
+    Parameters
+    ----------
+    model
+        On the device of ``x``.
+    x
+        ``(n, *event)`` held-out data, in the coordinates of the model.
+    samples
+        Importance samples an example.
+    seed
+        Of all noise: the same seed gives the same numbers.
+    split
+        What to call this part of the data.
+    train
+        The training data; None where it is not at hand: then there are no baselines.
+    log_jacobian
+        Of the data's scaling, for the baselines (the model knows its own).
+
+    Returns
+    -------
+    Evaluation
+    """
+    with seeded(seed):
+        bound = evaluate_bound(model, Elbo(), x)
+        likelihood = log_likelihood(model, x, samples=samples)
+    baselines: list[Baseline] = []
+    if train is not None:
+        density = bool(model.parts["likelihood"].is_density)
+        baselines = fit_baselines(
+            train.cpu().numpy(),
+            x.cpu().numpy(),
+            latent=prod(model.latent_shape),
+            density=density,
+            log_jacobian=log_jacobian if density else 0.0,
+            seed=seed,
+        )
+    dimensions = bound.kl_per_dimension
+    return Evaluation(
+        elbo=bound.estimate,
+        log_likelihood=likelihood.estimate,
+        reconstruction=bound.reconstruction,
+        kl=bound.kl,
+        kl_per_dimension=None if dimensions is None else dimensions.tolist(),
+        samples=samples,
+        effective_sample_size=float(likelihood.effective_sample_size.mean()),
+        smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
+        bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
+        baselines=baselines,
+        examples=len(x),
+        split=split,
+    )

@@ -1,0 +1,54 @@
+r"""The Bernoulli likelihood from logits, :math:`\log p(x \mid z) = \sum_i x_i l_i - \log(1 + e^{l_i})`.
+
+Kingma and Welling (2013), appendix C.1. On grey levels :math:`x_i \in (0, 1)` this is the expected
+log-likelihood of pixels that are switched on with probability :math:`x_i`: the community's habit on MNIST,
+comparable among models, but not the logarithm of a normalised probability of the grey levels.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Distribution, Independent
+
+from vaekit.likelihoods.support import Support
+
+__all__ = ["BernoulliLikelihood"]
+
+
+class BernoulliLikelihood(nn.Module):
+    """``bernoulli``: zeros and ones, or numbers between them taken as probabilities.
+
+    Parameters
+    ----------
+    event_shape
+        The shape of :math:`x`.
+    log_jacobian
+        Must be 0: a probability has no units.
+
+    Examples
+    --------
+    >>> import torch
+    >>> likelihood = BernoulliLikelihood((2,))
+    >>> likelihood(torch.zeros(5, 2)).log_prob(torch.ones(5, 2))[0]
+    tensor(-1.3863)
+    """
+
+    needs: frozenset[str] = frozenset()
+    support = Support(
+        "zeros and ones, or grey levels in [0, 1] taken as probabilities",
+        0.0,
+        1.0,
+        "scale them to [0, 1] if they are grey levels, or use the gaussian likelihood for real numbers",
+    )
+    is_density = False
+
+    def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
+        super().__init__()
+        if log_jacobian:
+            raise ValueError(f"bernoulli: log_jacobian={log_jacobian:g}, but a probability has no units")
+        self.event_shape = self.feature_shape = tuple(event_shape)
+
+    def forward(self, features: Tensor) -> Distribution:
+        """Turn features ``(..., *event_shape)``, the logits, into a distribution over the event."""
+        bernoulli = Bernoulli(logits=features, validate_args=False)
+        return Independent(bernoulli, len(self.event_shape), validate_args=False)

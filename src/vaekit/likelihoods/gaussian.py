@@ -1,0 +1,80 @@
+r"""The Gaussian likelihood, :math:`p(x \mid z) = \mathcal N(x; \mu(z), \operatorname{diag} \sigma^2)`.
+
+With a learned :math:`\sigma` there is no loss weight to guess: the maximum of the bound sets the noise to the
+mean squared error that is left, which is what a weight on the KL would otherwise stand for (Rybkin, Daniilidis
+and Levine, 2021, "Simple and Effective VAE Training with Calibrated Decoders", section 3).
+"""
+
+from collections.abc import Sequence
+from math import log
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from vaekit.errors import UsageError
+from vaekit.likelihoods.support import Support
+from vaekit.likelihoods.units import InDataUnits
+from vaekit.networks.bounded import soft_bound
+
+__all__ = ["GaussianLikelihood"]
+
+
+class GaussianLikelihood(nn.Module):
+    """``gaussian``: real numbers with Gaussian noise.
+
+    Parameters
+    ----------
+    event_shape
+        The shape of :math:`x`.
+    log_jacobian
+        Logarithm of the Jacobian of the data's scaling, in nats (see :class:`InDataUnits`).
+    scale
+        Whose standard deviation: ``learned`` is one for all dimensions, ``per-dimension`` one for each,
+        ``fixed`` is ``value`` for ever.
+    value
+        The standard deviation to start from, or to keep, in the coordinates of the model (scaled data).
+
+    Raises
+    ------
+    UsageError
+        If ``value`` is not positive.
+
+    Examples
+    --------
+    >>> likelihood = GaussianLikelihood((2,), scale="fixed", value=1.0)
+    >>> likelihood(torch.zeros(5, 2)).log_prob(torch.zeros(5, 2))[0]
+    tensor(-1.8379)
+    """
+
+    needs: frozenset[str] = frozenset()
+    support = Support("finite numbers", -torch.inf, torch.inf, "no likelihood accepts anything else")
+    is_density = True
+    log_scale: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        log_jacobian: float = 0.0,
+        *,
+        scale: Literal["learned", "per-dimension", "fixed"] = "learned",
+        value: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 0 < value < float("inf"):
+            raise UsageError(f"gaussian: value={value:g} is no standard deviation; give a number above 0")
+        self.event_shape = self.feature_shape = tuple(event_shape)
+        self.log_jacobian = log_jacobian
+        start = torch.full(self.event_shape if scale == "per-dimension" else (), log(value))
+        if scale == "fixed":
+            self.register_buffer("log_scale", start)
+        else:
+            self.log_scale = nn.Parameter(start)
+
+    def forward(self, features: Tensor) -> Distribution:
+        """Turn features ``(..., *event_shape)``, the means, into a distribution over the event."""
+        scale = self.log_scale if not self.log_scale.requires_grad else soft_bound(self.log_scale)
+        normal = Normal(features, scale.exp().expand(self.event_shape), validate_args=False)
+        independent = Independent(normal, len(self.event_shape), validate_args=False)
+        return InDataUnits(independent, self.log_jacobian) if self.log_jacobian else independent

@@ -1,0 +1,41 @@
+"""What an objective is, and what every one of them returns."""
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from vaekit.vae import VAE
+
+__all__ = ["Objective", "ObjectiveResult"]
+
+
+class ObjectiveResult(NamedTuple):
+    r"""Per-example results of an objective, in nats.
+
+    Parameters
+    ----------
+    bound
+        ``(batch,)``: a lower bound of :math:`\log p(x)` (in expectation), free of weights and annealing.
+    surrogate
+        ``(batch,)``: what training maximises; its gradient is the objective's, its value need not be a bound.
+    reconstruction
+        ``(batch,)``: :math:`\mathbb E_q \log p(x \mid z)`.
+    kl
+        ``(batch,)``: :math:`\mathrm{KL}(q(z \mid x) \,\|\, p(z))`, or its one-sample estimate.
+    kl_per_dimension
+        ``(batch, latent)`` where both distributions factorise, else None.
+    """
+
+    bound: Tensor
+    surrogate: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+    kl_per_dimension: Tensor | None
+
+
+class Objective(Protocol):
+    """A callable from a model and data ``(batch, *event)`` to results per example."""
+
+    def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
+        """Evaluate the objective."""
+        ...

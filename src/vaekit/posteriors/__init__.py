@@ -1,0 +1,10 @@
+r"""Posteriors: features of :math:`x \to q(z \mid x)`.
+
+A posterior is a module with ``latent_shape`` (the shape of :math:`z`), ``feature_shape`` (what it wants from
+the encoder) and a call ``posterior(features) -> Distribution``. One that needs more than features lists what
+in ``needs``, and is given it as keyword arguments when it is called (see :class:`vaekit.VAE`).
+"""
+
+from vaekit.posteriors.diagonal import DiagonalPosterior
+
+__all__ = ["DiagonalPosterior"]

@@ -1,0 +1,50 @@
+r"""The diagonal Gaussian posterior, :math:`q(z \mid x) = \mathcal N(z; \mu(x), \operatorname{diag} \sigma^2(x))`.
+
+Kingma and Welling (2013), equation 9. The features are the means, then the logarithms of the standard
+deviations: one fused head, :math:`2k` numbers an example.
+"""
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal
+
+from vaekit.errors import UsageError
+from vaekit.networks.bounded import soft_bound
+
+__all__ = ["DiagonalPosterior"]
+
+
+class DiagonalPosterior(nn.Module):
+    """``diagonal``: independent Gaussians, one per latent dimension.
+
+    Parameters
+    ----------
+    latent
+        Number of latent dimensions, :math:`k`.
+
+    Raises
+    ------
+    UsageError
+        If ``latent`` is below 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> posterior = DiagonalPosterior(2)
+    >>> posterior(torch.zeros(5, 4)).mean.shape
+    torch.Size([5, 2])
+    """
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        if latent < 1:
+            raise UsageError(f"latent={latent}: a latent space needs at least 1 dimension")
+        self.latent_shape = (latent,)
+        self.feature_shape = (2 * latent,)
+
+    def forward(self, features: Tensor) -> Distribution:
+        """Turn features ``(..., 2k)`` into a distribution over ``(k,)``."""
+        mean, log_scale = features.chunk(2, dim=-1)
+        normal = Normal(mean, soft_bound(log_scale).exp(), validate_args=False)
+        return Independent(normal, 1, validate_args=False)

@@ -1,0 +1,10 @@
+r"""Priors: nothing (or a condition) :math:`\to p(z)`.
+
+A prior is a module whose call returns a distribution over ``latent_shape``. One that needs the rest of the
+model (VampPrior needs ``encode``) lists what in ``needs`` and is given it as a keyword argument when it is
+called: nothing is stored, so deepcopy, save and distribution over processes keep the tie.
+"""
+
+from vaekit.priors.standard import StandardPrior
+
+__all__ = ["StandardPrior"]

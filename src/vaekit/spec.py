@@ -1,0 +1,262 @@
+"""The sentence of parts: ``kind:key=value,key=value`` <-> typed options <-> modules.
+
+One strict little grammar, used on the command line, in Python and in ``model.json``::
+
+    mlp:hidden=200x200,activation=tanh      lists are written with an x
+    mlp:hidden=none                         the empty list, or no value
+    gaussian:scale=learned
+    elbo:beta=4
+
+The options of a kind are the keyword-only parameters of its class, with the types they are annotated with:
+there is no second list of them anywhere. This is the only file of the library that knows parts by name.
+"""
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vaekit.errors import UsageError
+from vaekit.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vaekit.networks import ConvolutionalNetwork, MlpNetwork
+from vaekit.objectives import Elbo
+from vaekit.posteriors import DiagonalPosterior
+from vaekit.priors import StandardPrior
+from vaekit.vae import VAE
+
+__all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
+
+Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
+
+PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
+    "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
+    "posterior": {"diagonal": DiagonalPosterior},
+    "prior": {"standard": StandardPrior},
+    "likelihood": {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood},
+    "objective": {"elbo": Elbo},
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One part of the sentence: a kind and its options, all of them, defaults included.
+
+    Parameters
+    ----------
+    room
+        Which slot the part fills.
+    kind
+        Its name in that room.
+    options
+        Values by name.
+
+    Examples
+    --------
+    >>> spec = parse("network", "mlp:hidden=200x200")
+    >>> spec.options
+    {'hidden': (200, 200), 'activation': 'relu'}
+    >>> str(spec)
+    'mlp:hidden=200x200,activation=relu'
+    """
+
+    room: Room
+    kind: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        written = ",".join(f"{key}={_write(value)}" for key, value in self.options.items())
+        return f"{self.kind}:{written}" if written else self.kind
+
+    @property
+    def part(self) -> Callable[..., Any]:
+        """The class behind the name."""
+        return PARTS[self.room][self.kind]
+
+    def build(self, *context: Any) -> Any:
+        """Make the part; ``context`` is what its class takes by position (shapes, say)."""
+        return self.part(*context, **self.options)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A whole VAE in five parts: the sentence that ``model.json`` keeps.
+
+    Examples
+    --------
+    >>> sentence = Sentence.parse(network="mlp:hidden=8", likelihood="gaussian")
+    >>> sentence.to_json()["likelihood"]
+    'gaussian:scale=learned,value=1.0'
+    """
+
+    network: Spec
+    posterior: Spec
+    prior: Spec
+    likelihood: Spec
+    objective: Spec
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        network: str = "mlp",
+        posterior: str = "diagonal",
+        prior: str = "standard",
+        likelihood: str = "bernoulli",
+        objective: str = "elbo",
+    ) -> "Sentence":
+        """Read five specs; raises :class:`~vaekit.errors.UsageError` at the first that is not understood."""
+        return cls(
+            parse("network", network),
+            parse("posterior", posterior),
+            parse("prior", prior),
+            parse("likelihood", likelihood),
+            parse("objective", objective),
+        )
+
+    def to_json(self) -> dict[str, str]:
+        """The five specs as strings, every option written out."""
+        return {room: str(getattr(self, room)) for room in PARTS}
+
+
+def build_vae(
+    sentence: Sentence, event_shape: tuple[int, ...], latent: int, *, log_jacobian: float = 0.0
+) -> VAE:
+    """Build the model a sentence describes, with fresh parameters from torch's global generator.
+
+    Parameters
+    ----------
+    sentence
+        The five parts.
+    event_shape
+        The shape of one example, in the coordinates of the model.
+    latent
+        Number of latent dimensions.
+    log_jacobian
+        Logarithm of the Jacobian of the data's scaling, in nats.
+
+    Returns
+    -------
+    VAE
+
+    Examples
+    --------
+    >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (1, 4, 4), latent=2)
+    >>> model.latent_shape, model.event_shape
+    ((2,), (1, 4, 4))
+    """
+    network = sentence.network.build()
+    posterior = sentence.posterior.build(latent)
+    prior = sentence.prior.build(posterior.latent_shape)
+    likelihood = sentence.likelihood.build(event_shape, log_jacobian)
+    encoder = network.encoder(event_shape, posterior.feature_shape)
+    decoder = network.decoder(posterior.latent_shape, likelihood.feature_shape)
+    return VAE(encoder, posterior, prior, decoder, likelihood)
+
+
+def parse(room: Room, text: "str | Spec") -> Spec:
+    """Read one spec of the sentence.
+
+    Parameters
+    ----------
+    room
+        Which slot it is for.
+    text
+        ``kind`` or ``kind:key=value,key=value``.
+
+    Returns
+    -------
+    Spec
+        With every option the kind has.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind or key (the nearest name is suggested), or a value of the wrong type or range.
+
+    Examples
+    --------
+    >>> parse("likelihood", "gausian")
+    Traceback (most recent call last):
+    vaekit.errors.UsageError: unknown likelihood 'gausian'; did you mean 'gaussian'? There are: bernoulli, gaussian
+    >>> parse("objective", "elbo:betta=4")
+    Traceback (most recent call last):
+    vaekit.errors.UsageError: elbo has no option 'betta'; did you mean 'beta'? There are: beta
+    """
+    if isinstance(text, Spec):
+        return text
+    if not isinstance(text, str):
+        raise UsageError(
+            f"{room}={text!r}: expected a string such as {next(iter(PARTS[room]))!r}, got a {type(text).__name__}"
+        )
+    kind, colon, rest = text.strip().partition(":")
+    kinds = PARTS[room]
+    if kind not in kinds:
+        raise UsageError(f"unknown {room} {kind!r}; {_suggest(kind, kinds)}")
+    parameters = _option_parameters(kinds[kind])
+    options = {name: parameter.default for name, parameter in parameters.items()}
+    if colon and not rest:
+        raise UsageError(f"{room} {text!r} ends in a colon; write {kind!r}, or {kind}:key=value")
+    given: set[str] = set()
+    for piece in rest.split(",") if rest else ():
+        key, equals, value = (token.strip() for token in piece.partition("="))
+        if not equals or not value:
+            raise UsageError(f"{room} {text!r}: {piece!r} is not of the form key=value")
+        if key not in parameters:
+            raise UsageError(f"{kind} has no option {key!r}; {_suggest(key, parameters)}")
+        if key in given:
+            raise UsageError(f"{room} {text!r} gives {key!r} twice")
+        given.add(key)
+        options[key] = _read(value, parameters[key].annotation, f"{kind}: {key}={value}")
+    return Spec(room, kind, options)
+
+
+def _option_parameters(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    signature = inspect.signature(part, eval_str=True)
+    return {p.name: p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _suggest(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return hint + (f"There are: {', '.join(names)}" if names else "it takes no options")
+
+
+def _read(value: str, annotation: Any, where: str) -> Any:
+    """Read a value of an annotated type; raises a UsageError that says what was expected."""
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        choices = typing.get_args(annotation)
+        if value not in choices:
+            raise UsageError(f"{where}: {_suggest(value, choices)}")
+        return value
+    if origin in (types.UnionType, typing.Union):
+        members = [member for member in typing.get_args(annotation) if member is not type(None)]
+        return None if value == "none" else _read(value, members[0], where)
+    if origin is tuple:
+        item = typing.get_args(annotation)[0]
+        return () if value == "none" else tuple(_read(token, item, where) for token in value.split("x"))
+    if annotation is bool:
+        if value not in ("true", "false"):
+            raise UsageError(f"{where}: expected true or false")
+        return value == "true"
+    if annotation is str:
+        return value
+    try:
+        return annotation(value)
+    except ValueError:
+        expected = {int: "a whole number", float: "a number"}[annotation]
+        raise UsageError(f"{where}: {value!r} is not {expected}") from None
+
+
+def _write(value: Any) -> str:
+    if value is None or value == ():
+        return "none"
+    if isinstance(value, tuple):
+        return "x".join(map(_write, value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, float) else str(value)

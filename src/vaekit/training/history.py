@@ -1,0 +1,62 @@
+"""What a training run was like: one line an epoch, as kept in ``metrics.jsonl``."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["EpochMetrics", "History"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochMetrics:
+    """Results of one epoch, in nats per example.
+
+    Parameters
+    ----------
+    epoch
+        Counted from 1.
+    train_bound, train_reconstruction, train_kl
+        Means over the epoch's batches, while the weights were moving.
+    validation_bound, validation_reconstruction, validation_kl
+        After the epoch, on the validation rows; None where there are none.
+    kl_per_dimension
+        Mean KL of each latent dimension, on the validation rows (the training rows where there are none);
+        None where the KL does not fall apart.
+    learning_rate
+        Of the epoch's last step.
+    seconds
+        Wall time of the epoch, validation included.
+    """
+
+    epoch: int
+    train_bound: float
+    train_reconstruction: float
+    train_kl: float
+    validation_bound: float | None
+    validation_reconstruction: float | None
+    validation_kl: float | None
+    kl_per_dimension: list[float] | None
+    learning_rate: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return dict(vars(self))
+
+
+@dataclass
+class History:
+    """A training run: its epochs, the best of them, and how it ended.
+
+    Parameters
+    ----------
+    epochs
+        One entry an epoch.
+    best_epoch
+        The epoch whose weights the model holds; 0 where not even one was finished.
+    stopped
+        ``"epochs"``: all of them done; ``"patience"``: the validation bound got no better; ``"interrupted"``.
+    """
+
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped: str = "epochs"

@@ -1,0 +1,148 @@
+r"""The composition: a variational autoencoder is three conditional distributions.
+
+.. math::
+
+    \text{encode}(x) &\to q(z \mid x) && \text{the posterior} \\
+    \text{prior}()   &\to p(z)        && \text{the prior} \\
+    \text{decode}(z) &\to p(x \mid z) && \text{the likelihood}
+
+Everything else in vaekit (objectives, evaluation, training, plots) only ever sees these three calls, each of
+which returns a ``torch.distributions.Distribution`` or one with the same interface. Kingma and Welling (2013),
+"Auto-Encoding Variational Bayes", section 2.
+
+**How parts reach each other.** A part that needs the rest of the model names what in its attribute ``needs``
+(``{"encode"}`` for a VampPrior, say) and is *given* it as a keyword argument at every call. No part stores a
+reference to another, so the tie survives ``copy.deepcopy``, saving and loading, and distribution over
+processes. ``c``, a condition, reaches the networks, and the parts that list ``"condition"``, the same way.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+__all__ = ["VAE"]
+
+
+class VAE(nn.Module):
+    r"""A variational autoencoder, composed of five parts.
+
+    Parameters
+    ----------
+    encoder
+        Any ``nn.Module`` from data ``(batch, *event)`` to features ``(batch, *posterior.feature_shape)``.
+    posterior
+        From those features to :math:`q(z \mid x)`; see :mod:`vaekit.posteriors`.
+    prior
+        From nothing to :math:`p(z)`; see :mod:`vaekit.priors`.
+    decoder
+        Any ``nn.Module`` from latents ``(batch, *latent)`` to features
+        ``(batch, *likelihood.feature_shape)``. It sees one batch dimension, whatever comes in.
+    likelihood
+        From those features to :math:`p(x \mid z)`; see :mod:`vaekit.likelihoods`.
+
+    Examples
+    --------
+    >>> from vaekit.likelihoods import BernoulliLikelihood
+    >>> from vaekit.posteriors import DiagonalPosterior
+    >>> from vaekit.priors import StandardPrior
+    >>> model = VAE(nn.Linear(6, 4), DiagonalPosterior(2), StandardPrior((2,)), nn.Linear(2, 6),
+    ...             BernoulliLikelihood((6,)))
+    >>> x = torch.rand(3, 6)
+    >>> model.encode(x).mean.shape, model.prior().event_shape, model.decode(torch.zeros(3, 2)).mean.shape
+    (torch.Size([3, 2]), torch.Size([2]), torch.Size([3, 6]))
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        posterior: nn.Module,
+        prior: nn.Module,
+        decoder: nn.Module,
+        likelihood: nn.Module,
+    ) -> None:
+        super().__init__()
+        # `prior` is also the name of a method, which a submodule attribute would hide: the five live in a dict.
+        self.parts = nn.ModuleDict(
+            {
+                "encoder": encoder,
+                "posterior": posterior,
+                "prior": prior,
+                "decoder": decoder,
+                "likelihood": likelihood,
+            }
+        )
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one :math:`z`."""
+        return self.parts["posterior"].latent_shape  # type: ignore[return-value]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one :math:`x`, in the coordinates of the model."""
+        return self.parts["likelihood"].event_shape  # type: ignore[return-value]
+
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        r"""Give the posterior :math:`q(z \mid x)` for ``x`` of shape ``(batch, *event)``."""
+        features = self._network("encoder", x, c)
+        expected = self.parts["posterior"].feature_shape
+        if features.shape[1:] != expected:
+            raise ValueError(
+                f"the encoder gave features of shape {tuple(features.shape[1:])} per example, but the posterior "
+                f"{type(self.parts['posterior']).__name__} takes {expected}; change the encoder's last layer"
+            )
+        return self._part("posterior", c, features, x=x)
+
+    def prior(self, c: Tensor | None = None) -> Distribution:
+        """Give the prior :math:`p(z)`."""
+        return self._part("prior", c)
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        r"""Give the likelihood :math:`p(x \mid z)` for ``z`` of shape ``(..., *latent)``."""
+        batch_shape = z.shape[: z.dim() - len(self.latent_shape)]
+        flat = z if len(batch_shape) == 1 else z.reshape(-1, *self.latent_shape)
+        if c is not None and len(batch_shape) > 1:
+            c = c.expand(*batch_shape, *c.shape[1:]).reshape(-1, *c.shape[1:])
+        features = self._network("decoder", flat, c)
+        expected = self.parts["likelihood"].feature_shape
+        if features.shape[1:] != expected:
+            raise ValueError(
+                f"the decoder gave features of shape {tuple(features.shape[1:])} per example, but the likelihood "
+                f"{type(self.parts['likelihood']).__name__} takes {expected}; change the decoder's last layer"
+            )
+        if len(batch_shape) != 1:
+            features = features.reshape(*batch_shape, *features.shape[1:])
+        return self._part("likelihood", c, features)
+
+    def log_joint(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> Tensor:
+        r"""Evaluate :math:`\log p(x, z) = \log p(x \mid z) + \log p(z)` in nats, for ``z`` of shape ``(..., *latent)``."""
+        return self.decode(z, c).log_prob(x) + self.prior(c).log_prob(z)
+
+    @torch.no_grad()
+    def sample(self, n: int, c: Tensor | None = None, *, noise: bool = True) -> Tensor:
+        r"""Draw ``n`` new examples: :math:`z \sim p(z)`, then :math:`x \sim p(x \mid z)`, or its mean without noise."""
+        prior = self.prior(c)
+        z = prior.sample(torch.Size((n,) if not prior.batch_shape else ()))
+        likelihood = self.decode(z, c)
+        return likelihood.sample() if noise else likelihood.mean
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor, c: Tensor | None = None, *, sample: bool = False) -> Tensor:
+        r"""Encode and decode: the mean of :math:`p(x \mid z)` at the posterior's mean, or at a draw from it."""
+        posterior = self.encode(x, c)
+        return self.decode(posterior.sample() if sample else posterior.mean, c).mean
+
+    def _network(self, name: str, value: Tensor, c: Tensor | None) -> Tensor:
+        network = self.parts[name]
+        return network(value) if c is None else network(value, c)
+
+    def _part(self, name: str, c: Tensor | None, *arguments: Tensor, x: Tensor | None = None) -> Distribution:
+        """Call a part with what it says it needs."""
+        part = self.parts[name]
+        needs = getattr(part, "needs", frozenset())
+        if not needs:
+            return part(*arguments)
+        offers: dict[str, Any] = {"encode": self.encode, "condition": c, "log_joint": self.log_joint, "x": x}
+        return part(*arguments, **{need: offers[need] for need in needs})
