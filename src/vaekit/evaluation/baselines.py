@@ -72,10 +72,11 @@ def fit_baselines(
     ['independent Gaussians', 'full Gaussian', 'probabilistic PCA (2 components)']
     """
     train, held_out = (np.asarray(a, dtype=np.float64).reshape(len(a), -1) for a in (train, held_out))  # type: ignore[arg-type]
-    if density:
-        scores = _gaussian_baselines(train, held_out, latent)
-    else:
-        scores = _bernoulli_baselines(train, held_out, seed)
+    scores = (
+        _gaussian_baselines(train, held_out, latent)
+        if density
+        else _bernoulli_baselines(train, held_out, seed)
+    )
     return [Baseline(name, Estimate.of(values + log_jacobian)) for name, values in scores]
 
 
