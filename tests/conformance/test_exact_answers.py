@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from oracles.linear_gaussian import LinearGaussian
 from torch import nn
 
+from oracles.linear_gaussian import LinearGaussian
 from vaekit.evaluation import Estimate, evaluate_bound, log_likelihood
 from vaekit.likelihoods import BernoulliLikelihood
 from vaekit.objectives import Elbo

@@ -12,10 +12,23 @@
 
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
+from vaekit.data.partition import Parts, partition
 from vaekit.data.read import read
 from vaekit.data.schema import Schema
 from vaekit.data.split import Split, split_indices
 from vaekit.data.summary import Column
-from vaekit.data.writers import write
+from vaekit.data.writers import write, write_text
 
-__all__ = ["Column", "Dataset", "Schema", "Split", "from_object", "read", "split_indices", "write"]
+__all__ = [
+    "Column",
+    "Dataset",
+    "Parts",
+    "Schema",
+    "Split",
+    "from_object",
+    "partition",
+    "read",
+    "split_indices",
+    "write",
+    "write_text",
+]

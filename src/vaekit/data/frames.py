@@ -7,7 +7,7 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.hints import did_you_mean, few, plural
-from vaekit.errors import DataError
+from vaekit.errors import DataError, MissingLabelError
 
 if TYPE_CHECKING:
     import pandas
@@ -57,7 +57,7 @@ def dataset_from_frame(
     frame = frame.set_axis(names, axis="columns")
     if label is not None:
         if label not in names:
-            raise DataError(
+            raise MissingLabelError(
                 f"{source}: no column {label!r} for the label{did_you_mean(label, names)}; the columns "
                 f"are {few(names, 9)}"
             )

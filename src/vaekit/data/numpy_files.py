@@ -10,7 +10,7 @@ from numpy.lib import format as npy_format
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.hints import did_you_mean, few
-from vaekit.errors import DataError
+from vaekit.errors import DataError, MissingLabelError
 
 __all__ = ["read_npy", "read_npz"]
 
@@ -113,7 +113,7 @@ def read_npz(path: Path, *, label: str | None = None) -> Dataset:
 def _from_archive(archive, path: Path, label: str | None) -> Dataset:
     keys = [key for key in archive.files if key != label]
     if label is not None and label not in archive.files:
-        raise DataError(
+        raise MissingLabelError(
             f"{path}: no array {label!r} for the labels{did_you_mean(label, archive.files)}; it has "
             f"{few(archive.files)}"
         )

@@ -12,7 +12,7 @@ from vaekit.data.mnist import read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
-from vaekit.errors import DataError
+from vaekit.errors import DataError, MissingLabelError
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 
@@ -119,7 +119,7 @@ def _folder_reader(path: Path, label: str | None) -> Callable[[], Dataset]:
 
 def _refuse_label(label: str | None, what: str) -> None:
     if label is not None:
-        raise DataError(
+        raise MissingLabelError(
             f"{what}: no column {label!r} for the label: this source has no named columns; leave the "
             "label out"
         )

@@ -115,6 +115,15 @@ class Schema:
         return tuple(column.name for column in self.columns if column.constant)
 
     @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of a table's columns, in order; None for images."""
+        return tuple(column.name for column in self.columns) if self.kind == "table" else None
+
+    def describe(self) -> str:
+        """Say in words what one example is: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
+        return shape_in_words(self.kind, self.event_shape)
+
+    @property
     def kept(self) -> np.ndarray:
         """Which columns of a table the model sees: a boolean array (always all True for images).
 

@@ -18,7 +18,7 @@ from vaekit.data.hints import plural
 from vaekit.data.picture_grid import write_grid
 from vaekit.errors import DataError, MissingExtraError
 
-__all__ = ["ENDINGS", "write", "write_atomically"]
+__all__ = ["ENDINGS", "write", "write_atomically", "write_text"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".png")
 
@@ -123,6 +123,11 @@ def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
         _sync_folder(target.parent)
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {_reason(error, target)}") from error
+
+
+def write_text(path: "str | os.PathLike[str]", text: str) -> None:
+    """Write text (a page, say) as `write_atomically` does."""
+    write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
 def _write_table(path: Path, values: np.ndarray, columns: Sequence[str] | None, ending: str) -> None:

@@ -137,7 +137,7 @@ def _fit_mixture(x: _Array, components: int, seed: int, iterations: int = 100) -
     previous = -np.inf
     for _ in range(iterations):
         joint = _joint(x, log_weight, logits)
-        evidence = logsumexp(joint, axis=1, keepdims=True)
+        evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
         if evidence.mean() - previous < 1e-4:
             break
         previous = evidence.mean()
@@ -154,4 +154,4 @@ def _joint(x: _Array, log_weight: _Array, logits: _Array) -> _Array:
 
 
 def _mixture_log_density(x: _Array, log_weight: _Array, logits: _Array) -> _Array:
-    return logsumexp(_joint(x, log_weight, logits), axis=1)
+    return np.asarray(logsumexp(_joint(x, log_weight, logits), axis=1))

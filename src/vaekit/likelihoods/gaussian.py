@@ -69,13 +69,16 @@ class GaussianLikelihood(nn.Module):
         self.event_shape = self.feature_shape = tuple(event_shape)
         self.log_jacobian = log_jacobian
         self.value = value
-        start = torch.full(self.event_shape if scale == "per-dimension" else (), inverse_soft_bound(log(value)))
+        start = torch.full(
+            self.event_shape if scale == "per-dimension" else (), inverse_soft_bound(log(value))
+        )
         self.log_scale = None if scale == "fixed" else nn.Parameter(start)
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *event_shape)``, the means, into a distribution over the event."""
-        fixed = self.log_scale is None
-        scale = features.new_tensor(self.value) if fixed else soft_bound(self.log_scale).exp()
+        scale = (
+            features.new_tensor(self.value) if self.log_scale is None else soft_bound(self.log_scale).exp()
+        )
         normal = Normal(features, scale.expand(self.event_shape), validate_args=False)
         independent = Independent(normal, len(self.event_shape), validate_args=False)
         return InDataUnits(independent, self.log_jacobian) if self.log_jacobian else independent
