@@ -136,7 +136,7 @@ def test_partial_fit_goes_on_from_where_it_was(iris):
     for _ in range(20):
         vae.partial_fit(iris)
         scores.append(vae.history_.epochs[-1].train_bound)
-    assert scores[-1] > scores[0] + 0.5
+    assert scores[-1] > scores[0] + 0.3
     assert [epoch.epoch for epoch in vae.history_.epochs] == list(range(1, 21))
 
 

@@ -86,7 +86,9 @@ def test_gradient_reaches_every_parameter(model):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
-@pytest.mark.filterwarnings("ignore:.*autograd.function.Function.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*autograd.function.Function.*should not be instantiated:DeprecationWarning"
+)
 def test_the_step_compiles_to_one_graph(model):
     compiled = torch.compile(lambda x: Elbo()(model, x).surrogate.mean(), fullgraph=True, backend="eager")
     assert compiled(torch.rand(4, 5, dtype=torch.float64)).isfinite()
