@@ -137,7 +137,9 @@ def _read(file: "io.BufferedReader | gzip.GzipFile", path: Path) -> np.ndarray:
             f"{path}: unknown type code {magic[2]:02x} in the magic number; expected one of {codes}"
         )
     header = file.read(4 * magic[3])
-    if magic[3] == 0 or len(header) < 4 * magic[3]:
+    if not 1 <= magic[3] <= 8:
+        raise DataError(f"{path}: {magic[3]} dimensions in the magic number; expected 1 to 4")
+    if len(header) < 4 * magic[3]:
         raise DataError(
             f"{path}: truncated after {4 + len(header)} bytes, in a header for {magic[3]} dimensions"
         )
