@@ -73,7 +73,10 @@ def test_a_thousandfold_column_moves_the_log_jacobian_by_log_1000():
 
 def test_log_jacobian_is_that_of_the_map():
     rng = np.random.default_rng(0)
-    for values in (rng.normal(size=(50, 4)) * [1, 10, 0.1, 3], rng.integers(0, 256, (20, 1, 3, 2)).astype(np.uint8)):
+    for values in (
+        rng.normal(size=(50, 4)) * [1, 10, 0.1, 3],
+        rng.integers(0, 256, (20, 1, 3, 2)).astype(np.uint8),
+    ):
         schema = Schema.fit(values, scaling="standardize")
         point, step = values[:1].astype(np.float64), 1e-3
         slopes = [
@@ -108,11 +111,13 @@ def test_unit_divides_bytes_and_leaves_what_is_in_the_unit_interval():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    hnp.arrays(np.float64, st.tuples(st.integers(2, 20), st.integers(1, 4)), elements=st.floats(-1e300, 1e300)),
+    hnp.arrays(
+        np.float64, st.tuples(st.integers(2, 20), st.integers(1, 4)), elements=st.floats(-1e300, 1e300)
+    ),
     st.sampled_from(["none", "standardize"]),
 )
 def test_transform_and_inverse_are_inverse(values, scaling):
-    if (values == values[0]).all() or (scaling == "none" and np.abs(values).max() > 1e38):
+    if np.ptp(values, axis=0).max() < 1e-290 or (scaling == "none" and np.abs(values).max() > 1e38):
         return
     schema = Schema.fit(values, scaling=scaling)
     back = schema.inverse(schema.transform(values))
@@ -145,7 +150,9 @@ def test_bytes_are_never_copied_whole_as_float64():
 
 
 def test_data_that_teach_nothing_are_refused():
-    with pytest.raises(DataError, match=r"some.csv: every column is constant in all 3 rows: there is nothing"):
+    with pytest.raises(
+        DataError, match=r"some.csv: every column is constant in all 3 rows: there is nothing"
+    ):
         Schema.fit(table([[1, 2], [1, 2], [1, 2]], "a", "b"), scaling="standardize")
     with pytest.raises(DataError, match="all values are 9 in all 4 rows"):
         Schema.fit(np.full((4, 1, 2, 2), 9, dtype=np.uint8), scaling="unit")
@@ -155,15 +162,19 @@ def test_data_that_teach_nothing_are_refused():
 
 
 def test_unit_says_what_range_was_seen():
-    with pytest.raises(DataError, match=r"values from -2.5 to 3 \(first in column 'b'\).*expects values from 0 to 1"):
+    with pytest.raises(
+        DataError, match=r"values from -2.5 to 3 \(first in column 'b'\).*expects values from 0 to 1"
+    ):
         Schema.fit(table([[0, -2.5], [1, 3]], "a", "b"), scaling="unit")
-    with pytest.raises(DataError, match="values from 0 to 200.*divide them by 255"):
+    with pytest.raises(DataError, match=r"values from 0 to 200.*divide them by 255"):
         Schema.fit(table([[0, 7], [1, 200]], "a", "b"), scaling="unit")
 
 
 def test_missing_and_infinite_values_are_located():
     data = table([[1, 2], [np.nan, 3], [4, np.inf], [np.nan, 1]], "age", "income")
-    message = r"some.csv: 3 values of 8 missing or infinite in 2 columns \('age', 'income'\); the first, at row 1 "
+    message = (
+        r"some.csv: 3 values of 8 missing or infinite in 2 columns \('age', 'income'\); the first, at row 1 "
+    )
     with pytest.raises(DataError, match=message + r"\(counted from 0\), column 'age', is NaN"):
         Schema.fit(data, scaling="standardize")
     images = np.zeros((2, 1, 2, 2))
@@ -175,13 +186,13 @@ def test_missing_and_infinite_values_are_located():
 
 def test_values_beyond_float32_are_refused_rather_than_made_infinite():
     schema = Schema.fit(np.array([[0.0], [1.0]]), scaling="none")
-    with pytest.raises(DataError, match="infinite in the model's units: .*1e\\+39.*float32 ends at 3.4e38"):
+    with pytest.raises(DataError, match=r"infinite in the model's units: .*1e\+39.*float32 ends at 3.4e38"):
         schema.transform(np.array([[1e39]]))
     assert np.isnan(schema.transform(np.array([[np.nan]]))).all()
 
 
 def test_a_range_beyond_float64_is_refused():
-    with pytest.raises(DataError, match="column 'a' runs from -1.7e\\+308 to 1.7e\\+308"):
+    with pytest.raises(DataError, match=r"column 'a' runs from -1.7e\+308 to 1.7e\+308"):
         Schema.fit(table([[-1.7e308], [1.7e308]], "a"), scaling="standardize")
 
 

@@ -31,22 +31,52 @@ EDITS = {
     "unhashable kind": (lambda d: d.update(kind=[]), r"schema.kind: \[\]"),
     "scaling": (lambda d: d.update(scaling=None), r"schema.scaling: None"),
     "dtype": (lambda d: d.update(dtype="object"), r"schema.dtype: 'object'"),
-    "event shape": (lambda d: d.update(event_shape=[0]), r"schema.event_shape\[0\]: 0; expected a whole number"),
-    "event dimensions": (lambda d: d.update(event_shape=[1, 2]), r"schema.event_shape: a list of 2; expected a list of 1"),
+    "event shape": (
+        lambda d: d.update(event_shape=[0]),
+        r"schema.event_shape\[0\]: 0; expected a whole number",
+    ),
+    "event dimensions": (
+        lambda d: d.update(event_shape=[1, 2]),
+        r"schema.event_shape: a list of 2; expected a list of 1",
+    ),
     "bool as size": (lambda d: d.update(event_shape=[True]), r"schema.event_shape\[0\]: True"),
-    "more columns than entries": (lambda d: d.update(event_shape=[4]), r"schema.columns: a list of 3; expected .* 4"),
-    "negative scale": (lambda d: d["scale"].__setitem__(1, -1.0), r"schema.scale\[1\]: -1.0; expected .* above 0"),
-    "NaN scale": (lambda d: d["scale"].__setitem__(0, float("nan")), r"schema.scale\[0\]: nan; expected a finite number"),
+    "more columns than entries": (
+        lambda d: d.update(event_shape=[4]),
+        r"schema.columns: a list of 3; expected .* 4",
+    ),
+    "negative scale": (
+        lambda d: d["scale"].__setitem__(1, -1.0),
+        r"schema.scale\[1\]: -1.0; expected .* above 0",
+    ),
+    "NaN scale": (
+        lambda d: d["scale"].__setitem__(0, float("nan")),
+        r"schema.scale\[0\]: nan; expected a finite number",
+    ),
     "infinite offset": (lambda d: d["offset"].__setitem__(2, float("inf")), r"schema.offset\[2\]: inf"),
-    "a huge whole number": (lambda d: d["offset"].__setitem__(2, 10**400), r"schema.offset\[2\]: 1000.*finite"),
+    "a huge whole number": (
+        lambda d: d["offset"].__setitem__(2, 10**400),
+        r"schema.offset\[2\]: 1000.*finite",
+    ),
     "text for a number": (lambda d: d["offset"].__setitem__(0, "0"), r"schema.offset\[0\]: '0'"),
     "column name": (lambda d: d["columns"][1].update(name=3), r"schema.columns\[1\].name: 3; expected text"),
     "column number": (lambda d: d["columns"][1].update(mean=None), r"schema.columns\[1\].mean: None"),
-    "column flag": (lambda d: d["columns"][0].update(integer=1), r"schema.columns\[0\].integer: 1; expected true or"),
+    "column flag": (
+        lambda d: d["columns"][0].update(integer=1),
+        r"schema.columns\[0\].integer: 1; expected true or",
+    ),
     "column key": (lambda d: d["columns"][0].pop("constant"), r"schema.columns\[0\]: missing key 'constant'"),
-    "column type": (lambda d: d["columns"].__setitem__(0, []), r"schema.columns\[0\]: list; expected an object"),
-    "repeated name": (lambda d: d["columns"][0].update(name="x1"), r"schema.columns: names that stand more than once"),
-    "all constant": (lambda d: [c.update(constant=True) for c in d["columns"]], r"schema.columns: every column is con"),
+    "column type": (
+        lambda d: d["columns"].__setitem__(0, []),
+        r"schema.columns\[0\]: list; expected an object",
+    ),
+    "repeated name": (
+        lambda d: d["columns"][0].update(name="x1"),
+        r"schema.columns: names that stand more than once",
+    ),
+    "all constant": (
+        lambda d: [c.update(constant=True) for c in d["columns"]],
+        r"schema.columns: every column is con",
+    ),
 }
 
 

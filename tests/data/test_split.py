@@ -63,7 +63,9 @@ def test_a_part_that_is_not_wanted_stays_empty():
 
 
 def test_too_few_rows_and_impossible_shares():
-    with pytest.raises(DataError, match=r"1 sample \(one row\): cannot be divided into 3 parts; at least 3 rows"):
+    with pytest.raises(
+        DataError, match=r"1 sample \(one row\): cannot be divided into 3 parts; at least 3 rows"
+    ):
         split_indices(1, 0)
     with pytest.raises(UsageError, match=r"validation=0.5 and test=0.5; expected .* sum is below 1"):
         split_indices(10, 0, validation=0.5, test=0.5)

@@ -149,7 +149,8 @@ def _read(file: "io.BufferedReader | gzip.GzipFile", path: Path) -> np.ndarray:
     announced = f"{path}: the header announces shape {shape}, {expected:,} bytes of values"
     size_on_disk = path.stat().st_size
     # an absurd header must not make us ask for its memory
-    if expected > size_on_disk * (GZIP_LARGEST_RATIO if isinstance(file, gzip.GzipFile) else 1):
+    compressed = isinstance(file, gzip.GzipFile)
+    if expected > (size_on_disk * GZIP_LARGEST_RATIO if compressed else size_on_disk - file.tell()):
         raise DataError(f"{announced}, and the file has {size_on_disk:,} bytes in all: truncated or corrupt")
     values = np.empty(shape, dtype=dtype)
     buffer = values.reshape(-1).view(np.uint8).data
