@@ -93,6 +93,10 @@ DAMAGED = {
     "gzip garbled": (gzip.compress(bytes(WHOLE))[:10] + b"\xff" * 50, "corrupt gzip file"),
     "gzip absurd": (gzip.compress(b"\0\0\x0e\x02" + b"\x7f" * 8), "bytes in all: truncated or corrupt"),
     "gzip values cut": (gzip.compress(WHOLE[:-1]), "60 bytes of values, and 59 were found: truncated"),
+    "gzip sizes that overflow": (
+        gzip.compress(b"\0\0\x0e\x04" + b"\xff\xff\xff\xff" * 3 + b"\0\0\0\0"),
+        "more than memory can hold: corrupt",
+    ),
     "labels only": (idx(LABELS), r"one number per row \(5 labels\?\); expected images or a table"),
     "no images": (idx(IMAGES[:0]), r"no rows \(0 samples"),
 }

@@ -88,6 +88,7 @@ def test_damaged_npy(tmp_path):
         whole.replace(b"(4, 3)", b"[4, 3]"): "truncated or corrupt .npy header",
         whole.replace(b"(4, 3), }", b"(9**9,)} "): "truncated or corrupt .npy header",
         whole.replace(b"(4, 3), }     ", b"(99999999999,)}"): "truncated",
+        whole.replace(b"}", b"("): "truncated or corrupt .npy header",
         b"<!DOCTYPE html>": r"begins with b'<!DOCT'; a .npy file begins with",
     }
     for content, message in damages.items():

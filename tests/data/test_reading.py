@@ -1,5 +1,7 @@
 """The one door: names, endings, what does not exist, and what importing the room brings along."""
 
+import gzip
+import io
 import subprocess
 import sys
 
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
-from vaekit.data import read
+from vaekit.data import read, write
 from vaekit.errors import DataError, MissingExtraError
 
 
@@ -51,6 +53,12 @@ def test_a_neighbouring_file_is_suggested(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"did you mean 'measurements.csv'"):
         read("measurement.csv")
+
+
+def test_a_link_to_nothing(tmp_path):
+    (tmp_path / "a.csv").symlink_to(tmp_path / "gone.csv")
+    with pytest.raises(DataError, match=r"a link to '.*gone.csv', which is not there"):
+        read(tmp_path / "a.csv")
 
 
 def test_endings_that_are_not_accepted(tmp_path):
@@ -119,3 +127,31 @@ def test_extras_that_are_missing_are_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(MissingExtraError, match=r"reading images needs .*pip install 'vaekit\[images\]'"):
         read(tmp_path / "pictures")
+
+
+def test_no_damage_gets_past_the_readers(tmp_path):
+    """Random damage to each format either still reads, or is a DataError; never another exception."""
+    rng = np.random.default_rng(0)
+    rows, buffer = rng.normal(size=(20, 3)), io.BytesIO()
+    write(tmp_path / "a.npy", rows)
+    write(tmp_path / "a.npz", rows, columns=["a", "b", "c"])
+    write(tmp_path / "a.parquet", rows)
+    write(tmp_path / "a.csv", rows[:3])
+    write(tmp_path / "pictures.png", rng.random((1, 9, 9)))
+    buffer.write(bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 3]) + bytes(18))
+    (tmp_path / "a.idx.gz").write_bytes(gzip.compress(buffer.getvalue()))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures.png").rename(tmp_path / "pictures" / "a.png")
+    refused = 0
+    for file in [*tmp_path.glob("a.*"), tmp_path / "pictures" / "a.png"]:
+        whole = file.read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+                damaged[place] = rng.integers(256)
+            file.write_bytes(damaged[: rng.integers(len(whole)) if rng.random() < 0.3 else None])
+            try:
+                read(file.parent if file.suffix == ".png" else file)
+            except DataError:
+                refused += 1
+    assert refused > 100

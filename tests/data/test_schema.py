@@ -184,6 +184,20 @@ def test_missing_and_infinite_values_are_located():
     from_object(np.zeros((2, 1, 2, 2))).require_finite()
 
 
+def test_blocks_change_nothing(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(23, 3)) * [1, 1000, 0.001]
+    schema, digest = Schema.fit(values, scaling="standardize"), from_object(values).hash()
+    x = schema.transform(values)
+    monkeypatch.setattr("vaekit.data.dataset.BLOCK_VALUES", 7)
+    again = Schema.fit(values, scaling="standardize")
+    np.testing.assert_allclose(again.scale, schema.scale, rtol=1e-14)
+    assert np.array_equal(schema.transform(values), x)
+    assert from_object(values).hash() == digest
+    values[17, 1] = values[22, 0] = np.inf
+    with pytest.raises(DataError, match=r"2 values of 69 .*at row 17 .*column 'x1', is infinite"):
+        from_object(values).require_finite()
+
+
 def test_values_beyond_float32_are_refused_rather_than_made_infinite():
     schema = Schema.fit(np.array([[0.0], [1.0]]), scaling="none")
     with pytest.raises(DataError, match=r"infinite in the model's units: .*1e\+39.*float32 ends at 3.4e38"):

@@ -86,6 +86,7 @@ REFUSED = {
     "a.npy": (np.array([{}]), "an array of type object; only numbers are written"),
     "missing/a.csv": (np.zeros((3, 2)), "there is no folder '.*missing'; make it first"),
     "file/a.csv": (np.zeros((3, 2)), "is not a folder"),
+    "nul\0.csv": (np.zeros((3, 2)), "a zero byte in the name of a file"),
     "folder.csv": (np.zeros((3, 2)), "it is a folder; name a file"),
 }
 

@@ -152,7 +152,10 @@ def _read(file: "io.BufferedReader | gzip.GzipFile", path: Path) -> np.ndarray:
     compressed = isinstance(file, gzip.GzipFile)
     if expected > (size_on_disk * GZIP_LARGEST_RATIO if compressed else size_on_disk - file.tell()):
         raise DataError(f"{announced}, and the file has {size_on_disk:,} bytes in all: truncated or corrupt")
-    values = np.empty(shape, dtype=dtype)
+    try:
+        values = np.empty(shape, dtype=dtype)
+    except (ValueError, MemoryError) as error:
+        raise DataError(f"{announced}, more than memory can hold: corrupt?") from error
     buffer = values.reshape(-1).view(np.uint8).data
     filled = 0
     while filled < expected:
