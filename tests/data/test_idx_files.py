@@ -51,6 +51,8 @@ def test_a_folder_of_four_and_of_fewer(tmp_path):
     assert np.array_equal(data.test.values[:, 0], IMAGES[:2] + 1)
     assert data.test.labels.tolist() == [3, 1]
     assert np.array_equal(data.values[:, 0], IMAGES)
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(b"never read: the plain file comes first")
+    assert np.array_equal(read(tmp_path).values, data.values)
 
 
 def test_folders_that_do_not_fit_together(tmp_path):
@@ -96,6 +98,11 @@ DAMAGED = {
     "gzip sizes that overflow": (
         gzip.compress(b"\0\0\x0e\x04" + b"\xff\xff\xff\xff" * 3 + b"\0\0\0\0"),
         "more than memory can hold: corrupt",
+    ),
+    "wide values cut": (idx(IMAGES, ">f4")[:-1], "240 bytes of values, and the file has 255 bytes in all"),
+    "gzip wide values cut": (
+        gzip.compress(idx(IMAGES, ">f4")[:-1]),
+        "240 bytes of values, and 239 were found",
     ),
     "labels only": (idx(LABELS), r"one number per row \(5 labels\?\); expected images or a table"),
     "no images": (idx(IMAGES[:0]), r"no rows \(0 samples"),
