@@ -69,6 +69,9 @@ def test_sizes_and_modes_must_agree(tmp_path):
         DataError, match=r"'a.png' is 6x5 .*grey and 'b.png' is 6x5 .*RGB; all images need one size and"
     ):
         read(tmp_path)
+    save(tmp_path / "b.png", Image.fromarray(GREY > 99))
+    with pytest.raises(DataError, match=r"6x5 \(height x width\) grey and 'b.png' is 6x5 .* black and white"):
+        read(tmp_path)
 
 
 def test_files_that_do_not_belong_are_named(tmp_path):
