@@ -25,6 +25,8 @@ __all__ = ["train"]
 
 _CHECK_EVERY = 200  # steps between looks at the loss where a look would stall the device
 
+_DRAWS_WORTH_HAVING = 2000  # of the validation bound
+
 
 def train(
     model: VAE,
@@ -142,10 +144,14 @@ class _Run:
         return means
 
     def validate(self, validation: Tensor, seed: int) -> BoundSummary:
-        """Evaluate with the same noise every time, so that epochs differ by their weights alone."""
+        """Evaluate with the same noise every time, so that epochs differ by their weights alone.
+
+        A few rows are evaluated several times over, or the noise would choose among the epochs.
+        """
         self.model.eval()
+        repeats = min(16, max(1, _DRAWS_WORTH_HAVING // len(validation)))
         with seeded(seed):
-            return evaluate_bound(self.model, self.objective, validation)
+            return evaluate_bound(self.model, self.objective, torch.cat([validation] * repeats))
 
     def metrics(
         self, epoch: int, means: "_Means", held_out: BoundSummary | None, seconds: float
