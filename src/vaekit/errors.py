@@ -7,6 +7,7 @@ __all__ = [
     "ArtifactError",
     "DataError",
     "MissingExtraError",
+    "MissingLabelError",
     "TrainingDivergedError",
     "UsageError",
     "VaekitError",
@@ -29,6 +30,10 @@ class DataError(VaekitError, ValueError):
     """Data that cannot be read, or that does not fit what the model was told to expect."""
 
     exit_code = 3
+
+
+class MissingLabelError(DataError):
+    """A label was asked for that the source does not have."""
 
 
 class ArtifactError(DataError):

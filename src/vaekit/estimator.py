@@ -296,7 +296,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         settings = artifact.settings
         estimator = cls(
             artifact.latent,
-            **artifact.sentence.to_json(),
+            network=str(artifact.sentence.network),
+            posterior=str(artifact.sentence.posterior),
+            prior=str(artifact.sentence.prior),
+            likelihood=str(artifact.sentence.likelihood),
+            objective=str(artifact.sentence.objective),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
@@ -400,9 +404,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             dataset.require_finite()
             if reset:
                 self.n_features_in_ = prod(dataset.values.shape[1:])
-        if not reset:
-            self.schema_.check(dataset, what="the data")
-        return dataset
+        return dataset if reset else self.schema_.align(dataset, what="the data")
 
     def _start(self, dataset: Dataset, seed: int) -> None:
         """Choose the sentence, fix the schema, and build the model."""

@@ -71,7 +71,7 @@ class Spec:
         return f"{self.kind}:{written}" if written else self.kind
 
     @property
-    def part(self) -> Callable[..., Any]:
+    def part(self) -> Any:
         """The class behind the name."""
         return PARTS[self.room][self.kind]
 

@@ -117,7 +117,7 @@ class VAE(nn.Module):
         return self._part("likelihood", c, features)
 
     def log_joint(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> Tensor:
-        r"""Evaluate :math:`\log p(x, z) = \log p(x \mid z) + \log p(z)` in nats, for ``z`` of shape ``(..., *latent)``."""
+        r"""Evaluate :math:`\log p(x \mid z) + \log p(z)` in nats, for ``z`` of shape ``(..., *latent)``."""
         return self.decode(z, c).log_prob(x) + self.prior(c).log_prob(z)
 
     @torch.no_grad()

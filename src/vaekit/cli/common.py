@@ -99,11 +99,22 @@ def read_model_data(
 ) -> "Dataset":
     """Read data for a model and check it against the schema; the label column of the fit is known."""
     from vaekit.data import read
+    from vaekit.errors import MissingLabelError
 
-    known = estimator.origin_.get("label")
-    dataset = read(source, label=label or known, label_is_optional=label is None, data_dir=data_dir)
-    dataset.require_finite()
-    return estimator.schema_.check(dataset, what=source)
+    try:
+        dataset = read(source, label=label or estimator.origin_.get("label"), data_dir=data_dir)
+    except MissingLabelError:
+        if label is not None:
+            raise
+        dataset = read(source, data_dir=data_dir)  # new rows need no label
+    dataset = estimator.schema_.align(dataset, what=source)
+    for column, rows in estimator.schema_.constant_changes(dataset.values).items():
+        print(
+            f"vaekit: warning: column {column!r} was constant when the model was fitted, and differs in {rows} "
+            f"rows of {source}: it plays no part in the results",
+            file=sys.stderr,
+        )
+    return dataset
 
 
 def finish(output: Path, rows: Any, *, columns: tuple[str, ...] | None, as_json: bool) -> int:

@@ -33,6 +33,7 @@ class Evaluate:
     def run(self) -> int:
         """Evaluate and print."""
         from vaekit.cli.text import evaluation_lines
+        from vaekit.data import partition
         from vaekit.errors import DataError, UsageError
 
         if self.samples < 1:
@@ -51,9 +52,8 @@ class Evaluate:
                 f"({origin.get('source', 'unknown')}), so it has no such part; leave --split out to use all rows"
             )
         else:
-            parts = dataset.split(estimator.seed_, validation=origin["validation"])
-            part = parts[split]
-            train = parts["train"]
+            parts = partition(dataset, estimator.seed_, validation=origin["validation"])
+            part, train = getattr(parts, split), parts.train
             if part is None:
                 raise DataError(f"--split {split}: the model was fitted without such a part; try --split all")
         result = estimator.evaluate(part, samples=self.samples, split=split, train=train, seed=self.seed)

@@ -10,7 +10,7 @@ import tyro
 from vaekit.cli import common
 
 if TYPE_CHECKING:
-    from vaekit.data import Dataset
+    from vaekit.data import Parts
     from vaekit.estimator import VariationalAutoencoder
     from vaekit.evaluation import Evaluation
 
@@ -36,7 +36,7 @@ class Fit:
         str, tyro.conf.arg(help="p(x|z): bernoulli, gaussian:scale=learned; auto looks at the data.")
     ] = "auto"
     objective: Annotated[str, tyro.conf.arg(help="What to maximise: elbo, elbo:beta=4.")] = "elbo"
-    epochs: Annotated[int, tyro.conf.arg(help="At most this many passes over the training rows.")] = 100
+    epochs: Annotated[int, tyro.conf.arg(help="At most this many passes over the training parts.")] = 100
     batch_size: Annotated[int, tyro.conf.arg(help="Rows a step.")] = 128
     learning_rate: Annotated[float, tyro.conf.arg(help="Adam's.")] = 1e-3
     patience: Annotated[
@@ -58,12 +58,12 @@ class Fit:
         """Fit, evaluate, report and save."""
         started = time.perf_counter()
         destination = self._destination()
-        estimator, rows = self._prepare(destination)
-        interrupted, diverged = self._train(estimator, rows)
+        estimator, parts, origin = self._prepare()
+        interrupted, diverged = self._train(estimator, parts)
         if estimator.history_.best_epoch == 0:
             raise diverged or KeyboardInterrupt
-        results = {} if interrupted or diverged else self._evaluate(estimator, rows)
-        self._save(estimator, rows, results, destination)
+        results = {} if interrupted or diverged else self._evaluate(estimator, parts)
+        self._save(estimator, parts, origin, results, destination)
         if diverged:
             print_path = (
                 f"the best weights so far (epoch {estimator.history_.best_epoch}) are in {destination}"
@@ -85,7 +85,8 @@ class Fit:
         check_destination(folder, force=self.force)
         return folder
 
-    def _prepare(self, destination: Path) -> "tuple[VariationalAutoencoder, _Rows]":
+    def _prepare(self) -> "tuple[VariationalAutoencoder, Parts, dict[str, Any]]":
+        from vaekit.data import partition
         from vaekit.estimator import VariationalAutoencoder
 
         estimator = VariationalAutoencoder(
@@ -104,49 +105,50 @@ class Fit:
         )
         estimator.check_parameters()
         dataset = common.read_data(self.data, label=self.label, data_dir=self.data_dir)
-        return estimator, _Rows.split(dataset, seed=self.seed, validation=self.validation)
+        origin = {
+            "source": self.data,
+            "hash": dataset.hash(),
+            "rows": len(dataset),
+            "validation": self.validation,
+            "own_test_split": dataset.test is not None,
+            "label": self.label,
+        }
+        return estimator, partition(dataset, self.seed, validation=self.validation), origin
 
-    def _train(self, estimator: "VariationalAutoencoder", rows: "_Rows") -> "tuple[bool, Exception | None]":
+    def _train(self, estimator: "VariationalAutoencoder", parts: "Parts") -> "tuple[bool, Exception | None]":
         from vaekit.cli.progress import Progress
         from vaekit.errors import TrainingDivergedError
 
+        held_out = False if parts.validation is None else parts.validation
         with Progress(self.epochs) as progress:
             try:
-                estimator.fit(rows.train, validation=rows.validation or False, on_epoch=progress.epoch)
+                estimator.fit(parts.train, validation=held_out, on_epoch=progress.epoch)
             except TrainingDivergedError as error:
                 return False, error
         return estimator.history_.stopped == "interrupted", None
 
-    def _evaluate(self, estimator: "VariationalAutoencoder", rows: "_Rows") -> "dict[str, Evaluation]":
+    def _evaluate(self, estimator: "VariationalAutoencoder", parts: "Parts") -> "dict[str, Evaluation]":
         common.say("evaluating on held-out rows ...")
-        parts = {"validation": rows.validation, "test": rows.test}
+        held_out = {"validation": parts.validation, "test": parts.test}
         return {
-            name: estimator.evaluate(part, samples=self.samples, split=name, train=rows.train)
-            for name, part in parts.items()
+            name: estimator.evaluate(part, samples=self.samples, split=name, train=parts.train)
+            for name, part in held_out.items()
             if part is not None
         }
 
     def _save(
         self,
         estimator: "VariationalAutoencoder",
-        rows: "_Rows",
+        parts: "Parts",
+        origin: dict[str, Any],
         results: "dict[str, Evaluation]",
         destination: Path,
     ) -> None:
         from vaekit.artifact import write_artifact
         from vaekit.report import render_report
 
-        shown = rows.test or rows.validation or rows.train
-        origin = {
-            "source": self.data,
-            "hash": rows.hash,
-            "rows": rows.count,
-            "validation": self.validation,
-            "own_test_split": rows.own_test_split,
-            "label": self.label,
-        }
         artifact = estimator.to_artifact(origin)
-        report = render_report(estimator, artifact, shown, results)
+        report = render_report(estimator, artifact, parts.test, results)
         write_artifact(destination, artifact, force=self.force, files={"report.html": report})
 
     def _print(
@@ -194,27 +196,3 @@ _ENDINGS = {
     "patience": "the validation bound got no better",
     "interrupted": "interrupted",
 }
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The parts of a data set, each a Dataset or None."""
-
-    train: "Dataset"
-    validation: "Dataset | None"
-    test: "Dataset | None"
-    hash: str
-    count: int
-    own_test_split: bool
-
-    @classmethod
-    def split(cls, dataset: "Dataset", *, seed: int, validation: float) -> "_Rows":
-        parts = dataset.split(seed, validation=validation)
-        return cls(
-            parts["train"],
-            parts["validation"],
-            parts["test"],
-            dataset.hash(),
-            len(dataset.values),
-            dataset.test is not None,
-        )

@@ -36,7 +36,7 @@ class Report:
 
     def run(self) -> int:
         """Render and write."""
-        from vaekit.data import write_text
+        from vaekit.data import partition, write_text
         from vaekit.errors import DataError
         from vaekit.report import render_report
 
@@ -49,11 +49,10 @@ class Report:
                 raise DataError("the artifact does not say where its data came from")
             dataset = common.read_model_data(estimator, source, label=self.label, data_dir=self.data_dir)
             if dataset.hash() == origin.get("hash"):
-                parts = dataset.split(estimator.seed_, validation=origin["validation"])
-                shown = parts["test"] or parts["validation"] or parts["train"]
-                name = next(n for n in ("test", "validation", "train") if parts[n] is shown)
-                results[name] = estimator.evaluate(
-                    shown, samples=self.samples, split=name, train=parts["train"]
+                parts = partition(dataset, estimator.seed_, validation=origin["validation"])
+                shown = parts.test
+                results["test"] = estimator.evaluate(
+                    shown, samples=self.samples, split="test", train=parts.train
                 )
             else:
                 shown = dataset

@@ -72,10 +72,11 @@ def fit_baselines(
     ['independent Gaussians', 'full Gaussian', 'probabilistic PCA (2 components)']
     """
     train, held_out = (np.asarray(a, dtype=np.float64).reshape(len(a), -1) for a in (train, held_out))  # type: ignore[arg-type]
-    if density:
-        scores = _gaussian_baselines(train, held_out, latent)
-    else:
-        scores = _bernoulli_baselines(train, held_out, seed)
+    scores = (
+        _gaussian_baselines(train, held_out, latent)
+        if density
+        else _bernoulli_baselines(train, held_out, seed)
+    )
     return [Baseline(name, Estimate.of(values + log_jacobian)) for name, values in scores]
 
 
@@ -136,7 +137,7 @@ def _fit_mixture(x: _Array, components: int, seed: int, iterations: int = 100) -
     previous = -np.inf
     for _ in range(iterations):
         joint = _joint(x, log_weight, logits)
-        evidence = logsumexp(joint, axis=1, keepdims=True)
+        evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
         if evidence.mean() - previous < 1e-4:
             break
         previous = evidence.mean()
@@ -153,4 +154,4 @@ def _joint(x: _Array, log_weight: _Array, logits: _Array) -> _Array:
 
 
 def _mixture_log_density(x: _Array, log_weight: _Array, logits: _Array) -> _Array:
-    return logsumexp(_joint(x, log_weight, logits), axis=1)
+    return np.asarray(logsumexp(_joint(x, log_weight, logits), axis=1))

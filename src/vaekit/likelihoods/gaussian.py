@@ -16,7 +16,7 @@ from torch.distributions import Distribution, Independent, Normal
 from vaekit.errors import UsageError
 from vaekit.likelihoods.support import Support
 from vaekit.likelihoods.units import InDataUnits
-from vaekit.networks.bounded import soft_bound
+from vaekit.networks.bounded import inverse_soft_bound, soft_bound
 
 __all__ = ["GaussianLikelihood"]
 
@@ -51,7 +51,6 @@ class GaussianLikelihood(nn.Module):
     needs: frozenset[str] = frozenset()
     support = Support("finite numbers", -torch.inf, torch.inf, "no likelihood accepts anything else")
     is_density = True
-    log_scale: Tensor
 
     def __init__(
         self,
@@ -62,19 +61,24 @@ class GaussianLikelihood(nn.Module):
         value: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 < value < float("inf"):
-            raise UsageError(f"gaussian: value={value:g} is no standard deviation; give a number above 0")
+        if not 1e-5 <= value <= 1e5:
+            raise UsageError(
+                f"gaussian: value={value:g} is no standard deviation to start from; give a number from 1e-5 to 1e5, "
+                "in units of the scaled data"
+            )
         self.event_shape = self.feature_shape = tuple(event_shape)
         self.log_jacobian = log_jacobian
-        start = torch.full(self.event_shape if scale == "per-dimension" else (), log(value))
-        if scale == "fixed":
-            self.register_buffer("log_scale", start)
-        else:
-            self.log_scale = nn.Parameter(start)
+        self.value = value
+        start = torch.full(
+            self.event_shape if scale == "per-dimension" else (), inverse_soft_bound(log(value))
+        )
+        self.log_scale = None if scale == "fixed" else nn.Parameter(start)
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *event_shape)``, the means, into a distribution over the event."""
-        scale = self.log_scale if not self.log_scale.requires_grad else soft_bound(self.log_scale)
-        normal = Normal(features, scale.exp().expand(self.event_shape), validate_args=False)
+        scale = (
+            features.new_tensor(self.value) if self.log_scale is None else soft_bound(self.log_scale).exp()
+        )
+        normal = Normal(features, scale.expand(self.event_shape), validate_args=False)
         independent = Independent(normal, len(self.event_shape), validate_args=False)
         return InDataUnits(independent, self.log_jacobian) if self.log_jacobian else independent

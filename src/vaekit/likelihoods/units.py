@@ -11,8 +11,11 @@ of the data. Samples and moments stay in the model's coordinates :math:`y`; only
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.types import _size
 
 __all__ = ["InDataUnits"]
+
+_SCALAR = torch.Size()
 
 
 class InDataUnits(Distribution):
@@ -45,11 +48,11 @@ class InDataUnits(Distribution):
         """Log-density of scaled data ``value``, in nats per unit of the data."""
         return self.base.log_prob(value) + self.log_jacobian
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008 - torch's own signature
+    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw scaled data, with gradients where the base has them."""
         return self.base.rsample(sample_shape)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw scaled data."""
         return self.base.sample(sample_shape)
 

@@ -2,7 +2,7 @@ r"""A bound that never kills a gradient: the networks' raw log-scales pass throu
 
 from torch import Tensor
 
-__all__ = ["soft_bound"]
+__all__ = ["inverse_soft_bound", "soft_bound"]
 
 
 def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
@@ -32,6 +32,24 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
     >>> soft_bound(torch.tensor([-1e6, 0.0, 0.1, 1e6]))
     tensor([-12.0000,   0.0000,   0.1000,  12.0000])
     """
-    # rsqrt(L^2 + r^2) * L, written so that r^2 stays far from overflow for every r a network produces.
     scaled = raw / limit
     return raw * (1 + scaled * scaled).rsqrt()
+
+
+def inverse_soft_bound(bounded: float, limit: float = 12.0) -> float:
+    """Give the raw number that :func:`soft_bound` takes to ``bounded``.
+
+    Raises
+    ------
+    ValueError
+        If ``bounded`` is not strictly inside the limits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> soft_bound(torch.tensor(inverse_soft_bound(3.0)))
+    tensor(3.)
+    """
+    if not -limit < bounded < limit:
+        raise ValueError(f"{bounded:g} is not between {-limit:g} and {limit:g}")
+    return bounded / (1 - (bounded / limit) ** 2) ** 0.5

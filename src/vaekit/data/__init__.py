@@ -1,0 +1,34 @@
+"""Files and arrays to data sets, their schema, and the way back to files.
+
+>>> from vaekit.data import Schema, read, split_indices
+>>> digits = read("digits")
+>>> digits.kind, digits.values.shape, digits.values.dtype
+('images', (1797, 1, 8, 8), dtype('float32'))
+>>> split = split_indices(len(digits), seed=0)
+>>> schema = Schema.fit(digits.take(split.train), scaling="unit")
+>>> schema.transform(digits.values).shape, schema.log_jacobian
+((1797, 1, 8, 8), 0.0)
+"""
+
+from vaekit.data.dataset import Dataset
+from vaekit.data.objects import from_object
+from vaekit.data.partition import Parts, partition
+from vaekit.data.read import read
+from vaekit.data.schema import Schema
+from vaekit.data.split import Split, split_indices
+from vaekit.data.summary import Column
+from vaekit.data.writers import write, write_text
+
+__all__ = [
+    "Column",
+    "Dataset",
+    "Parts",
+    "Schema",
+    "Split",
+    "from_object",
+    "partition",
+    "read",
+    "split_indices",
+    "write",
+    "write_text",
+]

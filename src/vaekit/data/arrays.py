@@ -1,0 +1,165 @@
+"""From an array of whatever type and shape to a data set: a table (n, columns) or images (n, C, H, W)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from vaekit.data.dataset import Dataset, made_up_names
+from vaekit.data.hints import few, plural
+from vaekit.errors import DataError
+
+__all__ = ["as_labels", "dataset_from_array"]
+
+
+def dataset_from_array(
+    array: Any,
+    *,
+    source: str,
+    columns: Sequence[str] | None = None,
+    labels: Any = None,
+    test: Dataset | None = None,
+) -> Dataset:
+    """Make a data set of an array: two dimensions are a table, three grey images, four images.
+
+    Parameters
+    ----------
+    array : array_like of shape (n, columns), (n, height, width) or (n, channels, height, width)
+    source : str
+        What to call it in messages.
+    columns : sequence of str, optional
+        Names for the columns of a table.
+    labels : array_like of shape (n,), optional
+    test : Dataset, optional
+
+    Raises
+    ------
+    DataError
+        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a
+        table nor images; for images whose channels stand last.
+
+    Examples
+    --------
+    >>> dataset_from_array([[1, 2], [3, 4]], source="a list").values.dtype
+    dtype('float64')
+    >>> dataset_from_array(np.zeros((5, 28, 28), np.uint8), source="an array").event_shape
+    (1, 28, 28)
+    """
+    values = _as_numbers(array, source)
+    if values.ndim < 2 or values.ndim > 4:
+        advice = "; Reshape your data: array.reshape(-1, 1) for one column, array.reshape(1, -1) for one row"
+        raise DataError(
+            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; "
+            "expected a table "
+            f"(n, columns), grey images (n, height, width) or images (n, channels, height, width)"
+            f"{advice if values.ndim == 1 else ''}"
+        )
+    if values.shape[0] == 0:
+        raise DataError(f"{source}: no rows (0 samples, shape {values.shape}); at least one is needed")
+    if values.size == 0:
+        raise DataError(
+            f"{source}: no columns: 0 feature(s) (shape={values.shape}) while a minimum of 1 is required"
+        )
+    if values.ndim == 2:
+        names = (
+            made_up_names(values.shape[1]) if columns is None else _as_names(columns, values.shape[1], source)
+        )
+        table = np.ascontiguousarray(values, dtype=np.float64)
+        return Dataset(table, "table", names, as_labels(labels, len(table), source), test, source)
+    if values.ndim == 3:
+        values = values[:, None]
+    _refuse_channels_last(values.shape, source)
+    images = np.ascontiguousarray(values)
+    return Dataset(images, "images", None, as_labels(labels, len(images), source), test, source)
+
+
+def as_labels(labels: Any, n: int, source: str) -> np.ndarray | None:
+    """Return labels as integers, strings or floats, one per row (None stays None).
+
+    >>> as_labels([1.0, 2.0], 2, "a list"), as_labels(["a", "b"], 2, "a list")
+    (array([1, 2]), array(['a', 'b'], dtype='<U1'))
+    """
+    if labels is None:
+        return None
+    if hasattr(labels, "detach"):
+        labels = labels.detach().cpu().numpy()
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (n,):
+        raise DataError(
+            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per "
+            f"row, shape ({n},)"
+        )
+    if array.dtype.kind in "bui":
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        integral = bool(
+            np.all(np.isfinite(array)) and np.all(array == np.floor(array)) and np.all(abs(array) < 2**53)
+        )
+        return array.astype(np.int64 if integral else np.float64)
+    return np.array(["" if item is None or item != item else str(item) for item in array.tolist()])
+
+
+def _as_numbers(array: Any, source: str) -> np.ndarray:
+    """Return an array of native booleans (as uint8), integers or floats; refuse everything else."""
+    if hasattr(array, "toarray") and hasattr(array, "nnz"):
+        raise DataError(f"{source}: a sparse matrix; expected a dense array: pass matrix.toarray()")
+    if np.ma.isMaskedArray(array):
+        array = np.ma.filled(array.astype(np.float64), np.nan)
+    try:
+        values = np.asarray(array)
+    except ValueError as error:
+        raise DataError(
+            f"{source}: rows of different lengths or nesting; every row needs the same shape"
+        ) from error
+    if values.dtype.names is not None:
+        raise DataError(
+            f"{source}: a structured array with fields {few(values.dtype.names)}; expected a plain array of "
+            "numbers: numpy.lib.recfunctions.structured_to_unstructured makes one"
+        )
+    if values.dtype.kind == "O":
+        values = _numbers_from_objects(values, source)
+    if values.dtype.kind == "c":
+        raise DataError(
+            f"{source}: Complex data not supported; give real and imaginary parts as columns of their own"
+        )
+    if values.dtype.kind not in "buif":
+        example = f", for instance {values.flat[0]!s:.40}" if values.size else ""
+        raise DataError(f"{source}: values of type {values.dtype}{example}; expected numbers")
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+        return values.astype(np.float64)
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def _numbers_from_objects(values: np.ndarray, source: str) -> np.ndarray:
+    for item in values.flat:
+        if isinstance(item, str | bytes):
+            raise DataError(f"{source}: text among the values, for instance {item!r:.60}; expected numbers")
+    try:
+        return values.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{source}: objects that are no numbers ({error}); expected an array of numbers"
+        ) from error
+
+
+def _as_names(columns: Sequence[object], count: int, source: str) -> tuple[str, ...]:
+    names = tuple(str(name) for name in columns)
+    if len(names) != count:
+        raise DataError(f"{source}: {plural(len(names), 'column name')} for {plural(count, 'column')}")
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < count else []
+    if repeated:
+        raise DataError(f"{source}: column name {few(repeated)} stands more than once; names must differ")
+    return names
+
+
+def _refuse_channels_last(shape: tuple[int, ...], source: str) -> None:
+    _, first, height, last = shape
+    if first > 4 and last <= 4 and height != last:
+        raise DataError(
+            f"{source}: an array of shape {shape} looks channels-last (n, height, width, channels); expected "
+            "channels-first (n, channels, height, width): numpy.moveaxis(array, -1, 1) turns it"
+        )

@@ -1,0 +1,141 @@
+"""What every reader returns: rows of numbers, or images, exactly as they were found."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from vaekit.data.hints import few, plural
+from vaekit.errors import DataError
+
+__all__ = ["Dataset", "Kind", "made_up_names", "row_blocks"]
+
+Kind = Literal["table", "images"]
+
+BLOCK_VALUES = 1 << 20  # numbers handled at once: 8 MiB in float64
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples as found in their source: no scaling, no shuffling, missing values kept as NaN.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, \\*event_shape)
+        A table is float64 of shape (n, columns). Images are channels-first, (n, channels, height, width), in
+        the type they were found in (8-bit images stay ``uint8``).
+    kind : {"table", "images"}
+    columns : tuple of str or None
+        The names of a table's columns; ``x0``, ``x1``... where the source has none. None for images.
+    labels : ndarray of shape (n,) or None
+        Integers, strings, or (measured targets) floats. For colouring only, never trained on.
+    test : Dataset or None
+        The source's own test split, where it has one.
+    source : str
+        What to show a person: ``"digits"``, or the path.
+
+    Examples
+    --------
+    >>> data = Dataset(np.eye(3), "table", ("a", "b", "c"), source="a matrix")
+    >>> len(data), data.event_shape, data.take([2]).values.tolist()
+    (3, (3,), [[0.0, 0.0, 1.0]])
+    """
+
+    values: np.ndarray = field(repr=False)
+    kind: Kind
+    columns: tuple[str, ...] | None
+    labels: np.ndarray | None = field(default=None, repr=False)
+    test: "Dataset | None" = None
+    source: str = "data"
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.values.shape[1:]
+
+    def take(self, indices: "np.ndarray | list[int]") -> "Dataset":
+        """Return the examples at ``indices`` with their labels, without the test split."""
+        labels = None if self.labels is None else self.labels[indices]
+        return Dataset(self.values[indices], self.kind, self.columns, labels, None, self.source)
+
+    def hash(self) -> str:
+        """Return the SHA-256 (hexadecimal) of type, shape and bytes of the values, and of the test split's.
+
+        >>> Dataset(np.zeros((1, 1)), "table", ("x0",)).hash()[:16]
+        '6633ca76b99175ef'
+        """
+        digest = hashlib.sha256()
+        for part in (self, self.test):
+            if part is None:
+                continue
+            values = part.values
+            digest.update(f"{values.dtype.newbyteorder('<').str} {values.shape}\n".encode())
+            for rows in row_blocks(values):
+                block = np.ascontiguousarray(values[rows])
+                digest.update(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
+        return digest.hexdigest()
+
+    def require_finite(self) -> None:
+        """Raise where a value is missing (NaN) or infinite.
+
+        Raises
+        ------
+        DataError
+            Saying how many such values there are, in which columns, and where the first one stands.
+        """
+        if self.values.dtype.kind != "f":
+            return
+        count, first = 0, None
+        in_column = np.zeros(self.event_shape, dtype=bool)
+        for rows in row_blocks(self.values):
+            bad = ~np.isfinite(self.values[rows])
+            if bad.any():
+                count += int(bad.sum())
+                in_column |= bad.any(axis=0)
+                if first is None:
+                    place = np.argwhere(bad)[0]
+                    first = (rows.start + int(place[0]), *(int(i) for i in place[1:]))
+        if first is not None:
+            raise DataError(self._describe_not_finite(count, first, in_column))
+
+    def _describe_not_finite(self, count: int, first: tuple[int, ...], in_column: np.ndarray) -> str:
+        value = self.values[first]
+        name = "NaN (missing)" if np.isnan(value) else "infinite" if value > 0 else "minus infinity"
+        if self.columns is not None:
+            columns = [self.columns[i] for i in np.flatnonzero(in_column)]
+            where = f"row {first[0]} (counted from 0), column {self.columns[first[1]]!r}"
+            spread = f" in {plural(len(columns), 'column')} ({few(columns)})"
+        else:
+            where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
+            spread = ""
+        return (
+            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or "
+            f"infinite{spread}; the first, "
+            f"at {where}, is {name}. Every value must be a finite number: fill in or remove those rows "
+            "or columns"
+        )
+
+
+def made_up_names(count: int) -> tuple[str, ...]:
+    """Name the columns of a source that has no names.
+
+    >>> made_up_names(3)
+    ('x0', 'x1', 'x2')
+    """
+    return tuple(f"x{i}" for i in range(count))
+
+
+def row_blocks(values: np.ndarray) -> list[slice]:
+    """Cut the rows into slices of about a million numbers, so that no pass over the data copies all of it.
+
+    >>> row_blocks(np.zeros((3, 1 << 19)))
+    [slice(0, 2, None), slice(2, 3, None)]
+    """
+    n = values.shape[0]
+    width = max(1, values.size // max(n, 1))
+    step = max(1, BLOCK_VALUES // width)
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]

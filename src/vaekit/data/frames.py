@@ -1,0 +1,144 @@
+"""From a pandas DataFrame to a data set: numbers stay, one column may be the label, text is refused."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from vaekit.data.arrays import as_labels, dataset_from_array
+from vaekit.data.dataset import Dataset
+from vaekit.data.hints import did_you_mean, few, plural
+from vaekit.errors import DataError, MissingLabelError
+
+if TYPE_CHECKING:
+    import pandas
+
+__all__ = ["dataset_from_frame"]
+
+
+def dataset_from_frame(
+    frame: "pandas.DataFrame",
+    *,
+    source: str,
+    label: str | None = None,
+    labels: Any = None,
+    lines: np.ndarray | None = None,
+) -> Dataset:
+    """Make a table of a DataFrame.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    source : str
+        What to call it in messages.
+    label : str, optional
+        Name of the column to take out as the label.
+    labels : array_like, optional
+        Labels from elsewhere, instead of a column.
+    lines : ndarray of int, optional
+        The line of the file each row came from, for messages.
+
+    Raises
+    ------
+    DataError
+        For columns of text (naming the column and a value), dates, repeated names, or an unknown label.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"length": [5.1, 4.9], "species": ["setosa", "virginica"]})
+    >>> data = dataset_from_frame(frame, source="flowers", label="species")
+    >>> data.columns, data.labels.tolist()
+    (('length',), ['setosa', 'virginica'])
+    """
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise DataError(f"{source}: column name {few(repeated)} stands more than once; names must differ")
+    frame = frame.set_axis(names, axis="columns")
+    if label is not None:
+        if label not in names:
+            raise MissingLabelError(
+                f"{source}: no column {label!r} for the label{did_you_mean(label, names)}; the columns "
+                f"are {few(names, 9)}"
+            )
+        labels = _label_values(cast("pandas.Series", frame[label]))
+        frame = frame.drop(columns=label)
+    if len(frame.columns) == 0:
+        beside = f" beside the label {label!r}" if label is not None else ""
+        raise DataError(f"{source}: no columns{beside}: 0 feature(s), while at least 1 is required")
+    if len(frame) == 0:
+        raise DataError(
+            f"{source}: no rows (0 samples) below {plural(len(names), 'column name')} ({few(names)})"
+        )
+    values = np.empty(frame.shape, dtype=np.float64)
+    for j, name in enumerate(frame.columns):
+        values[:, j] = _column_values(cast("pandas.Series", frame[name]), name, source, lines)
+    return dataset_from_array(values, source=source, columns=list(frame.columns), labels=labels)
+
+
+def _label_values(column: "pandas.Series") -> np.ndarray:
+    if column.dtype.kind in "buif" and not column.hasnans:
+        return column.to_numpy()
+    present = ~column.isna()
+    values = [value if known else None for value, known in zip(column, present, strict=True)]
+    return np.asarray(as_labels(values, len(values), str(column.name)))
+
+
+def _column_values(column: "pandas.Series", name: str, source: str, lines: np.ndarray | None) -> np.ndarray:
+    import pandas as pd
+
+    if pd.api.types.is_complex_dtype(column.dtype):
+        raise DataError(
+            f"{source}: column {name!r} is complex (Complex data not supported); split it in two columns"
+        )
+    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
+        raise DataError(
+            f"{source}: column {name!r} holds dates or durations; expected numbers, such as days since a date"
+        )
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.astype(object)
+    try:
+        parsed = cast("pandas.Series", pd.to_numeric(column, errors="coerce"))
+        numbers = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
+    except TypeError as error:
+        raise DataError(f"{source}: column {name!r} holds objects that are no numbers ({error})") from error
+    text = np.isnan(numbers) & ~column.isna().to_numpy()
+    if text.any():
+        _refuse_text(column, text, name, source, lines)
+    return numbers
+
+
+def _refuse_text(
+    column: "pandas.Series", text: np.ndarray, name: str, source: str, lines: np.ndarray | None
+) -> None:
+    first = int(np.flatnonzero(text)[0])
+    where = f"row {first} (counted from 0)" if lines is None else f"line {lines[first]}"
+    value = column.iloc[first]
+    found = f"{source}: column {name!r} holds text, for instance {value!r:.60} in {where}"
+    filled = len(column) - int(column.isna().sum())
+    different = column.nunique()
+    if text.sum() < 0.5 * filled:
+        advice = "correct it, or write missing values as an empty field"
+        if isinstance(value, str) and _is_decimal_comma(value):
+            advice = "write decimals with a point"
+        raise DataError(
+            f"{found}, among {filled - int(text.sum()):,} numbers; expected numbers only: {advice}"
+        )
+    if isinstance(value, str) and _is_decimal_comma(value):
+        raise DataError(f"{found}; expected numbers: write decimals with a point")
+    if different <= max(20, filled // 20):
+        raise DataError(
+            f"{found} ({plural(different, 'different value')}); expected numbers: if it is a label, give "
+            f"--label {name}, "
+            "otherwise encode it as numbers or remove it"
+        )
+    raise DataError(
+        f"{found}; expected numbers: encode or remove it, or give --label {name} to keep it for "
+        "colouring only"
+    )
+
+
+def _is_decimal_comma(value: str) -> bool:
+    return value.count(",") == 1 and value.replace(",", "").lstrip("+-").isdigit()

@@ -1,0 +1,53 @@
+"""Words for error messages: the nearest name, a list that stays on one line, a shape in words."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = ["did_you_mean", "few", "plural", "shape_in_words"]
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return ``"; did you mean 'NAME'?"`` with the nearest of the candidates, or an empty string.
+
+    >>> did_you_mean("digit", ["digits", "mnist"])
+    "; did you mean 'digits'?"
+    >>> did_you_mean("zebra", ["digits", "mnist"])
+    ''
+    """
+    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
+    nearest = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower_case[nearest[0]]!r}?" if nearest else ""
+
+
+def few(names: Sequence[object], most: int = 5) -> str:
+    """List the first names, and how many more there are.
+
+    >>> few(["a", "b", "c"])
+    "'a', 'b', 'c'"
+    >>> few(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    shown = ", ".join(repr(str(name)) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count a noun.
+
+    >>> plural(1, "row"), plural(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def shape_in_words(kind: str, event_shape: Sequence[int]) -> str:
+    """Describe one example of a data set.
+
+    >>> shape_in_words("table", (4,)), shape_in_words("images", (3, 8, 9))
+    ('tables of 4 columns', 'RGB images of 8x9 (height x width)')
+    """
+    if kind == "table":
+        return f"tables of {plural(event_shape[0], 'column')}"
+    channels, height, width = event_shape
+    colour = {1: "grey", 3: "RGB", 4: "RGBA"}.get(channels, f"{channels}-channel")
+    return f"{colour} images of {height}x{width} (height x width)"

@@ -1,0 +1,169 @@
+"""Read ``.npy`` and ``.npz``. Object arrays are refused, always: unpickling one can run any code."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy_format
+
+from vaekit.data.arrays import dataset_from_array
+from vaekit.data.dataset import Dataset
+from vaekit.data.hints import did_you_mean, few
+from vaekit.errors import DataError, MissingLabelError
+
+__all__ = ["read_npy", "read_npz"]
+
+DATA_KEYS = ("X", "x", "data", "images", "x_train", "X_train", "train_images", "train_data", "values")
+LABEL_KEYS = ("y", "Y", "labels", "label", "target", "targets", "y_train", "Y_train", "train_labels")
+TEST_KEYS = ("x_test", "X_test", "test_images", "test_data")
+TEST_LABEL_KEYS = ("y_test", "Y_test", "test_labels")
+COLUMN_KEYS = ("columns", "feature_names")
+NO_OBJECTS = (
+    "holds Python objects, which only unpickling could read, and unpickling a file can run any code it "
+    "contains; "
+    "expected numbers: save array.astype(float) instead"
+)
+
+
+def read_npy(path: Path) -> Dataset:
+    """Read one array.
+
+    Raises
+    ------
+    DataError
+        For a file that is no .npy, is truncated, has trailing bytes, or holds objects.
+    """
+    with path.open("rb") as file:
+        shape, dtype = _header(file, path)
+        expected, found = (
+            file.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize,
+            path.stat().st_size,
+        )
+        if found != expected:
+            state = "truncated" if found < expected else "followed by bytes that do not belong to it"
+            raise DataError(
+                f"{path}: {found:,} bytes, and its header announces {expected:,} (shape {shape}, "
+                f"{dtype}): the array is "
+                f"{state}; save it again"
+            )
+        file.seek(0)
+        array = np.load(file, allow_pickle=False)
+    return dataset_from_array(array, source=str(path))
+
+
+def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    start = file.read(6)
+    file.seek(0)
+    if not start:
+        raise DataError(f"{path}: the file is empty; expected a NumPy array")
+    if start != npy_format.MAGIC_PREFIX:
+        raise DataError(f"{path}: begins with {start!r}; a .npy file begins with {npy_format.MAGIC_PREFIX!r}")
+    try:
+        version = npy_format.read_magic(file)
+        read_header = {
+            (1, 0): npy_format.read_array_header_1_0,
+            (2, 0): npy_format.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise DataError(
+                f"{path}: .npy format {version} (structured arrays); expected a plain array of numbers"
+            )
+        shape, _, dtype = read_header(file)
+    except (ValueError, OSError, SyntaxError, TypeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"{path}: truncated or corrupt .npy header ({_one_line(error)}); save it again"
+        ) from error
+    if dtype.hasobject:
+        raise DataError(f"{path}: the array {NO_OBJECTS}")
+    return shape, dtype
+
+
+def read_npz(path: Path, *, label: str | None = None) -> Dataset:
+    """Read an archive of arrays: the data, and where they are there labels, column names and a test split.
+
+    Parameters
+    ----------
+    path : Path
+    label : str, optional
+        The key of the labels, where it is none of the usual ones.
+
+    Raises
+    ------
+    DataError
+        For an archive that is corrupt, whose arrays cannot be told apart, or whose data are objects.
+    """
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: the file is empty; expected a NumPy archive")
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            start = file.read(6)
+        raise DataError(
+            f"{path}: truncated, or no .npz archive: it begins with {start!r} and has no table of contents"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return _from_archive(archive, path, label)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: corrupt archive ({_one_line(error)}); save it again") from error
+
+
+def _from_archive(archive, path: Path, label: str | None) -> Dataset:
+    keys = [key for key in archive.files if key != label]
+    if label is not None and label not in archive.files:
+        raise MissingLabelError(
+            f"{path}: no array {label!r} for the labels{did_you_mean(label, archive.files)}; it has "
+            f"{few(archive.files)}"
+        )
+    if "indptr" in keys:
+        raise DataError(f"{path}: a sparse matrix of SciPy; expected a dense array: save matrix.toarray()")
+    data_key = _find(keys, DATA_KEYS, path, "data")
+    if data_key is None:
+        others = [key for key in keys if key not in LABEL_KEYS + TEST_KEYS + TEST_LABEL_KEYS + COLUMN_KEYS]
+        if len(others) != 1:
+            found = f"{len(others)} arrays, {few(others)}, none of them" if others else "no array"
+            raise DataError(
+                f"{path}: {found} under a name that says it is the data; expected one named 'X' or 'data'"
+            )
+        data_key = others[0]
+    label_key = label if label is not None else _find(keys, LABEL_KEYS, path, "labels")
+    test_key = _find(keys, TEST_KEYS, path, "test data")
+    test_label_key = _find(keys, TEST_LABEL_KEYS, path, "test labels")
+    column_key = _find(keys, COLUMN_KEYS, path, "column names")
+
+    def get(key: str | None) -> np.ndarray | None:
+        if key is None:
+            return None
+        try:
+            return archive[key]
+        except ValueError as error:
+            why = NO_OBJECTS if "pickle" in str(error) else f"is truncated or corrupt ({_one_line(error)})"
+            raise DataError(f"{path}: the array {key!r} {why}") from error
+
+    names = get(column_key)
+    columns = None if names is None else [str(name) for name in names.ravel()]
+    test = None
+    if test_key is not None:
+        source = f"{path} ({test_key})"
+        test = dataset_from_array(get(test_key), source=source, columns=columns, labels=get(test_label_key))
+    data = dataset_from_array(
+        get(data_key), source=str(path), columns=columns, labels=get(label_key), test=test
+    )
+    if test is not None and test.event_shape != data.event_shape:
+        raise DataError(
+            f"{path}: {test_key!r} has examples of shape {test.event_shape}, {data_key!r} {data.event_shape}"
+        )
+    return data
+
+
+def _find(keys: list[str], candidates: tuple[str, ...], path: Path, what: str) -> str | None:
+    found = [key for key in candidates if key in keys]
+    if len(found) > 1:
+        raise DataError(f"{path}: {few(found)} could each be the {what}; keep one of them")
+    return found[0] if found else None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,147 @@
+"""One door for every source: a name, a file of any accepted format, or a folder."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from vaekit.data.dataset import Dataset
+from vaekit.data.hints import did_you_mean
+from vaekit.data.idx_files import find_mnist_files, looks_like_idx, read_idx, read_idx_folder
+from vaekit.data.image_folders import read_image_folder
+from vaekit.data.mnist import read_mnist
+from vaekit.data.numpy_files import read_npy, read_npz
+from vaekit.data.parquet_files import read_parquet
+from vaekit.data.text_files import read_text
+from vaekit.errors import DataError, MissingLabelError
+
+__all__ = ["ACCEPTED", "NAMES", "read"]
+
+NAMES = ("digits", "mnist")
+TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
+PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+ACCEPTED = (
+    "a .csv, .tsv, .npy, .npz, .parquet or IDX file, a folder of images or of MNIST's four files, "
+    "or one of the names digits and mnist"
+)
+
+
+def read(
+    source: "str | os.PathLike[str]", *, label: str | None = None, data_dir: Path | None = None
+) -> Dataset:
+    """Read a data set from a file, a folder, or by name.
+
+    Parameters
+    ----------
+    source : str or path
+        ``digits`` (scikit-learn's, always at hand), ``mnist`` (looked up, or downloaded), or the path of a
+        ``.csv``, ``.tsv`` (or other table of text), ``.npy``, ``.npz``, ``.parquet`` or IDX file, of a folder
+        of
+        images, or of a folder of IDX files named like MNIST's. A name wins over a file of that name: write
+        ``./mnist`` for a folder.
+    label : str, optional
+        The column (or, in an ``.npz``, the array) that is a label: kept for colouring, never trained on.
+    data_dir : path, optional
+        Where to look for ``mnist`` first.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        For anything that cannot be read as numbers in rows or as images of one size: one line that says what
+        was found, what was expected, and what to try.
+    MissingExtraError
+        For a format whose optional dependency is not installed.
+
+    Examples
+    --------
+    >>> read("digits").labels[:4].tolist()
+    [0, 1, 2, 3]
+    """
+    name = os.fspath(source)
+    if name in NAMES and isinstance(source, str):
+        _refuse_label(label, name)
+        return _read_digits() if name == "digits" else read_mnist(data_dir)
+    path = Path(name).expanduser()
+    try:
+        if not name or not path.exists():
+            raise DataError(_not_found(name, path))
+        return _reader(path, label)()
+    except PermissionError as error:
+        raise DataError(
+            f"{path}: not allowed to read it ({error.strerror}); change its permissions"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except MemoryError as error:
+        raise DataError(f"{path}: too large for the memory of this machine") from error
+
+
+def _reader(path: Path, label: str | None) -> Callable[[], Dataset]:
+    """Choose how to read an existing path."""
+    name = path.name.lower()
+    if path.is_dir():
+        return _folder_reader(path, label)
+    if not path.is_file():
+        raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
+    if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
+        return lambda: read_text(path, label=label)
+    if name.endswith(".npz"):
+        return lambda: read_npz(path, label=label)
+    if name.endswith((".parquet", ".pq")):
+        return lambda: read_parquet(path, label=label)
+    _refuse_label(label, str(path))
+    if name.endswith(".npy"):
+        return lambda: read_npy(path)
+    if "ubyte" in name or ".idx" in name or looks_like_idx(path):
+        return lambda: read_idx(path)
+    if name.endswith(PICTURE_ENDINGS):
+        raise DataError(
+            f"{path}: a single picture; expected a folder of images: give the folder {str(path.parent)!r}"
+        )
+    if name.endswith((".pkl", ".pickle", ".pt", ".pth", ".joblib")):
+        raise DataError(
+            f"{path}: a pickle, and reading one can run any code it contains; expected {ACCEPTED}"
+        )
+    raise DataError(f"{path}: unknown ending {path.suffix!r}; expected {ACCEPTED}")
+
+
+def _folder_reader(path: Path, label: str | None) -> Callable[[], Dataset]:
+    _refuse_label(label, str(path))
+    if (path / "model.json").is_file():
+        raise DataError(f"{path}: a fitted model, not data; expected {ACCEPTED}")
+    if find_mnist_files(path):
+        return lambda: read_idx_folder(path)
+    return lambda: read_image_folder(path)
+
+
+def _refuse_label(label: str | None, what: str) -> None:
+    if label is not None:
+        raise MissingLabelError(
+            f"{what}: no column {label!r} for the label: this source has no named columns; leave the "
+            "label out"
+        )
+
+
+def _not_found(name: str, path: Path) -> str:
+    folder = path.parent
+    if name and not folder.is_dir():
+        return f"{name!r}: no such file, and no folder {str(folder)!r}; expected {ACCEPTED}"
+    try:
+        neighbours = sorted(str(folder / entry) for entry in os.listdir(folder))
+    except OSError:
+        neighbours = []
+    hint = did_you_mean(name, [*NAMES, *neighbours])
+    return f"{name!r}: no such file, folder or name{hint or ';'} expected {ACCEPTED}"
+
+
+def _read_digits() -> Dataset:
+    """Return scikit-learn's 1,797 digits of 8x8, grey levels 0 to 16 mapped to [0, 1]."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    images = (np.asarray(pixels) / 16.0).astype(np.float32).reshape(-1, 1, 8, 8)
+    return Dataset(images, "images", None, np.asarray(labels, dtype=np.int64), None, "digits")

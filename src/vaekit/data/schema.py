@@ -1,0 +1,305 @@
+r"""What a model expects of its data, and the scaling between the data's units and the model's.
+
+One affine map per column of a table, one for all pixels of images:
+
+.. math:: x = (d - a) / b, \qquad \log\left|\frac{\partial x}{\partial d}\right| = -\sum_j \log b_j
+
+with :math:`d` in the units of the data and :math:`x` in those of the model. A density of :math:`x` plus that
+log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-density falls by exactly log
+1000.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from vaekit.data.arrays import dataset_from_array
+from vaekit.data.dataset import Dataset, Kind, row_blocks
+from vaekit.data.hints import shape_in_words
+from vaekit.data.schema_check import align_dataset, check_dataset
+from vaekit.data.schema_json import schema_from_json, schema_to_json
+from vaekit.data.summary import Column, summarise
+from vaekit.errors import DataError, UsageError
+
+__all__ = ["Scaling", "Schema"]
+
+Scaling = Literal["none", "unit", "standardize"]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What every file given to a model must look like, and how its values become the model's.
+
+    Parameters
+    ----------
+    kind : {"table", "images"}
+    event_shape : tuple of int
+        Shape of one example of the data as found: (columns,) or (channels, height, width).
+    dtype : str
+        Type of the values as found, such as ``"float64"`` or ``"uint8"``.
+    columns : tuple of Column
+        One summary per column of a table; for images one, named ``"pixels"``, of all values together.
+    scaling : {"none", "unit", "standardize"}
+    offset, scale : tuple of float
+        a and b of the map above, one per entry of ``columns``.
+
+    Examples
+    --------
+    >>> data = np.array([[1.0, 7.0, 0.0], [3.0, 7.0, 4.0]])
+    >>> schema = Schema.fit(data, scaling="standardize")
+    >>> schema.model_event_shape, schema.constant_columns
+    ((2,), ('x1',))
+    >>> schema.transform(data)
+    array([[-1., -1.],
+           [ 1.,  1.]], dtype=float32)
+    >>> schema.inverse(schema.transform(data)).tolist() == data.tolist()
+    True
+    """
+
+    kind: Kind
+    event_shape: tuple[int, ...]
+    dtype: str
+    columns: tuple[Column, ...]
+    scaling: Scaling
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, data: "Dataset | np.ndarray", *, scaling: Scaling) -> "Schema":
+        """Learn the schema from the training rows, and from nothing else.
+
+        Parameters
+        ----------
+        data : Dataset or ndarray
+        scaling : {"none", "unit", "standardize"}
+            ``none`` leaves the values. ``unit`` is for likelihoods on [0, 1]: values already there stay,
+            8-bit
+            values are divided by 255. ``standardize`` subtracts the mean and divides by the standard
+            deviation
+            (of the population), of each column of a table, or of all pixels of images together.
+
+        Raises
+        ------
+        DataError
+            For fewer than two rows, values that are missing or infinite, data that are constant throughout,
+            and
+            (``unit``) values outside [0, 1] that are not 8-bit.
+        UsageError
+            For an unknown scaling.
+        """
+        if scaling not in get_args(Scaling):
+            raise UsageError(f"scaling {scaling!r}; expected one of {', '.join(get_args(Scaling))}")
+        dataset = data if isinstance(data, Dataset) else _dataset_of(data)
+        if len(dataset) < 2:
+            raise DataError(f"{dataset.source}: 1 sample (one row) to learn from; at least 2 rows are needed")
+        dataset.require_finite()
+        columns = summarise(dataset)
+        if all(column.constant for column in columns):
+            value = (
+                f"all values are {columns[0].minimum:g}" if len(columns) == 1 else "every column is constant"
+            )
+            raise DataError(
+                f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
+                "Expected data "
+                "in which at least one column varies"
+            )
+        offset, scale = _offset_and_scale(dataset, columns, scaling)
+        dtype = str(dataset.values.dtype)
+        return cls(dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale)
+
+    @property
+    def constant_columns(self) -> tuple[str, ...]:
+        """Names of the columns that were constant in the training rows."""
+        return tuple(column.name for column in self.columns if column.constant)
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of a table's columns, in order; None for images."""
+        return tuple(column.name for column in self.columns) if self.kind == "table" else None
+
+    def describe(self) -> str:
+        """Say in words what one example is: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
+        return shape_in_words(self.kind, self.event_shape)
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which columns of a table the model sees: a boolean array (always all True for images).
+
+        Constant columns are left out, since a density of a constant is infinite; not under ``unit`` scaling,
+        where the likelihood is a probability, for which a constant column is nothing special.
+        """
+        if self.kind == "images" or self.scaling == "unit":
+            return np.ones(len(self.columns), dtype=bool)
+        return np.array([not column.constant for column in self.columns])
+
+    @property
+    def model_event_shape(self) -> tuple[int, ...]:
+        """Shape of one example as the model sees it: the columns kept, or the shape of the images."""
+        return (int(self.kept.sum()),) if self.kind == "table" else self.event_shape
+
+    @property
+    def log_jacobian(self) -> float:
+        """Log-determinant of the map from data to model units, in nats: add it to a density in model units.
+
+        0 for ``none``, and for ``unit``, which serves probabilities and not densities.
+        """
+        if self.scaling != "standardize":
+            return 0.0
+        copies = 1 if self.kind == "table" else math.prod(self.event_shape)
+        return -copies * math.fsum(math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep)
+
+    def check(self, dataset: Dataset, *, what: str) -> None:
+        """Raise where ``dataset`` is not what the model was fitted to.
+
+        Columns in another order are an error here, because the rows would be misread: use `align`, which puts
+        them in order.
+
+        Raises
+        ------
+        DataError
+            Naming the differences in kind, shape, columns or range, or the first missing value.
+        """
+        check_dataset(self, dataset, what=what)
+
+    def align(self, dataset: Dataset, *, what: str) -> Dataset:
+        """Return ``dataset`` with its columns in the order of the schema, having checked it.
+
+        Columns are matched by name; by position where either side has only made-up names (``x0``, ``x1``...).
+        """
+        return align_dataset(self, dataset, what=what)
+
+    def transform(self, values: np.ndarray) -> np.ndarray:
+        """Map values in the units of the data to the model's.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m, \\*event_shape)
+
+        Returns
+        -------
+        ndarray of shape (m, \\*model_event_shape), float32
+            Computed in float64 block by block: a column of timestamps keeps its digits, and 8-bit images are
+            never copied as float64. NaN stays NaN.
+
+        Raises
+        ------
+        DataError
+            For another shape, or a value that float32 cannot hold after scaling.
+        """
+        values = np.asarray(values)
+        if values.shape[1:] != self.event_shape:
+            raise DataError(
+                f"values of shape {values.shape}; expected (m, {', '.join(map(str, self.event_shape))}): "
+                f"{shape_in_words(self.kind, self.event_shape)}"
+            )
+        kept, offset, scale = self._kept_offset_scale()
+        out = np.empty((values.shape[0], *self.model_event_shape), dtype=np.float32)
+        everything = self.kind == "images" or bool(kept.all())
+        for rows in row_blocks(values):
+            block = (values[rows] if everything else values[rows][:, kept]).astype(np.float64)
+            block -= offset
+            block /= scale
+            with np.errstate(over="ignore"):
+                out[rows] = block
+            if np.isinf(out[rows]).any():
+                raise DataError(
+                    f"a value is infinite in the model's units: |value| up to {np.abs(block).max():.3g} "
+                    "after scaling "
+                    f"{self.scaling!r}, and float32 ends at 3.4e38; remove or correct the row"
+                )
+        return out
+
+    def inverse(self, x: np.ndarray) -> np.ndarray:
+        """Map values in the model's units back to the data's.
+
+        Parameters
+        ----------
+        x : array_like of shape (..., \\*model_event_shape)
+
+        Returns
+        -------
+        ndarray of shape (..., \\*event_shape), float64
+            Constant columns that the model does not see are restored with their value.
+        """
+        x = np.asarray(x)
+        shape = self.model_event_shape
+        if x.ndim < len(shape) or x.shape[x.ndim - len(shape) :] != shape:
+            raise DataError(f"values of shape {x.shape}; expected (..., {', '.join(map(str, shape))})")
+        kept, offset, scale = self._kept_offset_scale()
+        data = x.astype(np.float64) * scale + offset
+        if self.kind == "images" or kept.all():
+            return data
+        restored = np.empty((*data.shape[:-1], *self.event_shape))
+        restored[...] = [column.minimum for column in self.columns]
+        restored[..., kept] = data
+        return restored
+
+    def constant_changes(self, values: np.ndarray) -> dict[str, int]:
+        """Count the rows that differ in a column left out because it was constant in training.
+
+        Such rows are scored without that column: say so rather than pass it over.
+
+        >>> schema = Schema.fit(np.array([[1.0, 7.0], [3.0, 7.0]]), scaling="standardize")
+        >>> schema.constant_changes(np.array([[1.0, 7.0], [2.0, 8.0]]))
+        {'x1': 1}
+        """
+        changes = {}
+        for j in np.flatnonzero(~self.kept):
+            count = int(np.sum(values[:, j] != self.columns[j].minimum))
+            if count:
+                changes[self.columns[j].name] = count
+        return changes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""
+        return schema_to_json(self)
+
+    @classmethod
+    def from_json(cls, document: Any) -> "Schema":
+        """Rebuild a schema; an unknown or missing key, or a wrong value, is an ArtifactError naming it."""
+        return schema_from_json(cls, document)
+
+    def _kept_offset_scale(self) -> tuple[np.ndarray, "np.ndarray | float", "np.ndarray | float"]:
+        if self.kind == "images":
+            return self.kept, self.offset[0], self.scale[0]
+        kept = self.kept
+        return kept, np.array(self.offset)[kept], np.array(self.scale)[kept]
+
+
+def _dataset_of(values: np.ndarray) -> Dataset:
+    return dataset_from_array(values, source="the array")
+
+
+def _offset_and_scale(
+    dataset: Dataset, columns: tuple[Column, ...], scaling: Scaling
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if scaling == "standardize":
+        # a constant column is left out of the model: its map is never used, and stays harmless
+        return (
+            tuple(0.0 if column.constant else column.mean for column in columns),
+            tuple(1.0 if column.constant else column.standard_deviation for column in columns),
+        )
+    divisor = 1.0
+    if scaling == "unit":
+        low = min(column.minimum for column in columns)
+        high = max(column.maximum for column in columns)
+        if dataset.values.dtype == np.uint8 and high > 1:
+            divisor = 255.0
+        elif low < 0 or high > 1:
+            looks_8_bit = all(column.integer for column in columns) and low >= 0 and high <= 255
+            advice = (
+                "if these are grey levels from 0 to 255, divide them by 255 or give them as uint8 images"
+                if looks_8_bit
+                else "rescale them to [0, 1], or choose a likelihood for real numbers such as gaussian"
+            )
+            outside = next(column for column in columns if column.minimum < 0 or column.maximum > 1)
+            where = f" (first in column {outside.name!r})" if dataset.kind == "table" else ""
+            raise DataError(
+                f"{dataset.source}: values from {low:g} to {high:g}{where}; a likelihood on [0, 1] "
+                "expects values from "
+                f"0 to 1, or 8-bit images: {advice}"
+            )
+    count = len(columns)
+    return (0.0,) * count, (divisor,) * count

@@ -1,0 +1,121 @@
+"""Does this file fit the model? Compare a data set with a schema, and say every difference in one line."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaekit.data.dataset import Dataset, made_up_names
+from vaekit.data.hints import did_you_mean, few, plural, shape_in_words
+from vaekit.errors import DataError
+
+if TYPE_CHECKING:
+    from vaekit.data.schema import Schema
+
+__all__ = ["align_dataset", "check_dataset"]
+
+
+def align_dataset(schema: Schema, dataset: Dataset, *, what: str) -> Dataset:
+    """Put columns that are the same set in another order in the order of the schema, then check."""
+    if schema.kind == "table" and dataset.columns is not None:
+        expected = tuple(column.name for column in schema.columns)
+        if dataset.columns != expected and set(dataset.columns) == set(expected):
+            order = [dataset.columns.index(name) for name in expected]
+            values = np.ascontiguousarray(dataset.values[:, order])
+            dataset = Dataset(values, "table", expected, dataset.labels, dataset.test, dataset.source)
+    check_dataset(schema, dataset, what=what)
+    return dataset
+
+
+def check_dataset(schema: Schema, dataset: Dataset, *, what: str) -> None:
+    """Raise a DataError naming what differs; see `Schema.check`."""
+    if dataset.kind != schema.kind:
+        _refuse_other_kind(schema, dataset, what)
+    if schema.kind == "table":
+        _check_columns(schema, dataset, what)
+    elif dataset.event_shape != schema.event_shape:
+        _refuse_other_images(schema, dataset, what)
+    dataset.require_finite()
+    _check_range(schema, dataset, what)
+
+
+def _refuse_other_kind(schema: Schema, dataset: Dataset, what: str) -> None:
+    given, expected = (
+        shape_in_words(kind, shape)
+        for kind, shape in ((dataset.kind, dataset.event_shape), (schema.kind, schema.event_shape))
+    )
+    advice = ""
+    if math.prod(dataset.event_shape) == math.prod(schema.event_shape):
+        shape = ", ".join(map(str, schema.event_shape))
+        advice = f"; the sizes agree: array.reshape(-1, {shape}) makes them fit"
+    raise DataError(f"{what}: {given}; the model was fitted to {expected}{advice}")
+
+
+def _refuse_other_images(schema: Schema, dataset: Dataset, what: str) -> None:
+    same_size = dataset.event_shape[1:] == schema.event_shape[1:]
+    raise DataError(
+        f"{what}: {shape_in_words('images', dataset.event_shape)}; the model was fitted to "
+        f"{shape_in_words('images', schema.event_shape)}; "
+        f"{'convert the colours' if same_size else 'resize or crop the images'} to match"
+    )
+
+
+def _check_columns(schema: Schema, dataset: Dataset, what: str) -> None:
+    expected = tuple(column.name for column in schema.columns)
+    given = dataset.columns if dataset.columns is not None else made_up_names(dataset.event_shape[0])
+    if given == expected:
+        return
+    if set(given) == set(expected):
+        raise DataError(
+            f"{what}: the columns of the model in another order: {few(given)}; expected {few(expected)}: "
+            "reorder them"
+        )
+    by_position = made_up_names(len(given)) == given or made_up_names(len(expected)) == expected
+    if by_position and len(given) == len(expected):
+        return
+    if by_position:
+        raise DataError(
+            f"{what}: {plural(len(given), 'column')}; the model was fitted to {len(expected)}: "
+            f"{few(expected)}"
+        )
+    missing = [name for name in expected if name not in given]
+    unexpected = [name for name in given if name not in expected]
+    parts = []
+    if missing:
+        parts.append(f"missing {few(missing)}")
+    if unexpected:
+        parts.append(f"unexpected {few(unexpected)}")
+    renamed = (f"{name!r}{did_you_mean(name, unexpected)}" for name in missing)
+    hint = "".join(f" (for {pair.replace(';', ',')})" for pair in renamed if "did you mean" in pair)
+    advice = (
+        "rename, add or remove columns to match" if missing else "remove them, or name a label with --label"
+    )
+    raise DataError(
+        f"{what}: other columns than the {len(expected)} the model was fitted to: "
+        f"{' and '.join(parts)}{hint}; {advice}"
+    )
+
+
+def _check_range(schema: Schema, dataset: Dataset, what: str) -> None:
+    values = dataset.values
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    seen = f"{what}: {values.dtype} values from {low:g} to {high:g}"
+    if schema.kind == "images":
+        fitted = schema.columns[0]
+        if schema.dtype == "uint8" and fitted.maximum > 1 and 0 < high <= 1:
+            raise DataError(f"{seen}; the model was fitted to 8-bit images from 0 to 255: multiply by 255?")
+        fitted_to_unit = fitted.minimum >= 0 and fitted.maximum <= 1
+        if fitted_to_unit and low >= 0 and high > (1 if values.dtype == np.uint8 else 16):
+            raise DataError(
+                f"{seen}; the model was fitted to images from {fitted.minimum:g} to {fitted.maximum:g}: "
+                "divide by 255?"
+            )
+    if schema.scaling == "unit":
+        white = schema.scale[0]
+        if low < 0 or high > white:
+            advice = "divide by 255?" if white == 1 and low >= 0 and high <= 255 else "rescale them to match"
+            raise DataError(f"{seen}; the model expects values from 0 to {white:g}: {advice}")

@@ -1,0 +1,117 @@
+"""Range, mean and standard deviation of every column, in two passes over blocks of rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaekit.data.dataset import Dataset, row_blocks
+from vaekit.errors import DataError
+
+__all__ = ["Column", "summarise"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Summary of one column of a table, or of all pixels of images.
+
+    Parameters
+    ----------
+    name : str
+    minimum, maximum, mean : float
+    standard_deviation : float
+        Of the population (divided by n, not n - 1).
+    constant : bool
+        Every row has the same value.
+    integer : bool
+        Every value is a whole number.
+    missing_rate : float
+        Share of rows in which the value is missing.
+    """
+
+    name: str
+    minimum: float
+    maximum: float
+    mean: float
+    standard_deviation: float
+    constant: bool
+    integer: bool
+    missing_rate: float
+
+
+def summarise(dataset: Dataset) -> tuple[Column, ...]:
+    """Summarise each column of a table; images as a single column named ``pixels``.
+
+    Raises
+    ------
+    DataError
+        If a column spans more than float64 can hold, or has no value at all.
+
+    Examples
+    --------
+    >>> column, = summarise(Dataset(np.array([[1.0], [3.0]]), "table", ("a",)))
+    >>> column.mean, column.standard_deviation, column.integer, column.constant
+    (2.0, 1.0, True, False)
+    """
+    names = dataset.columns if dataset.columns is not None else ("pixels",)
+    count, low, high, whole = _count_and_range(dataset, len(names))
+    for j in np.flatnonzero(count == 0):
+        raise DataError(f"{dataset.source}: column {names[j]!r} has no value at all; remove it")
+    with np.errstate(over="ignore"):
+        span = high - low
+    for j in np.flatnonzero(~np.isfinite(span)):
+        raise DataError(
+            f"{dataset.source}: column {names[j]!r} runs from {low[j]:g} to {high[j]:g}, more than "
+            "64-bit floats can "
+            "hold; rescale it or take its logarithm"
+        )
+    mean, deviation = _mean_and_deviation(dataset, low, span, count)
+    total = dataset.values.size // len(names)
+    return tuple(
+        Column(
+            name=name,
+            minimum=float(low[j]),
+            maximum=float(high[j]),
+            mean=float(mean[j]),
+            standard_deviation=float(deviation[j]),
+            constant=bool(deviation[j] == 0),
+            integer=bool(whole[j]),
+            missing_rate=float(1 - count[j] / total),
+        )
+        for j, name in enumerate(names)
+    )
+
+
+def _blocks(dataset: Dataset, width: int):
+    """Yield (rows, width) blocks of float64 with the missing values as NaN; width 1 for images."""
+    for rows in row_blocks(dataset.values):
+        yield dataset.values[rows].reshape(-1, width).astype(np.float64)
+
+
+def _count_and_range(dataset: Dataset, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    count = np.zeros(width, dtype=np.int64)
+    low, high = np.full(width, np.inf), np.full(width, -np.inf)
+    whole = np.ones(width, dtype=bool)
+    for block in _blocks(dataset, width):
+        missing = np.isnan(block)
+        count += len(block) - missing.sum(axis=0)
+        low = np.fmin(low, np.fmin.reduce(block, axis=0))
+        high = np.fmax(high, np.fmax.reduce(block, axis=0))
+        whole &= ((block == np.floor(block)) | missing).all(axis=0)
+    return count, low, high, whole
+
+
+def _mean_and_deviation(
+    dataset: Dataset, low: np.ndarray, span: np.ndarray, count: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Work on (value - minimum) / span, in [0, 1], so that nothing overflows, underflows or cancels."""
+    width = len(low)
+    divisor = np.where(span > 0, span, 1.0)
+    total = np.zeros(width)
+    for block in _blocks(dataset, width):
+        total += np.nansum((block - low) / divisor, axis=0)
+    mean = total / count
+    squares = np.zeros(width)
+    for block in _blocks(dataset, width):
+        squares += np.nansum(np.square((block - low) / divisor - mean), axis=0)
+    deviation = np.sqrt(squares / count)
+    return low + mean * span, np.where(span > 0, deviation * span, 0.0)

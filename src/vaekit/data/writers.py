@@ -1,0 +1,186 @@
+"""Write results: tables, arrays and pictures, by the ending of the file. Whole or not at all.
+
+Everything is written to a temporary file beside the target, synced, and renamed: a full disk, an error or an
+interrupt leaves what was there before.
+"""
+
+import errno
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from vaekit.data.dataset import made_up_names
+from vaekit.data.hints import plural
+from vaekit.data.picture_grid import write_grid
+from vaekit.errors import DataError, MissingExtraError
+
+__all__ = ["ENDINGS", "write", "write_atomically", "write_text"]
+
+ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".png")
+
+
+def write(
+    path: "str | os.PathLike[str]",
+    array: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    images: bool | None = None,
+    white: float | None = None,
+) -> None:
+    """Write an array to a file, in the format its ending names.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.csv``, ``.tsv`` (floats with as many digits as reading them back exactly takes), ``.npy``, ``.npz``
+        (arrays ``X`` and, for tables with names, ``columns``), ``.parquet``, or ``.png`` (a grid of
+        pictures).
+    array : array_like of shape (n,), (n, columns), (n, height, width) or (n, channels, height, width)
+        In the three formats of tables, images become rows of pixels.
+    columns : sequence of str, optional
+        Names of the columns; ``x0``, ``x1``... by default.
+    images : bool, optional
+        Whether the examples are images, which is what ``.png`` asks for. By default, if there are three or
+        four
+        dimensions.
+    white : float, optional
+        The value shown as white in a ``.png``: by default 1 where no value is larger, and 255 otherwise.
+
+    Raises
+    ------
+    DataError
+        For an unknown ending, pictures of a table, a folder that is missing or cannot be written, a full
+        disk.
+    MissingExtraError
+        For a format whose optional dependency is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(f"{folder}/out.csv", [[0.1, 2.0]], columns=["a", "b"])
+    ...     print(Path(f"{folder}/out.csv").read_text(), end="")
+    a,b
+    0.1,2.0
+    """
+    path = Path(path).expanduser()
+    values = np.asarray(array)
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise DataError(
+            f"{path}: unknown ending {path.suffix!r} for an output; expected one of {', '.join(ENDINGS)}"
+        )
+    if values.dtype.kind not in "buif":
+        raise DataError(f"{path}: an array of type {values.dtype}; only numbers are written")
+    if ending == ".npy":
+        write_atomically(path, lambda file: np.save(file, values, allow_pickle=False))
+    elif ending == ".png":
+        if not (values.ndim in (3, 4) if images is None else images):
+            raise DataError(
+                f"{path}: a picture was asked for, of {plural(len(values), 'row')} that are no images (shape "
+                f"{values.shape}); expected .csv, .tsv, .npy, .npz or .parquet"
+            )
+        write_atomically(path, lambda file: write_grid(file, values, name=str(path), white=white))
+    elif ending == ".npz":
+        extra: dict[str, Any] = (
+            {} if columns is None else {"columns": np.array(_names(path, values, columns))}
+        )
+        write_atomically(path, lambda file: np.savez_compressed(file, X=values, **extra))
+    else:
+        _write_table(path, values, columns, ending)
+
+
+def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
+    """Let ``fill`` write a temporary file beside ``path``, sync it, and rename it to ``path``.
+
+    Raises
+    ------
+    DataError
+        Where the folder is missing or cannot be written, the disk is full, or ``path`` is a folder. The
+        target
+        is then as it was, and the temporary file gone.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        # not mkstemp, whose files only their owner may read
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                fill(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {_reason(error, target)}") from error
+
+
+def write_text(path: "str | os.PathLike[str]", text: str) -> None:
+    """Write text (a page, say) as `write_atomically` does."""
+    write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
+
+
+def _write_table(path: Path, values: np.ndarray, columns: Sequence[str] | None, ending: str) -> None:
+    import pandas as pd
+
+    names = _names(path, values, columns)
+    # float16 is widened: neither format can hold it
+    table = values.astype(np.float32) if values.dtype == np.float16 else values
+    frame = pd.DataFrame(table.reshape(-1, len(names)), columns=names)
+    if ending == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise MissingExtraError.for_extra("writing parquet", "parquet") from error
+        write_atomically(path, lambda file: frame.to_parquet(file, index=False))
+        return
+    separator = "," if ending == ".csv" else "\t"
+    text: dict[str, Any] = {"index": False, "sep": separator, "lineterminator": "\n", "na_rep": "NaN"}
+    write_atomically(path, lambda file: frame.to_csv(file, **text))
+
+
+def _names(path: Path, values: np.ndarray, columns: Sequence[str] | None) -> list[str]:
+    """Name one column per number of an example."""
+    count = 1 if values.ndim < 2 else int(np.prod(values.shape[1:]))
+    names = made_up_names(count) if columns is None else tuple(str(name) for name in columns)
+    if len(names) != count:
+        raise DataError(f"{path}: {plural(len(names), 'column name')} for {plural(count, 'column')}")
+    return list(names)
+
+
+def _reason(error: OSError, target: Path) -> str:
+    if error.errno == errno.ENOENT:
+        return f"there is no folder {str(target.parent)!r}; make it first"
+    if error.errno == errno.ENOTDIR:
+        return f"{str(target.parent)!r} is not a folder"
+    if error.errno == errno.EISDIR:
+        return "it is a folder; name a file"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full; make room or choose another place"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"the folder {str(target.parent)!r} may not be written to ({error.strerror})"
+    return error.strerror or str(error)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,96 @@
+"""The grammar: strict, round-tripping, and helpful about mistakes."""
+
+import pytest
+
+from vaekit.errors import UsageError
+from vaekit.spec import PARTS, Sentence, build_vae, parse
+
+EXAMPLES = [
+    ("network", "mlp", {"hidden": (400,), "activation": "relu"}),
+    ("network", "mlp:hidden=200x100", {"hidden": (200, 100), "activation": "relu"}),
+    ("network", "mlp:hidden=none,activation=tanh", {"hidden": (), "activation": "tanh"}),
+    ("likelihood", "gaussian:scale=per-dimension", {"scale": "per-dimension", "value": 1.0}),
+    ("likelihood", "gaussian:scale=fixed,value=1e-2", {"scale": "fixed", "value": 0.01}),
+    ("objective", "elbo:beta=4", {"beta": 4.0}),
+    ("objective", " elbo : beta = 4 ".replace(" : ", ":"), {"beta": 4.0}),
+    ("posterior", "diagonal", {}),
+]
+
+
+@pytest.mark.parametrize(("room", "text", "options"), EXAMPLES)
+def test_options_are_read_with_their_types(room, text, options):
+    spec = parse(room, text)
+    assert spec.options == options
+    assert [type(v) for v in spec.options.values()] == [type(v) for v in options.values()]
+
+
+@pytest.mark.parametrize(("room", "kind"), [(room, kind) for room in PARTS for kind in PARTS[room]])
+def test_every_kind_round_trips_through_its_string(room, kind):
+    spec = parse(room, kind)
+    assert parse(room, str(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("room", "text", "message"),
+    [
+        ("network", "mpl", "unknown network 'mpl'; did you mean 'mlp'?"),
+        ("likelihood", "gausian:scale=fixed", "did you mean 'gaussian'?"),
+        ("likelihood", "gaussian:scle=fixed", "no option 'scle'; did you mean 'scale'?"),
+        ("likelihood", "gaussian:scale=learnd", "did you mean 'learned'?"),
+        ("posterior", "diagonal:rank=3", "it takes no options"),
+        ("objective", "elbo:beta=lots", "'lots' is not a number"),
+        ("network", "mlp:hidden=3.5", "'3.5' is not a whole number"),
+        ("network", "mlp:", "ends in a colon"),
+        ("network", "mlp:hidden", "not of the form key=value"),
+        ("network", "mlp:hidden=", "not of the form key=value"),
+        ("network", "mlp:hidden=2,hidden=3", "gives 'hidden' twice"),
+        ("network", "", "unknown network ''"),
+        ("network", None, "expected a string"),
+    ],
+)
+def test_mistakes_are_named(room, text, message):
+    with pytest.raises(UsageError) as caught:
+        parse(room, text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("room", "text"),
+    [
+        ("network", "mlp:hidden=0"),
+        ("network", "convolutional:channels=none"),
+        ("objective", "elbo:beta=-1"),
+        ("objective", "elbo:beta=nan"),
+    ],
+)
+def test_values_out_of_range_are_refused_when_built(room, text):
+    with pytest.raises(UsageError):
+        parse(room, text).build()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+def test_a_standard_deviation_is_positive_and_finite(value):
+    with pytest.raises(UsageError, match="standard deviation"):
+        parse("likelihood", f"gaussian:value={value}").build((3,))
+
+
+def test_a_latent_space_has_a_dimension():
+    with pytest.raises(UsageError, match="latent=0"):
+        build_vae(Sentence.parse(), (3,), latent=0)
+
+
+def test_convolutions_refuse_tables():
+    with pytest.raises(UsageError, match="use mlp for tables"):
+        build_vae(Sentence.parse(network="convolutional"), (3,), latent=2)
+
+
+def test_the_sentence_says_every_option():
+    sentence = Sentence.parse(network="mlp:hidden=none", likelihood="gaussian", objective="elbo:beta=2")
+    assert sentence.to_json() == {
+        "network": "mlp:hidden=none,activation=relu",
+        "posterior": "diagonal",
+        "prior": "standard",
+        "likelihood": "gaussian:scale=learned,value=1.0",
+        "objective": "elbo:beta=2.0",
+    }
+    assert Sentence.parse(**sentence.to_json()) == sentence
