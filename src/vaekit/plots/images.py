@@ -89,8 +89,9 @@ def reconstruction_pairs(
         )
     limits = limits or _limits(originals)
     columns = min(columns, len(originals))
-    bands, ticks, gap = [], [], 3
+    bands, ticks = [], []
     height, top = originals.shape[2], 0
+    gap = max(1, height // 6)
     for start in range(0, len(originals), columns):
         part = slice(start, start + columns)
         pair = np.concatenate([_padded(originals[part], columns), _padded(reconstructions[part], columns)])

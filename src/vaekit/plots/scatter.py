@@ -95,7 +95,7 @@ def latent_scatter(
         xy, share = principal_components(points)
         words = ("first", "second")
         names = [f"{words[i]} principal component ({100 * share[i]:.0f} % of variance)" for i in range(2)]
-    size = float(np.clip(900 / len(points), 4, 22))
+    size = float(np.clip(5000 / len(points), 5, 26))
     style = {"s": size, "linewidths": 0, "alpha": 0.8, "rasterized": True}
     if shades is not None:
         drawn = ax.scatter(*xy.T, c=shades, cmap="viridis", **style)

@@ -68,6 +68,7 @@ def learning_curve(
     if quantity != "kl" and curves:
         _leave_out_first_epochs(ax, epochs, np.stack(curves))
     ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.margins(x=0.03)
     ax.set_xlabel("epoch")
     ax.set_ylabel(f"{_NAMES[quantity]} (nats per example)")
     if curves:
@@ -81,13 +82,13 @@ _SPLITS = {"train": "training rows", "validation": "validation rows"}
 def _leave_out_first_epochs(ax: "Axes", epochs: list[int], curves: np.ndarray) -> None:
     """Begin the frame where the run is a tenth through, if all before that would take up most of it."""
     start = len(epochs) // 10 + 1
-    if len(epochs) < 5 or not np.isfinite(curves[:, start:]).any():
+    if len(epochs) < 5 or not np.isfinite(curves).all():
         return
-    low, high, lowest = np.nanmin(curves[:, start:]), np.nanmax(curves), np.nanmin(curves)
+    low, high, lowest = curves[:, start:].min(), curves.max(), curves.min()
     if not high - lowest > 1.6 * (high - low):
         return
     margin = 0.06 * (high - low)
     ax.set_ylim(low - margin, high + margin)
-    hidden = int(np.nanmax(np.flatnonzero((curves < low - margin).any(axis=0)))) + 1
-    which = "the first epoch begins" if hidden == 1 else f"the first {hidden} epochs begin"
-    ax.text(0.03, 0.03, f"{which} below the frame", transform=ax.transAxes, fontsize="x-small", color=MUTED)
+    hidden = int((curves < low - margin).any(axis=0).nonzero()[0].max()) + 1
+    which = "first epoch is" if hidden == 1 else f"first {hidden} epochs begin"
+    ax.set_title(f"the {which} below the frame", loc="right", fontsize="x-small", color=MUTED)

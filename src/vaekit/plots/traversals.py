@@ -199,4 +199,4 @@ def _most_active(latent: int, kl: Sequence[float] | None) -> list[int]:
 
 
 def _number(value: float) -> str:
-    return f"{value + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\N{MINUS SIGN}")

@@ -79,7 +79,7 @@ def drawn(ax: "Axes", key: str, alt: str) -> Markup:
     figure = ax.get_figure(root=True)
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": key}):
-        figure.savefig(buffer, format="svg", facecolor="none", dpi=150)  # type: ignore[union-attr]
+        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)  # type: ignore[union-attr]
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Only inside tags: a column may well be called "#0072b2".

@@ -24,8 +24,8 @@ def reconstructions(scene: Scene) -> Section | None:
     ax = reconstruction_pairs(_small(few.values), _small(fitted), columns=10, limits=_limits(scene))
     alt = f"{len(few)} pairs of images: originals above, the model's reconstructions below them."
     caption = (
-        "Originals, and below each what is left of it after passing through the latent code. The rows are taken at "
-        "even distances from the file, not picked."
+        "Originals, and below each what is left of it after passing through the latent code. They are taken at "
+        "even distances from the data, not picked."
     )
     return Section("reconstructions", "Reconstructions", [Figure(drawn(ax, "pairs", alt), caption, wide=True)])
 

@@ -114,7 +114,7 @@ def advantage(result: "Evaluation") -> Advantage | None:
     return Advantage(best.name, ours.mean - theirs.mean, error)
 
 
-def number_rows(results: "dict[str, Evaluation]") -> list[Row]:
+def number_rows(results: "dict[str, Evaluation]", *, noun: str = "row") -> list[Row]:
     """The table of numbers: a row a quantity, a column a split."""
     splits = list(results.values())
     rows = [
@@ -129,15 +129,17 @@ def number_rows(results: "dict[str, Evaluation]") -> list[Row]:
         Row(
             "bits per dimension",
             [number(r.bits_per_dimension, 4) for r in splits],
-            "−log p(x) in bits, per number in a row; lower is better",
+            f"−log p(x) in bits, per number in each {noun}; lower is better",
         ),
         Row(
             "effective sample size",
-            [
-                f"{number(r.effective_sample_size, 1)} of {r.samples:,} (least {number(r.smallest_effective_sample_size, 1)})"
-                for r in splits
-            ],
-            "how many of the importance samples count; a few dozen make log p(x) trustworthy",
+            [number(r.effective_sample_size, 1) for r in splits],
+            f"of {_samples(splits)} importance samples, on average; a few dozen make log p(x) trustworthy",
+        ),
+        Row(
+            "its least value",
+            [number(r.smallest_effective_sample_size, 1) for r in splits],
+            f"for the {noun} whose estimate is least sure",
         ),
     ]
     names = list(dict.fromkeys(b.name for r in splits for b in r.baselines))
@@ -146,3 +148,7 @@ def number_rows(results: "dict[str, Evaluation]") -> list[Row]:
         cells = ["\N{EN DASH}" if value is None else estimate(value) for value in by_split]
         rows.append(Row(name, cells, kind="baseline"))
     return rows
+
+
+def _samples(splits: "list[Evaluation]") -> str:
+    return " / ".join(f"{k:,}" for k in dict.fromkeys(r.samples for r in splits))

@@ -1,6 +1,9 @@
 """The page: gathers what is to be said and drawn, and fills the template."""
 
+import re
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
 
 from vaekit.report.numbers import main_result, number_rows
 from vaekit.report.provenance import command, data_name, facts, parts
@@ -56,19 +59,26 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     return environment.get_template("report.html.jinja").render(
         name=data_name(artifact, shown),
         latent=artifact.latent,
+        noun=scene.noun,
         parts=parts(artifact),
-        findings=judge(artifact.history, results, kl),
+        findings=judge(artifact, results, kl, noun=scene.noun),
         splits=list(results.values()),
-        rows=number_rows(results) if results else [],
+        rows=number_rows(results, noun=scene.noun) if results else [],
         comparison=comparison_figure(result) if result is not None and result.baselines else None,
         sections=picture_sections(scene),
         rows_shown=scene.shown is not None,
         facts=facts(estimator, artifact, shown),
         command=command(artifact),
     )
+
+
+def _code(text: str) -> Markup:
+    """Set what stands between back quotes as code."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
 
 
 def _kl_per_dimension(

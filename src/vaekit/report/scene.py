@@ -69,6 +69,11 @@ class Scene:
         return self.estimator.schema_.kind == "images"
 
     @property
+    def noun(self) -> str:
+        """What one example is called."""
+        return "image" if self.images else "row"
+
+    @property
     def latent(self) -> int | None:
         """Number of latent dimensions; None where a latent is not a vector of real numbers."""
         shape = self.estimator.model_.latent_shape

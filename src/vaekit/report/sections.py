@@ -46,8 +46,8 @@ def picture_sections(scene: Scene) -> list[Section]:
 
 _CURVES: dict[Literal["bound", "reconstruction", "kl"], str] = {
     "bound": "The bound that training raises. If the validation curve falls while the training curve still rises, the model "
-    "has begun to learn rows by heart; the weights kept are those of the best epoch.",
-    "reconstruction": "How probable rows are given their own latent code: higher is better.",
+    "has begun to learn by heart; the weights kept are those of the best epoch.",
+    "reconstruction": "How probable examples are given their own latent code: higher is better.",
     "kl": "What that code costs: how far codes are from the prior. At 0 they would carry nothing.",
 }
 
@@ -69,7 +69,7 @@ def _latents(scene: Scene) -> Section | None:
     if scene.shown is not None and scene.latent is not None:
         z, labels = scene.estimator.transform(scene.shown), scene.shown.labels
         ax = latent_scatter(z, labels)
-        rows = count(len(z), "row")
+        rows = count(len(z), scene.noun)
         caption = (
             f"Where {rows} lie in latent space. Clusters are structure that the model has found."
             if labels is None
@@ -81,8 +81,8 @@ def _latents(scene: Scene) -> Section | None:
     if scene.kl is not None:
         ax = kl_per_dimension(scene.kl)
         caption = (
-            "How much each latent dimension tells about a row. Grey ones tell nothing: the model would be as good without "
-            "them."
+            "How much each latent dimension tells about an example. Grey ones tell nothing: the model would be as good "
+            "without them."
         )
         figures.append(Figure(drawn(ax, "kl", ax.get_title(loc="left") + "."), caption))
     return Section("latent", "Latent space", figures) if figures else None
