@@ -43,7 +43,7 @@ def log_likelihood_comparison(
     --------
     >>> ax = log_likelihood_comparison((-17.0, 0.2), [("full Gaussian", (-20.0, 0.3))])
     >>> ax.get_xlabel()
-    'held-out log-likelihood (nats per example)'
+    'log-likelihood (nats per example)'
     >>> [text.get_text() for text in ax.texts]
     ['full Gaussian', 'this model']
     """
@@ -54,7 +54,13 @@ def log_likelihood_comparison(
         spread = 2 * error if np.isfinite(error) else 0.0
         colour, marker = (MODEL, "o") if is_model else (OTHER, "D")
         ax.errorbar(
-            mean, height, xerr=spread, fmt=marker, color=colour, markersize=6.5 if is_model else 5, capsize=2.5
+            mean,
+            height,
+            xerr=spread,
+            fmt=marker,
+            color=colour,
+            markersize=6.5 if is_model else 5,
+            capsize=2.5,
         )
         ax.text(
             0.0,
@@ -70,5 +76,5 @@ def log_likelihood_comparison(
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.margins(x=0.12)
-    ax.set_xlabel("held-out log-likelihood (nats per example)")
+    ax.set_xlabel("log-likelihood (nats per example)")
     return ax

@@ -46,7 +46,7 @@ def image_grid(
     images = _checked(images)
     columns = columns or int(np.ceil(np.sqrt(len(images))))
     picture = montage(images, columns=columns, limits=limits)
-    return show(picture, new_axes(ax, *size_of(picture, 4.6)))
+    return show(picture, new_axes(ax, *size_of(picture)))
 
 
 def reconstruction_pairs(
@@ -101,7 +101,7 @@ def reconstruction_pairs(
         top += len(band) + gap
         bands += [band, np.zeros((gap, band.shape[1], 4), dtype=np.uint8)]
     picture = np.concatenate(bands[:-1])
-    ax = show(picture, new_axes(ax, *size_of(picture, 7.0)))
+    ax = show(picture, new_axes(ax, *size_of(picture)))
     ax.set_yticks(ticks, ["original", "model"] * (len(ticks) // 2))
     return ax
 
@@ -169,9 +169,10 @@ def show(picture: npt.NDArray[np.uint8], ax: "Axes") -> "Axes":
     return ax
 
 
-def size_of(picture: npt.NDArray[np.uint8], width: float) -> tuple[float, float]:
-    """Width and height in inches of a figure for a picture."""
-    return width, float(np.clip(width * picture.shape[0] / picture.shape[1], 0.4, 3 * width))
+def size_of(picture: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Width and height in inches of a figure for a picture: wider where the picture is."""
+    width = 7.0 if picture.shape[1] > 1.3 * picture.shape[0] else 4.6
+    return width, float(np.clip(width * picture.shape[0] / picture.shape[1], 0.5, 3 * width))
 
 
 def _checked(images: npt.ArrayLike) -> npt.NDArray[np.generic]:

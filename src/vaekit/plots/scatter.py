@@ -144,17 +144,12 @@ def _name_groups(ax: "Axes", xy: _Floats, groups: _Groups) -> None:
     for _, name, rows in named:
         if name == _REST or len(name) > 12:
             continue
+        x, y = np.median(xy[rows], axis=0)
         background = {"facecolor": ax.get_facecolor(), "edgecolor": "none", "alpha": 0.8, "pad": 1.2}
-        ax.text(
-            *np.median(xy[rows], axis=0),
-            name,
-            ha="center",
-            va="center",
-            fontsize="small",
-            fontweight="bold",
-            bbox=background,
-            parse_math=False,
+        text = ax.text(
+            x, y, name, ha="center", va="center", fontsize="small", fontweight="bold", bbox=background
         )
+        text.set_parse_math(False)
     _legend(ax, [(i, name) for i, name, _ in named])
 
 

@@ -50,7 +50,9 @@ def learning_curve(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('epoch', 'bound (nats per example)')
     """
-    ax = tidy(new_axes(ax, 4.6, 3.2))
+    from matplotlib.ticker import MaxNLocator
+
+    ax = tidy(new_axes(ax, 4.0, 2.9))
     epochs = [metrics.epoch for metrics in history.epochs]
     marker = "o" if len(epochs) == 1 else ""
     curves = []
@@ -67,7 +69,7 @@ def learning_curve(
         ax.plot(history.best_epoch, curves[-1][best], "o", color=MODEL, markersize=5.5, label="best epoch")
     if quantity != "kl" and curves:
         _leave_out_first_epochs(ax, epochs, np.stack(curves))
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.margins(x=0.03)
     ax.set_xlabel("epoch")
     ax.set_ylabel(f"{_NAMES[quantity]} (nats per example)")

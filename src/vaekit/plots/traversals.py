@@ -55,7 +55,7 @@ def latent_manifold(
     across, up = np.meshgrid(place, place[::-1])
     images = decode(np.stack([across.ravel(), up.ravel()], axis=1))
     picture = montage(images, columns=side, limits=limits)
-    ax = show(picture, new_axes(ax, *size_of(picture, 4.6)))
+    ax = show(picture, new_axes(ax, *size_of(picture)))
     height, width = images.shape[2:]
     named = [0, side // 2, side - 1]
     ax.set_xticks(
@@ -115,7 +115,7 @@ def latent_traversals(
         z[row, :, dimension] = place
     images = decode(z.reshape(-1, latent))
     picture = montage(images, columns=steps, limits=limits)
-    ax = show(picture, new_axes(ax, *size_of(picture, 7.0)))
+    ax = show(picture, new_axes(ax, *size_of(picture)))
     height, width = images.shape[2:]
     centres = 1 + np.arange(max(steps, len(dimensions)))[:, None] * (np.array([height, width]) + 1)
     centres = centres + np.array([height, width]) / 2
@@ -176,14 +176,12 @@ def traversal_effects(
     effect = (decoded[1] - decoded[0]).T / np.where(scale > 0, scale, 1)[:, None]  # (columns, dimensions)
     order = np.argsort(-np.abs(effect).max(axis=1), kind="stable")[:columns]
     effect = effect[order]
-    ax = new_axes(ax, 4.6, 1.1 + 0.26 * len(order))
+    ax = new_axes(ax, 6.0, 1.0 + 0.25 * len(order))
     most = max(float(np.abs(effect).max()), 1e-9)
     image = ax.imshow(effect, cmap="PuOr", vmin=-most, vmax=most, aspect="auto", interpolation="none")
     ax.get_figure().colorbar(image, ax=ax, label="change (standard deviations)")  # type: ignore[union-attr]
     ax.set_xticks(range(len(chosen)), [latent_name(d) for d in chosen])
-    ax.set_yticks(
-        range(len(order)), [plain(names[c], 22) for c in order], parse_math=False, fontsize="small"
-    )
+    ax.set_yticks(range(len(order)), [plain(names[c], 22) for c in order], parse_math=False, fontsize="small")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_xlabel("latent dimension")

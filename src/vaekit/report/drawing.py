@@ -14,7 +14,7 @@ from vaekit.plots.canvas import MODEL, MUTED, OTHER
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["drawn", "theme"]
+__all__ = ["drawn", "panel", "theme"]
 
 # Colours that stand for the page's own: each becomes a CSS variable, which differs between light and dark.
 _INK, _PAPER, _LINE = "#1c2127", "#fefefd", "#d5dadf"
@@ -50,16 +50,25 @@ _STYLE = {
 @contextmanager
 def theme() -> Iterator[None]:
     """Draw in the report's style, whatever the user's, and put matplotlib's settings back afterwards."""
-    from matplotlib import rc_context, rcParamsDefault
-    from matplotlib.style.core import STYLE_BLACKLIST
+    import matplotlib.style
 
     with warnings.catch_warnings():
         # Names in scripts that the measuring font lacks: the reader's browser has a font that draws them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
-        defaults = {key: value for key, value in rcParamsDefault.items() if key not in STYLE_BLACKLIST}
-        with rc_context({**defaults, **_STYLE}):  # type: ignore[arg-type]
+        warnings.filterwarnings(
+            "ignore", message="Matplotlib currently does not support", category=UserWarning
+        )
+        with matplotlib.style.context(["default", _STYLE]):
             yield
+
+
+def panel() -> "Axes":
+    """Return the Axes of a little figure with fixed margins: many of them must not take long."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.6, 1.9))
+    figure.subplots_adjust(left=0.22, right=0.97, bottom=0.25, top=0.96)
+    return figure.add_subplot()
 
 
 def drawn(ax: "Axes", key: str, alt: str) -> Markup:
@@ -84,9 +93,9 @@ def drawn(ax: "Axes", key: str, alt: str) -> Markup:
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Only inside tags: a column may well be called "#0072b2".
     text = re.sub(r"<[^>]*>", lambda tag: _restyle(tag[0], key), text)
-    width = 1.75 * 72 * figure.get_figwidth()  # type: ignore[union-attr]
+    width = 1.65 * 72 * figure.get_figwidth()  # type: ignore[union-attr]
     opening = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"').format(alt, round(width))
-    return opening + Markup(text.removeprefix("<svg"))  # noqa: S704 - matplotlib has escaped the text in it
+    return opening + Markup(text.removeprefix("<svg"))  # matplotlib has escaped the text in it
 
 
 def _restyle(tag: str, key: str) -> str:

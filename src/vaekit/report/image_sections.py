@@ -27,7 +27,9 @@ def reconstructions(scene: Scene) -> Section | None:
         "Originals, and below each what is left of it after passing through the latent code. They are taken at "
         "even distances from the data, not picked."
     )
-    return Section("reconstructions", "Reconstructions", [Figure(drawn(ax, "pairs", alt), caption, wide=True)])
+    return Section(
+        "reconstructions", "Reconstructions", [Figure(drawn(ax, "pairs", alt), caption, wide=True)]
+    )
 
 
 def samples(scene: Scene) -> Section:
@@ -36,8 +38,8 @@ def samples(scene: Scene) -> Section:
     images = _small(scene.estimator.sample(n, random_state=0))
     ax = image_grid(images, columns=12, limits=_limits(scene))
     caption = (
-        "Drawn from the prior and decoded; shown is the decoder's mean, without pixel noise. Good samples look like the "
-        "data and differ from one another."
+        "Drawn from the prior and decoded; shown is the decoder's mean, without pixel noise. Good samples look "
+        "like the data and differ from one another."
     )
     figure = Figure(drawn(ax, "samples", f"{n} images made up by the model."), caption, wide=True)
     return Section("samples", "New images, drawn from the prior", [figure])
@@ -59,7 +61,9 @@ def walks(scene: Scene) -> Section | None:
             "Neighbours should be alike, and no part of the map implausible."
         )
         alt = f"A map of {side} by {side} decoded images over the two latent dimensions."
-        return Section("manifold", "A map of latent space", [Figure(drawn(ax, "manifold", alt), caption, wide=True)])
+        return Section(
+            "manifold", "A map of latent space", [Figure(drawn(ax, "manifold", alt), caption, wide=True)]
+        )
     rows = min(10, scene.latent, max(3, _room_for(scene) // 11))
     ax = latent_traversals(decode, scene.latent, kl=scene.kl, rows=rows, limits=_limits(scene))
     caption = (
@@ -68,7 +72,9 @@ def walks(scene: Scene) -> Section | None:
     )
     alt = f"{rows} rows of 11 decoded images, one row for each of the most active latent dimensions."
     return Section(
-        "traversals", "What each latent dimension does", [Figure(drawn(ax, "traversals", alt), caption, wide=True)]
+        "traversals",
+        "What each latent dimension does",
+        [Figure(drawn(ax, "traversals", alt), caption, wide=True)],
     )
 
 

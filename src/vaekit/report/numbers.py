@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vaekit.evaluation import Estimate, Evaluation
 
-__all__ = ["Advantage", "Row", "advantage", "count", "estimate", "main_result", "number", "number_rows", "times"]
+__all__ = [
+    "Advantage",
+    "Row",
+    "advantage",
+    "count",
+    "estimate",
+    "main_result",
+    "number",
+    "number_rows",
+    "times",
+]
+
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -84,10 +97,10 @@ def times(nats: float) -> str:
     """Say in words how much more probable some nats make something.
 
     >>> times(0.05), times(1.0), times(10.0), times(100.0)
-    ('1.05 times', '2.7 times', '22,000 times', '10^43 times')
+    ('1.05 times', '2.7 times', '22,000 times', '10⁴³ times')
     """
     if nats > log(1e6):
-        return f"10^{round(nats / log(10))} times"
+        return "10" + str(round(nats / log(10))).translate(_SUPERSCRIPTS) + " times"
     factor = exp(nats)
     digits = max(0, 1 - floor(log10(factor))) if factor >= 1.095 else 2
     if factor >= 10:

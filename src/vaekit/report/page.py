@@ -78,14 +78,14 @@ def render_report(
 
 def _code(text: str) -> Markup:
     """Set what stands between back quotes as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _kl_per_dimension(
-    estimator: "VariationalAutoencoder", result: "Evaluation | None"
-) -> list[float] | None:
+def _kl_per_dimension(estimator: "VariationalAutoencoder", result: "Evaluation | None") -> list[float] | None:
     """The evaluation's, or else the best epoch's."""
     if result is not None:
         return result.kl_per_dimension
-    best = [metrics for metrics in estimator.history_.epochs if metrics.epoch == estimator.history_.best_epoch]
+    best = [
+        metrics for metrics in estimator.history_.epochs if metrics.epoch == estimator.history_.best_epoch
+    ]
     return best[0].kl_per_dimension if best else None

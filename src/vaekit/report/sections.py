@@ -25,8 +25,8 @@ def comparison_figure(result: "Evaluation") -> Figure:
         svg = drawn(log_likelihood_comparison(result.log_likelihood, rows), "comparison", alt)
     return Figure(
         svg,
-        "The model (blue dot) and textbook methods fitted to the same training rows (diamonds): further right is better; the "
-        "bars reach two standard errors to each side.",
+        "The model (blue dot) and textbook methods fitted to the same training rows (diamonds): further "
+        "right is better; the bars reach two standard errors to each side.",
     )
 
 
@@ -45,8 +45,8 @@ def picture_sections(scene: Scene) -> list[Section]:
 
 
 _CURVES: dict[Literal["bound", "reconstruction", "kl"], str] = {
-    "bound": "The bound that training raises. If the validation curve falls while the training curve still rises, the model "
-    "has begun to learn by heart; the weights kept are those of the best epoch.",
+    "bound": "The bound that training raises. If the validation curve falls while the training curve still rises, "
+    "the model has begun to learn by heart; the weights kept are those of the best epoch.",
     "reconstruction": "How probable examples are given their own latent code: higher is better.",
     "kl": "What that code costs: how far codes are from the prior. At 0 they would carry nothing.",
 }

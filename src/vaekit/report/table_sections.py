@@ -9,7 +9,7 @@ from vaekit.plots import (
     reconstruction_scatter,
     traversal_effects,
 )
-from vaekit.report.drawing import drawn
+from vaekit.report.drawing import drawn, panel
 from vaekit.report.numbers import count, number
 from vaekit.report.scene import Figure, Scene, Section, evenly_spread
 
@@ -32,7 +32,7 @@ def reconstructions(scene: Scene) -> Section | None:
     names = scene.estimator.schema_.columns
     figures = []
     for j in chosen.tolist():
-        ax = reconstruction_scatter(originals[few, j], fitted[few, j], name=names[j].name)
+        ax = reconstruction_scatter(originals[few, j], fitted[few, j], name=names[j].name, ax=panel())
         # R² of the few points drawn would differ from that of all rows.
         if np.isfinite(scores[j]):
             ax.texts[0].set_text(f"R² = {number(float(scores[j]))}")
@@ -40,9 +40,10 @@ def reconstructions(scene: Scene) -> Section | None:
         figures.append(Figure(drawn(ax, f"pair-{j}", alt)))
     middle = float(np.nanmedian(scores[kept])) if np.isfinite(scores[kept]).any() else None
     text = (
-        f"Each dot is a row: its value against what the model makes of it after the latent code; on the dashed line the two "
-        f"are equal. R² is the share of a column's variance that survives, over {count(len(originals), 'row')}; its median "
-        f"over {count(len(kept), 'column')} is {number(middle)}. {_which(len(kept), 'best reconstructed')}"
+        "Each dot is a row: its value against what the model makes of it after the latent code; on the dashed line "
+        "the two are equal. R² is the share of a column's variance that survives, over "
+        f"{count(len(originals), 'row')}; its median over {count(len(kept), 'column')} is {number(middle)}. "
+        + _which(len(kept), "best reconstructed")
     )
     return Section("reconstructions", "Reconstructions", figures, text, small=True)
 
@@ -60,13 +61,13 @@ def marginals(scene: Scene) -> Section | None:
     for place in np.argsort(-apart, kind="stable")[:_PANELS].tolist():
         j = int(kept[place])
         name = schema.columns[j].name
-        ax = marginal_histogram(data[:, j], samples[:, j], name=name)
-        alt = f"Histograms of {name} in the data and in samples; largest difference of cumulative shares {apart[place]:.2f}."
+        ax = marginal_histogram(data[:, j], samples[:, j], name=name, ax=panel())
+        alt = f"Histograms of {name} in the data and in samples, at a distance of {apart[place]:.2f}."
         figures.append(Figure(drawn(ax, f"marginal-{j}", alt), f"distance {apart[place]:.2f}"))
     text = (
-        f"Grey: {count(len(data), 'row')} of the data. Blue outline: {count(len(samples), 'new row')} drawn from the model. The "
-        "closer they lie, the better; the distance is the largest difference between the two cumulative shares (0: the "
-        f"same, 1: apart). {_which(len(kept), 'worst matched')}"
+        f"Grey: {count(len(data), 'row')} of the data. Blue outline: {count(len(samples), 'new row')} drawn from the "
+        "model. The closer they lie, the better; the distance is the largest difference between the two cumulative "
+        f"shares (0: the same, 1: apart). {_which(len(kept), 'worst matched')}"
     )
     return Section("samples", "New rows, drawn from the prior", figures, text, small=True)
 
@@ -85,10 +86,12 @@ def effects(scene: Scene) -> Section | None:
         kl=scene.kl,
     )
     caption = (
-        "How far each column moves, in its standard deviations, as one latent dimension goes from its 5 % to its 95 % quantile "
-        "under a standard normal, the others staying at 0. Pale columns are dimensions that do little."
+        "How far each column moves, in its standard deviations, as one latent dimension goes from its 5 % to its "
+        "95 % quantile under a standard normal, the others staying at 0. Pale columns are dimensions that do little."
     )
-    alt = "A table of colours: columns of the data by latent dimensions, coloured by how far the column moves."
+    alt = (
+        "A table of colours: columns of the data by latent dimensions, coloured by how far the column moves."
+    )
     figure = Figure(drawn(ax, "effects", alt), caption, wide=True)
     return Section("effects", "What each latent dimension does", [figure])
 

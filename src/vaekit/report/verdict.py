@@ -97,13 +97,13 @@ def _comparison(result: "Evaluation", artifact: "Artifact", noun: str) -> Findin
     difference = estimate((abs(versus.mean), versus.standard_error))
     if versus.outcome == "above":
         text = (
-            f"The model has learned something real: on average it gives {_AN[noun]} {times(versus.mean)} the probability that "
-            f"the best textbook method does ({versus.baseline}). Measured on {examples}."
+            f"The model has learned something real: on average it gives {_AN[noun]} {times(versus.mean)} the "
+            f"probability that the best textbook method, {versus.baseline}, does. Measured on {examples}."
         )
         return Finding("good", f"{numbers}, above the best baseline by {difference}", text)
     if versus.outcome == "below":
         text = (
-            f"A textbook method ({versus.baseline}) describes these {examples} better: on average it gives {_AN[noun]} "
+            f"A textbook method, {versus.baseline}, describes these {examples} better: on average it gives {_AN[noun]} "
             f"{times(-versus.mean)} the probability that this model does. To score {noun}s or make new ones, use that "
             "method, or improve this model first."
         )
@@ -111,7 +111,7 @@ def _comparison(result: "Evaluation", artifact: "Artifact", noun: str) -> Findin
         return Finding("bad", title, text, _ways_to_improve(artifact))
     difference = estimate((versus.mean, versus.standard_error))
     text = (
-        f"On {examples} the model cannot be told apart from a textbook method ({versus.baseline}): the difference is "
+        f"On {examples} the model cannot be told apart from a textbook method, {versus.baseline}: the difference is "
         "within two standard errors."
     )
     title = f"{numbers}, level with the best baseline (difference {difference})"
@@ -132,7 +132,8 @@ def _ways_to_improve(artifact: "Artifact") -> list[str]:
         f"`--latent {2 * artifact.latent}`.",
         "Try `--network convolutional`, made for images."
         if images
-        else "With few rows, try a smaller network: `--network mlp:hidden=32`, or a linear one: `--network mlp:hidden=none`.",
+        else "With few rows, try a smaller network, or a linear one: `--network mlp:hidden=32`, "
+        "`--network mlp:hidden=none`.",
     ]
 
 
@@ -141,13 +142,12 @@ def _estimate_quality(result: "Evaluation", noun: str) -> list[Finding]:
     if size >= _FEWEST_SAMPLES and size >= _LEAST_SHARE * samples:
         return []
     text = (
-        f"Of {count(samples, 'importance sample')} for each {noun}, only {number(size, 1)} count on average (the effective "
-        "sample size). The true log-likelihood is probably higher than the number shown, and the comparison with the "
-        "baselines errs against the model."
+        f"Of {count(samples, 'importance sample')} for each {noun}, only {number(size, 1)} count on average (the "
+        "effective sample size). The true log-likelihood is probably higher than the number shown, and the "
+        "comparison with the baselines errs against the model."
     )
-    advice = (
-        f"Evaluate with more samples and see whether the number still rises: `vaekit evaluate --samples {25 * samples}`."
-    )
+    more = f"vaekit evaluate --samples {25 * samples}"
+    advice = f"Evaluate with more samples and see whether the number still rises: `{more}`."
     return [Finding("caution", "The log-likelihood is a loose lower bound", text, [advice])]
 
 
@@ -175,7 +175,9 @@ def _collapse(kl: Sequence[float]) -> list[Finding]:
     if active == 1 < latent or active < 0.1 * latent:
         title = f"Nearly collapsed: only {active} of {latent} latent dimensions are active"
         text = f"The others carry less than {ACTIVE_KL:g} nat each and do nothing."
-        advice = f"If that surprises you, train longer or more slowly; if not, `--latent {active}` does as well."
+        advice = (
+            f"If that surprises you, train longer or more slowly; if not, `--latent {active}` does as well."
+        )
         return [Finding("caution", title, text, [advice])]
     return []
 
@@ -184,7 +186,9 @@ def _training(artifact: "Artifact", *, evaluated: bool) -> list[Finding]:
     history = artifact.history
     epochs = history.epochs
     if history.stopped == "interrupted" and evaluated:
-        text = f"It holds the best weights of {count(len(epochs), 'finished epoch')}; a full run may do better."
+        text = (
+            f"It holds the best weights of {count(len(epochs), 'finished epoch')}; a full run may do better."
+        )
         return [Finding("caution", "The training run was interrupted", text)]
     validated = len(epochs) > 1 and epochs[-1].validation_bound is not None
     if history.stopped == "epochs" and validated and history.best_epoch == epochs[-1].epoch:
