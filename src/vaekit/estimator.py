@@ -391,7 +391,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def _dataset(self, X: Any, *, reset: bool) -> Dataset:
         """Read what was given, with scikit-learn's own checks where it is a table of its kind."""
-        if not isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset)) and np.ndim(X) != 4:
+        is_ours = isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset))
+        if not is_ours and getattr(X, "ndim", 2) != 4:
             columns = getattr(X, "columns", None)
             values = validate_data(
                 self, X, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1

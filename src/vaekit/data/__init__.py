@@ -12,8 +12,8 @@
 
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
-from vaekit.data.partition import Parts, partition
-from vaekit.data.read import read
+from vaekit.data.parts import Parts, partition
+from vaekit.data.reading import read
 from vaekit.data.schema import Schema
 from vaekit.data.split import Split, split_indices
 from vaekit.data.summary import Column

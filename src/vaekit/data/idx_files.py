@@ -137,7 +137,9 @@ def _read(file: "io.BufferedReader | gzip.GzipFile", path: Path) -> np.ndarray:
             f"{path}: unknown type code {magic[2]:02x} in the magic number; expected one of {codes}"
         )
     header = file.read(4 * magic[3])
-    if magic[3] == 0 or len(header) < 4 * magic[3]:
+    if not 1 <= magic[3] <= 8:
+        raise DataError(f"{path}: {magic[3]} dimensions in the magic number; expected 1 to 4")
+    if len(header) < 4 * magic[3]:
         raise DataError(
             f"{path}: truncated after {4 + len(header)} bytes, in a header for {magic[3]} dimensions"
         )
@@ -147,9 +149,13 @@ def _read(file: "io.BufferedReader | gzip.GzipFile", path: Path) -> np.ndarray:
     announced = f"{path}: the header announces shape {shape}, {expected:,} bytes of values"
     size_on_disk = path.stat().st_size
     # an absurd header must not make us ask for its memory
-    if expected > size_on_disk * (GZIP_LARGEST_RATIO if isinstance(file, gzip.GzipFile) else 1):
+    compressed = isinstance(file, gzip.GzipFile)
+    if expected > (size_on_disk * GZIP_LARGEST_RATIO if compressed else size_on_disk - file.tell()):
         raise DataError(f"{announced}, and the file has {size_on_disk:,} bytes in all: truncated or corrupt")
-    values = np.empty(shape, dtype=dtype)
+    try:
+        values = np.empty(shape, dtype=dtype)
+    except (ValueError, MemoryError) as error:
+        raise DataError(f"{announced}, more than memory can hold: corrupt?") from error
     buffer = values.reshape(-1).view(np.uint8).data
     filled = 0
     while filled < expected:

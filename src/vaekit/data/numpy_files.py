@@ -1,5 +1,6 @@
 """Read ``.npy`` and ``.npz``. Object arrays are refused, always: unpickling one can run any code."""
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -70,7 +71,7 @@ def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
                 f"{path}: .npy format {version} (structured arrays); expected a plain array of numbers"
             )
         shape, _, dtype = read_header(file)
-    except (ValueError, OSError, SyntaxError, TypeError) as error:
+    except (ValueError, OSError, SyntaxError, TypeError, tokenize.TokenError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(
@@ -104,9 +105,19 @@ def read_npz(path: Path, *, label: str | None = None) -> Dataset:
             f"{path}: truncated, or no .npz archive: it begins with {start!r} and has no table of contents"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return _from_archive(archive, path, label)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except DataError:
+        raise
+    except (
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise DataError(f"{path}: corrupt archive ({_one_line(error)}); save it again") from error
 
 
@@ -138,7 +149,7 @@ def _from_archive(archive, path: Path, label: str | None) -> Dataset:
             return None
         try:
             return archive[key]
-        except ValueError as error:
+        except (ValueError, SyntaxError, tokenize.TokenError) as error:
             why = NO_OBJECTS if "pickle" in str(error) else f"is truncated or corrupt ({_one_line(error)})"
             raise DataError(f"{path}: the array {key!r} {why}") from error
 

@@ -28,7 +28,7 @@ def read_parquet(path: Path, *, label: str | None = None) -> Dataset:
         raise DataError(f"{path}: the file is empty; expected Parquet")
     try:
         frame = pyarrow.parquet.read_table(path).to_pandas()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: truncated, corrupt or no Parquet ({' '.join(str(error).split())[:120]}); save it again"
         ) from error

@@ -4,6 +4,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 from vaekit.data.dataset import Dataset, made_up_names
 from vaekit.data.frames import dataset_from_frame
@@ -48,6 +49,9 @@ def read_text(path: Path, *, label: str | None = None) -> Dataset:
     names = dialect.header if dialect.header is not None else made_up_names(dialect.width)
     if len(lines) == 0:
         raise DataError(f"{path}: no rows (0 samples) below the header {', '.join(names)[:80]}")
+    # newer versions read floats exactly without being asked, and warn when asked
+    version = tuple(int(number) for number in pd.__version__.split(".")[:2])
+    exact: dict[str, Any] = {"float_precision": "round_trip"} if version < (3, 1) else {}
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -58,8 +62,8 @@ def read_text(path: Path, *, label: str | None = None) -> Dataset:
             na_values=sorted(MISSING),
             keep_default_na=False,
             skipinitialspace=True,
-            float_precision="round_trip",
             low_memory=False,
+            **exact,
         )
     except (pd.errors.ParserError, ValueError) as error:
         raise DataError(

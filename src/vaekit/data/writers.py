@@ -68,6 +68,8 @@ def write(
     0.1,2.0
     """
     path = Path(path).expanduser()
+    if "\0" in str(path):
+        raise DataError(f"{str(path)!r}: a zero byte in the name of a file; choose another name")
     values = np.asarray(array)
     ending = path.suffix.lower()
     if ending not in ENDINGS:

@@ -3,7 +3,7 @@ r"""Evaluation: bounds, :math:`\log p(x)` with error bars, latent diagnostics, a
 from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.estimate import Estimate
-from vaekit.evaluation.log_likelihood import LogLikelihood, log_likelihood
+from vaekit.evaluation.importance_sampling import LogLikelihood, log_likelihood
 from vaekit.evaluation.summary import Evaluation, evaluate
 
 __all__ = [

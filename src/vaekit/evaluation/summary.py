@@ -9,7 +9,7 @@ from torch import Tensor
 from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import evaluate_bound
 from vaekit.evaluation.estimate import Estimate
-from vaekit.evaluation.log_likelihood import log_likelihood
+from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.randomness import seeded
 from vaekit.vae import VAE

@@ -5,8 +5,8 @@ two things apart: the *bound*, which is reported, selected on and compared, and 
 differentiated. Both are to be maximised.
 """
 
-from vaekit.objectives.divergence import divergence, register_divergence
 from vaekit.objectives.elbo import Elbo
+from vaekit.objectives.kl import divergence, register_divergence
 from vaekit.objectives.result import Objective, ObjectiveResult
 
 __all__ = ["Elbo", "Objective", "ObjectiveResult", "divergence", "register_divergence"]

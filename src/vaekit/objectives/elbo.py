@@ -10,7 +10,7 @@ form wherever there is one). With a weight on the KL, :math:`\beta`-VAE (Higgins
 from torch import Tensor
 
 from vaekit.errors import UsageError
-from vaekit.objectives.divergence import divergence
+from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 

@@ -60,7 +60,7 @@ def read(
     >>> read("digits").labels[:4].tolist()
     [0, 1, 2, 3]
     """
-    name = os.fspath(source)
+    name = os.fsdecode(source)
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return _read_digits() if name == "digits" else read_mnist(data_dir)
@@ -127,6 +127,8 @@ def _refuse_label(label: str | None, what: str) -> None:
 
 def _not_found(name: str, path: Path) -> str:
     folder = path.parent
+    if path.is_symlink():
+        return f"{name!r}: a link to {os.readlink(path)!r}, which is not there; expected {ACCEPTED}"
     if name and not folder.is_dir():
         return f"{name!r}: no such file, and no folder {str(folder)!r}; expected {ACCEPTED}"
     try:

@@ -1,0 +1,117 @@
+"""Folders of pictures: order, labels, modes, and files that do not belong."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaekit.data import read
+from vaekit.errors import DataError
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (6, 5), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    picture.save(path)
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "webp", "tiff"])
+def test_colours_come_back_exactly(tmp_path, ending):
+    options = {"lossless": True} if ending == "webp" else {}
+    for i in range(3):
+        Image.fromarray(COLOUR + np.uint8(i)).save(tmp_path / f"{i}.{ending}", **options)
+    data = read(tmp_path)
+    assert (data.kind, data.values.shape, data.values.dtype) == ("images", (3, 3, 6, 5), np.uint8)
+    for i in range(3):
+        assert np.array_equal(np.moveaxis(data.values[i], 0, -1), COLOUR + np.uint8(i))
+    assert data.labels is None
+    assert data.columns is None
+
+
+def test_subfolders_are_labels_in_sorted_order(tmp_path):
+    for label, value in (("zebra", 3), ("ant", 1), ("bee", 2)):
+        save(tmp_path / label / "deep" / "b.png", np.full((2, 2), value * 10 + 1, np.uint8))
+        save(tmp_path / label / "a.jpg", np.full((2, 2), value * 10, np.uint8))
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    (tmp_path / "ant" / "Thumbs.db").write_bytes(b"\0")
+    data = read(tmp_path)
+    assert data.labels.tolist() == ["ant", "ant", "bee", "bee", "zebra", "zebra"]
+    assert data.values[:, 0, 0, 0].tolist() == [10, 11, 20, 21, 30, 31]
+
+
+def test_other_modes(tmp_path):
+    modes = {
+        "bilevel": (Image.fromarray(GREY > 99), (1, 6, 5), np.uint8),
+        "palette": (Image.fromarray(COLOUR).quantize(8), (3, 6, 5), np.uint8),
+        "alpha": (Image.fromarray(COLOUR).convert("RGBA"), (4, 6, 5), np.uint8),
+        "sixteen": (Image.fromarray(GREY.astype(np.uint16) * 257), (1, 6, 5), np.uint16),
+    }
+    for name, (picture, shape, dtype) in modes.items():
+        save(tmp_path / name / "a.png", picture)
+        data = read(tmp_path / name)
+        assert (data.event_shape, data.values.dtype) == (shape, dtype)
+    assert read(tmp_path / "bilevel").values.max() == 1
+    assert read(tmp_path / "sixteen").values.max() == int(GREY.max()) * 257
+
+
+def test_sizes_and_modes_must_agree(tmp_path):
+    save(tmp_path / "a.png", GREY)
+    save(tmp_path / "b.png", GREY[:4])
+    with pytest.raises(
+        DataError, match=r"'a.png' is 6x5 \(height x width\) grey and 'b.png' is 4x5 .*resize"
+    ):
+        read(tmp_path)
+    save(tmp_path / "b.png", COLOUR)
+    with pytest.raises(
+        DataError, match=r"'a.png' is 6x5 .*grey and 'b.png' is 6x5 .*RGB; all images need one size and"
+    ):
+        read(tmp_path)
+    save(tmp_path / "b.png", Image.fromarray(GREY > 99))
+    with pytest.raises(DataError, match=r"6x5 \(height x width\) grey and 'b.png' is 6x5 .* black and white"):
+        read(tmp_path)
+
+
+def test_files_that_do_not_belong_are_named(tmp_path):
+    save(tmp_path / "a.png", GREY)
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataError, match=r"notes.txt: no image that can be read; .*move it out"):
+        read(tmp_path)
+    (tmp_path / "notes.txt").rename(tmp_path / "b.png")
+    with pytest.raises(DataError, match=r"b.png: no image that can be read"):
+        read(tmp_path)
+    save(tmp_path / "b.png", RNG.integers(0, 256, (60, 50), dtype=np.uint8))
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:900])
+    with pytest.raises(DataError, match=r"b.png: a damaged image"):
+        read(tmp_path)
+    (tmp_path / "b.png").unlink()
+    save(tmp_path / "sub" / "c.png", GREY)
+    with pytest.raises(DataError, match=r"'a.png' lies beside subfolders with files such as 'sub/c.png'"):
+        read(tmp_path)
+
+
+def test_moving_and_cmyk_pictures_are_refused(tmp_path):
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match=r"a.gif: 2 frames in one file; expected one image per file"):
+        read(tmp_path)
+    (tmp_path / "a.gif").unlink()
+    save(tmp_path / "a.jpg", Image.fromarray(COLOUR).convert("CMYK"))
+    with pytest.raises(DataError, match=r"a.jpg: colours in CMYK; expected grey or RGB"):
+        read(tmp_path)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(
+        DataError, match="the folder holds no files; expected images, or MNIST's four IDX files"
+    ):
+        read(tmp_path)
+
+
+def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    save(tmp_path / "a.png", GREY)
+    with pytest.raises(DataError, match=r"a.png: too large an image"):
+        read(tmp_path)
