@@ -1,0 +1,70 @@
+"""What all pictures share: a figure that belongs to nobody, a palette everybody can tell apart, plain text."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["CLASSES", "MODEL", "MUTED", "OTHER", "latent_name", "new_axes", "plain", "tidy"]
+
+# Blue and vermilion are told apart by all common kinds of colour blindness (Okabe and Ito, 2008).
+MODEL = "#0072b2"
+OTHER = "#d55e00"
+MUTED = "#808890"
+# Ten colours for classes: Petroff (2021), "Accessible color sequences for data visualization", arXiv:2107.02270.
+CLASSES = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+
+_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
+    """Return ``ax``, or the Axes of a new figure of that many inches.
+
+    >>> new_axes(None, 4.0, 3.0).figure.get_size_inches().tolist()
+    [4.0, 3.0]
+    """
+    if ax is not None:
+        return ax
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained").subplots()
+
+
+def tidy(ax: "Axes", *, grid: str = "y") -> "Axes":
+    """Take away the frame's upper and right side, and draw a quiet grid behind the data."""
+    ax.spines[["top", "right"]].set_visible(False)
+    if grid:
+        ax.grid(axis=grid, linewidth=0.6, alpha=0.5)  # type: ignore[arg-type]
+        ax.set_axisbelow(True)
+    return ax
+
+
+def plain(text: object, longest: int = 28) -> str:
+    """Make a name from the data fit to be drawn: printable, on one line, and not too long.
+
+    >>> plain("a very long name of a column, longer than any axis"), plain("line\\nbreak")
+    ('a very long name of a colum…', 'line break')
+    """
+    line = " ".join(str(text).split())
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def latent_name(dimension: int) -> str:
+    """Name a latent dimension, counted from 1 as in print.
+
+    >>> latent_name(0), latent_name(11)
+    ('z₁', 'z₁₂')
+    """
+    return "z" + str(dimension + 1).translate(_SUBSCRIPTS)

@@ -1,0 +1,167 @@
+"""Numbers in words and digits: as many digits as the standard error supports, and no more."""
+
+from dataclasses import dataclass
+from math import exp, floor, hypot, isfinite, log, log10
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vaekit.evaluation import Estimate, Evaluation
+
+__all__ = [
+    "Advantage",
+    "Row",
+    "advantage",
+    "count",
+    "estimate",
+    "main_result",
+    "number",
+    "number_rows",
+    "times",
+]
+
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Advantage:
+    """How far a model's log-likelihood is above its best baseline's, in nats per example.
+
+    Parameters
+    ----------
+    baseline
+        The best one's name.
+    mean
+        Positive where the model is better.
+    standard_error
+        Of the difference, had the two been measured on different rows. They share their rows, whose ups and downs
+        mostly cancel: the true error is usually smaller.
+    """
+
+    baseline: str
+    mean: float
+    standard_error: float
+
+    @property
+    def outcome(self) -> str:
+        """``above``, ``below``, or ``level`` where the difference is within two standard errors."""
+        if abs(self.mean) <= 2 * self.standard_error or not isfinite(self.mean):
+            return "level"
+        return "above" if self.mean > 0 else "below"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of numbers: one cell for each split."""
+
+    name: str
+    cells: list[str]
+    hint: str = ""
+    kind: str = "model"
+
+
+def number(value: float | None, decimals: int = 2) -> str:
+    """Write a number with a true minus sign.
+
+    >>> number(-17.256), number(None), number(1234.5, 0)
+    ('−17.26', '–', '1,234')
+    """
+    if value is None or not isfinite(value):
+        return "\N{EN DASH}"
+    return f"{value:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: int, singular: str, plural: str | None = None) -> str:
+    """Count things.
+
+    >>> count(1, "row"), count(1200, "row")
+    ('1 row', '1,200 rows')
+    """
+    return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
+def estimate(value: "Estimate | tuple[float, float]") -> str:
+    """Write a mean with its standard error, the error to two digits.
+
+    >>> estimate((-17.2567, 0.1234)), estimate((-17.2567, 12.0)), estimate((3.0, float("nan")))
+    ('−17.26 ± 0.12', '−17 ± 12', '3.00')
+    """
+    mean, error = value
+    if not isfinite(error):
+        return number(mean)
+    decimals = 2 if error <= 0 else min(max(1 - floor(log10(error)), 0), 6)
+    return f"{number(mean, decimals)} ± {number(error, decimals)}"
+
+
+def times(nats: float) -> str:
+    """Say in words how much more probable some nats make something.
+
+    >>> times(0.05), times(1.0), times(10.0), times(100.0)
+    ('1.05 times', '2.7 times', '22,000 times', '10⁴³ times')
+    """
+    if nats > log(1e6):
+        return "10" + str(round(nats / log(10))).translate(_SUPERSCRIPTS) + " times"
+    factor = exp(nats)
+    digits = max(0, 1 - floor(log10(factor))) if factor >= 1.095 else 2
+    if factor >= 10:
+        factor = round(factor, 1 - floor(log10(factor)))
+    return f"{factor:,.{digits}f} times"
+
+
+def main_result(results: "dict[str, Evaluation]") -> "Evaluation | None":
+    """The result to speak of: test where there is one, otherwise validation, otherwise whatever there is."""
+    for name in ("test", "validation"):
+        if name in results:
+            return results[name]
+    return next(iter(results.values()), None)
+
+
+def advantage(result: "Evaluation") -> Advantage | None:
+    """Compare with the best baseline; None where there is none."""
+    finite = [b for b in result.baselines if isfinite(b.log_likelihood.mean)]
+    if not finite:
+        return None
+    best = max(finite, key=lambda baseline: baseline.log_likelihood.mean)
+    ours, theirs = result.log_likelihood, best.log_likelihood
+    error = hypot(*(e for e in (ours.standard_error, theirs.standard_error) if isfinite(e)))
+    return Advantage(best.name, ours.mean - theirs.mean, error)
+
+
+def number_rows(results: "dict[str, Evaluation]", *, noun: str = "row") -> list[Row]:
+    """The table of numbers: a row a quantity, a column a split."""
+    splits = list(results.values())
+    rows = [
+        Row(
+            "log-likelihood, log p(x)",
+            [estimate(r.log_likelihood) for r in splits],
+            "what the model is judged by; higher is better",
+        ),
+        Row("ELBO", [estimate(r.elbo) for r in splits], "the bound that was trained: at most log p(x)"),
+        Row("reconstruction", [number(r.reconstruction) for r in splits], "expected log p(x|z)"),
+        Row("KL", [number(r.kl) for r in splits], "what the latent code costs; ELBO = reconstruction − KL"),
+        Row(
+            "bits per dimension",
+            [number(r.bits_per_dimension, 4) for r in splits],
+            f"−log p(x) in bits, per number in each {noun}; lower is better",
+        ),
+        Row(
+            "effective sample size",
+            [number(r.effective_sample_size, 1) for r in splits],
+            f"of {_samples(splits)} importance samples, on average; a few dozen make log p(x) trustworthy",
+        ),
+        Row(
+            "its least value",
+            [number(r.smallest_effective_sample_size, 1) for r in splits],
+            f"for the {noun} whose estimate is least sure",
+        ),
+    ]
+    names = list(dict.fromkeys(b.name for r in splits for b in r.baselines))
+    for name in names:
+        by_split = [{b.name: b.log_likelihood for b in r.baselines}.get(name) for r in splits]
+        cells = ["\N{EN DASH}" if value is None else estimate(value) for value in by_split]
+        rows.append(Row(name, cells, kind="baseline"))
+    return rows
+
+
+def _samples(splits: "list[Evaluation]") -> str:
+    return " / ".join(f"{k:,}" for k in dict.fromkeys(r.samples for r in splits))

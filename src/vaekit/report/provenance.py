@@ -1,0 +1,150 @@
+"""How a model was made: everything that is needed to make it again."""
+
+import shlex
+from math import prod
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from vaekit.report.numbers import count
+
+if TYPE_CHECKING:
+    from vaekit.artifact import Artifact
+    from vaekit.data import Dataset
+    from vaekit.estimator import VariationalAutoencoder
+    from vaekit.spec import Spec
+
+__all__ = ["Fact", "Part", "command", "data_name", "facts", "in_words", "parts"]
+
+Fact = tuple[str, str]
+Part = tuple[str, str, str]
+
+
+def data_name(artifact: "Artifact", shown: "Dataset | None") -> str:
+    """What to call the data: the last part of its path, or its name."""
+    source = artifact.data.get("source") or (None if shown is None else shown.source) or "your data"
+    return PurePath(str(source)).name or str(source)
+
+
+def parts(artifact: "Artifact") -> list[Part]:
+    """Room, spec and meaning of each of the sentence's parts."""
+    sentence = artifact.sentence
+    symbols = {
+        "network": "encoder and decoder",
+        "posterior": "posterior q(z|x)",
+        "prior": "prior p(z)",
+        "likelihood": "likelihood p(x|z)",
+        "objective": "objective",
+    }
+    specs: dict[str, Spec] = {room: getattr(sentence, room) for room in symbols}
+    return [(symbols[room], str(spec), in_words(spec)) for room, spec in specs.items()]
+
+
+def in_words(spec: "Spec") -> str:
+    """Say what a part is: the first line of its class's own documentation, without its name."""
+    first = (spec.part.__doc__ or "").strip().partition("\n")[0]
+    return first.rpartition("``: ")[2].rstrip(".")
+
+
+def facts(
+    estimator: "VariationalAutoencoder", artifact: "Artifact", shown: "Dataset | None"
+) -> dict[str, list[Fact]]:
+    """Group everything there is to know, as name and value."""
+    return {
+        "Data": _data_facts(estimator, artifact, shown),
+        "Model": _model_facts(estimator, artifact),
+        "Training": _training_facts(artifact),
+        "Software": [(name, version) for name, version in _versions(artifact).items()],
+    }
+
+
+def command(artifact: "Artifact") -> str | None:
+    """The command line that would fit this model again; None where it is not known where the data came from."""
+    source, settings = artifact.data.get("source"), artifact.settings
+    if not source:
+        return None
+    words = ["vaekit", "fit", str(source), "--latent", str(artifact.latent)]
+    for room, spec in artifact.sentence.to_json().items():
+        words += [f"--{room}", spec]
+    words += ["--epochs", str(settings.epochs), "--batch-size", str(settings.batch_size)]
+    words += ["--learning-rate", repr(settings.learning_rate)]
+    words += ["--patience", "none" if settings.patience is None else str(settings.patience)]
+    if artifact.data.get("validation") is not None:
+        words += ["--validation", str(artifact.data["validation"])]
+    if artifact.data.get("label"):
+        words += ["--label", str(artifact.data["label"])]
+    return shlex.join([*words, "--seed", str(artifact.seed)])
+
+
+def _data_facts(
+    estimator: "VariationalAutoencoder", artifact: "Artifact", shown: "Dataset | None"
+) -> list[Fact]:
+    data, schema = artifact.data, estimator.schema_
+    source = data.get("source") or (None if shown is None else shown.source)
+    found: list[tuple[str, Any]] = [("source", source), ("rows", data.get("rows"))]
+    if schema.kind == "images":
+        channels, height, width = schema.event_shape
+        channel = count(channels, "channel")
+        found.append(("each row", f"an image of {height} × {width} pixels, {channel}, {schema.dtype}"))
+    else:
+        found.append(("each row", count(prod(schema.event_shape), "column")))
+    found.append(("scaling", schema.scaling))
+    left_out = [column.name for column, kept in zip(schema.columns, schema.kept, strict=False) if not kept]
+    if left_out:
+        found.append(("constant columns, left out of the model", ", ".join(left_out)))
+    if data.get("own_test_split"):
+        found.append(("test rows", "the source's own test split"))
+    if data.get("label"):
+        found.append(("label, for colouring only", data["label"]))
+    found.append(("SHA-256 of the values", data.get("hash")))
+    return [
+        (name, f"{value:,}" if isinstance(value, int) else str(value))
+        for name, value in found
+        if value is not None
+    ]
+
+
+def _model_facts(estimator: "VariationalAutoencoder", artifact: "Artifact") -> list[Fact]:
+    parameters = sum(parameter.numel() for parameter in estimator.model_.parameters())
+    return [
+        ("latent dimensions", str(artifact.latent)),
+        ("parameters", f"{parameters:,}"),
+        ("why this likelihood", estimator.likelihood_reason_),
+    ]
+
+
+def _training_facts(artifact: "Artifact") -> list[Fact]:
+    settings, history = artifact.settings, artifact.history
+    seconds = sum(metrics.seconds or 0 for metrics in history.epochs)
+    endings = {
+        "epochs": "all epochs done",
+        "patience": "the validation bound got no better",
+        "interrupted": "interrupted",
+    }
+    return [
+        ("epochs", f"{len(history.epochs)} of at most {settings.epochs}; best {history.best_epoch}"),
+        ("ended because", endings.get(history.stopped, history.stopped)),
+        ("patience", "none" if settings.patience is None else count(settings.patience, "epoch")),
+        ("batch size", f"{settings.batch_size:,}"),
+        ("learning rate", f"{settings.learning_rate:g} (Adam)"),
+        ("seed", str(artifact.seed)),
+        ("training time", f"{seconds:.1f} s"),
+    ]
+
+
+def _versions(artifact: "Artifact") -> dict[str, str]:
+    """Of what wrote the artifact; of what runs now where it has not been written yet."""
+    if artifact.versions:
+        return artifact.versions
+    import platform
+
+    import numpy
+    import torch
+
+    import vaekit
+
+    return {
+        "vaekit": vaekit.__version__,
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,102 @@
+"""The pictures of a model of a table: columns against their reconstructions, their samples, and the latents."""
+
+import numpy as np
+
+from vaekit.plots import (
+    distance,
+    marginal_histogram,
+    r_squared,
+    reconstruction_scatter,
+    traversal_effects,
+)
+from vaekit.report.drawing import drawn, panel
+from vaekit.report.numbers import count, number
+from vaekit.report.scene import Figure, Scene, Section, evenly_spread
+
+__all__ = ["effects", "marginals", "reconstructions"]
+
+_PANELS = 12
+_POINTS = 400
+
+
+def reconstructions(scene: Scene) -> Section | None:
+    """Draw columns against what is left of them after the latent code, the best and then ever worse ones first."""
+    if scene.shown is None:
+        return None
+    kept = np.flatnonzero(scene.estimator.schema_.kept)
+    originals = np.asarray(scene.shown.values, dtype=float)
+    fitted = scene.estimator.reconstruct(scene.shown)
+    scores = r_squared(originals, fitted)
+    chosen = kept[np.argsort(-np.nan_to_num(scores[kept], nan=-np.inf), kind="stable")][:_PANELS]
+    few = evenly_spread(len(originals), _POINTS)
+    names = scene.estimator.schema_.columns
+    figures = []
+    for j in chosen.tolist():
+        ax = reconstruction_scatter(originals[few, j], fitted[few, j], name=names[j].name, ax=panel())
+        # R² of the few points drawn would differ from that of all rows.
+        if np.isfinite(scores[j]):
+            ax.texts[0].set_text(f"R² = {number(float(scores[j]))}")
+        alt = f"Reconstructed against original values of {names[j].name}: {ax.texts[0].get_text()}."
+        figures.append(Figure(drawn(ax, f"pair-{j}", alt)))
+    middle = float(np.nanmedian(scores[kept])) if np.isfinite(scores[kept]).any() else None
+    text = (
+        "Each dot is a row: its value against what the model makes of it after the latent code; on the dashed line "
+        "the two are equal. R² is the share of a column's variance that survives, over "
+        f"{count(len(originals), 'row')}; its median over {count(len(kept), 'column')} is {number(middle)}. "
+        + _which(len(kept), "best reconstructed")
+    )
+    return Section("reconstructions", "Reconstructions", figures, text, small=True)
+
+
+def marginals(scene: Scene) -> Section | None:
+    """Draw each column's histogram in the data and in samples, the worst match first."""
+    if scene.shown is None:
+        return None
+    schema = scene.estimator.schema_
+    kept = np.flatnonzero(schema.kept)
+    data = np.asarray(scene.shown.values, dtype=float)
+    samples = scene.estimator.sample(max(2000, len(data)), random_state=0, noise=True)
+    apart = distance(data[:, kept], samples[:, kept])
+    figures = []
+    for place in np.argsort(-apart, kind="stable")[:_PANELS].tolist():
+        j = int(kept[place])
+        name = schema.columns[j].name
+        ax = marginal_histogram(data[:, j], samples[:, j], name=name, ax=panel())
+        alt = f"Histograms of {name} in the data and in samples, at a distance of {apart[place]:.2f}."
+        figures.append(Figure(drawn(ax, f"marginal-{j}", alt), f"distance {apart[place]:.2f}"))
+    text = (
+        f"Grey: {count(len(data), 'row')} of the data. Blue outline: {count(len(samples), 'new row')} drawn from the "
+        "model. The closer they lie, the better; the distance is the largest difference between the two cumulative "
+        f"shares (0: the same, 1: apart). {_which(len(kept), 'worst matched')}"
+    )
+    return Section("samples", "New rows, drawn from the prior", figures, text, small=True)
+
+
+def effects(scene: Scene) -> Section | None:
+    """Draw what each latent dimension does to each column."""
+    if scene.latent is None:
+        return None
+    schema, decode = scene.estimator.schema_, scene.estimator.inverse_transform
+    kept = np.flatnonzero(schema.kept)
+    ax = traversal_effects(
+        lambda z: decode(z)[:, kept],
+        scene.latent,
+        names=[schema.columns[j].name for j in kept],
+        scale=[schema.columns[j].standard_deviation for j in kept],
+        kl=scene.kl,
+    )
+    caption = (
+        "How far each column moves, in its standard deviations, as one latent dimension goes from its 5 % to its "
+        "95 % quantile under a standard normal, the others staying at 0. Pale columns are dimensions that do little."
+    )
+    alt = (
+        "A table of colours: columns of the data by latent dimensions, coloured by how far the column moves."
+    )
+    figure = Figure(drawn(ax, "effects", alt), caption, wide=True)
+    return Section("effects", "What each latent dimension does", [figure])
+
+
+def _which(columns: int, word: str) -> str:
+    if columns <= 1:
+        return ""
+    return f"Shown are the {_PANELS} {word} of them." if columns > _PANELS else f"The {word} come first."
