@@ -167,9 +167,7 @@ def test_info_and_report(capsys, tmp_path, place):
     status, out, _ = run(capsys, "info", place / "table.vae", "--json")
     document = json.loads(out)
     assert (status, document["latent"], document["epochs"]) == (0, 2, 2)
-    assert (
-        document["sentence"]["network"] == "mlp:hidden=8,activation=" + document["sentence"]["network"][20:]
-    )
+    assert document["sentence"]["network"].startswith("mlp:hidden=8,")
     status, out, _ = run(capsys, "info", place / "table.vae")
     assert "likelihood" in out
     status, out, _ = run(
