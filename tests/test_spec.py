@@ -6,8 +6,8 @@ from vaekit.errors import UsageError
 from vaekit.spec import PARTS, Sentence, build_vae, parse
 
 EXAMPLES = [
-    ("network", "mlp", {"hidden": (400,), "activation": "relu"}),
-    ("network", "mlp:hidden=200x100", {"hidden": (200, 100), "activation": "relu"}),
+    ("network", "mlp", {"hidden": (256, 256), "activation": "gelu"}),
+    ("network", "mlp:hidden=200x100", {"hidden": (200, 100), "activation": "gelu"}),
     ("network", "mlp:hidden=none,activation=tanh", {"hidden": (), "activation": "tanh"}),
     ("likelihood", "gaussian:scale=per-dimension", {"scale": "per-dimension", "value": 1.0}),
     ("likelihood", "gaussian:scale=fixed,value=1e-2", {"scale": "fixed", "value": 0.01}),
@@ -87,7 +87,7 @@ def test_convolutions_refuse_tables():
 def test_the_sentence_says_every_option():
     sentence = Sentence.parse(network="mlp:hidden=none", likelihood="gaussian", objective="elbo:beta=2")
     assert sentence.to_json() == {
-        "network": "mlp:hidden=none,activation=relu",
+        "network": "mlp:hidden=none,activation=gelu",
         "posterior": "diagonal",
         "prior": "standard",
         "likelihood": "gaussian:scale=learned,value=1.0",

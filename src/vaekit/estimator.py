@@ -49,8 +49,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         :math:`p(x \mid z)`, or ``auto``: chosen by looking at the data, see ``likelihood_reason_``.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``.
-    epochs, batch_size, learning_rate, patience
-        See :class:`vaekit.training.TrainingSettings`.
+    epochs, batch_size, learning_rate, patience, schedule
+        See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
+        number of rows.
     device
         ``cpu``, ``cuda``, or ``auto``.
     random_state
@@ -70,6 +71,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         The training run.
     likelihood_reason_ : str
         Why the likelihood was chosen, or that it was asked for.
+    settings_ : TrainingSettings
+        How it was trained, everything filled in.
     seed_ : int
         The seed that was used.
     origin_ : dict
@@ -93,10 +96,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         prior: str = "standard",
         likelihood: str = "auto",
         objective: str = "elbo",
-        epochs: int = 100,
-        batch_size: int = 128,
-        learning_rate: float = 1e-3,
-        patience: int | None = 10,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float = 3e-3,
+        patience: int | None = 50,
+        schedule: str = "cosine",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
@@ -111,6 +115,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.patience = patience
+        self.schedule = schedule
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -159,7 +164,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         TrainingDivergedError
             If the loss is not finite; the estimator then holds the best weights so far.
         """
-        settings = self._settings()
+        self.check_parameters()
         dataset = self._dataset(X, reset=True)
         seed = self._draw_seed()
         train_rows, validation_rows = dataset.values, None
@@ -168,6 +173,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             train_rows, validation_rows = train_rows[split.train], train_rows[split.validation]
         elif validation is not None and validation is not False:
             validation_rows = from_object(validation).values
+        settings = self._settings(len(train_rows))
         if validation_rows is None:
             settings = replace(settings, patience=None)
         self._start(replace(dataset, values=train_rows), seed)
@@ -190,9 +196,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def partial_fit(self, X: Any, y: Any = None) -> "VariationalAutoencoder":
         """Train one more epoch on the rows of ``X``; the first call fixes the schema, scaling included."""
-        settings = replace(self._settings(), epochs=1, patience=None)
+        self.check_parameters()
         first = not hasattr(self, "model_")
         dataset = self._dataset(X, reset=first)
+        settings = replace(self._settings(len(dataset)), epochs=1, patience=None, schedule="constant")
         if first:
             self._start(dataset, self._draw_seed())
             self.history_, self.settings_ = History(), settings
@@ -305,6 +312,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
             patience=settings.patience,
+            schedule=settings.schedule,
             device=device,
             random_state=artifact.seed,
         )
@@ -318,7 +326,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def check_parameters(self) -> None:
         """Raise a :class:`~vaekit.errors.UsageError` for parameters that no data could make right."""
-        self._settings()
+        if not isinstance(self.latent, (int, np.integer)) or self.latent < 1:
+            raise UsageError(f"latent={self.latent!r}: give a whole number of at least 1")
+        self._settings(rows=1)
         self._torch_device()
         self._parse(self.likelihood if self.likelihood != "auto" else "gaussian")
 
@@ -356,14 +366,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             log_jacobian=self.schema_.log_jacobian,
         )
 
-    def _settings(self) -> TrainingSettings:
-        if not isinstance(self.latent, (int, np.integer)) or self.latent < 1:
-            raise UsageError(f"latent={self.latent!r}: give a whole number of at least 1")
-        return TrainingSettings(
+    def _settings(self, rows: int) -> TrainingSettings:
+        return TrainingSettings.for_rows(
+            rows,
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             patience=self.patience,
+            schedule=self.schedule,
         )
 
     def _parse(self, likelihood: str) -> Sentence:

@@ -57,9 +57,9 @@ class Spec:
     --------
     >>> spec = parse("network", "mlp:hidden=200x200")
     >>> spec.options
-    {'hidden': (200, 200), 'activation': 'relu'}
+    {'hidden': (200, 200), 'activation': 'gelu'}
     >>> str(spec)
-    'mlp:hidden=200x200,activation=relu'
+    'mlp:hidden=200x200,activation=gelu'
     """
 
     room: Room

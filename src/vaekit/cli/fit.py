@@ -36,13 +36,21 @@ class Fit:
         str, tyro.conf.arg(help="p(x|z): bernoulli, gaussian:scale=learned; auto looks at the data.")
     ] = "auto"
     objective: Annotated[str, tyro.conf.arg(help="What to maximise: elbo, elbo:beta=4.")] = "elbo"
-    epochs: Annotated[int, tyro.conf.arg(help="At most this many passes over the training parts.")] = 100
-    batch_size: Annotated[int, tyro.conf.arg(help="Rows a step.")] = 128
-    learning_rate: Annotated[float, tyro.conf.arg(help="Adam's.")] = 1e-3
+    epochs: Annotated[
+        int | None,
+        tyro.conf.arg(help="At most this many passes over the training rows; by default it depends on them."),
+    ] = None
+    batch_size: Annotated[int | None, tyro.conf.arg(help="Rows a step; by default it depends on them.")] = (
+        None
+    )
+    learning_rate: Annotated[float, tyro.conf.arg(help="Adam's.")] = 3e-3
+    schedule: Annotated[
+        Literal["constant", "cosine"], tyro.conf.arg(help="Of the learning rate; cosine: it falls to zero.")
+    ] = "cosine"
     patience: Annotated[
         int | Literal["none"],
         tyro.conf.arg(help="Stop after this many epochs without a better validation bound; none: never."),
-    ] = 10
+    ] = 50
     validation: Annotated[
         float, tyro.conf.arg(help="Share of the rows held out for early stopping; 0: none.")
     ] = 0.1
@@ -100,6 +108,7 @@ class Fit:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             patience=None if self.patience == "none" else self.patience,
+            schedule=self.schedule,
             device=self.device,
             random_state=self.seed,
         )
@@ -120,7 +129,7 @@ class Fit:
         from vaekit.errors import TrainingDivergedError
 
         held_out = False if parts.validation is None else parts.validation
-        with Progress(self.epochs) as progress:
+        with Progress() as progress:
             try:
                 estimator.fit(parts.train, validation=held_out, on_epoch=progress.epoch)
             except TrainingDivergedError as error:

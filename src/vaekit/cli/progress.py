@@ -11,15 +11,9 @@ __all__ = ["Progress"]
 
 
 class Progress:
-    """A context manager whose ``epoch`` is called after every epoch.
+    """A context manager whose ``epoch`` is called after every epoch."""
 
-    Parameters
-    ----------
-    epochs
-        How many there will be at most.
-    """
-
-    def __init__(self, epochs: int) -> None:
+    def __init__(self) -> None:
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -35,7 +29,7 @@ class Progress:
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=epochs, state="")
+            self._task = self._bar.add_task("", total=None, state="")
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:
@@ -57,4 +51,4 @@ class Progress:
         kl = metrics.validation_kl if held_out else metrics.train_kl
         name = "validation" if held_out else "training"
         state = f"{name} bound {bound:.2f} nats, KL {kl:.2f}{' (best)' if is_best else ''}"
-        self._bar.update(self._task, advance=1, state=state)
+        self._bar.update(self._task, completed=metrics.epoch, total=metrics.epochs, state=state)

@@ -48,7 +48,7 @@ def inverse_soft_bound(bounded: float, limit: float = 12.0) -> float:
     --------
     >>> import torch
     >>> soft_bound(torch.tensor(inverse_soft_bound(3.0)))
-    tensor(3.)
+    tensor(3.0000)
     """
     if not -limit < bounded < limit:
         raise ValueError(f"{bounded:g} is not between {-limit:g} and {limit:g}")

@@ -47,7 +47,7 @@ class ConvolutionalNetwork:
 
     channels: tuple[int, ...] = (32, 64)
     hidden: tuple[int, ...] = (256,)
-    activation: Activation = "relu"
+    activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
         if not self.channels or min(*self.channels, *self.hidden, 1) < 1:

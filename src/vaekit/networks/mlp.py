@@ -81,8 +81,8 @@ class MlpNetwork:
     Linear(in_features=2, out_features=4, bias=True)
     """
 
-    hidden: tuple[int, ...] = (400,)
-    activation: Activation = "relu"
+    hidden: tuple[int, ...] = (256, 256)
+    activation: Activation = "gelu"
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.hidden):

@@ -43,7 +43,7 @@ def learning_curve(
     Examples
     --------
     >>> from vaekit.training import EpochMetrics, History
-    >>> epoch = EpochMetrics(epoch=1, train_bound=-3.0, train_reconstruction=-2.0, train_kl=1.0,
+    >>> epoch = EpochMetrics(epoch=1, epochs=1, train_bound=-3.0, train_reconstruction=-2.0, train_kl=1.0,
     ...     validation_bound=None, validation_reconstruction=None, validation_kl=None,
     ...     kl_per_dimension=None, learning_rate=1e-3, seconds=0.1)
     >>> ax = learning_curve(History([epoch], best_epoch=1))

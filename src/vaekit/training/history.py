@@ -12,8 +12,8 @@ class EpochMetrics:
 
     Parameters
     ----------
-    epoch
-        Counted from 1.
+    epoch, epochs
+        Counted from 1, and how many there will be at most.
     train_bound, train_reconstruction, train_kl
         Means over the epoch's batches, while the weights were moving.
     validation_bound, validation_reconstruction, validation_kl
@@ -28,6 +28,7 @@ class EpochMetrics:
     """
 
     epoch: int
+    epochs: int
     train_bound: float
     train_reconstruction: float
     train_kl: float

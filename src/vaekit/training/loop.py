@@ -6,22 +6,26 @@ back from an accelerator inside an epoch but at the few steps where the loss is 
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from vaekit.errors import TrainingDivergedError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
-from vaekit.objectives import Objective
+from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.randomness import seeded
 from vaekit.training.diagnosis import diagnose
 from vaekit.training.history import EpochMetrics, History
 from vaekit.training.settings import TrainingSettings
+from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
 
 __all__ = ["train"]
 
 _CHECK_EVERY = 200  # steps between looks at the loss where a look would stall the device
+
+_DRAWS_WORTH_HAVING = 2000  # of the validation bound
 
 
 def train(
@@ -39,7 +43,7 @@ def train(
     """Train a model in place, and leave it with the weights of its best epoch.
 
     Best is by the validation bound, un-annealed and unweighted; without validation rows the last epoch counts
-    as best. Ctrl-C ends the run after the best epoch so far, as ``history.stopped`` says.
+    as best. Ctrl-C ends the run with the best weights so far, as ``history.stopped`` says.
 
     Parameters
     ----------
@@ -70,25 +74,22 @@ def train(
     ------
     TrainingDivergedError
         If the loss is not finite: the model then holds the best weights so far, and the message names the
-        step, the term and, where one stands out, the column.
+        step, the term and the column with the most extreme value.
     """
     history = History() if history is None else history
     if optimizer is None:
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    model.train()
+    run = _Run(model, objective, x, settings, optimizer, epochs_before=len(history.epochs))
     order = torch.Generator().manual_seed(seed)
     best_bound, best_weights = -float("inf"), _snapshot(model)
-    with seeded(seed):
+    with seeded(seed), threads_for(model, settings.batch_size):
         try:
-            first = len(history.epochs) + 1
-            for epoch in range(first, first + settings.epochs):
+            for epoch in range(run.epochs_before + 1, run.last_epoch + 1):
                 started = time.perf_counter()
                 permutation = torch.randperm(len(x), generator=order).to(x.device)
-                train_means = _run_epoch(
-                    model, objective, x, permutation, settings.batch_size, optimizer, epoch
-                )
-                held_out = None if validation is None else _validate(model, objective, validation, seed)
-                metrics = _metrics(epoch, train_means, held_out, optimizer, time.perf_counter() - started)
+                means = run.epoch(epoch, permutation)
+                held_out = None if validation is None else run.validate(validation, seed + 1)
+                metrics = run.metrics(epoch, means, held_out, time.perf_counter() - started)
                 bound = metrics.train_bound if metrics.validation_bound is None else metrics.validation_bound
                 is_best = validation is None or bound > best_bound
                 if is_best:
@@ -107,92 +108,109 @@ def train(
     return history
 
 
-def _run_epoch(
-    model: VAE,
-    objective: Objective,
-    x: Tensor,
-    permutation: Tensor,
-    batch_size: int,
-    optimizer: torch.optim.Optimizer,
-    epoch: int,
-) -> tuple[Tensor, Tensor | None]:
-    """Take one step a batch; returns the means of bound, reconstruction and KL, and of the KL's dimensions."""
-    sums = torch.zeros(3, device=x.device, dtype=torch.float64)
-    dimensions: Tensor | None = None
-    starts = range(0, len(x), batch_size)
-    check_every = 1 if x.device.type == "cpu" else _CHECK_EVERY
-    losses = torch.zeros(len(starts), device=x.device)
-    for step, start in enumerate(starts):
-        batch = x[permutation[start : start + batch_size]]
-        result = objective(model, batch)
-        loss = -result.surrogate.mean()
-        losses[step] = loss.detach()
-        if (step + 1) % check_every == 0 or step + 1 == len(starts):
-            _check_finite(losses, step, check_every, model, objective, x, permutation, batch_size, epoch)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+@dataclass
+class _Run:
+    """What every epoch of one run needs."""
+
+    model: VAE
+    objective: Objective
+    x: Tensor
+    settings: TrainingSettings
+    optimizer: torch.optim.Optimizer
+    epochs_before: int
+
+    @property
+    def last_epoch(self) -> int:
+        return self.epochs_before + self.settings.epochs
+
+    def epoch(self, epoch: int, permutation: Tensor) -> "_Means":
+        """Take one step a batch, every example once."""
+        self.model.train()
+        batches = permutation.split(self.settings.batch_size)
+        check_every = 1 if self.x.device.type == "cpu" else _CHECK_EVERY
+        losses = torch.zeros(len(batches), device=self.x.device)
+        means = _Means(len(self.x))
+        for step, batch in enumerate(batches):
+            self._set_learning_rate(epoch - 1 - self.epochs_before + step / len(batches))
+            result = self.objective(self.model, self.x[batch])
+            loss = -result.surrogate.mean()
+            losses[step] = loss.detach()
+            if (step + 1) % check_every == 0 or step + 1 == len(batches):
+                self._check(losses[: step + 1], max(0, step + 1 - check_every), batches, epoch)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            means.add(result)
+        return means
+
+    def validate(self, validation: Tensor, seed: int) -> BoundSummary:
+        """Evaluate with the same noise every time, so that epochs differ by their weights alone.
+
+        A few rows are evaluated several times over, or the noise would choose among the epochs.
+        """
+        self.model.eval()
+        repeats = min(16, max(1, _DRAWS_WORTH_HAVING // len(validation)))
+        with seeded(seed):
+            return evaluate_bound(self.model, self.objective, torch.cat([validation] * repeats))
+
+    def metrics(
+        self, epoch: int, means: "_Means", held_out: BoundSummary | None, seconds: float
+    ) -> EpochMetrics:
+        bound, reconstruction, kl = means.terms
+        dimensions = means.kl_per_dimension if held_out is None else held_out.kl_per_dimension
+        return EpochMetrics(
+            epoch=epoch,
+            epochs=self.last_epoch,
+            train_bound=bound,
+            train_reconstruction=reconstruction,
+            train_kl=kl,
+            validation_bound=None if held_out is None else held_out.estimate.mean,
+            validation_reconstruction=None if held_out is None else held_out.reconstruction,
+            validation_kl=None if held_out is None else held_out.kl,
+            kl_per_dimension=None if dimensions is None else dimensions.tolist(),
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=seconds,
+        )
+
+    def _set_learning_rate(self, epochs_done: float) -> None:
+        rate = self.settings.learning_rate_at(epochs_done / self.settings.epochs)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _check(self, losses: Tensor, first: int, batches: tuple[Tensor, ...], epoch: int) -> None:
+        finite = losses[first:].isfinite()
+        if not bool(finite.all()):
+            step = first + int((~finite).nonzero()[0])
+            raise TrainingDivergedError(
+                f"the loss became {losses[step].item():g} in epoch {epoch}, step {step + 1}: "
+                + diagnose(self.model, self.objective, self.x[batches[step]])
+            )
+
+
+class _Means:
+    """Running means of an epoch's results, summed on the device in float64, read once at the end."""
+
+    def __init__(self, examples: int) -> None:
+        self._examples = examples
+        self._sums: Tensor | None = None
+        self._dimensions: Tensor | None = None
+
+    def add(self, result: ObjectiveResult) -> None:
         with torch.no_grad():
-            sums += torch.stack([result.bound.sum(), result.reconstruction.sum(), result.kl.sum()])
+            sums = torch.stack([result.bound.sum(), result.reconstruction.sum(), result.kl.sum()]).double()
+            self._sums = sums if self._sums is None else self._sums + sums
             if result.kl_per_dimension is not None:
-                total = result.kl_per_dimension.sum(0)
-                dimensions = total if dimensions is None else dimensions + total
-    return sums / len(x), None if dimensions is None else dimensions / len(x)
+                total = result.kl_per_dimension.sum(0).double()
+                self._dimensions = total if self._dimensions is None else self._dimensions + total
 
+    @property
+    def terms(self) -> list[float]:
+        """Bound, reconstruction and KL."""
+        return [] if self._sums is None else (self._sums / self._examples).tolist()
 
-def _check_finite(
-    losses: Tensor,
-    step: int,
-    check_every: int,
-    model: VAE,
-    objective: Objective,
-    x: Tensor,
-    permutation: Tensor,
-    batch_size: int,
-    epoch: int,
-) -> None:
-    first = step + 1 - min(check_every, step + 1)
-    finite = losses[first : step + 1].isfinite()
-    if bool(finite.all()):
-        return
-    bad = first + int((~finite).nonzero()[0])
-    batch = x[permutation[bad * batch_size : (bad + 1) * batch_size]]
-    raise TrainingDivergedError(
-        f"the loss became {losses[bad].item():g} in epoch {epoch}, step {bad + 1}: "
-        + diagnose(model, objective, batch)
-    )
-
-
-def _validate(model: VAE, objective: Objective, validation: Tensor, seed: int) -> BoundSummary:
-    """Evaluate with the same noise every time, so that epochs differ by their weights alone."""
-    model.eval()
-    with seeded(seed + 1):
-        summary = evaluate_bound(model, objective, validation)
-    model.train()
-    return summary
-
-
-def _metrics(
-    epoch: int,
-    train_means: tuple[Tensor, Tensor | None],
-    held_out: BoundSummary | None,
-    optimizer: torch.optim.Optimizer,
-    seconds: float,
-) -> EpochMetrics:
-    bound, reconstruction, kl = train_means[0].tolist()
-    dimensions = train_means[1] if held_out is None else held_out.kl_per_dimension
-    return EpochMetrics(
-        epoch=epoch,
-        train_bound=bound,
-        train_reconstruction=reconstruction,
-        train_kl=kl,
-        validation_bound=None if held_out is None else held_out.estimate.mean,
-        validation_reconstruction=None if held_out is None else held_out.reconstruction,
-        validation_kl=None if held_out is None else held_out.kl,
-        kl_per_dimension=None if dimensions is None else dimensions.tolist(),
-        learning_rate=optimizer.param_groups[0]["lr"],
-        seconds=seconds,
-    )
+    @property
+    def kl_per_dimension(self) -> Tensor | None:
+        return None if self._dimensions is None else self._dimensions / self._examples
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:
