@@ -22,6 +22,7 @@ def _history(bounds: list[float], *, validation: bool = True, best: int = 1) -> 
     epochs = [
         EpochMetrics(
             epoch=i + 1,
+            epochs=len(bounds),
             train_bound=bound - 1,
             train_reconstruction=bound,
             train_kl=1.0,

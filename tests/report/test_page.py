@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import torch
-from matplotlib import rcParams
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
 from vaekit import VariationalAutoencoder
@@ -191,16 +191,11 @@ def test_one_column_and_few_dimensions(latent: int) -> None:
 
 
 def test_matplotlib_is_left_as_it_was(table: VariationalAutoencoder) -> None:
-    rcParams["font.size"] = 23.0
-    rcParams["text.usetex"] = True
-    before, figures = dict(rcParams), _figures()
-    try:
+    with rc_context({"font.size": 23.0, "text.usetex": True}):
+        before, figures = dict(rcParams), _figures()
         _render(table, _table_data(), evaluated=False)
         assert dict(rcParams) == before
         assert _figures() <= figures, "figures are gone when the page is made"
-    finally:
-        rcParams["font.size"] = 10.0
-        rcParams["text.usetex"] = False
 
 
 def _figures() -> int:

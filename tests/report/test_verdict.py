@@ -29,6 +29,7 @@ def _history(epochs: int, *, best: int, stopped: str = "patience") -> History:
     lines = [
         EpochMetrics(
             epoch=i + 1,
+            epochs=epochs,
             train_bound=-3.0,
             train_reconstruction=-2.0,
             train_kl=1.0,
@@ -164,6 +165,8 @@ def test_a_run_that_ended_while_improving_is_told(artifact: Artifact) -> None:
     assert "still getting better" in _titles(judge(improving, results, ACTIVE))
     assert "`--epochs 120`" in judge(improving, results, ACTIVE)[-1].advice[0]
     assert "still getting better" not in _titles(judge(artifact, results, ACTIVE))
+    annealed = replace(improving, settings=TrainingSettings(epochs=40, schedule="cosine"))
+    assert "still getting better" not in _titles(judge(annealed, results, ACTIVE))
 
 
 def test_the_table_holds_every_number_of_every_split() -> None:
