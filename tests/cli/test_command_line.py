@@ -95,7 +95,7 @@ def test_evaluate_takes_the_held_out_split_of_its_own_data_and_all_of_others(cap
     assert own["split"] == "test"
     assert 0 < own["examples"] < 60
     assert own["samples"] == 7
-    assert [sorted(b) for b in own["baselines"]] == [["log_likelihood", "name"]] * 3
+    assert [sorted(b) for b in own["baselines"]] == [["advantage", "log_likelihood", "name"]] * 3
     assert own["elbo"]["mean"] <= own["log_likelihood"]["mean"] + 4 * own["elbo"]["standard_error"]
     assert own["bits_per_dimension"] == pytest.approx(-own["log_likelihood"]["mean"] / (4 * np.log(2)))
     sizes = {}

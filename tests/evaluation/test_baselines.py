@@ -83,3 +83,12 @@ def test_a_mixture_sums_to_one_over_all_outcomes():
 
 def test_estimate_of_one_value_has_no_error():
     assert np.isnan(Estimate.of([3.0]).standard_error)
+
+
+def test_the_advantage_is_paired(rows):
+    train, held_out = rows
+    values = stats.multivariate_normal.logpdf(held_out, train.mean(0), np.cov(train.T, bias=True)) + 0.25
+    full = fit_baselines(train, held_out, latent=2, density=True, model_values=values)[1]
+    assert full.advantage is not None
+    assert full.advantage.mean == pytest.approx(0.25)
+    assert full.advantage.standard_error == pytest.approx(0, abs=1e-6)

@@ -18,7 +18,9 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"   reconstruction {evaluation.reconstruction:.3f}, KL {evaluation.kl:.3f}",
     ]
     for baseline in evaluation.baselines:
-        lines.append(f"  {baseline.name:<40} {_number(baseline.log_likelihood)}")
+        ahead = baseline.advantage
+        compared = "" if ahead is None else f"   the model is {ahead.mean:+.3f} ± {ahead.standard_error:.3f}"
+        lines.append(f"  {baseline.name:<40} {_number(baseline.log_likelihood)}{compared}")
     lines.append(
         f"  log-likelihood by importance sampling, {evaluation.samples} samples an example; effective sample "
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "

@@ -30,10 +30,15 @@ class Baseline(NamedTuple):
         What was fitted, in words.
     log_likelihood
         Mean over the held-out rows with its standard error, in nats per example; exact, not estimated.
+    advantage
+        How far the model is above it: the mean difference, row by row, with its standard error. None where
+        no model was given. Rows that are hard are hard for both, so that this error is far smaller than that
+        of either mean.
     """
 
     name: str
     log_likelihood: Estimate
+    advantage: Estimate | None = None
 
 
 def fit_baselines(
@@ -43,6 +48,7 @@ def fit_baselines(
     latent: int,
     density: bool,
     log_jacobian: float = 0.0,
+    model_values: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> list[Baseline]:
     r"""Fit every baseline of the data's measure on ``train``, and evaluate it on ``held_out``.
@@ -57,6 +63,8 @@ def fit_baselines(
         True for real numbers under a density, False for [0, 1] under ``bernoulli``.
     log_jacobian
         Of the data's scaling, in nats: added to every density.
+    model_values
+        ``(n,)``: a model's log-likelihoods of the held-out rows, to compare with.
     seed
         Starts the mixture.
 
@@ -77,7 +85,12 @@ def fit_baselines(
         if density
         else _bernoulli_baselines(train, held_out, seed)
     )
-    return [Baseline(name, Estimate.of(values + log_jacobian)) for name, values in scores]
+    baselines = []
+    for name, values in scores:
+        values = values + log_jacobian
+        advantage = None if model_values is None else Estimate.of(np.asarray(model_values) - values)
+        baselines.append(Baseline(name, Estimate.of(values), advantage))
+    return baselines
 
 
 def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tuple[str, _Array]]:

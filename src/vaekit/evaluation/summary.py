@@ -63,7 +63,12 @@ class Evaluation:
             "elbo": self.elbo._asdict(),
             "log_likelihood": self.log_likelihood._asdict(),
             "baselines": [
-                {"name": b.name, "log_likelihood": b.log_likelihood._asdict()} for b in self.baselines
+                {
+                    "name": b.name,
+                    "log_likelihood": b.log_likelihood._asdict(),
+                    "advantage": None if b.advantage is None else b.advantage._asdict(),
+                }
+                for b in self.baselines
             ],
         }
 
@@ -113,6 +118,7 @@ def evaluate(
             latent=prod(model.latent_shape),
             density=density,
             log_jacobian=log_jacobian if density else 0.0,
+            model_values=likelihood.values.numpy(),
             seed=seed,
         )
     dimensions = bound.kl_per_dimension
