@@ -101,8 +101,7 @@ def latent_scatter(
         drawn = ax.scatter(*xy.T, c=shades, cmap="viridis", **style)
         ax.get_figure().colorbar(drawn, ax=ax, label="label")  # type: ignore[union-attr]
     for i, (name, rows) in enumerate(groups):
-        colour = MODEL if name is None else MUTED if name == _REST else CLASSES[i % len(CLASSES)]
-        ax.scatter(*xy[rows].T, color=colour, marker="o" if i < len(CLASSES) else "^", **style)
+        ax.scatter(*xy[rows].T, color=_colour(i, name), marker="o" if i < len(CLASSES) else "^", **style)
     _name_groups(ax, xy, groups)
     ax.set_xlabel(names[0])
     ax.set_ylabel(names[1])
@@ -137,6 +136,10 @@ def _class_name(label: object) -> str:
     return f"{label:g}" if isinstance(label, (float, np.floating)) else plain(label, 18)
 
 
+def _colour(place: int, name: str | None) -> str:
+    return MODEL if name is None else MUTED if name == _REST else CLASSES[place % len(CLASSES)]
+
+
 def _name_groups(ax: "Axes", xy: _Floats, groups: _Groups) -> None:
     named = [(i, name, rows) for i, (name, rows) in enumerate(groups) if name is not None]
     if not named:
@@ -158,9 +161,8 @@ def _legend(ax: "Axes", named: list[tuple[int, str]]) -> None:
 
     handles = []
     for i, name in named:
-        colour = MUTED if name == _REST else CLASSES[i % len(CLASSES)]
         marker = "o" if i < len(CLASSES) else "^"
-        handles.append(Line2D([], [], linestyle="", marker=marker, color=colour, markersize=5))
+        handles.append(Line2D([], [], linestyle="", marker=marker, color=_colour(i, name), markersize=5))
     # A label that begins with an underscore would be left out: a space of no width stands before it.
     texts = [("\u200b" if name.startswith("_") else "") + name for _, name in named]
     legend = ax.legend(
@@ -182,7 +184,7 @@ def _histogram(ax: "Axes", values: _Floats, groups: _Groups) -> "Axes":
     bins = np.histogram_bin_edges(values, bins=min(40, max(5, int(2 * len(values) ** (1 / 3)))))
     if not groups:
         groups = [(None, np.ones(len(values), dtype=bool))]
-    colours = [MODEL if n is None else CLASSES[i % len(CLASSES)] for i, (n, _) in enumerate(groups)]
+    colours = [_colour(i, name) for i, (name, _) in enumerate(groups)]
     ax.hist([values[rows] for _, rows in groups], bins=bins, stacked=True, color=colours)  # type: ignore[arg-type]
     named = [(i, name) for i, (name, _) in enumerate(groups) if name is not None]
     if named:

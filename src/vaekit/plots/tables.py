@@ -82,7 +82,7 @@ def marginal_histogram(
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
         ax.stairs(counts / max(len(values), 1), edges, **style)
     ax.set_ylim(bottom=0)
-    _few_ticks(ax)
+    _few_ticks(ax, data)
     ax.set_xlabel(plain(name), parse_math=False)
     ax.set_ylabel("share of rows")
     return ax
@@ -145,7 +145,7 @@ def reconstruction_scatter(
     x, fitted = np.asarray(original, dtype=float), np.asarray(reconstruction, dtype=float)
     ax = tidy(new_axes(ax, 2.6, 1.9))
     ax.axline((float(x.mean()), float(x.mean())), slope=1, color=MUTED, linewidth=0.9, linestyle="--")
-    _few_ticks(ax)
+    _few_ticks(ax, x)
     size = float(np.clip(600 / max(len(x), 1), 3, 14))
     ax.scatter(x, fitted, s=size, color=OTHER, alpha=0.6, linewidths=0, rasterized=True)
     score = float(r_squared(x[:, None], fitted[:, None])[0])
@@ -156,11 +156,12 @@ def reconstruction_scatter(
     return ax
 
 
-def _few_ticks(ax: "Axes") -> None:
+def _few_ticks(ax: "Axes", values: _Floats) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.yaxis.set_major_locator(MaxNLocator(4))
+    whole = bool((values == np.round(values)).all())
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=whole))
+    ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
 
 def _edges(data: _Floats, samples: _Floats) -> _Floats:

@@ -177,7 +177,7 @@ def traversal_effects(
     order = np.argsort(-np.abs(effect).max(axis=1), kind="stable")[:columns]
     effect = effect[order]
     ax = new_axes(ax, 6.0, 1.0 + 0.25 * len(order))
-    most = max(float(np.abs(effect).max()), 1e-9)
+    most = max(float(np.abs(effect).max()), 1.0)  # a column that hardly moves must look so
     image = ax.imshow(effect, cmap="PuOr", vmin=-most, vmax=most, aspect="auto", interpolation="none")
     ax.get_figure().colorbar(image, ax=ax, label="change (standard deviations)")  # type: ignore[union-attr]
     ax.set_xticks(range(len(chosen)), [latent_name(d) for d in chosen])

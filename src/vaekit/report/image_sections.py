@@ -5,7 +5,14 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
-from vaekit.plots import image_grid, latent_manifold, latent_traversals, reconstruction_pairs, shrink
+from vaekit.plots import (
+    ACTIVE_KL,
+    image_grid,
+    latent_manifold,
+    latent_traversals,
+    reconstruction_pairs,
+    shrink,
+)
 from vaekit.report.drawing import drawn
 from vaekit.report.scene import Figure, Scene, Section, evenly_spread
 
@@ -64,11 +71,12 @@ def walks(scene: Scene) -> Section | None:
         return Section(
             "manifold", "A map of latent space", [Figure(drawn(ax, "manifold", alt), caption, wide=True)]
         )
-    rows = min(10, scene.latent, max(3, _room_for(scene) // 11))
+    active = sum(value > ACTIVE_KL for value in scene.kl or ())
+    rows = min(10, active or scene.latent, max(3, _room_for(scene) // 11))
     ax = latent_traversals(decode, scene.latent, kl=scene.kl, rows=rows, limits=_limits(scene))
     caption = (
         "Each row moves one latent dimension from its 5 % to its 95 % quantile under a standard normal, the others "
-        "staying at 0; the most active dimension comes first. A row in which nothing changes is a dimension not used."
+        "staying at 0; the most active dimension comes first, and those that are not active are left out."
     )
     alt = f"{rows} rows of 11 decoded images, one row for each of the most active latent dimensions."
     return Section(

@@ -67,6 +67,7 @@ def command(artifact: "Artifact") -> str | None:
         words += [f"--{room}", spec]
     words += ["--epochs", str(settings.epochs), "--batch-size", str(settings.batch_size)]
     words += ["--learning-rate", repr(settings.learning_rate)]
+    words += ["--schedule", settings.schedule]
     words += ["--patience", "none" if settings.patience is None else str(settings.patience)]
     if artifact.data.get("validation") is not None:
         words += ["--validation", str(artifact.data["validation"])]
@@ -125,7 +126,7 @@ def _training_facts(artifact: "Artifact") -> list[Fact]:
         ("ended because", endings.get(history.stopped, history.stopped)),
         ("patience", "none" if settings.patience is None else count(settings.patience, "epoch")),
         ("batch size", f"{settings.batch_size:,}"),
-        ("learning rate", f"{settings.learning_rate:g} (Adam)"),
+        ("learning rate", f"{settings.learning_rate:g}, {settings.schedule} (Adam)"),
         ("seed", str(artifact.seed)),
         ("training time", f"{seconds:.1f} s"),
     ]

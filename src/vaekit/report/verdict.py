@@ -190,7 +190,9 @@ def _training(artifact: "Artifact", *, evaluated: bool) -> list[Finding]:
             f"It holds the best weights of {count(len(epochs), 'finished epoch')}; a full run may do better."
         )
         return [Finding("caution", "The training run was interrupted", text)]
-    validated = len(epochs) > 1 and epochs[-1].validation_bound is not None
+    # Under a schedule that ends at zero, the last epoch is meant to be the best.
+    constant = artifact.settings.schedule == "constant"
+    validated = constant and len(epochs) > 1 and epochs[-1].validation_bound is not None
     if history.stopped == "epochs" and validated and history.best_epoch == epochs[-1].epoch:
         text = "The last epoch was the best: training ended because the epochs were used up."
         advice = f"Train longer: `--epochs {3 * artifact.settings.epochs}`."
