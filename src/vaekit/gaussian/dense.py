@@ -90,12 +90,17 @@ class DenseDivergence(torch.autograd.Function):
             by_mean, by_p, by_q = closed_gradients(plan, tensors, computed)
         _, _, theta_p, theta_q = plan.split(tensors)
         k = by_mean.shape[-1]
-        weight, needs = grad[..., None, None], ctx.needs_input_grad
-        found: list[Tensor | None] = [None, grad.unsqueeze(-1) * by_mean, -grad.unsqueeze(-1) * by_mean]
+        needs = ctx.needs_input_grad
+        # An item nobody asks about must not spoil with its NaN what others share with it.
+        asked = (grad != 0)[..., None, None]
+        zero = torch.zeros((), dtype=grad.dtype, device=grad.device)
+        by_mean = torch.where(asked.squeeze(-1), grad.unsqueeze(-1) * by_mean, zero)
+        by_p, by_q = (torch.where(asked, grad[..., None, None] * by, zero) for by in (by_p, by_q))
+        found: list[Tensor | None] = [None, by_mean, -by_mean]
         any_p = any(needs[3 : 3 + plan.count_p])
         any_q = any(needs[3 + plan.count_p :])
-        found += gradients_from(plan.kind_p, theta_p, weight * by_p, k) if any_p else [None] * len(theta_p)
-        found += gradients_from(plan.kind_q, theta_q, weight * by_q, k) if any_q else [None] * len(theta_q)
+        found += gradients_from(plan.kind_p, theta_p, by_p, k) if any_p else [None] * len(theta_p)
+        found += gradients_from(plan.kind_q, theta_q, by_q, k) if any_q else [None] * len(theta_q)
         return (
             None,
             *(
@@ -106,7 +111,7 @@ class DenseDivergence(torch.autograd.Function):
 
 
 def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Value, X, z, the root of q, and which items were computed in double-double."""
+    """Value, `X`, `z`, the diagonal of `I + X`, the root of q, and which items were computed in double-double."""
     mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
     k = mean_p.shape[-1]
     root_p = root_of(plan.kind_p, theta_p, k, plan.factor_p)
@@ -147,7 +152,7 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         value[suspect] = torch.where(exact.value.isnan(), value[suspect], exact.value)
     # An input must not be returned as it is.
     kept = root_q.tensor() if root_q.deviation is None else root_q.tensor().clone()
-    return value, X, z, kept, suspect
+    return value, X, z, ratio.clone(), kept, suspect
 
 
 def nearby_excess(
@@ -213,11 +218,11 @@ def closed_gradients(
     plan: Plan, tensors: tuple[Tensor, ...], computed: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """By the mean of p and by both covariances, from the saved `X`, `z` and root of q."""
-    X, z, kept, suspect = computed
+    X, z, ratio, kept, suspect = computed
     root_q = root_of(plan.kind_q, plan.split(tensors)[3], z.shape[-1], kept).replaced(kept)
     by_mean = root_q.unwhiten(z.unsqueeze(-1)).squeeze(-1)
     column = z.unsqueeze(-1)
-    by_p = 0.5 * root_q.unwhiten(root_q.unwhiten(relative_gradient(X)).mT)
+    by_p = 0.5 * root_q.unwhiten(root_q.unwhiten(relative_gradient(X, ratio)).mT)
     by_q = -0.5 * root_q.unwhiten(root_q.unwhiten(X + X.mT + X @ X.mT + column * column.mT).mT)
     if is_concrete(*tensors) and bool(suspect.any()):
         exact = exact_of(plan, *taken(plan, tensors, suspect)).gradients()

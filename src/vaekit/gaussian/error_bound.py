@@ -60,15 +60,15 @@ def propagated(plan: "Plan", tensors: tuple[Tensor, ...]) -> Tensor:
     from vaekit.gaussian.dense import NEAR, quantities
     from vaekit.gaussian.roots import root_of
 
-    _, X, z, kept, exact = quantities(plan, tensors)
+    _, X, z, ratio, kept, exact = quantities(plan, tensors)
     k = z.shape[-1]
     L_q = root_of(plan.kind_q, plan.split(tensors)[3], k, kept).replaced(kept).lower()
     gamma = (k + 2) * torch.where(exact, EXACT_EPSILON, EPSILON)
     eye = torch.eye(k, dtype=X.dtype, device=X.device)
-    M = X + eye
+    M = X * (1 - eye) + torch.diag_embed(ratio)
     # T = |L_q^-1| |L_q|: a solve for x is off by at most gamma T |x|, the factor, whitened, by gamma T T^T.
     T = solve_lower(L_q, eye.expand(L_q.shape)).abs() @ L_q.abs()
-    D, R = X + X.mT + X @ X.mT, relative_gradient(X)
+    D, R = X + X.mT + X @ X.mT, relative_gradient(X, ratio)
     outer = z.unsqueeze(-1) * z.unsqueeze(-2)
     from_z = (z.abs().unsqueeze(-2) @ T @ z.abs().unsqueeze(-1)).squeeze((-2, -1))
     backward = T @ T.mT

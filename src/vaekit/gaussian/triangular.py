@@ -50,9 +50,12 @@ def refined_excess(D: Tensor) -> tuple[Tensor, Tensor]:
     return X + C @ half, info == 0
 
 
-def relative_gradient(X: Tensor) -> Tensor:
-    """`I - ((I + X)(I + X)^T)^{-1}`, without the subtraction: `Y + Y^T - Y^T Y` with `Y = (I + X)^{-1} X`."""
+def relative_gradient(X: Tensor, ratio: Tensor) -> Tensor:
+    """`I - ((I + X)(I + X)^T)^{-1}`, without the subtraction: `Y + Y^T - Y^T Y` with `Y = (I + X)^{-1} X`.
+
+    ``ratio`` is the diagonal of `I + X`, which `X` does not hold any more where it is small.
+    """
     M = X.clone()
-    M.diagonal(dim1=-2, dim2=-1).add_(1)
+    M.diagonal(dim1=-2, dim2=-1).copy_(ratio)
     Y = solve_lower(M, X)
     return Y + Y.mT - Y.mT @ Y
