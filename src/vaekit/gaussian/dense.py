@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.exact import ExactDivergence, exact_divergence
+from vaekit.gaussian.factorization import solve_lower, symmetric_part
 from vaekit.gaussian.roots import Root, covariance_from, gradients_from, root_of
-from vaekit.gaussian.triangular import divergence_of, excess_of_product, refined_excess, relative_gradient
+from vaekit.gaussian.stable import log_excess
+from vaekit.gaussian.triangular import less_identity, refined_excess
 from vaekit.gaussian.validation import is_concrete
 
 __all__ = ["DenseDivergence", "Plan", "dense_divergence"]
 
-#: Items whose `L_q^-1 L_p - I` is smaller than this in every entry are close: `X` is then found from the
-#: difference.
-NEAR = 0.5
+#: Items with `|X|^2` below this (Frobenius) are close: `X` is then found from the difference.
+NEAR_SQUARED = 0.25
 #: Where Cholesky loses more than this factor "auto" computes an item in double-double, up to the dimension
 #: below;
 #: close pairs are held to a stricter one, since all their digits can be had.
@@ -84,23 +85,27 @@ class DenseDivergence(torch.autograd.Function):
         if grad is None:
             return (None,) * (count + 1)
         plan: Plan = ctx.plan
+        needs = ctx.needs_input_grad
+        any_p, any_q = any(needs[3 : 3 + plan.count_p]), any(needs[3 + plan.count_p :])
         if torch.is_grad_enabled():
             by_mean, by_p, by_q = differentiable_gradients(plan, tensors)
         else:
-            by_mean, by_p, by_q = closed_gradients(plan, tensors, computed)
+            by_mean, by_p, by_q = closed_gradients(plan, tensors, computed, (any_p, any_q))
         _, _, theta_p, theta_q = plan.split(tensors)
         k = by_mean.shape[-1]
-        needs = ctx.needs_input_grad
         # An item nobody asks about must not spoil with its NaN what others share with it.
         asked = (grad != 0)[..., None, None]
         zero = torch.zeros((), dtype=grad.dtype, device=grad.device)
         by_mean = torch.where(asked.squeeze(-1), grad.unsqueeze(-1) * by_mean, zero)
-        by_p, by_q = (torch.where(asked, grad[..., None, None] * by, zero) for by in (by_p, by_q))
         found: list[Tensor | None] = [None, by_mean, -by_mean]
-        any_p = any(needs[3 : 3 + plan.count_p])
-        any_q = any(needs[3 + plan.count_p :])
-        found += gradients_from(plan.kind_p, theta_p, by_p, k) if any_p else [None] * len(theta_p)
-        found += gradients_from(plan.kind_q, theta_q, by_q, k) if any_q else [None] * len(theta_q)
+        for kind, theta, by, needed in (
+            (plan.kind_p, theta_p, by_p, any_p),
+            (plan.kind_q, theta_q, by_q, any_q),
+        ):
+            if by is None or not needed:
+                found += [None] * len(theta)
+                continue
+            found += gradients_from(kind, theta, torch.where(asked, grad[..., None, None] * by, zero), k)
         return (
             None,
             *(
@@ -111,7 +116,7 @@ class DenseDivergence(torch.autograd.Function):
 
 
 def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Value, `X`, `z`, the diagonal of `I + X`, the root of q, and which items were computed in double-double."""
+    """Value, `X`, `z`, the diagonal of `I + X`, the root of q, and which items double-double was used for."""
     mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
     k = mean_p.shape[-1]
     root_p = root_of(plan.kind_p, theta_p, k, plan.factor_p)
@@ -119,55 +124,65 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     z = root_q.whiten((mean_p - mean_q).unsqueeze(-1)).squeeze(-1)
     lower_p = root_p.lower()
     M = root_q.whiten(lower_p)
-    ratio = M.diagonal(dim1=-2, dim2=-1)
+    ratio = M.diagonal(dim1=-2, dim2=-1).clone()
+    triangular = plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR
+    X = root_q.whiten(lower_p - root_q.lower()) if triangular else less_identity(M)
+    size = X.square().sum((-2, -1))
+    near = torch.zeros_like(size, dtype=torch.bool) if triangular else size < NEAR_SQUARED
+    suspect = torch.zeros_like(near)
     concrete = is_concrete(*tensors)
-    if plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR:
-        X = root_q.whiten(lower_p - root_q.lower())
-        suspect = close = torch.zeros(X.shape[:-2], dtype=torch.bool, device=X.device)
-    else:
-        X = excess_of_product(M)
-        near = close = X.abs().amax((-2, -1)) < NEAR
-        suspect = near
-        if not concrete or bool(near.any()):
-            refined = nearby_excess(plan, theta_p, theta_q, root_p, root_q)
-            if refined is not None:
-                found, there = refined
-                suspect = near & ~there
-                near = near & there
-                X = torch.where(near[..., None, None], found, X)
-                ratio = torch.where(near[..., None], 1 + X.diagonal(dim1=-2, dim2=-1), ratio)
-    value = divergence_of(X, z, ratio=ratio)
-    batch = value.shape
-    suspect = suspect.expand(batch)
-    if plan.precision == "exact":
-        suspect = torch.ones_like(suspect)
-    elif plan.precision == "fast" or not concrete:
-        suspect = torch.zeros_like(suspect)
+    if not triangular and not concrete:
+        refined = nearby_excess(plan, theta_p, theta_q, root_p, root_q)
+        if refined is not None:
+            pick = (near & refined[1])[..., None, None]
+            X = torch.where(pick, refined[0], X)
+            ratio = torch.where(pick.squeeze(-1), 1 + X.diagonal(dim1=-2, dim2=-1), ratio)
+            size = X.square().sum((-2, -1))
+    elif concrete and plan.precision != "exact" and bool(near.any()):
+        _, _, *thetas = taken(plan, tensors, near)
+        some_p, some_q = (root.items(near) for root in (root_p, root_q))
+        refined = nearby_excess(
+            plan, tuple(thetas[: plan.count_p]), tuple(thetas[plan.count_p :]), some_p, some_q
+        )
+        if refined is None:
+            suspect = near
+        else:
+            found, there = refined
+            X[near] = torch.where(there[..., None, None], found, X[near])
+            ratio[near] = torch.where(there[..., None], 1 + found.diagonal(dim1=-2, dim2=-1), ratio[near])
+            size[near] = X[near].square().sum((-2, -1))
+            suspect[near] = ~there
+    value = log_excess(X.diagonal(dim1=-2, dim2=-1), ratio).sum(-1) + 0.5 * (size + z.square().sum(-1))
+    if not concrete or plan.precision == "fast":
+        suspect = torch.zeros_like(value, dtype=torch.bool)
+    elif plan.precision == "exact":
+        suspect = torch.ones_like(value, dtype=torch.bool)
     elif k <= LARGEST_ESCALATED:
-        tolerated = torch.where(close, TOLERATED_LOSS_NEAR, TOLERATED_LOSS)
-        suspect = suspect | (cancellation(root_p, root_q) > tolerated).expand(batch)
+        tolerated = torch.where(near, TOLERATED_LOSS_NEAR, TOLERATED_LOSS)
+        for kind, theta, root in ((plan.kind_p, theta_p, root_p), (plan.kind_q, theta_q, root_q)):
+            loss = cancellation(kind, theta, root)
+            suspect = suspect if loss is None else suspect | (loss > tolerated)
+    suspect = suspect.expand(value.shape)
     if concrete and bool(suspect.any()):
         exact = exact_of(plan, *taken(plan, tensors, suspect))
-        value = value.clone()
         value[suspect] = torch.where(exact.value.isnan(), value[suspect], exact.value)
     # An input must not be returned as it is.
     kept = root_q.tensor() if root_q.deviation is None else root_q.tensor().clone()
-    return value, X, z, ratio.clone(), kept, suspect
+    return value, X, z, ratio, kept, suspect
 
 
 def nearby_excess(
     plan: Plan, theta_p: tuple[Tensor, ...], theta_q: tuple[Tensor, ...], root_p: Root, root_q: Root
 ) -> tuple[Tensor, Tensor] | None:
     """`X` of close items from the difference of the parameters; None where that is not known to the bit."""
-    k = root_q.tensor().shape[-1]
     if plan.kind_p in KNOWN and plan.kind_q in KNOWN:
-        difference = covariance_from(plan.kind_p, theta_p, k) - covariance_from(plan.kind_q, theta_q, k)
+        difference = matrix_of(plan.kind_p, theta_p) - matrix_of(plan.kind_q, theta_q)
         D = root_q.whiten(root_q.whiten(difference).mT)
         return refined_excess(0.5 * (D + D.mT))
     if plan.kind_p == plan.kind_q == "precision":
         # U_p^-1 U_q = (I + X)^T, so the same equation holds for the precisions with p and q exchanged, read
         # backwards.
-        difference = covariance_from("covariance", theta_q, k) - covariance_from("covariance", theta_p, k)
+        difference = symmetric_part(theta_q[0] - theta_p[0])
         F = root_p.tensor().flip((-2, -1))
         reverse = Root(lower_factor=F)
         D = reverse.whiten(reverse.whiten(difference.flip((-2, -1))).mT)
@@ -176,16 +191,20 @@ def nearby_excess(
     return None
 
 
-def cancellation(*roots: Root) -> Tensor:
-    """The largest ratio of a variance to what the coordinates before leave of it: what Cholesky has lost."""
-    worst = torch.zeros((), dtype=torch.float64)
-    for root in roots:
-        if root.deviation is not None:
-            continue
-        L = root.tensor() if root.lower_factor is not None else root.tensor().flip((-2, -1))
-        lost = (L.square().sum(-1) / L.diagonal(dim1=-2, dim2=-1).square()).amax(-1)
-        worst = torch.maximum(worst.to(L.device), lost)
-    return worst
+def matrix_of(kind: str, theta: tuple[Tensor, ...]) -> Tensor:
+    """A covariance that is known to the bit, as a symmetric matrix."""
+    return symmetric_part(theta[0]) if kind == "covariance" else torch.diag_embed(theta[0])
+
+
+def cancellation(kind: str, theta: tuple[Tensor, ...], root: Root) -> Tensor | None:
+    """What Cholesky has lost: the largest ratio of a variance to what the coordinates before leave of it."""
+    if kind in ("covariance", "precision"):
+        pivots = root.tensor().diagonal(dim1=-2, dim2=-1).square()
+        return (theta[0].diagonal(dim1=-2, dim2=-1) / pivots).amax(-1)
+    if kind == "factor":
+        L = root.tensor()
+        return (L.square().sum(-1) / L.diagonal(dim1=-2, dim2=-1).square()).amax(-1)
+    return None
 
 
 def taken(plan: Plan, tensors: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
@@ -215,24 +234,37 @@ def exact_of(plan: Plan, *tensors: Tensor) -> ExactDivergence:
 
 
 def closed_gradients(
-    plan: Plan, tensors: tuple[Tensor, ...], computed: tuple[Tensor, ...]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """By the mean of p and by both covariances, from the saved `X`, `z` and root of q."""
+    plan: Plan, tensors: tuple[Tensor, ...], computed: tuple[Tensor, ...], needs: tuple[bool, bool]
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """By the mean of p and by the covariances that are needed, from the saved `X`, `z` and root of q."""
     X, z, ratio, kept, suspect = computed
-    root_q = root_of(plan.kind_q, plan.split(tensors)[3], z.shape[-1], kept).replaced(kept)
-    by_mean = root_q.unwhiten(z.unsqueeze(-1)).squeeze(-1)
-    column = z.unsqueeze(-1)
-    by_p = 0.5 * root_q.unwhiten(root_q.unwhiten(relative_gradient(X, ratio)).mT)
-    by_q = -0.5 * root_q.unwhiten(root_q.unwhiten(X + X.mT + X @ X.mT + column * column.mT).mT)
+    W = root_of(plan.kind_q, plan.split(tensors)[3], z.shape[-1], kept).replaced(kept).inverse()
+    by_mean = (W.mT @ z.unsqueeze(-1)).squeeze(-1)
+    by_p = by_q = None
+    if needs[0]:
+        # V = (I + X)^-1 X W; W^T (I - (I + D)^-1) W = W^T V + V^T W - V^T V
+        M = X.clone()
+        M.diagonal(dim1=-2, dim2=-1).copy_(ratio)
+        V = solve_lower(M, X @ W)
+        B = V.mT @ (W - 0.5 * V)
+        by_p = 0.5 * (B + B.mT)
+    if needs[1]:
+        U = X.mT @ W
+        B = U.mT @ (W + 0.5 * U)
+        by_q = -0.5 * (B + B.mT + by_mean.unsqueeze(-1) * by_mean.unsqueeze(-2))
     if is_concrete(*tensors) and bool(suspect.any()):
         exact = exact_of(plan, *taken(plan, tensors, suspect)).gradients()
-        results = []
-        for found, better in zip((by_mean, by_p, by_q), exact, strict=True):
-            whole = found.expand(suspect.shape + better.shape[1:]).clone()
-            whole[suspect] = better
-            results.append(whole)
-        by_mean, by_p, by_q = results
+        by_mean = replaced(by_mean, suspect, exact[0])
+        by_p = None if by_p is None else replaced(by_p, suspect, exact[1])
+        by_q = None if by_q is None else replaced(by_q, suspect, exact[2])
     return by_mean, by_p, by_q
+
+
+def replaced(found: Tensor, mask: Tensor, better: Tensor) -> Tensor:
+    """The same with the masked items replaced."""
+    whole = found.expand(mask.shape + better.shape[1:]).clone()
+    whole[mask] = better
+    return whole
 
 
 def differentiable_gradients(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:

@@ -431,7 +431,11 @@ class Gaussian:
         def compute() -> Tensor:
             with torch.no_grad():
                 if name == "covariance":
-                    return covariance_factor(self.parameters[name], resolution=self.resolution)
+                    return covariance_factor(
+                        self.parameters[name],
+                        resolution=self.resolution,
+                        exactly_symmetric=self.exactly_symmetric(),
+                    )
                 return (
                     precision_factor(self.parameters[name])
                     if name == "precision"
@@ -439,6 +443,11 @@ class Gaussian:
                 )
 
         return self._cached("matrix_factor", compute)
+
+    def exactly_symmetric(self) -> bool:
+        """Whether the covariance or precision is symmetric to the bit; cached."""
+        S = self.parameters[self.parameterisation]
+        return self._cached("exactly symmetric", lambda: torch.equal(S, S.mT))
 
     def bad_items(self) -> Tensor:
         """Which items, (...) of bool, are not Gaussians: what `validate` would raise about."""

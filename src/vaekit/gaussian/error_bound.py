@@ -57,7 +57,7 @@ def error_bound(
 
 def propagated(plan: "Plan", tensors: tuple[Tensor, ...]) -> Tensor:
     """The effect of the roundings inside the factorisations and solves, to first order and doubled."""
-    from vaekit.gaussian.dense import NEAR, quantities
+    from vaekit.gaussian.dense import NEAR_SQUARED, quantities
     from vaekit.gaussian.roots import root_of
 
     _, X, z, ratio, kept, exact = quantities(plan, tensors)
@@ -83,7 +83,7 @@ def propagated(plan: "Plan", tensors: tuple[Tensor, ...]) -> Tensor:
     )
     # Near: S_p - S_q is known to the bit, so that both covariances move together and the first orders cancel.
     near = 0.5 * total((R @ D + outer).abs(), backward) + 1.5 * total(R.abs(), T @ D.abs() @ T.mT)
-    is_near = X.abs().amax((-2, -1)) < NEAR
+    is_near = X.square().sum((-2, -1)) < NEAR_SQUARED
     first_order = gamma * (torch.where(is_near, near, far) + 2 * from_z)
     small = gamma * backward.diagonal(dim1=-2, dim2=-1).sum(-1) < 0.1
     return torch.where(small, 2 * first_order, torch.inf)

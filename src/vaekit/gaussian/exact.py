@@ -16,6 +16,7 @@ from vaekit.gaussian.stable import log_excess_series
 
 __all__ = ["ExactDivergence", "exact_divergence"]
 
+#: Items with every entry of `X` below this are close: `X` is then found from the difference.
 NEAR = 0.5
 
 

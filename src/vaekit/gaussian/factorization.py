@@ -30,19 +30,23 @@ def solve_lower(factor: Tensor, right: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, right, upper=False)
 
 
-def covariance_factor(covariance: Tensor, *, resolution: float | None = None) -> Tensor:
+def covariance_factor(
+    covariance: Tensor, *, resolution: float | None = None, exactly_symmetric: bool = False
+) -> Tensor:
     """Lower triangular `L` with `L L^T = S`; singular items have zeros on its diagonal, indefinite ones hold
     NaN.
 
     ``resolution`` is the relative rounding error of the entries as they were given (that of their dtype,
     unless told).
     """
-    factor, info = torch.linalg.cholesky_ex(symmetric_part(covariance))
-    failed = info != 0
-    if not is_concrete(covariance):
-        return torch.where(failed[..., None, None], torch.nan, factor)
-    if not bool(failed.any()):
+    concrete = is_concrete(covariance)
+    symmetric = concrete and exactly_symmetric
+    factor, info = torch.linalg.cholesky_ex(covariance if symmetric else symmetric_part(covariance))
+    if not concrete:
+        return torch.where((info != 0)[..., None, None], torch.nan, factor)
+    if not bool(info.any()):
         return factor
+    failed = info != 0
     mended = semidefinite_factor(covariance[failed], resolution=resolution)
     factor = factor.clone()
     factor[failed] = mended

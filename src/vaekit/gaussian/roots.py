@@ -51,6 +51,20 @@ class Root:
             return solve_lower(self.precision_factor.mT, eye.expand(self.precision_factor.shape))
         return self._lower()
 
+    def inverse(self) -> Tensor:
+        """`L^-1` as a matrix."""
+        if self.deviation is not None:
+            return torch.diag_embed(1 / self.deviation)
+        if self.precision_factor is not None:
+            return self.precision_factor.mT
+        L = self._lower()
+        return solve_lower(L, torch.eye(L.shape[-1], dtype=L.dtype, device=L.device).expand(L.shape))
+
+    def items(self, mask: Tensor) -> "Root":
+        """The masked items of a batch, the root broadcast to it first."""
+        tensor, dims = self.tensor(), 1 if self.deviation is not None else 2
+        return self.replaced(tensor.expand(mask.shape + tensor.shape[tensor.dim() - dims :])[mask])
+
     def tensor(self) -> Tensor:
         """The one tensor that is kept."""
         if self.deviation is not None:

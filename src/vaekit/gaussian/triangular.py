@@ -15,34 +15,25 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.factorization import solve_lower
-from vaekit.gaussian.stable import log_excess
 
-__all__ = ["divergence_of", "excess_of_product", "refined_excess", "relative_gradient"]
-
-
-def excess_of_product(M: Tensor) -> Tensor:
-    """`X = M - I`."""
-    X = M.clone()
-    X.diagonal(dim1=-2, dim2=-1).sub_(1)
-    return X
+__all__ = ["less_identity", "refined_excess", "relative_gradient"]
 
 
-def divergence_of(X: Tensor, z: Tensor, *, ratio: Tensor | None = None) -> Tensor:
-    """The divergence, (...), from `X` (..., k, k) and `z` (..., k); ``ratio`` is the diagonal of `I + X`."""
-    t = X.diagonal(dim1=-2, dim2=-1)
-    return log_excess(t, ratio).sum(-1) + 0.5 * (X.square().sum((-2, -1)) + z.square().sum(-1))
+def less_identity(M: Tensor) -> Tensor:
+    """`M - I`, in the memory of `M`."""
+    M.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return M
 
 
 def refined_excess(D: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower triangular `X` with `(I + X)(I + X)^T = I + D`, accurate relative to `D`; and where there is
-    one.
+    """The lower triangular `X` with `(I + X)(I + X)^T = I + D`, accurate relative to `D`.
 
-    For `D` of order 1 at most. `D = 0` gives `X = 0` exactly.
+    Also returns where there is one. For `D` of order 1 at most. `D = 0` gives `X = 0` exactly.
     """
     shifted = D.clone()
     shifted.diagonal(dim1=-2, dim2=-1).add_(1)
     C, info = torch.linalg.cholesky_ex(shifted)
-    X = excess_of_product(C)
+    X = less_identity(C.clone())
     residual = D - (X + X.mT + X @ X.mT)
     inner = solve_lower(C, solve_lower(C, residual).mT)
     half = inner.tril()
