@@ -87,5 +87,5 @@ class LinearGaussian:
             encoder.weight[: self.latent] = 0.9 * self.posterior_map
             encoder.weight[self.latent :] = 0
             encoder.bias[: self.latent] = -0.9 * self.posterior_map @ self.mean
-            encoder.bias[self.latent :] = 0.1 + 0.5 * self.posterior_covariance.diagonal().log()
+            encoder.bias[self.latent :] = 0.2 + self.posterior_covariance.diagonal().log()
         return VAE(encoder, DiagonalPosterior(self.latent), prior, decoder, likelihood).double()

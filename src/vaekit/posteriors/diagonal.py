@@ -1,7 +1,7 @@
 r"""The diagonal Gaussian posterior, :math:`q(z \mid x) = \mathcal N(z; \mu(x), \operatorname{diag} \sigma^2(x))`.
 
-Kingma and Welling (2013), equation 9. The features are the means, then the logarithms of the standard
-deviations: one fused head, :math:`2k` numbers an example.
+Kingma and Welling (2013), equation 9. The features are the means, then the logarithms of the variances: one
+fused head, :math:`2k` numbers an example.
 """
 
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
 __all__ = ["DiagonalPosterior"]
+
+_LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
 
 
 class DiagonalPosterior(nn.Module):
@@ -45,6 +47,7 @@ class DiagonalPosterior(nn.Module):
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., 2k)`` into a distribution over ``(k,)``."""
-        mean, log_scale = features.chunk(2, dim=-1)
-        normal = Normal(mean, soft_bound(log_scale).exp(), validate_args=False)
+        mean, log_variance = features.chunk(2, dim=-1)
+        scale = (0.5 * soft_bound(log_variance, _LOG_VARIANCE_LIMIT)).exp()
+        normal = Normal(mean, scale, validate_args=False)
         return Independent(normal, 1, validate_args=False)
