@@ -26,7 +26,8 @@ def comparison_figure(result: "Evaluation") -> Figure:
     return Figure(
         svg,
         "The model (blue dot) and textbook methods fitted to the same training rows (diamonds): further "
-        "right is better; the bars reach two standard errors to each side.",
+        "right is better; the bars reach two standard errors to each side. Rows that are hard are hard for all, so the verdict compares row by row "
+        "and is surer than the bars look.",
     )
 
 
