@@ -6,7 +6,7 @@ from vaekit.errors import UsageError
 from vaekit.spec import PARTS, Sentence, build_vae, parse
 
 EXAMPLES = [
-    ("network", "mlp", {"hidden": (256, 256), "activation": "gelu"}),
+    ("network", "mlp", {"hidden": (256, 256, 256), "activation": "gelu"}),
     ("network", "mlp:hidden=200x100", {"hidden": (200, 100), "activation": "gelu"}),
     ("network", "mlp:hidden=none,activation=tanh", {"hidden": (), "activation": "tanh"}),
     ("likelihood", "gaussian:scale=per-dimension", {"scale": "per-dimension", "value": 1.0}),

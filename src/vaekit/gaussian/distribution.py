@@ -29,6 +29,7 @@ from vaekit.gaussian.parameters import (
     finish,
 )
 from vaekit.gaussian.validation import (
+    asymmetric_items,
     check_finite,
     check_nonnegative,
     check_one_kind,
@@ -36,6 +37,7 @@ from vaekit.gaussian.validation import (
     check_symmetric,
     first_index,
     is_concrete,
+    not_positive_definite,
 )
 
 __all__ = ["ArrayLike", "Gaussian", "present"]
@@ -128,6 +130,7 @@ class Gaussian:
         self.resolution = resolution
         self.validated = False
         self._cache: dict[str, Any] = {}
+        self._versions: tuple[int, ...] = ()
         self.dtype = tensors["mean"].dtype
         self.device = tensors["mean"].device
         check_one_kind(tensors)
@@ -225,30 +228,33 @@ class Gaussian:
         already."""
         if self.dtype == torch.float64 and not self.from_numpy:
             return self
-        return self._cached("promoted", lambda: self._double())
+        return self._cached(f"promoted {torch.is_grad_enabled()}", lambda: self._double())
 
     def _double(self) -> "Gaussian":
         tensors = {name: tensor.double() for name, tensor in self.parameters.items()}
         return Gaussian._from_tensors(tensors, resolution=self.resolution, validated=self.validated)
 
-    def validate(self) -> Self:
+    def validate(self, label: str = "") -> Self:
         """Raise if a value is not finite, a matrix not symmetric, or a covariance not positive
         semidefinite."""
         if self.validated or not is_concrete(*self.parameters.values()):
             return self
         for name, tensor in self.parameters.items():
             if name in ("covariance", "precision"):
-                check_symmetric(tensor, name)
+                check_symmetric(tensor, label + name)
             elif name in ("variance", "standard_deviation", "scale", "diagonal"):
-                check_nonnegative(tensor, name, EVENT_DIMENSIONS[name])
+                check_nonnegative(tensor, label + name, EVENT_DIMENSIONS[name])
             else:
-                check_finite(tensor, name, EVENT_DIMENSIONS[name])
+                check_finite(tensor, label + name, EVENT_DIMENSIONS[name])
         if self.parameterisation == "scale_tril":
             check_nonnegative(
                 self.parameters["scale_tril"].diagonal(dim1=-2, dim2=-1), "the diagonal of scale_tril", 1
             )
         if self.parameterisation in ("covariance", "precision"):
-            self.promoted().matrix_factor(check=True)
+            failed = self.promoted().matrix_factor().isnan().any(-1).any(-1)
+            if bool(failed.any()):
+                name = self.parameterisation
+                raise not_positive_definite(self.parameters[name], label + name, first_index(failed))
         self.validated = True
         return self
 
@@ -414,22 +420,57 @@ class Gaussian:
     # How it is computed: tensors in this Gaussian's own dtype
     # ----------------------------------------------------
 
-    def matrix_factor(self, *, check: bool = False) -> Tensor:
-        """Cached, without gradients: `L` of the covariance, or upper triangular `U` of the precision `U
-        U^T`."""
+    def matrix_factor(self) -> Tensor:
+        """Cached, without gradients: `L` of the covariance, or upper triangular `U` of the precision `U U^T`.
+
+        Items that are not positive semidefinite hold NaN; singular covariances have zeros on the diagonal of
+        `L`.
+        """
         name = self.parameterisation
 
         def compute() -> Tensor:
             with torch.no_grad():
                 if name == "covariance":
                     return covariance_factor(
-                        self.parameters[name], name, check=check, resolution=self.resolution
+                        self.parameters[name],
+                        resolution=self.resolution,
+                        exactly_symmetric=self.exactly_symmetric(),
                     )
-                if name == "precision":
-                    return precision_factor(self.parameters[name], name, check=check)
-                return moments.scale_tril(self)
+                return (
+                    precision_factor(self.parameters[name])
+                    if name == "precision"
+                    else moments.scale_tril(self)
+                )
 
         return self._cached("matrix_factor", compute)
+
+    def exactly_symmetric(self) -> bool:
+        """Whether the covariance or precision is symmetric to the bit; cached."""
+        S = self.parameters[self.parameterisation]
+        return self._cached("exactly symmetric", lambda: torch.equal(S, S.mT))
+
+    def bad_items(self) -> Tensor:
+        """Which items, (...) of bool, are not Gaussians: what `validate` would raise about."""
+        bad = torch.zeros(self.batch_shape, dtype=torch.bool, device=self.device)
+        for name, tensor in self.parameters.items():
+            wrong = ~tensor.isfinite()
+            if name in ("variance", "standard_deviation", "scale", "diagonal"):
+                wrong = wrong | (tensor < 0)
+            elif name == "scale_tril":
+                wrong = wrong | torch.diag_embed(tensor.diagonal(dim1=-2, dim2=-1) < 0)
+            elif name in ("covariance", "precision"):
+                wrong = wrong | asymmetric_items(tensor)[..., None, None]
+                wrong = wrong | self.promoted().matrix_factor().isnan()
+            bad = (
+                bad | wrong.flatten(tensor.dim() - EVENT_DIMENSIONS[name]).any(-1)
+                if name != "scale"
+                else bad | wrong
+            )
+        return bad
+
+    def has_zero_on_diagonal(self) -> bool:
+        """Whether a low-rank Gaussian has a zero on its diagonal, where Woodbury's identity does not hold."""
+        return moments.singular_diagonal(self)
 
     def _is_singular(self) -> Tensor:
         p, name = self.parameters, self.parameterisation
@@ -460,15 +501,25 @@ class Gaussian:
             )
 
     def _cached(self, key: str, compute: Callable[[], Any]) -> Any:
-        if torch.compiler.is_compiling():
+        """Computed once, and again after a parameter has been changed in place."""
+        tensors = self.parameters.values()
+        if not is_concrete(*tensors):
             return compute()
+        versions = tuple(0 if t.is_inference() else t._version for t in tensors)
+        if versions != self._versions:
+            self._cache.clear()
+            self._versions = versions
         if key not in self._cache:
             self._cache[key] = compute()
         return self._cache[key]
 
     def _output(self, key: str, compute: Callable[["Gaussian"], Tensor]) -> Any:
         g = self.promoted()
-        value = g._cached(f"output {key} {torch.is_grad_enabled()}", lambda: compute(g))
+        if torch.is_grad_enabled() and any(t.requires_grad for t in g.parameters.values()):
+            # A graph is used up by its first backward pass: never hand the same one out twice.
+            value = compute(g)
+        else:
+            value = g._cached(f"output {key}", lambda: compute(g))
         return present(value.to(self.dtype), self)
 
     def _expanded(self, name: str, tensor: Tensor) -> Tensor:

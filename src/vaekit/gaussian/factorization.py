@@ -9,7 +9,7 @@ triangular (the Cholesky factor of the matrix read backwards), so that `L = U^-T
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.validation import first_index, is_concrete, not_positive_definite
+from vaekit.gaussian.validation import is_concrete
 
 __all__ = [
     "covariance_factor",
@@ -31,36 +31,32 @@ def solve_lower(factor: Tensor, right: Tensor) -> Tensor:
 
 
 def covariance_factor(
-    covariance: Tensor, name: str, *, check: bool = True, resolution: float | None = None
+    covariance: Tensor, *, resolution: float | None = None, exactly_symmetric: bool = False
 ) -> Tensor:
-    """Lower triangular `L` with `L L^T = S`; singular items get a factor with zeros on its diagonal.
+    """Lower triangular `L` with `L L^T = S`; singular items have zeros on its diagonal, indefinite ones hold
+    NaN.
 
-    Items that have no factor hold NaN when ``check`` is False, and raise otherwise. ``resolution`` is the
-    relative
-    rounding error of the entries as they were given (that of their dtype, unless told).
+    ``resolution`` is the relative rounding error of the entries as they were given (that of their dtype,
+    unless told).
     """
-    factor, info = torch.linalg.cholesky_ex(symmetric_part(covariance))
-    if not is_concrete(covariance):
+    concrete = is_concrete(covariance)
+    symmetric = concrete and exactly_symmetric
+    factor, info = torch.linalg.cholesky_ex(covariance if symmetric else symmetric_part(covariance))
+    if not concrete:
         return torch.where((info != 0)[..., None, None], torch.nan, factor)
     if not bool(info.any()):
         return factor
     failed = info != 0
-    replaced = semidefinite_factor(covariance, resolution=resolution)
-    if check:
-        hopeless = failed & replaced.isnan().any(-1).any(-1)
-        if bool(hopeless.any()):
-            raise not_positive_definite(covariance, name, first_index(hopeless))
-    return torch.where(failed[..., None, None], replaced, factor)
+    mended = semidefinite_factor(covariance[failed], resolution=resolution)
+    factor = factor.clone()
+    factor[failed] = mended
+    return factor
 
 
-def precision_factor(precision: Tensor, name: str, *, check: bool = True) -> Tensor:
-    """Upper triangular `U` with `U U^T = P`; a precision must be positive definite."""
-    reversed_factor, info = torch.linalg.cholesky_ex(symmetric_part(precision).flip((-2, -1)))
-    factor = reversed_factor.flip((-2, -1))
-    failed = info != 0
-    if is_concrete(precision) and check and bool(failed.any()):
-        raise not_positive_definite(precision, name, first_index(failed))
-    return torch.where(failed[..., None, None], torch.nan, factor)
+def precision_factor(precision: Tensor) -> Tensor:
+    """Upper triangular `U` with `U U^T = P`; NaN where the precision is not positive definite."""
+    factor, info = torch.linalg.cholesky_ex(symmetric_part(precision).flip((-2, -1)))
+    return torch.where((info != 0)[..., None, None], torch.nan, factor.flip((-2, -1)))
 
 
 def semidefinite_factor(covariance: Tensor, *, resolution: float | None = None) -> Tensor:

@@ -37,10 +37,10 @@ def scale_tril(g: "Gaussian") -> Tensor:
     if not p[name].requires_grad and name == "covariance":
         return g.matrix_factor()
     if name == "precision":
-        upper = precision_factor(p[name], name, check=False)
+        upper = precision_factor(p[name])
         eye = torch.eye(g.dimension, dtype=g.dtype, device=g.device)
         return solve_lower(upper.mT, eye.expand(upper.shape))
-    return covariance_factor(covariance(g), "covariance", check=False, resolution=g.resolution)
+    return covariance_factor(covariance(g), resolution=g.resolution)
 
 
 def deviation(g: "Gaussian") -> Tensor:
@@ -105,7 +105,7 @@ def log_determinant(g: "Gaussian") -> Tensor:
         inner = capacitance_factor(g).diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return g.parameters["diagonal"].log().sum(-1) + 2 * inner
     if name == "precision":
-        upper = precision_factor(g.parameters[name], name, check=False)
+        upper = precision_factor(g.parameters[name])
         return -2 * upper.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return 2 * scale_tril(g).diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
@@ -120,7 +120,7 @@ def squared_mahalanobis(g: "Gaussian", difference: Tensor) -> Tensor:
         inner = solve_lower(capacitance_factor(g), (p["factor"].mT @ scaled.unsqueeze(-1)))
         return (difference * scaled).sum(-1) - inner.square().sum((-2, -1))
     if name == "precision":
-        upper = precision_factor(p[name], name, check=False)
+        upper = precision_factor(p[name])
         return (upper.mT @ difference.unsqueeze(-1)).square().sum((-2, -1))
     return solve_lower(scale_tril(g), difference.unsqueeze(-1)).square().sum((-2, -1))
 

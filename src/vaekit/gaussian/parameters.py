@@ -64,7 +64,7 @@ def as_tensors(
         if array.dtype.kind not in "fiub":
             raise GaussianTypeError(f"{name} has dtype {array.dtype}; expected real numbers")
         if isinstance(value, np.ndarray) and array.dtype.kind == "f":
-            tensors[name] = torch.as_tensor(np.ascontiguousarray(array), device=device)
+            tensors[name] = torch.tensor(array, device=device)
         else:
             tensors[name] = torch.as_tensor(array, dtype=dtype or torch.float64, device=device)
     return tensors, numpy_in

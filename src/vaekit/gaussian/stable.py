@@ -10,7 +10,7 @@ side all of them.
 import torch
 from torch import Tensor
 
-__all__ = ["log_excess"]
+__all__ = ["log_excess", "log_excess_series"]
 
 #: Up to this |r| the series is used (-0.305 < u < 0.439), and above it the plain difference, which has lost 2
 #: bits there.
@@ -31,12 +31,16 @@ def log_excess(u: Tensor, ratio: Tensor | None = None) -> Tensor:
     >>> float(log_excess(torch.tensor(1e-9, dtype=torch.float64)))
     4.999999996666666e-19
     """
+    near, is_near = log_excess_series(u)
+    return torch.where(is_near, near, u - torch.log(1 + u if ratio is None else ratio))
+
+
+def log_excess_series(u: Tensor) -> tuple[Tensor, Tensor]:
+    """The series, and where it holds."""
     r = u / (2 + u)
     s = r * r
     coefficients = COEFFICIENTS[u.dtype]
     series = torch.full_like(s, coefficients[-1])
     for c in reversed(coefficients[:-1]):
         series = series * s + c
-    near = r * (u - 2 * s * series)
-    far = u - torch.log(1 + u if ratio is None else ratio)
-    return torch.where(r.abs() < SERIES_RADIUS, near, far)
+    return r * (u - 2 * s * series), r.abs() < SERIES_RADIUS

@@ -22,6 +22,7 @@ from vaekit.gaussian.errors import (
 
 __all__ = [
     "SYMMETRY_TOLERANCE",
+    "asymmetric_items",
     "check_finite",
     "check_nonnegative",
     "check_one_kind",
@@ -119,6 +120,14 @@ def symmetry_defect(matrix: Tensor) -> Tensor:
     difference = (matrix - matrix.mT).abs()
     defect = (difference / root.unsqueeze(-1)) / root.unsqueeze(-2)
     return torch.where(difference == 0, torch.zeros_like(defect), defect)
+
+
+def asymmetric_items(matrix: Tensor) -> Tensor:
+    """Which matrices, (...) of bool, are not symmetric within the tolerance of their dtype."""
+    matrix = matrix.detach()
+    if torch.equal(matrix, matrix.mT):
+        return torch.zeros(matrix.shape[:-2], dtype=torch.bool, device=matrix.device)
+    return ~(symmetry_defect(matrix.double()).amax((-2, -1)) <= SYMMETRY_TOLERANCE.get(matrix.dtype, 1e-5))
 
 
 def check_symmetric(matrix: Tensor, name: str) -> None:

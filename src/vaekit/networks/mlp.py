@@ -81,7 +81,7 @@ class MlpNetwork:
     Linear(in_features=2, out_features=4, bias=True)
     """
 
-    hidden: tuple[int, ...] = (256, 256)
+    hidden: tuple[int, ...] = (256, 256, 256)
     activation: Activation = "gelu"
 
     def __post_init__(self) -> None:

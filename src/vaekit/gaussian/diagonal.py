@@ -1,0 +1,77 @@
+r"""The divergence between Gaussians with diagonal covariances: a sum over coordinates.
+
+With standard deviations the term is `normal_kl`. With variances and `u = (v_p - v_q) / v_q`,
+$$ 2\,\mathrm{KL} = \sum_i \left( u_i - \log(1 + u_i) + z_i^2 \right), \qquad z = (m_p - m_q) / \sqrt{v_q}. $$
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vaekit.gaussian.double_double import two_product
+from vaekit.gaussian.normal import NormalDivergence
+from vaekit.gaussian.stable import log_excess
+
+if TYPE_CHECKING:
+    from vaekit.gaussian.distribution import Gaussian
+
+__all__ = ["diagonal_divergence"]
+
+
+def diagonal_divergence(p: "Gaussian", q: "Gaussian") -> Tensor:
+    """The divergence, (...), between Gaussians whose structure is diagonal or isotropic."""
+    mean_p, mean_q = p.parameters["mean"], q.parameters["mean"]
+    if p.parameterisation != "variance" and q.parameterisation != "variance":
+        inputs = torch.broadcast_tensors(mean_p, deviation_of(p), mean_q, deviation_of(q))
+        return NormalDivergence.apply(*inputs).sum(-1)
+    variance_p, rest_p = variance_of(p)
+    variance_q, rest_q = variance_of(q)
+    rest = rest_p if rest_q is None else -rest_q
+    z = (mean_p - mean_q) / variance_q.sqrt()
+    pair = torch.broadcast_tensors(variance_p, variance_q)
+    return (VarianceDivergence.apply(*pair, rest) + 0.5 * z.square()).sum(-1)
+
+
+def deviation_of(g: "Gaussian") -> Tensor:
+    """Standard deviations, (..., k) or (..., 1)."""
+    return (
+        g.parameters["scale"].unsqueeze(-1)
+        if g.structure == "isotropic"
+        else g.parameters["standard_deviation"]
+    )
+
+
+def variance_of(g: "Gaussian") -> tuple[Tensor, Tensor | None]:
+    """Variances, and what their rounding has taken away, where they are squares."""
+    if g.parameterisation == "variance":
+        return g.parameters["variance"], None
+    deviation = deviation_of(g)
+    with torch.no_grad():
+        _, rest = two_product(deviation, deviation)
+    return deviation.square(), rest
+
+
+class VarianceDivergence(torch.autograd.Function):
+    """`(u - log(1 + u)) / 2` with `u = (v_p - v_q + rest) / v_q`, elementwise."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(variance_p: Tensor, variance_q: Tensor, rest: Tensor | None) -> Tensor:
+        difference = variance_p - variance_q
+        u = (difference if rest is None else difference + rest) / variance_q
+        return 0.5 * log_excess(u, variance_p / variance_q)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        variance_p, variance_q, rest = ctx.saved_tensors
+        difference = variance_p - variance_q
+        u = (difference if rest is None else difference + rest) / variance_q
+        half = 0.5 * grad_outputs[0] * u
+        needs = ctx.needs_input_grad
+        return half / variance_p if needs[0] else None, -half / variance_q if needs[1] else None, None

@@ -1,0 +1,128 @@
+r"""The divergence and its gradients in double-double arithmetic: right to the last digits for the given bits.
+
+The same quantities as in `triangular`, with `S_q` brought to a diagonal between 1/4 and 4 by powers of two
+first (exact),
+computed to about 32 digits and rounded once at the end. A condition number of 1e14 costs 14 of the 32.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vaekit.gaussian.double_double import DoubleDouble, cholesky, solve_lower_exact
+from vaekit.gaussian.roots import covariance_exactly
+from vaekit.gaussian.stable import log_excess_series
+
+__all__ = ["ExactDivergence", "exact_divergence"]
+
+#: Items with every entry of `X` below this are close: `X` is then found from the difference.
+NEAR = 0.5
+
+
+@dataclass(frozen=True)
+class ExactDivergence:
+    """The value (...), rounded, and what its gradients are made of."""
+
+    value: Tensor
+    root_q: DoubleDouble
+    X: DoubleDouble
+    z: DoubleDouble
+    power: Tensor
+
+    def gradients(self) -> tuple[Tensor, Tensor, Tensor]:
+        """By the mean of p (..., k), the covariance of p and that of q (..., k, k)."""
+        identity = torch.eye(self.X.hi.shape[-1], dtype=torch.float64, device=self.X.hi.device)
+        eye = DoubleDouble.of(identity.expand(self.X.hi.shape))
+        W = solve_lower_exact(self.root_q, eye)
+        Y = solve_lower_exact(self.X + eye, self.X)
+        relative = Y + Y.mT - Y.mT @ Y
+        z = self.z.unsqueeze(-1)
+        moment = self.X + self.X.mT + self.X @ self.X.mT + z * z.mT
+        outer = self.power.unsqueeze(-1)
+        by_p = 0.5 * (W.mT @ relative @ W).value * outer * outer.mT
+        by_q = -0.5 * (W.mT @ moment @ W).value * outer * outer.mT
+        return (W.mT @ z).value.squeeze(-1) * self.power, by_p, by_q
+
+
+def exact_divergence(
+    mean_difference: tuple[Tensor, Tensor],
+    p: tuple[str, tuple[Tensor, ...]],
+    q: tuple[str, tuple[Tensor, ...]],
+    variance_q: Tensor,
+) -> ExactDivergence:
+    """The divergence of `(kind, parameters)` pairs in float64; NaN in the items that have no Cholesky factor.
+
+    Parameters
+    ----------
+    mean_difference : the means of p and q (..., k)
+    p, q : a parameterisation and its tensors
+    variance_q : the diagonal of the covariance of q, roughly, for the scaling
+    """
+    k = variance_q.shape[-1]
+    p, q = (elementwise(*g) for g in (p, q))
+    power = power_of_two_scale(variance_q)
+    S_p = covariance_exactly(p[0], scaled_parameters(*p, power), k)
+    S_q = covariance_exactly(q[0], scaled_parameters(*q, power), k)
+    m_p, m_q = (DoubleDouble.of(m * power) for m in mean_difference)
+    batch = torch.broadcast_shapes(S_p.hi.shape, S_q.hi.shape, (*(m_p - m_q).hi.shape, 1))
+    batch = (*batch[:-2], k, k)
+    S_p, S_q = (DoubleDouble(S.hi.expand(batch), S.lo.expand(batch)) for S in (S_p, S_q))
+    L_p, L_q = cholesky(S_p), cholesky(S_q)
+    difference = m_p - m_q
+    column = DoubleDouble(difference.hi.expand(batch[:-1]), difference.lo.expand(batch[:-1])).unsqueeze(-1)
+    z = solve_lower_exact(L_q, column)[..., 0]
+    identity = DoubleDouble.of(torch.eye(k, dtype=torch.float64, device=power.device).expand(batch))
+    M = solve_lower_exact(L_q, L_p)
+    X = M - identity
+    near = X.hi.abs().amax((-2, -1)) < NEAR
+    if bool(near.any()):
+        half = solve_lower_exact(L_q, S_p - S_q)
+        refined = cholesky(solve_lower_exact(L_q, half.mT) + identity) - identity
+        pick = near[..., None, None]
+        X = DoubleDouble(torch.where(pick, refined.hi, X.hi), torch.where(pick, refined.lo, X.lo))
+    lower = torch.ones(k, k, dtype=torch.bool, device=power.device).tril()
+    X = DoubleDouble(X.hi.where(lower, 0.0), X.lo.where(lower, 0.0))
+    return ExactDivergence(value_of(X, M.diagonal(), z), L_q, X, z, power)
+
+
+def value_of(X: DoubleDouble, ratio: DoubleDouble, z: DoubleDouble) -> Tensor:
+    """`sum_i (t_i - log(1 + t_i)) + (|X|^2 + |z|^2) / 2`, summed in double-double."""
+    t = X.diagonal()
+    series, is_near = log_excess_series(t.hi)
+    series = series + t.lo * (t.hi / (1 + t.hi))
+    logarithm = -torch.log(ratio.hi) - ratio.lo / ratio.hi
+    zero = torch.zeros_like(series)
+    terms = DoubleDouble.of(torch.where(is_near, series, logarithm))
+    terms = terms + DoubleDouble(torch.where(is_near, zero, t.hi), torch.where(is_near, zero, t.lo))
+    flat = DoubleDouble(X.hi.flatten(-2), X.lo.flatten(-2))
+    squares = (flat * flat).sum() + (z * z).sum()
+    return (terms.sum() + squares.times_power(torch.full_like(squares.hi, 0.5))).value
+
+
+def power_of_two_scale(variance: Tensor) -> Tensor:
+    """Powers of two `s` with `s^2 variance` between 1/4 and 4."""
+    _, exponent = torch.frexp(variance.sqrt())
+    return torch.ldexp(torch.ones_like(variance), -exponent)
+
+
+def elementwise(kind: str, parameters: tuple[Tensor, ...]) -> tuple[str, tuple[Tensor, ...]]:
+    """An isotropic covariance as a diagonal one: scaling makes it that."""
+    return ("standard_deviation", (parameters[0].unsqueeze(-1),)) if kind == "scale" else (kind, parameters)
+
+
+def scaled_parameters(kind: str, parameters: tuple[Tensor, ...], power: Tensor) -> tuple[Tensor, ...]:
+    """Parameters of the Gaussian of `diag(power) x`, exactly."""
+    first = parameters[0]
+    row = power.unsqueeze(-1)
+    if kind == "covariance":
+        return (first * row * row.mT,)
+    if kind == "precision":
+        return (first / row / row.mT,)
+    if kind == "scale_tril":
+        return (first * row,)
+    if kind == "factor":
+        return (first * row, parameters[1] * power * power)
+    if kind == "variance":
+        return (first * power * power,)
+    return (first * power,)

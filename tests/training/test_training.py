@@ -1,0 +1,184 @@
+"""The loop: it learns, it is deterministic, it stops, and it never loses the best weights."""
+
+import pytest
+import torch
+
+from vaekit.errors import TrainingDivergedError, UsageError
+from vaekit.evaluation import evaluate_bound
+from vaekit.objectives import Elbo, ObjectiveResult
+from vaekit.randomness import seeded
+from vaekit.spec import Sentence, build_vae
+from vaekit.training import TrainingSettings, train
+from vaekit.training.threads import threads_for
+
+
+@pytest.fixture
+def data():
+    with seeded(0):
+        return torch.randn(300, 2) @ torch.randn(2, 5) + 0.1 * torch.randn(300, 5)
+
+
+def make(seed=0):
+    with seeded(seed):
+        return build_vae(Sentence.parse(network="mlp:hidden=16", likelihood="gaussian"), (5,), latent=2)
+
+
+def settings(**changes):
+    return TrainingSettings(**{"epochs": 5, "batch_size": 32, "learning_rate": 5e-3, **changes})
+
+
+def test_it_learns(data):
+    model = make()
+    history = train(model, Elbo(), data, settings=settings(epochs=60), seed=0)
+    bounds = [epoch.train_bound for epoch in history.epochs]
+    assert bounds[-1] > bounds[0] + 3
+    assert history.stopped == "epochs"
+    assert history.best_epoch == 60
+    with seeded(1):
+        after = evaluate_bound(model, Elbo(), data)
+    assert after.estimate.mean == pytest.approx(bounds[-1], abs=0.5)
+    last = history.epochs[-1]
+    assert last.train_bound == pytest.approx(last.train_reconstruction - last.train_kl, rel=1e-5)
+    assert sum(last.kl_per_dimension) == pytest.approx(last.train_kl, rel=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(data):
+    states = []
+    for seed in (0, 0, 1):
+        model = make()
+        train(model, Elbo(), data, data[:50], settings=settings(), seed=seed)
+        states.append(torch.cat([p.flatten() for p in model.parameters()]))
+    assert torch.equal(states[0], states[1])
+    assert not torch.equal(states[0], states[2])
+
+
+def test_every_example_is_seen_once_an_epoch_in_a_new_order():
+    data = torch.arange(10.0).reshape(10, 1)
+    seen = []
+
+    class Watching(Elbo):
+        def __call__(self, model, x, c=None):
+            seen.append(x.flatten().tolist())
+            return super().__call__(model, x, c)
+
+    with seeded(0):
+        model = build_vae(Sentence.parse(network="mlp:hidden=4", likelihood="gaussian"), (1,), latent=1)
+    train(model, Watching(), data, settings=settings(epochs=2, batch_size=3), seed=0)
+    assert [len(batch) for batch in seen] == [3, 3, 3, 1] * 2, "the last batch, of one row, is kept"
+    first, second = ([row for batch in half for row in batch] for half in (seen[:4], seen[4:]))
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+
+
+def test_early_stopping_keeps_the_best_weights_and_says_why_it_stopped(data):
+    model = make()
+    snapshots = {}
+
+    def keep(metrics, is_best):
+        if is_best:
+            snapshots[metrics.epoch] = {k: v.clone() for k, v in model.state_dict().items()}
+
+    history = train(
+        model, Elbo(), data[:20], data[200:],
+        settings=settings(epochs=500, learning_rate=2e-2, patience=15), seed=0, on_epoch=keep,
+    )  # fmt: skip
+    assert history.stopped == "patience"
+    assert len(history.epochs) == history.best_epoch + 15
+    best = max(history.epochs, key=lambda epoch: epoch.validation_bound)
+    assert best.epoch == history.best_epoch
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, snapshots[history.best_epoch][name])
+
+
+def test_selection_looks_at_the_bound_and_not_at_the_weighted_surrogate(data):
+    # With a huge beta the surrogate is far below the bound: what is reported must be the bound.
+    history = train(make(), Elbo(beta=100), data, data[:50], settings=settings(epochs=1), seed=0)
+    metrics = history.epochs[0]
+    assert metrics.validation_bound == pytest.approx(
+        metrics.validation_reconstruction - metrics.validation_kl, rel=1e-6
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_with_step_term_and_column_and_gives_the_best_weights_back(data):
+    data = data.clone()
+    model = make()
+    good = {}
+
+    def poison_after_two(metrics, is_best):
+        if metrics.epoch == 2:
+            good.update({k: v.clone() for k, v in model.state_dict().items()})
+            data[7, 3] = 3e38
+
+    with pytest.raises(TrainingDivergedError, match=r"epoch 3, step \d+: .*term.*column 3 .*3e\+38"):
+        train(model, Elbo(), data, settings=settings(), seed=0, on_epoch=poison_after_two)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, good[name])
+
+
+def test_ctrl_c_gives_the_best_weights_back(data):
+    model = make()
+    good = {}
+
+    def interrupt(metrics, is_best):
+        good.update({k: v.clone() for k, v in model.state_dict().items()})
+        if metrics.epoch == 2:
+            raise KeyboardInterrupt
+
+    history = train(model, Elbo(), data, settings=settings(), seed=0, on_epoch=interrupt)
+    assert history.stopped == "interrupted"
+    assert history.best_epoch == 2
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, good[name])
+
+
+def test_what_is_differentiated_is_the_surrogate(data):
+    class Frozen:
+        """A surrogate without gradient: nothing may move, whatever the bound does."""
+
+        def __call__(self, model, x, c=None):
+            result = Elbo()(model, x, c)
+            return ObjectiveResult(
+                result.bound, result.surrogate * 0, result.reconstruction, result.kl, result.kl_per_dimension
+            )
+
+    model = make()
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    train(model, Frozen(), data, settings=settings(epochs=1), seed=0)
+    assert torch.equal(before, torch.cat([p.detach().flatten() for p in model.parameters()]))
+
+
+def test_cosine_falls_from_the_learning_rate_to_zero():
+    schedule = settings(schedule="cosine", learning_rate=2.0)
+    assert schedule.learning_rate_at(0) == 2.0
+    assert schedule.learning_rate_at(0.5) == pytest.approx(1.0)
+    assert schedule.learning_rate_at(1.0) == pytest.approx(0, abs=1e-12)
+    history = train(
+        make(), Elbo(), torch.randn(64, 5), settings=settings(schedule="cosine", epochs=4), seed=0
+    )
+    rates = [epoch.learning_rate for epoch in history.epochs]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] < 5e-3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0}, {"learning_rate": float("nan")}, {"patience": 0},
+     {"schedule": "linear"}],
+)  # fmt: skip
+def test_settings_that_make_no_sense(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        settings(**wrong)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 15, 150, 1500, 60_000, 10**7])
+def test_settings_by_rows_stay_within_reason(rows):
+    found = TrainingSettings.for_rows(rows)
+    assert 16 <= found.batch_size <= 128
+    assert 30 <= found.epochs <= 300
+
+
+def test_threads_are_put_back_even_after_an_error():
+    before = torch.get_num_threads()
+    with pytest.raises(RuntimeError, match="inside"), threads_for(torch.nn.Linear(2, 2), 8):
+        raise RuntimeError("inside")
+    assert torch.get_num_threads() == before
