@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -288,24 +287,31 @@ def test_divergence_ends_with_4_and_keeps_the_best_model(capsys, tmp_path, place
     assert "learning rate" in line
 
 
-SLOW = ["--epochs", "100000", "--network", "mlp:hidden=8", "--latent", "2", "--patience", "none"]
+ANNOUNCING = """
+import signal, sys
+from vaekit.cli import main, progress
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores Ctrl-C
+progress.Progress.epoch = lambda self, metrics, is_best: print("epoch", metrics.epoch, flush=True)
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_saves_the_best_so_far_and_ends_with_130(tmp_path, place):
     folder = tmp_path / "m.vae"
-    command = [sys.executable, "-m", "vaekit", "fit", str(place / "table.csv"), "-o", str(folder), *SLOW]
-    # A process group of its own, and the signal's default action: a background job of a shell ignores Ctrl-C.
+    options = ["--epochs", "100000", "--network", "mlp:hidden=8", "--latent", "2", "--patience", "none"]
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-c", ANNOUNCING, "fit", str(place / "table.csv"), "-o", str(folder), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        text=True,
     )
-    time.sleep(12)
+    assert process.stdout is not None
+    while process.stdout.readline() != "epoch 5\n":
+        assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err.decode()
-    assert b"interrupted" in out
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "interrupted" in out
     assert json.loads((folder / "model.json").read_text())["stopped"] == "interrupted"
     assert main(["info", str(folder)]) == 0
