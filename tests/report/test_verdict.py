@@ -81,6 +81,17 @@ def test_advantage_is_over_the_best_baseline_with_both_errors() -> None:
     assert advantage(_evaluation(-10.0)) is None
 
 
+def test_an_advantage_measured_row_by_row_is_preferred(artifact: Artifact) -> None:
+    paired = Baseline("mixture", Estimate(-10.3, 0.4), Estimate(0.3, 0.05))
+    result = replace(_evaluation(-10.0, -12.0), baselines=[paired])
+    found = advantage(result)
+    assert found is not None
+    assert (found.mean, found.standard_error, found.outcome) == (0.3, 0.05, "above")
+    assert "above the best baseline by 0.300 ± 0.050" in judge(artifact, {"test": result}, ACTIVE)[0].title
+    row = number_rows({"test": result})[-1]
+    assert (row.cells, row.remarks) == (["−10.30 ± 0.40"], ["model +0.300 ± 0.050"])
+
+
 @pytest.mark.parametrize(
     ("mean", "level", "words"),
     [

@@ -1,6 +1,6 @@
 """Numbers in words and digits: as many digits as the standard error supports, and no more."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp, floor, hypot, isfinite, log, log10
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,8 @@ class Advantage:
     mean
         Positive where the model is better.
     standard_error
-        Of the difference, had the two been measured on different rows. They share their rows, whose ups and downs
-        mostly cancel: the true error is usually smaller.
+        Of the mean difference row by row. Where that was not measured, of the two means taken as independent, which
+        errs on the large side: rows that are hard are hard for both.
     """
 
     baseline: str
@@ -52,11 +52,12 @@ class Advantage:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of numbers: one cell for each split."""
+    """A row of the table of numbers: one cell, and one remark or none, for each split."""
 
     name: str
     cells: list[str]
     hint: str = ""
+    remarks: list[str] = field(default_factory=list)
     kind: str = "model"
 
 
@@ -122,6 +123,8 @@ def advantage(result: "Evaluation") -> Advantage | None:
     if not finite:
         return None
     best = max(finite, key=lambda baseline: baseline.log_likelihood.mean)
+    if best.advantage is not None:
+        return Advantage(best.name, *best.advantage)
     ours, theirs = result.log_likelihood, best.log_likelihood
     error = hypot(*(e for e in (ours.standard_error, theirs.standard_error) if isfinite(e)))
     return Advantage(best.name, ours.mean - theirs.mean, error)
@@ -157,10 +160,16 @@ def number_rows(results: "dict[str, Evaluation]", *, noun: str = "row") -> list[
     ]
     names = list(dict.fromkeys(b.name for r in splits for b in r.baselines))
     for name in names:
-        by_split = [{b.name: b.log_likelihood for b in r.baselines}.get(name) for r in splits]
-        cells = ["\N{EN DASH}" if value is None else estimate(value) for value in by_split]
-        rows.append(Row(name, cells, kind="baseline"))
+        found = [{b.name: b for b in r.baselines}.get(name) for r in splits]
+        cells = ["\N{EN DASH}" if b is None else estimate(b.log_likelihood) for b in found]
+        remarks = ["" if b is None or b.advantage is None else _ahead(b.advantage) for b in found]
+        rows.append(Row(name, cells, remarks=remarks, kind="baseline"))
     return rows
+
+
+def _ahead(advantage: "Estimate") -> str:
+    sign = "+" if advantage.mean > 0 else ""
+    return f"model {sign}{estimate(advantage)}"
 
 
 def _samples(splits: "list[Evaluation]") -> str:

@@ -23,11 +23,13 @@ def comparison_figure(result: "Evaluation") -> Figure:
     alt = f"Log-likelihood in nats per example: this model {estimate(result.log_likelihood)}; {values}."
     with theme():
         svg = drawn(log_likelihood_comparison(result.log_likelihood, rows), "comparison", alt)
-    return Figure(
-        svg,
-        "The model (blue dot) and textbook methods fitted to the same training rows (diamonds): further "
-        "right is better; the bars reach two standard errors to each side.",
+    caption = (
+        "The model (blue dot) and textbook methods fitted to the same training data (diamonds): further right is "
+        "better; the bars reach two standard errors to each side."
     )
+    if any(b.advantage is not None for b in result.baselines):
+        caption += " The verdict is surer than the bars look: it compares example by example."
+    return Figure(svg, caption)
 
 
 def picture_sections(scene: Scene) -> list[Section]:
