@@ -15,7 +15,11 @@ def test_features_are_means_then_log_variances():
 
 def test_density_integrates_to_one():
     q = DiagonalPosterior(1)(torch.tensor([0.3, -1.0], dtype=torch.float64))
-    total, _ = integrate.quad(lambda z: q.log_prob(torch.tensor([z])).exp().item(), -10, 10)
+
+    def density(z: float) -> float:
+        return q.log_prob(torch.tensor([z], dtype=torch.float64)).exp().item()
+
+    total, _ = integrate.quad(density, -10, 10)
     assert abs(total - 1) < 1e-9
 
 
