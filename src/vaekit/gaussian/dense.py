@@ -28,9 +28,10 @@ __all__ = ["DenseDivergence", "Plan", "dense_divergence"]
 NEAR_SQUARED = 0.25
 #: Where Cholesky loses more than this factor "auto" computes an item in double-double, up to the dimension
 #: below;
-#: close pairs are held to a stricter one, since all their digits can be had.
+#: very close pairs are held to a stricter one, since all their digits can be had.
 TOLERATED_LOSS = 1e7
-TOLERATED_LOSS_NEAR = 32.0
+TOLERATED_LOSS_CLOSE = 32.0
+CLOSE_SQUARED = 0.01
 LARGEST_ESCALATED = 64
 #: Parameterisations whose covariances are known to the bit, so that their difference is.
 KNOWN = ("covariance", "variance")
@@ -58,6 +59,8 @@ class Plan:
 
 def dense_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
     """The divergence in float64, (...), of `mean_p, mean_q, *parameters of p, *parameters of q`."""
+    if is_concrete(*tensors) and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
+        return quantities(plan, tensors)[0]
     return DenseDivergence.apply(plan, *tensors)[0]
 
 
@@ -158,7 +161,7 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     elif plan.precision == "exact":
         suspect = torch.ones_like(value, dtype=torch.bool)
     elif k <= LARGEST_ESCALATED:
-        tolerated = torch.where(near, TOLERATED_LOSS_NEAR, TOLERATED_LOSS)
+        tolerated = torch.where(size < CLOSE_SQUARED, TOLERATED_LOSS_CLOSE, TOLERATED_LOSS)
         for kind, theta, root in ((plan.kind_p, theta_p, root_p), (plan.kind_q, theta_q, root_q)):
             loss = cancellation(kind, theta, root)
             suspect = suspect if loss is None else suspect | (loss > tolerated)
