@@ -111,7 +111,7 @@ class BatchedDivergence(torch.autograd.Function):
 
 
 def compute(plan: Plan, tensors: tuple[Tensor, ...], want: bool) -> tuple[Tensor, tuple[Tensor, ...], bool]:
-    """Values (...), if wanted gradients by the mean of p and both covariances, and whether none was marked."""
+    """Values (...), if wanted gradients by the mean of p and both covariances, and if none was marked."""
     k = tensors[0].shape[-1]
     batches = [t.shape[:-d] for t, d in zip(tensors, DIMS, strict=True)]
     batch = batches[0] if all(b == batches[0] for b in batches) else torch.broadcast_shapes(*batches)
