@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["divergence_on_support", "mend_failures"]
 
 
-def mend_failures(value: Tensor, p: "Gaussian", q: "Gaussian", on_error: str) -> Tensor:
+def mend_failures(
+    value: Tensor, p: "Gaussian", q: "Gaussian", on_error: str, checked: bool = False
+) -> Tensor:
     """The values with the policy applied to bad items, and what is due for singular ones."""
     regular = bool(value.isfinite().all())
-    symmetric = not any(bool(suspicious(g).any()) for g in (p, q))
-    if regular and symmetric:
+    if regular and (checked or not any(bool(suspicious(g).any()) for g in (p, q))):
         return value
     if on_error == "raise":
         p.validate("p: ")
@@ -47,7 +48,7 @@ def mend_failures(value: Tensor, p: "Gaussian", q: "Gaussian", on_error: str) ->
 def suspicious(g: "Gaussian") -> Tensor:
     """Asymmetric items of a Gaussian whose values have not been looked at yet."""
     name = g.parameterisation
-    if g.validated or name not in ("covariance", "precision") or g.promoted().exactly_symmetric():
+    if g.validated or name not in ("covariance", "precision"):
         return torch.zeros((), dtype=torch.bool)
     return asymmetric_items(g.parameters[name])
 
