@@ -1,4 +1,4 @@
-"""The page and the typeset paper say what the code computes: line by line, in order, under the same labels."""
+"""The page and the typeset paper say what the code computes: line by line, in order, under its labels."""
 
 import doctest
 import math

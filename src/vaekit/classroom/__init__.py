@@ -3,6 +3,22 @@
 Imports no torch: the checker runs a student's file in a process of its own.
 """
 
+from vaekit.classroom.checker import check_file
 from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, Step, derive, render_derivation
+from vaekit.classroom.report import MISTAKES, CheckReport, Finding, FunctionReport, render
+from vaekit.classroom.roles import ROLES
 
-__all__ = ["DERIVATION", "SPECIAL_CASES", "Step", "derive", "render_derivation"]
+__all__ = [
+    "DERIVATION",
+    "MISTAKES",
+    "ROLES",
+    "SPECIAL_CASES",
+    "CheckReport",
+    "Finding",
+    "FunctionReport",
+    "Step",
+    "check_file",
+    "derive",
+    "render",
+    "render_derivation",
+]
