@@ -80,6 +80,8 @@ FAULTS: list[tuple[str, str, str]] = [
         (code, "vae_loss", f"lambda recon_x, x, mu, logvar: {expression}")
         for code, expression in [
             ("missing-half", "BCE(recon_x, x) + KL(mu, logvar) * 2"),
+            ("missing-term", "BCE(recon_x, x) + 0 * mu.sum()"),
+            ("wrong-value", "KL(mu, logvar) + 0 * (recon_x - x).sum()"),
             ("sign", "BCE(recon_x, x) - KL(mu, logvar)"),
             ("sign", "-(BCE(recon_x, x) + KL(mu, logvar))"),
             ("mean-for-sum", "F.binary_cross_entropy(recon_x, x) + KL(mu, logvar) / len(x)"),

@@ -239,8 +239,14 @@ class _Check:
             ]
         elif "vae_loss" not in self.verdicts:
             self._compare_reductions(styles)
-        parts = {f.code for f in self.findings if f.function in ("kl_loss", "recon_loss")}
-        self.findings = [f for f in self.findings if not (f.function == "vae_loss" and f.code in parts)]
+        parts = {
+            f.code for f in self.findings if f.function in ("kl_loss", "recon_loss") and f.severity != "note"
+        }
+        self.findings = [
+            f
+            for f in self.findings
+            if f.function != "vae_loss" or f.code not in parts or f.severity == "note"
+        ]
         self._compare_spreads(styles)
 
     def _compare_reductions(self, styles: dict[str, dict[str, Any]]) -> None:
