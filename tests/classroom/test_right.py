@@ -4,8 +4,6 @@ torch or NumPy; log-variances, variances or standard deviations; sums, means ove
 probabilities or logits; functions or methods; any order of arguments.
 """
 
-# ruff: noqa: E501  an example a line
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -98,7 +98,9 @@ class LossExplanation:
             unit = "variance" if self.family == "Gaussian" else "scale"
             lines.append(f"or, with noise of {unit} 1, a beta-VAE with beta = {self.unit_noise_beta:.6g}")
         if self.elbo_scale is not None:
-            lines.append(f"ELBO = {self.elbo_scale:.6g} * loss + {self.elbo_offset:.6g} nats per example")
+            sign = "-" if self.elbo_offset < 0 else "+"
+            offset = f"{sign} {abs(self.elbo_offset):.6g}"
+            lines.append(f"ELBO = {self.elbo_scale:.6g} * loss {offset} nats per example")
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
 
 
@@ -129,7 +131,7 @@ def explain_loss(
     mean over 12288 inputs of the squared error + 0.00025 * KL
     is a VAE, beta = 1, with a Gaussian decoder whose noise has standard deviation 1.23935 (variance 1.536)
     or, with noise of variance 1, a beta-VAE with beta = 1.536
-    ELBO = -4000 * loss + -13928.8 nats per example
+    ELBO = -4000 * loss - 13928.8 nats per example
     warning: the noise has variance 1.536, and an input in [0, 1] has at most 0.25: ...
     """
     if reconstruction not in RECONSTRUCTION_LOSSES:

@@ -26,7 +26,9 @@ class Kl:
     p: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="P", help=_HELP.format("A Gaussian"))]
     q: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="Q", help="Another, in the same way.")]
     all: Annotated[bool, tyro.conf.arg(help="Print the whole family of divergences and distances.")] = False
-    steps: Annotated[bool, tyro.conf.arg(help="Print the terms of the formula with these numbers.")] = False
+    steps: Annotated[
+        bool, tyro.conf.arg(help="Print the derivation line by line, and the terms, with these numbers.")
+    ] = False
     json: common.JsonFlag = False
 
     def run(self) -> int:
@@ -59,9 +61,27 @@ class Kl:
         if self.steps:
             explanation = explain(p, q)
             document["steps"] = explanation.as_dictionary() | {"text": str(explanation)}
+            document["derivation"] = _derivation(p, q)
         if self.all:
             document["family"] = _family(p, q)
         return document
+
+
+def _derivation(p: "Gaussian", q: "Gaussian") -> dict[str, Any]:
+    """The lines of the derivation, which only a pair of covariances that can be inverted has."""
+    from vaekit.classroom import derive, render_derivation
+    from vaekit.errors import UsageError
+
+    try:
+        lines = derive(p.mean, p.covariance, mean_q=q.mean, cov_q=q.covariance)
+    except UsageError as error:
+        return {"lines": [], "text": f"no derivation: {error}"}
+    return {
+        "lines": [
+            {"key": step.key, "formula": step.text, "reason": step.reason, "value": v} for step, v in lines
+        ],
+        "text": render_derivation(lines),
+    }
 
 
 def _family(p: "Gaussian", q: "Gaussian") -> dict[str, dict[str, Any]]:
@@ -108,7 +128,7 @@ def _number(value: Any, unit: str = "") -> dict[str, Any]:
 def _as_text(document: dict[str, Any]) -> str:
     lines = []
     if "steps" in document:
-        lines.append(document["steps"]["text"])
+        lines += [document["derivation"]["text"], "", document["steps"]["text"]]
     if "family" in document:
         entries = document["family"]
         width = max(map(len, entries))
