@@ -230,6 +230,41 @@ def test_close_factors_and_close_precisions_are_subtracted_as_they_are(name, kin
     assert relative_error(ours(p, q), truth) < 1e-12
 
 
+def exact_gradient(exact, pair: Pair, which: int):
+    """Central differences in 50 digits, each step relative to the entry's scale; symmetric."""
+    k = len(pair.mean_p)
+    parts = pair.exact()
+    found = np.zeros((k, k))
+    for i, j in itertools.combinations_with_replacement(range(k), 2):
+        step = mp.mpf(10) ** -15 * mp.sqrt(abs(parts[which][i, i] * parts[which][j, j]))
+        sides = []
+        for sign in (1, -1):
+            moved = [part.copy() for part in parts]
+            for a, b in {(i, j), (j, i)}:
+                moved[which][a, b] += sign * step
+            sides.append(exact(*moved))
+        slope = float((sides[0] - sides[1]) / (2 * step))
+        found[i, j] = found[j, i] = slope if i == j else slope / 2
+    return found
+
+
+@pytest.mark.parametrize("difference", [1e-8, 0.3, 2.0])
+@pytest.mark.parametrize("narrow", [1.0, 1e-8], ids=["alike", "p narrow"])
+@pytest.mark.parametrize("name", ["jeffreys", "renyi 0.2", "renyi 0.8", "geometric 0.25", "wasserstein"])
+def test_gradients_keep_their_digits(name, narrow, difference):
+    ours, exact = MEMBERS[name]
+    pair = make_pair(3, difference=difference)
+    pair = Pair(pair.mean_p, narrow * pair.covariance_p, pair.mean_q, pair.covariance_q)
+    tensors = [torch.tensor(x, requires_grad=True) for x in (pair.covariance_p, pair.covariance_q)]
+    value = ours(
+        Gaussian(torch.tensor(pair.mean_p), covariance=tensors[0]),
+        Gaussian(torch.tensor(pair.mean_q), covariance=tensors[1]),
+    )
+    for which, gradient in zip((1, 3), torch.autograd.grad(value, tensors), strict=True):
+        truth = exact_gradient(exact, pair, which)
+        assert np.abs((gradient + gradient.mT).numpy() / 2 - truth).max() < 1e-12 * np.abs(truth).max()
+
+
 @pytest.mark.parametrize("difference", [1e-10, 1e-8, 1e-5])
 def test_fisher_rao_of_equal_means_keeps_its_digits(difference):
     pair = make_pair(4, difference=difference)

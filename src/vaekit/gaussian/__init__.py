@@ -1,6 +1,13 @@
 """Gaussians and the divergences between them, in nats. Stands alone: torch and NumPy, nothing of vaekit."""
 
+from vaekit.gaussian.batched import use_lanes
 from vaekit.gaussian.distribution import Gaussian
+from vaekit.gaussian.errors import (
+    AsymmetricCovarianceError,
+    GaussianError,
+    NotPositiveDefiniteError,
+    SingularCovarianceError,
+)
 from vaekit.gaussian.family import (
     AffineMap,
     Bounds,
@@ -30,15 +37,20 @@ from vaekit.gaussian.family import (
 )
 from vaekit.gaussian.kl import kl_divergence
 from vaekit.gaussian.normal import normal_kl
+from vaekit.gaussian.torch_registry import register_with_torch
 
 __all__ = [
     "AffineMap",
+    "AsymmetricCovarianceError",
     "Bounds",
     "Estimate",
     "Explanation",
     "Gaussian",
+    "GaussianError",
     "GaussianMixture",
+    "NotPositiveDefiniteError",
     "RelativeSpectrum",
+    "SingularCovarianceError",
     "alpha_divergence",
     "bhattacharyya",
     "chi_squared",
@@ -56,8 +68,10 @@ __all__ = [
     "normal_kl",
     "optimal_map",
     "pairwise",
+    "register_with_torch",
     "relative_spectrum",
     "renyi",
     "total_variation_bounds",
+    "use_lanes",
     "wasserstein",
 ]

@@ -124,9 +124,13 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     k = mean_p.shape[-1]
     root_p = root_of(plan.kind_p, theta_p, k, plan.factor_p)
     root_q = root_of(plan.kind_q, theta_q, k, plan.factor_q)
-    z = root_q.whiten((mean_p - mean_q).unsqueeze(-1)).squeeze(-1)
-    lower_p = root_p.lower()
-    M = root_q.whiten(lower_p)
+    lower_p, difference = root_p.lower(), (mean_p - mean_q).unsqueeze(-1)
+    if lower_p.shape[:-1] == difference.shape[:-1] and lower_p.dim() > 2:
+        # Many small solves: one call for both right-hand sides.
+        both = root_q.whiten(torch.cat([lower_p, difference], -1))
+        M, z = both[..., :-1], both[..., -1]
+    else:
+        M, z = root_q.whiten(lower_p), root_q.whiten(difference).squeeze(-1)
     ratio = M.diagonal(dim1=-2, dim2=-1).clone()
     triangular = plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR
     X = root_q.whiten(lower_p - root_q.lower()) if triangular else less_identity(M)

@@ -166,8 +166,9 @@ def _on_singular(p: Gaussian, q: Gaussian, shape: torch.Size) -> Tensor:
     mp, mq = (g.parameters["mean"].detach().expand(*shape, k).reshape(-1, k) for g in (p, q))
     resolution = max(p.resolution, q.resolution)
     # p + q has the support of q exactly where p lies on it.
-    inside = [
-        common_support(Sp[i] + Sq[i], Sq[i], mp[i], mq[i], resolution) is not None for i in range(len(Sp))
-    ]
+    inside = []
+    for i in range(len(Sp)):
+        size = mp[i].abs() + mq[i].abs()
+        inside.append(common_support(Sp[i] + Sq[i], Sq[i], mp[i] - mq[i], size, resolution) is not None)
     signs = torch.tensor([-math.inf if x else math.inf for x in inside], dtype=torch.float64)
     return signs.reshape(shape).to(p.device)

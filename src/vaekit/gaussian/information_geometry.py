@@ -26,11 +26,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.errors import GaussianError
 from vaekit.gaussian.pair import deliver, pair_of
 from vaekit.gaussian.relative import NEAR, Whitened, whitened
-from vaekit.gaussian.spectral import evaluate, log_ratio, safe_sqrt
+from vaekit.gaussian.spectral import evaluate, log_ratio, outer, safe_sqrt
 from vaekit.gaussian.symmetric import jeffreys_of
 from vaekit.gaussian.validation import first_index, is_concrete
 
@@ -79,7 +78,7 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
     p, q = pair_of(p, q)
     pair = whitened(p.promoted(), q.promoted())
     if family == "diagonal":
-        if not pair.is_diagonal:
+        if pair.frame is not None:
             raise GaussianError(
                 f"family is 'diagonal', but the covariances are given as {p.parameterisation} and "
                 f"{q.parameterisation}; expected variance=, standard_deviation= or scale= for both"
@@ -87,7 +86,7 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
         square = _univariate_square(pair.excess, pair.ratio, pair.forward.square()).sum(-1)
         value = safe_sqrt(square if pair.disjoint is None else torch.where(pair.disjoint, math.inf, square))
     elif family == "full":
-        square, closed = _closed(pair, p, q)
+        square, closed = _closed(pair)
         if is_concrete(square) and not bool(closed.all()):
             index = first_index(~closed)
             raise GaussianError(
@@ -127,7 +126,7 @@ def fisher_rao_bounds(p: Any, q: Any) -> Bounds:
     p, q = pair_of(p, q)
     with torch.no_grad():
         pair = whitened(p.promoted(), q.promoted())
-        square, closed = _closed(pair, p, q)
+        square, closed = _closed(pair)
         exact = safe_sqrt(square)
         lower = torch.where(closed, exact, _embedding_distance(pair))
         upper = torch.where(closed, exact, _upper(pair))
@@ -150,60 +149,57 @@ def _squared_arsinh_of_root(x: Tensor) -> Tensor:
     return torch.where(positive, torch.asinh(root).square(), x)
 
 
-def _closed(pair: Whitened, p: Gaussian, q: Gaussian) -> tuple[Tensor, Tensor]:
+def _closed(pair: Whitened) -> tuple[Tensor, Tensor]:
     """The squared distance where it is closed, and where that is: where D z = mu z, up to rounding."""
-    z, k = pair.shift, pair.shift.shape[-1]
-    covariances = evaluate(pair, _log_square, _log_square_gradient, disjoint=math.inf)
-    size = z.square().sum(-1)
-    moved = size > 0
-    direction = torch.where(moved.unsqueeze(-1), z, torch.ones_like(z))
-    direction = direction / direction.norm(dim=-1, keepdim=True)
-    if pair.factors is None:
-        image = pair.difference * direction
-        ratio = (direction.square() * pair.ratio).sum(-1)
-        scale = pair.difference.abs().amax(-1)
-    else:
-        image = (pair.difference @ direction.unsqueeze(-1)).squeeze(-1)
-        ratio = (pair.factors[0].mT @ direction.detach().unsqueeze(-1)).square().sum((-2, -1))
-        scale = pair.difference.abs().sum(-1).amax(-1)
-    excess = (direction * image).sum(-1)
-    if pair.factors is not None:
-        ratio = RatioOf.apply(excess, ratio)
-    defect = (image - excess.unsqueeze(-1) * direction).norm(dim=-1)
-    closed = ~moved | (defect <= 8 * k * torch.finfo(z.dtype).eps * scale)
-    # Within the plane of the mean difference and its variance, instead of along its variance alone.
-    zero = torch.zeros_like(size)
-    more = _univariate_square(excess, ratio, size) - _univariate_square(excess, ratio, zero)
-    square = covariances + torch.where(moved, more, zero)
-    if pair.disjoint is not None:
-        square = torch.where(pair.disjoint, math.inf, square)
-        closed = closed | pair.disjoint
+    square = evaluate(pair, _log_square, _log_square_gradient, disjoint=math.inf)
+    square = square + evaluate(pair, _more, _more_gradient, disjoint=0.0)
+    with torch.no_grad():
+        z, D = pair.shift, pair.difference
+        image = D * z if pair.frame is None else (D @ z.unsqueeze(-1)).squeeze(-1)
+        scale = D.abs().amax(-1) if pair.frame is None else D.abs().sum(-1).amax(-1)
+        size = z.square().sum(-1)
+        along = torch.where(size > 0, (z * image).sum(-1) / size, torch.zeros_like(size))
+        defect = (image - along.unsqueeze(-1) * z).norm(dim=-1)
+        closed = defect <= 8 * z.shape[-1] * torch.finfo(z.dtype).eps * scale * size.sqrt()
+        if pair.disjoint is not None:
+            closed = closed | pair.disjoint
     return square, closed
 
 
-class RatioOf(torch.autograd.Function):
-    """The ratio `1 + e`, by its accurate value, with the gradient of `e`."""
+def _more(excess: Tensor, ratio: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
+    """What moving the mean adds to the change of the variance in its direction."""
+    square = forward.square()
+    size = square.sum(-1)
+    moved = size > 0
+    share = square / torch.where(moved, size, torch.ones_like(size)).unsqueeze(-1)
+    e, r = (share * excess).sum(-1), torch.where(moved, (share * ratio).sum(-1), torch.ones_like(size))
+    return _univariate_square(e, r, size) - _univariate_square(e, r, torch.zeros_like(size))
 
-    generate_vmap_rule = True
 
-    @staticmethod
-    def forward(excess: Tensor, ratio: Tensor) -> Tensor:
-        return ratio.clone()
+def _more_gradient(D: Tensor, z: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """By D along the direction of z only, since the formula holds where z is an eigenvector of D."""
+    size = z.square().sum(-1)
+    divisor = torch.where(size > 0, size, torch.ones_like(size))
+    e = (z * (D @ z.unsqueeze(-1)).squeeze(-1)).sum(-1) / divisor
+    root = (1 + e).sqrt()
+    alone = (e / (1 + root)).square() / (4 * root)
+    bend = _slope(alone + size / (8 * root))
+    by_ratio = (bend * (e - 0.5 * size) - _slope(alone) * e) / (root * root * root)
+    return outer(z, z) * (by_ratio / divisor)[..., None, None], 2 * (bend / root).unsqueeze(-1) * z
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        pass
 
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return grad_outputs[0], None
+def _slope(x: Tensor) -> Tensor:
+    """The derivative of `arsinh(sqrt x)^2`, `arsinh(sqrt x) / sqrt(x + x^2)`; 1 at 0."""
+    positive = x > 0
+    safe = torch.where(positive, x, torch.ones_like(x))
+    return torch.where(positive, torch.asinh(safe.sqrt()) / (safe + safe * safe).sqrt(), 1 - 2 * x / 3)
 
 
 def _log_square(excess: Tensor, ratio: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
     return 0.5 * log_ratio(excess, ratio).square().sum(-1)
 
 
-def _log_square_gradient(D: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+def _log_square_gradient(D: Tensor, z: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
     excess, V = torch.linalg.eigh(D)
     return (V * (torch.log1p(excess) / (1 + excess)).unsqueeze(-2)) @ V.mT, torch.zeros_like(z)
 
@@ -211,12 +207,11 @@ def _log_square_gradient(D: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 def _embedding_distance(pair: Whitened) -> Tensor:
     """Calvo and Oller's lower bound, `sqrt(1/2 sum log^2)` over the spectrum of the embeddings."""
     z = pair.shift
-    D = torch.diag_embed(pair.difference) if pair.is_diagonal else pair.difference
-    M, N = (
-        (torch.diag_embed(pair.ratio.sqrt()), torch.diag_embed(pair.ratio.rsqrt()))
-        if pair.factors is None
-        else pair.factors
-    )
+    D = torch.diag_embed(pair.difference) if pair.frame is None else pair.difference
+    if pair.frame is None:
+        M, N = torch.diag_embed(pair.ratio.sqrt()), torch.diag_embed(pair.ratio.rsqrt())
+    else:
+        M, N = pair.frame.M, pair.frame.N
     column = z.unsqueeze(-1)
     E = _bordered(D + column * z.unsqueeze(-2), column, z, 0.0)
     excess = torch.linalg.eigvalsh(_finite(E))

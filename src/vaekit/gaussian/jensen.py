@@ -104,8 +104,8 @@ def _geometric(p: Gaussian, q: Gaussian, a: float) -> Tensor:
         moved = a * (forward * (ratio / mixed) * forward) + b * (backward * backward / mixed)
         return 0.5 * (spread + a * b * moved).sum(-1)
 
-    def gradient(D: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        one, mixed = torch.linalg.inv(identity_plus(D)), torch.linalg.inv(identity_plus(a * D))
+    def gradient(D: Tensor, z: Tensor, one: Tensor) -> tuple[Tensor, Tensor]:
+        mixed = torch.linalg.inv(identity_plus(a * D))
         column = z.unsqueeze(-1)
         x, y = (one @ column).squeeze(-1), (mixed @ column).squeeze(-1)
         spread = 0.5 * a * b * D @ mixed @ (a * torch.eye(D.shape[-1]).to(D) + b * one @ one)

@@ -49,21 +49,48 @@ class RelativeSpectrum(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Moments:
+    """What a pair that is not diagonal is a function of, broadcast to the batch, with gradients."""
+
+    covariance_p: Tensor
+    covariance_q: Tensor
+    mean_difference: Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where the whitened coordinates of a pair that is not diagonal come from; without gradients.
+
+    Parameters
+    ----------
+    W : tensor (..., k, k)
+        `L_q^{-1}`: `D = W (S_p - S_q) W^T`, `z = W (m_p - m_q)`. On a common support of dimension r only its
+        first r rows are not 0.
+    M, N : tensors (..., k, k)
+        `L_q^{-1} L_p` and its inverse, so that `I + D = M M^T = (N^T N)^{-1}`.
+    """
+
+    W: Tensor
+    M: Tensor
+    N: Tensor
+
+
+@dataclass(frozen=True)
 class Whitened:
     """A pair in the coordinates in which q is standard.
 
     Parameters
     ----------
     difference : tensor (..., k, k), or (..., k) where both are diagonal
-        `D`, with gradients.
+        `D`.
     shift : tensor (..., k)
-        `z`, with gradients.
+        `z`.
     excess, ratio, forward, backward : tensors (..., k)
-        `e_i`, `1 + e_i`, `w_i` and `w_i / sqrt(1 + e_i)`. With gradients only where both are diagonal.
+        `e_i`, `1 + e_i`, `w_i` and `w_i / sqrt(1 + e_i)`.
     disjoint : tensor (...) of bool, or None where no item is
         Items whose supports differ, so that each gives the other no mass; their spectrum is that of p = q.
-    factors : tensors (..., k, k), or None where both are diagonal
-        `L_q^{-1} L_p` and its inverse, without gradients.
+    moments, frame : Moments and Frame, or None where both are diagonal
+        Where both are diagonal, everything above has gradients; otherwise only the moments do.
     """
 
     difference: Tensor
@@ -73,12 +100,8 @@ class Whitened:
     forward: Tensor
     backward: Tensor
     disjoint: Tensor | None
-    factors: tuple[Tensor, Tensor] | None
-
-    @property
-    def is_diagonal(self) -> bool:
-        """Whether everything is elementwise."""
-        return self.factors is None
+    moments: Moments | None = None
+    frame: Frame | None = None
 
 
 def relative_spectrum(p: Any, q: Any) -> RelativeSpectrum:
@@ -114,7 +137,7 @@ def relative_spectrum(p: Any, q: Any) -> RelativeSpectrum:
     with torch.no_grad():
         pair = whitened(p.promoted(), q.promoted())
         found = [pair.excess, pair.ratio, pair.forward]
-        if pair.is_diagonal:
+        if pair.frame is None:
             order = pair.excess.argsort(-1)
             found = [x.gather(-1, order) for x in found]
         if pair.disjoint is not None:
@@ -127,20 +150,27 @@ def whitened(p: Gaussian, q: Gaussian) -> Whitened:
     shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     if _elementwise(p) and _elementwise(q):
         return _whitened_diagonal(p, q, shape + p.event_shape)
-    D, z = _difference_and_shift(p, q)
     k = p.dimension
-    D, z = D.expand(*shape, k, k), z.expand(*shape, k)
+    Sp, Sq = (moments.covariance(g).expand(*shape, k, k) for g in (p, q))
+    mean_difference = (p.parameters["mean"] - q.parameters["mean"]).expand(*shape, k)
+    given = Moments(Sp, Sq, mean_difference)
     with torch.no_grad():
+        D, z = _difference_and_shift(p, q)
+        D, z = D.expand(*shape, k, k), z.expand(*shape, k)
         Lp, Lq = (lower_factor(g).expand(*shape, k, k) for g in (p, q))
-    disjoint = None
-    if is_concrete(D):
-        singular = p.is_singular | q.is_singular
-        if bool(singular.any()):
-            D, z, Lp, Lq, disjoint = reduce_to_support(p, q, D, z, singular.expand(shape))
-    with torch.no_grad():
-        M, N = solve_lower(Lq, Lp), solve_lower(Lp, Lq)
-        spectrum = _spectrum(D, z, M, N)
-    return Whitened(D, z, *spectrum, disjoint, (M, N))
+        eye = torch.eye(k, dtype=D.dtype, device=D.device)
+        W, disjoint = solve_lower(Lq, eye.expand(*shape, k, k)), None
+        if is_concrete(D):
+            singular = p.is_singular | q.is_singular
+            if bool(singular.any()):
+                resolution = max(p.resolution, q.resolution)
+                moved = (p.parameters["mean"].abs() + q.parameters["mean"].abs()).expand(*shape, k)
+                D, z, W, Lp, Lq, disjoint = reduce_to_support(
+                    (Sp, Sq, mean_difference, moved), (D, z, W, Lp, Lq), singular.expand(shape), resolution
+                )
+        frame = Frame(W, solve_lower(Lq, Lp), solve_lower(Lp, Lq))
+        spectrum = _spectrum(D, z, frame.M, frame.N)
+    return Whitened(D, z, *spectrum, disjoint, given, frame)
 
 
 def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
@@ -158,7 +188,7 @@ def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
 
 
 def lower_factor(g: Gaussian) -> Tensor:
-    """Lower triangular `L` with `L L^T = S`, (..., k, k), inside `torch.func.vmap` and `torch.compile` too."""
+    """Lower triangular `L` with `L L^T = S`, (..., k, k), inside `torch.func.vmap` too."""
     if g.parameterisation != "covariance" or is_concrete(g.parameters["covariance"]):
         return g.scale_tril
     factor, failed = torch.linalg.cholesky_ex(moments.covariance(g))
@@ -189,11 +219,11 @@ def _whitened_diagonal(p: Gaussian, q: Gaussian, shape: torch.Size) -> Whitened:
             zero = torch.zeros_like(one)
             change, mean_difference = (torch.where(degenerate, zero, x) for x in (change, mean_difference))
     e, z = change / vq, mean_difference / sq
-    return Whitened(e, z, e, vp / vq, z, mean_difference / sp, disjoint, None)
+    return Whitened(e, z, e, vp / vq, z, mean_difference / sp, disjoint)
 
 
 def _difference_and_shift(p: Gaussian, q: Gaussian) -> tuple[Tensor, Tensor]:
-    """`D` and `z` of a pair that is not diagonal, with gradients."""
+    """`D` and `z` of a pair that is not diagonal."""
     mean_difference = p.parameters["mean"] - q.parameters["mean"]
     if _elementwise(q):
         s = moments.deviation(q)

@@ -151,9 +151,9 @@ def renyi_tensor(p: Gaussian, q: Gaussian, alpha: float) -> Tensor:
         reverse = _order(1 - alpha, alpha, -excess / ratio, 1 / ratio, backward)
         return alpha / (1 - alpha) * reverse
 
-    def gradient(D: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    def gradient(D: Tensor, z: Tensor, one: Tensor) -> tuple[Tensor, Tensor]:
         beta = 1 - alpha
-        one, other = torch.linalg.inv(identity_plus(D)), torch.linalg.inv(identity_plus(beta * D))
+        other = torch.linalg.inv(identity_plus(beta * D))
         y = (other @ z.unsqueeze(-1)).squeeze(-1)
         return 0.5 * alpha * (D @ other @ one - beta * outer(y, y)), alpha * y
 

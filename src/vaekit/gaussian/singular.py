@@ -48,7 +48,7 @@ def mend_failures(
 def suspicious(g: "Gaussian") -> Tensor:
     """Asymmetric items of a Gaussian whose values have not been looked at yet."""
     name = g.parameterisation
-    if g.validated or name not in ("covariance", "precision"):
+    if g.validated or name not in ("covariance", "precision") or g.promoted().exactly_symmetric():
         return torch.zeros((), dtype=torch.bool)
     return asymmetric_items(g.parameters[name])
 

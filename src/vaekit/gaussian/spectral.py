@@ -19,8 +19,8 @@ __all__ = ["evaluate", "excess_less_log", "identity_plus", "log_ratio", "outer",
 
 #: From excess, ratio, forward and backward shift (..., k) to the value (...).
 Value = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-#: From `D` (..., k, k) and `z` (..., k) to the gradients of the same shapes, in differentiable operations.
-Gradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+#: From `D` (..., k, k), `z` (..., k) and `(I + D)^{-1}` to the gradients by `D` and `z`, differentiably.
+Gradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def evaluate(pair: Whitened, value: Value, gradient: Gradient, *, disjoint: float) -> Tensor:
@@ -28,47 +28,128 @@ def evaluate(pair: Whitened, value: Value, gradient: Gradient, *, disjoint: floa
 
     Where the value is infinite the gradient is zero.
     """
-    if pair.is_diagonal:
+    if pair.moments is None or pair.frame is None:
         result = value(pair.excess, pair.ratio, pair.forward, pair.backward)
     else:
-        spectrum = (pair.excess, pair.ratio, pair.forward, pair.backward)
-        result = SpectralFunctional.apply(pair.difference, pair.shift, *spectrum, value, gradient)
+        given, frame = pair.moments, pair.frame
+        with torch.no_grad():
+            found = value(pair.excess, pair.ratio, pair.forward, pair.backward)
+        result = SpectralFunctional.apply(
+            *(given.covariance_p, given.covariance_q, given.mean_difference),
+            *(pair.difference, pair.shift, frame.W, frame.M, frame.N),
+            found,
+            gradient,
+        )
     return result if pair.disjoint is None else torch.where(pair.disjoint, disjoint, result)
 
 
 class SpectralFunctional(torch.autograd.Function):
-    """Value from the spectrum, gradient from the matrix."""
+    r"""A value from the spectrum as a function of both covariances and of the mean difference.
+
+    With the gradients `G` by `D` and `g` by `z`, that by `S_p` is `W^T G W`, that by the mean difference
+    `W^T g`, and with `R = I + D = M M^T` (by a symmetric change of `L_q`: rotations are not seen) by `S_q`
+    $$ -\tfrac12 W^\top \big( G R + R G + \tfrac12 (g z^\top + z g^\top) \big) W. $$
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(
+        Sp: Tensor,
+        Sq: Tensor,
+        mean_difference: Tensor,
         D: Tensor,
         z: Tensor,
-        excess: Tensor,
-        ratio: Tensor,
-        forward: Tensor,
-        backward: Tensor,
-        value: Value,
+        W: Tensor,
+        M: Tensor,
+        N: Tensor,
+        value: Tensor,
         gradient: Gradient,
     ) -> Tensor:
-        return value(excess, ratio, forward, backward)
+        return value.clone()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0], inputs[1], output)
-        ctx.gradient = inputs[7]
+        ctx.save_for_backward(*inputs[:9])
+        ctx.gradient = inputs[9]
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grad_outputs
-        D, z, output = ctx.saved_tensors
-        finite = output.isfinite()
-        mask = finite[..., None, None]
-        to_D, to_z = ctx.gradient(torch.where(mask, D, 0.0), torch.where(mask[..., 0], z, 0.0))
-        to_D = torch.where(mask, grad[..., None, None] * (0.5 * (to_D + to_D.mT)), 0.0)
-        to_z = torch.where(mask[..., 0], grad[..., None] * to_z, 0.0)
-        return to_D, to_z, None, None, None, None, None, None
+        Sp, Sq, mean_difference, D, z, W, M, N, value = ctx.saved_tensors
+        grad = grad_outputs[0][..., None, None]
+        mask = value.isfinite()[..., None, None]
+        eye = torch.eye(D.shape[-1], dtype=D.dtype, device=D.device)
+        D, W = torch.where(mask, D, 0.0), torch.where(mask, W, eye)
+        z = torch.where(mask[..., 0], z, 0.0)
+        M, N = torch.where(mask, M, eye), torch.where(mask, N, eye)
+        R = M @ M.mT
+        if torch.is_grad_enabled():
+            # To be differentiated again: the same values, now as functions of the moments.
+            D, z, W, R = _traced(
+                torch.where(mask, Sp, eye), torch.where(mask, Sq, eye), mean_difference, D, z, W, R
+            )
+        G, g = ctx.gradient(D, z, KnownInverse.apply(identity_plus(D), N.mT @ N))
+        G = 0.5 * (G + G.mT)
+        both = G @ R + 0.5 * outer(g, z)
+        to_p, to_q = W.mT @ G @ W, -0.5 * W.mT @ (both + both.mT) @ W
+        to_mean = (W.mT @ g.unsqueeze(-1)).squeeze(-1)
+        to_p, to_q = (torch.where(mask, grad * x, 0.0) for x in (to_p, to_q))
+        to_mean = torch.where(mask[..., 0], grad[..., 0] * to_mean, 0.0)
+        return to_p, to_q, to_mean, None, None, None, None, None, None, None
+
+
+def _traced(
+    Sp: Tensor, Sq: Tensor, mean_difference: Tensor, D: Tensor, z: Tensor, W: Tensor, R: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`D`, `z`, `W` and `R` with their known values, as functions of the moments around a fixed `W`."""
+    outside = torch.diag_embed((W == 0).all(-1).to(W.dtype))
+    E = W @ Sq @ W.mT + outside
+    L = torch.linalg.cholesky(0.5 * (E + E.mT))
+
+    def whiten(right: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(L, right, upper=False)
+
+    traced_W = KnownValue.apply(whiten(W), W)
+    traced_D = KnownValue.apply(whiten(whiten(W @ (Sp - Sq) @ W.mT).mT), D)
+    traced_z = KnownValue.apply(whiten(W @ mean_difference.unsqueeze(-1)).squeeze(-1), z)
+    return traced_D, traced_z, traced_W, KnownValue.apply(identity_plus(traced_D), R)
+
+
+class KnownValue(torch.autograd.Function):
+    """The second argument, with the gradient of the first, which is the same less accurately."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(traced: Tensor, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        return grad_outputs[0], None
+
+
+class KnownInverse(torch.autograd.Function):
+    """The inverse of the first argument, which is the second: more accurate than an inversion would be."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrix: Tensor, inverse: Tensor) -> Tensor:
+        return inverse.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (inverse,) = ctx.saved_tensors
+        return -inverse.mT @ grad_outputs[0] @ inverse.mT, None
 
 
 class ExcessLessLog(torch.autograd.Function):

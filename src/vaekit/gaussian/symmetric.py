@@ -9,7 +9,6 @@ over the relative spectrum: the log-determinants cancel as formulas, before anyt
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vaekit.gaussian.pair import deliver, pair_of
@@ -61,7 +60,6 @@ def _value(excess: Tensor, ratio: Tensor, forward: Tensor, backward: Tensor) -> 
     return 0.5 * (excess * (excess / ratio) + forward.square() + backward.square()).sum(-1)
 
 
-def _gradient(D: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = torch.linalg.inv(identity_plus(D))
+def _gradient(D: Tensor, z: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
     x = (inverse @ z.unsqueeze(-1)).squeeze(-1)
     return 0.5 * (D @ inverse @ identity_plus(inverse) - outer(x, x)), z + x

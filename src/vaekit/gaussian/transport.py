@@ -196,7 +196,7 @@ def _near_residual(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Where the pair is close, and then `B U - A`, `U` and `A` for `A = B (I + D)^{1/2}`."""
     pair = whitened(p, q)
-    if pair.is_diagonal:
+    if pair.frame is None:
         excess, V = pair.excess, torch.eye(p.dimension, dtype=B.dtype, device=B.device).expand(B.shape)
         near = (excess.abs() <= NEAR).all(-1) & ~singular
     else:
