@@ -14,6 +14,7 @@ FAULTS: list[tuple[str, str, str]] = [
     # sample_z
     ("noise-shared-by-batch", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.randn(mu.shape[1])"),
     ("noise-shared-by-batch", "sample_z", "lambda mu, log_var: mu + np.exp(log_var / 2) * np.random.randn(1, mu.shape[1])"),
+    ("noise-shared-by-batch", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.randn(1)"),
     ("noise-shared-by-dimensions", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.randn(len(mu), 1)"),
     ("noise-absent", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.zeros_like(mu)"),
     (

@@ -49,7 +49,7 @@ def check_file(
     time_limit
         Seconds for running the file, and again for checking each function.
     memory_limit
-        Bytes of address space.
+        Bytes that the code may take beyond the libraries it is checked with.
 
     Raises
     ------

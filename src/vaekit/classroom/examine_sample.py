@@ -91,7 +91,7 @@ def _structure(noise: Array) -> list[Finding]:
             f"(samples from the prior still look fine, which hides it); {WRITE}"
         )
         findings.append(Finding("noise-shared-by-batch", text))
-    if noise.shape[2] > 1 and np.ptp(noise, axis=2).max() < 1e-9 * size:
+    if not findings and noise.shape[2] > 1 and np.ptp(noise, axis=2).max() < 1e-9 * size:
         text = f"q(z|x) is then a line, not a cloud; eps needs one number per example and dimension: {WRITE}"
         findings.append(Finding("noise-shared-by-dimensions", text))
     return findings

@@ -123,7 +123,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing but notes was found, and something was checked."""
+        """Whether nothing but notes was found."""
         return all(finding.severity == "note" for finding in self.findings)
 
     @property
