@@ -25,7 +25,12 @@ NOTE = """---
 
 **Student edition.** Where a cell says `raise NotImplementedError`, the work is yours. Its docstring says what
 goes in and what comes out, the text above has the formula, and the cells below check the result. Run the
-notebook from the top, and stop at each of these cells until the checks below it pass."""
+notebook from the top, and stop at each of these cells until the checks below it pass. Where one does not, save the
+notebook and run
+
+    vaekit check VAE_exercise.ipynb
+
+in a terminal: for the functions of sections 5 and 7 it names the mistake."""
 
 Notebook = dict[str, Any]
 

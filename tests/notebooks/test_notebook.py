@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from vaekit.classroom import ROLES, check_file
 from vaekit.randomness import seeded
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_it_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell.outputs]
     assert not [output for output in outputs if output.get("name") == "stderr"], "a warning was printed"
-    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 12
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 13
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"000.png", "005.png", "010.png"}
     passed = int(code[-1].outputs[-1].text.split()[-1])
     in_cells = sum(len(assertions(source)) for source in code_of(notebook).values())
@@ -164,3 +165,11 @@ def test_the_bound_fails_a_weight_with_the_wrong_sign(notebook, tmp_path, monkey
                 exec(compile(code["iwae-check"], "iwae-check", "exec"), namespace)
         finally:
             namespace["plt"].close("all")
+
+
+def test_the_checker_finds_every_function_right_and_every_task_undone():
+    report = check_file(NOTEBOOK, time_limit=120)
+    assert {function.role: function.status for function in report.functions} == dict.fromkeys(ROLES, "right")
+    undone = check_file(NOTEBOOK.with_name("VAE_exercise.ipynb"), time_limit=120)
+    assert "right" not in {function.status for function in undone.functions}
+    assert any("kl_loss: your turn" in finding.message for finding in undone.findings)
