@@ -111,26 +111,26 @@ def stub(source: str) -> str:
         raise NotImplementedError("double: your turn")
     """
     lines = source.splitlines()
-    for node in reversed(_functions(ast.parse(source).body)):
+    for name, node in reversed(_functions(ast.parse(source).body)):
         first = node.body[0]
         if ast.get_docstring(node) is None or first.end_lineno is None:
-            raise ValueError(f"the answer {node.name} has no docstring: it is what remains as the task")
+            raise ValueError(f"the answer {name} has no docstring: it is what remains as the task")
         indent = " " * first.col_offset
         lines[first.end_lineno : node.end_lineno] = [
-            f'{indent}raise NotImplementedError("{node.name}: your turn")'
+            f'{indent}raise NotImplementedError("{name}: your turn")'
         ]
     return "\n".join(lines)
 
 
-def _functions(body: list[ast.stmt]) -> list[ast.FunctionDef]:
-    """The functions and methods of a cell, in order."""
+def _functions(body: list[ast.stmt], prefix: str = "") -> list[tuple[str, ast.FunctionDef]]:
+    """The functions and methods of a cell by name, in order."""
     found = []
     for node in body:
         if isinstance(node, ast.FunctionDef):
-            found.append(node)
+            found.append((prefix + node.name, node))
         elif isinstance(node, ast.ClassDef):
             docstring = ast.get_docstring(node) is not None
-            found += _functions(node.body[docstring:])
+            found += _functions(node.body[docstring:], f"{node.name}.")
         else:
             raise ValueError(f"line {node.lineno}: an answer consists of functions and classes alone")
     return found

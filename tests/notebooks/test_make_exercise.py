@@ -148,7 +148,7 @@ def test_a_stub_keeps_decorators_signatures_docstrings_and_what_stands_between(s
 
     def __init__(self, n=3):
         """First."""
-        raise NotImplementedError("__init__: your turn")
+        raise NotImplementedError("A.__init__: your turn")
 
     @property
     def m(self):
@@ -156,5 +156,5 @@ def test_a_stub_keeps_decorators_signatures_docstrings_and_what_stands_between(s
 
         and more.
         """
-        raise NotImplementedError("m: your turn")'''
+        raise NotImplementedError("A.m: your turn")'''
     assert script.stub(source) == expected
