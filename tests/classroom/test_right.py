@@ -256,3 +256,29 @@ def test_the_one_page_example_is_right(check: Check) -> None:
         "recon_loss": "right",
         "vae_loss": "not checked",
     }
+
+
+@pytest.mark.parametrize(
+    "reduce", ["sum((1, 2, 3)).mean()", "view(x.size(0), -1).sum(1)", "sum() / x.shape[0]"]
+)
+def test_losses_of_images(check: Check, reduce: str) -> None:
+    report = check(f"""
+def recon_loss(x_logits, x):
+    assert x.ndim == 4
+    return F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").{reduce}
+def elbo(x, x_logits, mu, logvar, beta=1.0):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+    return -(F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").sum((1, 2, 3)) + beta * kl).mean()
+""")
+    assert report.ok, report.findings
+    assert [f.status for f in report.functions] == ["right", "right"]
+
+
+def test_the_function_that_fits_is_taken(check: Check) -> None:
+    report = check("""
+def vae_loss(model, x): return model(x)
+def elbo(x_hat, x, mu, log_var):
+    kl = 0.5 * torch.sum(mu**2 + log_var.exp() - 1 - log_var)
+    return -F.binary_cross_entropy(x_hat, x, reduction="sum") - kl
+""")
+    assert [(f.name, f.status) for f in report.functions] == [("elbo", "right")]

@@ -6,6 +6,7 @@ global batch size). How its arguments are ordered is read from their names, or t
 """
 
 import inspect
+import math
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -43,6 +44,16 @@ class Way:
 
     order: tuple[str, ...]
     ladder: tuple[Sizes, ...]
+    images: bool = False  # reconstructions and data as (batch, 3, side, side)
+
+    def arguments(self, given: dict[str, Array], batch: int, width: int) -> list[Any]:
+        """Put the parts, (batch, width) each, and the fillers in order."""
+        side = math.isqrt(width // 3)
+        values: dict[str, Any] = {**given, "one": 1.0, "batch": batch, "width": width}
+        for part in ("reconstruction", "data"):
+            if self.images and part in given:
+                values[part] = given[part].reshape(batch, 3, side, side)
+        return [values[part] for part in self.order]
 
 
 class UncallableError(Exception):
@@ -156,11 +167,7 @@ def _globals(function: Callable[..., Any]) -> dict[str, Any]:
 def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
     """NumPy where its code, or that of a function it calls, names NumPy and not torch."""
     used = _globals(function)
-    origins = [
-        getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in used.values()
-    ]
-    modules = [str(value.__name__) if isinstance(value, types.ModuleType) else str(o) for value, o in
-               zip(used.values(), origins, strict=True)]  # fmt: skip
+    modules = [_origin(value) for value in used.values()]
     if any(name.split(".")[0] == "torch" for name in modules):
         return "torch"
     if any(name.split(".")[0] in ("numpy", "scipy") for name in modules):
@@ -169,6 +176,13 @@ def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
     if depth and inner:
         return _preferred_kind(inner[0], depth - 1)
     return "torch" if "torch" in sys.modules and "student" in sys.modules else "numpy"
+
+
+def _origin(value: Any) -> str:
+    """Name the module that a value is, or comes from."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    return str(getattr(value, "__module__", None) or type(value).__module__)
 
 
 def integers_of(function: Callable[..., Any]) -> list[int]:
@@ -238,6 +252,8 @@ def ways_to_call(callee: Callee, parts: tuple[str, ...], free: Sizes) -> list[Wa
     ways = [Way(order, (free, *wide, *tall, *pairs)) for order in orders]
     if len(orders) <= 2:
         ways += [Way(order, (sizes,)) for order in orders for sizes in [*tall, *pairs]]
+    if "reconstruction" in parts and len(orders) <= 2:
+        ways += [Way(order, ([(5, 12), (4, 27), (6, 48)],), images=True) for order in orders]
     return ways
 
 

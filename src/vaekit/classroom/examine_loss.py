@@ -55,8 +55,7 @@ def _examine(callee: Callee, way: Way, decoder: str | None) -> Verdict:
         given = {part: generator.uniform(0.1, 0.9, (batch, width)) for part in ("reconstruction", "data")}
         given["mean"] = generator.normal(size=(batch, CODES))
         given["spread"] = generator.uniform(0.3, 1.7, (batch, CODES))
-        values = {**given, "one": 1.0, "batch": batch, "width": width}
-        return given, arrays_of(callee(*(values[part] for part in way.order)))
+        return given, arrays_of(callee(*way.arguments(given, batch, width)))
 
     sizes = find_sizes(callee, call, way.ladder)
     calls = {size: [call(callee, *size) for _ in range(CALLS)] for size in sizes}

@@ -95,7 +95,7 @@ def examine_kl(callee: Callee) -> Verdict:
         verdict = _name_kl(probes, match(probes, patterns), name)
         if not verdict.findings:
             given = draw(*probes[0].features["mu"].shape)
-            verdict.findings += _gradient(callee, way.order, given, ("mean", "spread"))
+            verdict.findings += _gradient(callee, way, given, ("mean", "spread"))
         return verdict
 
     return best_verdict(ways_to_call(callee, ("mean", "spread"), SIZES), examine)
@@ -183,7 +183,7 @@ def examine_reconstruction(callee: Callee, decoder: str | None = None) -> Verdic
         verdict = _name_reconstruction(probes, found, negative, callee, name, decoder)
         if not verdict.findings:
             given = draw(*probes[0].features["sq"].shape)
-            verdict.findings += _gradient(callee, way.order, given, ("reconstruction",))
+            verdict.findings += _gradient(callee, way, given, ("reconstruction",))
         return verdict
 
     return best_verdict(ways_to_call(callee, ("reconstruction", "data"), WIDE), examine)
@@ -299,8 +299,10 @@ def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> "list[Probe] |
 
     def call(callee: Callee, batch: int, width: int) -> tuple[dict[str, Array], list[Array]]:
         given = draw(batch, width)
-        values = {**given, "one": 1.0, "batch": batch, "width": width}
-        return given, arrays_of(callee(*(values[part] for part in way.order)))
+        results = arrays_of(callee(*way.arguments(given, batch, width)))
+        if way.images:  # one value per pixel comes as an image
+            results = [r.reshape(batch, -1) if r.size == batch * width else r for r in results]
+        return given, results
 
     sizes = find_sizes(callee, call, way.ladder)
     probes = []
@@ -308,9 +310,8 @@ def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> "list[Probe] |
         given, results = call(callee, batch, width)
         if not results:
             return Verdict({}, [Finding("wrong-shape", "it gives no number and no array")])
-        values = {**given, "one": 1.0, "batch": batch, "width": width}
-        again = arrays_of(callee(*(values[part] for part in way.order)))
-        if not np.array_equal(results[0], again[0], equal_nan=True):
+        again = arrays_of(callee(*way.arguments(given, batch, width)))
+        if not np.array_equal(results[0].ravel(), again[0].ravel(), equal_nan=True):
             drawn = [call(callee, batch, width)[1][0].min() for _ in range(200)]
             return Verdict({}, [_random(float(np.min(drawn)))])
         probes.append(Probe(features(given), results[0]))
@@ -352,19 +353,16 @@ def _proportional(probes: list[Probe], patterns: list[Pattern]) -> tuple[Pattern
     return None
 
 
-def _gradient(
-    callee: Callee, order: tuple[str, ...], given: dict[str, Array], parts: tuple[str, ...]
-) -> list[Finding]:
+def _gradient(callee: Callee, way: Way, given: dict[str, Array], parts: tuple[str, ...]) -> list[Finding]:
     if callee.kind != "torch":
         return []
     import torch
 
     batch, width = next(iter(given.values())).shape
-    values = {**given, "one": 1.0, "batch": batch, "width": width}
     try:
-        result, tensors = callee.with_gradients(*(values[part] for part in order))
+        result, tensors = callee.with_gradients(*way.arguments(given, batch, width))
         total = result if torch.is_tensor(result) else next(t for t in result if torch.is_tensor(t))
-        inputs = [tensors[order.index(part)] for part in parts]
+        inputs = [tensors[way.order.index(part)] for part in parts]
         grads = torch.autograd.grad(total.sum(), inputs, allow_unused=True) if total.requires_grad else [None]
     except (RuntimeError, TypeError, ValueError, StopIteration):
         grads = [None]

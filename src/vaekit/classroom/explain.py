@@ -97,7 +97,7 @@ class LossExplanation:
             lines.append(f"is a VAE, beta = 1, with a {self.family} decoder whose noise has {noise}")
             unit = "variance" if self.family == "Gaussian" else "scale"
             lines.append(f"or, with noise of {unit} 1, a beta-VAE with beta = {self.unit_noise_beta:.6g}")
-        if self.elbo_scale is not None:
+        if self.elbo_scale is not None and self.elbo_offset is not None:
             sign = "-" if self.elbo_offset < 0 else "+"
             offset = f"{sign} {abs(self.elbo_offset):.6g}"
             lines.append(f"ELBO = {self.elbo_scale:.6g} * loss {offset} nats per example")
