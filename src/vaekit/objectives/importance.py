@@ -52,15 +52,14 @@ class Draws(NamedTuple):
 
     def result(self, bound: Tensor, surrogate: Tensor) -> ObjectiveResult:
         """Complete the result: the KL in closed form, or the mean of its one-sample estimates."""
-        with torch.no_grad():
-            closed = closed_divergence(self.q, self.p)
-            if closed is None:
-                kl, per_dimension = (self.log_posterior - self.log_prior).mean(0), None
-            else:
-                kl, per_dimension = closed
-            reconstruction = self.log_likelihood.mean(0)
+        closed = closed_divergence(self.q, self.p)
+        kl = (self.log_posterior - self.log_prior).mean(0) if closed is None else closed.total
+        per_dimension = (
+            None if closed is None or closed.per_dimension is None else closed.per_dimension.detach()
+        )
+        reconstruction = self.log_likelihood.detach().mean(0)
         surrogate = subtract_auxiliary_loss(surrogate, self.q, self.p)
-        return ObjectiveResult(bound, surrogate, reconstruction, kl, per_dimension)
+        return ObjectiveResult(bound, surrogate, reconstruction, kl.detach(), per_dimension)
 
 
 def draw(

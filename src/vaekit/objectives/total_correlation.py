@@ -145,4 +145,4 @@ class TotalCorrelation(Annealed):
         others = log((rows - 1) / (rows * (batch - 1))) if batch > 1 and rows > 1 else -inf
         own = -log(rows) if others > -inf else 0.0
         itself = torch.eye(batch, dtype=torch.bool, device=conditional.device)
-        return torch.where(itself, own, others).to(conditional.dtype)
+        return conditional.new_full((batch, batch), others).masked_fill(itself, own)
