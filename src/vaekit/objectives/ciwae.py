@@ -45,7 +45,7 @@ class CombinationImportanceWeighted(Annealed):
         check_count("ciwae", "samples", samples)
         check_scalar("ciwae", "beta", beta, at_most=1.0, meaning="1 is the ELBO, 0 is IWAE")
         super().__init__(beta=beta)
-        self.samples = samples
+        self.samples = self.draws = samples
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""

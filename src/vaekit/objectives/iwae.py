@@ -61,7 +61,7 @@ class ImportanceWeighted:
         check_count("iwae", "samples", samples)
         if gradient not in ("standard", "dreg", "stl"):
             raise UsageError(f"iwae: gradient={gradient!r}; there are standard, dreg and stl")
-        self.samples = samples
+        self.samples = self.draws = samples
         self.gradient = gradient
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:

@@ -44,6 +44,7 @@ class MultiplyImportanceWeighted:
         check_count("miwae", "groups", groups)
         self.samples = samples
         self.groups = groups
+        self.draws = samples * groups
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""

@@ -53,6 +53,7 @@ class PartiallyImportanceWeighted:
         check_count("piwae", "groups", groups)
         self.samples = samples
         self.groups = groups
+        self.draws = samples * groups
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""

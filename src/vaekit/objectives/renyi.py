@@ -49,7 +49,7 @@ class Renyi(Annealed):
         check_scalar("renyi", "alpha", alpha, at_least=-float("inf"), meaning="1 is the ELBO, 0 is IWAE")
         check_count("renyi", "samples", samples)
         super().__init__(alpha=alpha)
-        self.samples = samples
+        self.samples = self.draws = samples
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
