@@ -295,7 +295,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             settings=self.settings_,
             seed=self.seed_,
             history=self.history_,
-            data=self.origin_ if data is None else data,
+            data={**(self.origin_ if data is None else data), "likelihood_reason": self.likelihood_reason_},
         )
 
     @classmethod
@@ -321,7 +321,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.schema_, estimator.sentence_ = artifact.schema, artifact.sentence
         estimator.settings_, estimator.history_ = settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
-        estimator.likelihood_reason_ = "saved with the artifact"
+        estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
         estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
 

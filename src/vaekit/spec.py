@@ -37,8 +37,8 @@ from vaekit.objectives import (
     Schedule,
     TotalCorrelation,
 )
-from vaekit.posteriors import DiagonalPosterior
-from vaekit.priors import StandardPrior
+from vaekit.posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior
+from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior, VampPrior
 from vaekit.vae import VAE
 
 __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
@@ -47,8 +47,13 @@ Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
 
 PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
-    "posterior": {"diagonal": DiagonalPosterior},
-    "prior": {"standard": StandardPrior},
+    "posterior": {"diagonal": DiagonalPosterior, "full": FullPosterior, "low-rank": LowRankPosterior},
+    "prior": {
+        "standard": StandardPrior,
+        "gaussian": GaussianPrior,
+        "mixture": MixturePrior,
+        "vamp": VampPrior,
+    },
     "likelihood": {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood},
     "objective": {
         "elbo": Elbo,
@@ -99,9 +104,11 @@ class Spec:
         """The class behind the name."""
         return PARTS[self.room][self.kind]
 
-    def build(self, *context: Any) -> Any:
-        """Make the part; ``context`` is what its class takes by position (shapes, say)."""
-        return self.part(*context, **self.options)
+    def build(self, **context: Any) -> Any:
+        """Make the part; of ``context`` (shapes, say) it is given what its class asks for by name."""
+        asked = inspect.signature(self.part).parameters
+        given = {name: value for name, value in context.items() if name in asked}
+        return self.part(**given, **self.options)
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,11 @@ def build_vae(
     -------
     VAE
 
+    Raises
+    ------
+    UsageError
+        For a value out of range, an objective that needs what the posterior lacks included.
+
     Examples
     --------
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (1, 4, 4), latent=2)
@@ -172,12 +184,21 @@ def build_vae(
     ((2,), (1, 4, 4))
     """
     network = sentence.network.build()
-    posterior = sentence.posterior.build(latent)
-    prior = sentence.prior.build(posterior.latent_shape)
-    likelihood = sentence.likelihood.build(event_shape, log_jacobian)
+    posterior = sentence.posterior.build(latent=latent)
+    likelihood = sentence.likelihood.build(event_shape=event_shape, log_jacobian=log_jacobian)
+    prior = sentence.prior.build(
+        latent_shape=posterior.latent_shape,
+        event_shape=event_shape,
+        lower=likelihood.support.lower,
+        upper=likelihood.support.upper,
+    )
     encoder = network.encoder(event_shape, posterior.feature_shape)
     decoder = network.decoder(posterior.latent_shape, likelihood.feature_shape)
-    return VAE(encoder, posterior, prior, decoder, likelihood)
+    model = VAE(encoder, posterior, prior, decoder, likelihood)
+    objective = sentence.objective.build()
+    if hasattr(objective, "check"):
+        objective.check(model)
+    return model
 
 
 def parse(room: Room, text: "str | Spec") -> Spec:

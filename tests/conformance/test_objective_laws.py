@@ -249,3 +249,40 @@ def test_the_step_compiles_to_one_graph(text):
         torch.testing.assert_close(
             run(lambda _, x: compiled(x), model, x), run(objective, model, x).surrogate
         )
+
+
+@pytest.mark.parametrize("posterior", ["full", "low-rank"])
+def test_an_objective_that_needs_what_the_posterior_lacks_is_refused_when_the_model_is_built(posterior):
+    sentence = Sentence.parse(posterior=posterior, objective="tc")
+    with pytest.raises(UsageError, match="use posterior=diagonal"):
+        build_vae(sentence, (5,), latent=3)
+    for objective in ("dip:kind=2", "iwae:gradient=dreg", "iwae:gradient=stl"):
+        build_vae(Sentence.parse(posterior=posterior, objective=objective), (5,), latent=3)
+
+
+def test_the_check_needs_no_more_than_features_and_no_noise():
+    class Unknown(Normal):
+        pass
+
+    def hidden(features):
+        q = Unknown(features[:, :3], features[:, 3:].exp())
+        q.network = torch.nn.Linear(1, 1)
+        return q
+
+    model = make()
+    posterior = model.parts["posterior"]
+    posterior.forward = hidden
+    for text, message in (
+        ("tc", "use posterior=diagonal"),
+        ("dip:kind=2", "use kind=1"),
+        ("iwae:gradient=stl", "use gradient=standard"),
+        ("iwae:gradient=dreg", "use gradient=standard"),
+    ):
+        state = torch.get_rng_state()
+        with pytest.raises(UsageError, match=message):
+            build(text).check(model)
+        assert torch.equal(state, torch.get_rng_state())
+    for text in ("iwae", "dip:kind=1"):
+        build(text).check(model)
+    posterior.needs = frozenset({"x"})
+    build("tc").check(model)

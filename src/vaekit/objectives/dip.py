@@ -15,6 +15,7 @@ from vaekit.errors import UsageError
 from vaekit.objectives.annealed import Annealed, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
+from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.objectives.schedules import Schedule
 from vaekit.vae import VAE
@@ -64,6 +65,12 @@ class DisentangledInferredPrior(Annealed):
             check_scalar("dip", name, value, meaning="0 is the evidence lower bound")
         super().__init__(off_diagonal=off_diagonal, diagonal=diagonal)
         self.kind = kind
+
+    def check(self, model: VAE) -> None:
+        """Refuse a posterior without a covariance, in kind 2."""
+        q = probe_posterior(model)
+        if q is not None and self.kind == 2:
+            _mean_covariance(q)
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""

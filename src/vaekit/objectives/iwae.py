@@ -25,7 +25,9 @@ from torch import Tensor
 from vaekit.errors import UsageError
 from vaekit.objectives.annealed import check_count
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
+from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.stopped import stop_gradient
 from vaekit.vae import VAE
 
 __all__ = ["ImportanceWeighted"]
@@ -63,6 +65,12 @@ class ImportanceWeighted:
             raise UsageError(f"iwae: gradient={gradient!r}; there are standard, dreg and stl")
         self.samples = self.draws = samples
         self.gradient = gradient
+
+    def check(self, model: VAE) -> None:
+        """Refuse a posterior whose parameters cannot be held fixed, where the gradient needs it."""
+        q = probe_posterior(model)
+        if q is not None and self.gradient != "standard":
+            stop_gradient(q)
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""

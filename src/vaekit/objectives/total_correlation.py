@@ -30,6 +30,7 @@ from vaekit.errors import UsageError
 from vaekit.objectives.annealed import Annealed, check_count, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
+from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.objectives.schedules import Schedule
 from vaekit.vae import VAE
@@ -95,6 +96,12 @@ class TotalCorrelation(Annealed):
         """Learn the number of training rows, unless it was given."""
         self._rows = rows if self.rows is None else self.rows
 
+    def check(self, model: VAE) -> None:
+        """Refuse a posterior whose dimensions are not independent."""
+        q = probe_posterior(model)
+        if q is not None:
+            _factors(q)
+
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
         q, p = model.encode(x, c), model.prior(c)
@@ -120,17 +127,7 @@ class TotalCorrelation(Annealed):
 
     def _pairwise(self, q: Distribution, z: Tensor) -> Tensor:
         r""":math:`\log q(z_{ij} \mid x_k)` at ``[i, k, j]``."""
-        event_dims = len(q.event_shape)
-        if (
-            not isinstance(q, Independent)
-            or q.base_dist.event_shape
-            or q.reinterpreted_batch_ndims != event_dims
-        ):
-            raise UsageError(
-                f"tc: the posterior is a {type(q).__name__}, whose dimensions are not independent given x; the total "
-                "correlation is estimated from their densities one by one: use posterior=diagonal"
-            )
-        return q.base_dist.log_prob(z[:, None]).flatten(2)
+        return _factors(q).log_prob(z[:, None]).flatten(2)
 
     def _log_shares(self, conditional: Tensor) -> Tensor:
         r"""Logarithm of the weight of :math:`q(z_i \mid x_k)` in the estimate of :math:`q(z_i)`, at ``[i, k]``."""
@@ -146,3 +143,13 @@ class TotalCorrelation(Annealed):
         own = -log(rows) if others > -inf else 0.0
         itself = torch.eye(batch, dtype=torch.bool, device=conditional.device)
         return conditional.new_full((batch, batch), others).masked_fill(itself, own)
+
+
+def _factors(q: Distribution) -> Distribution:
+    """The distribution of each latent dimension; raises a UsageError where there is none."""
+    if isinstance(q, Independent) and q.reinterpreted_batch_ndims == len(q.event_shape):
+        return q.base_dist
+    raise UsageError(
+        f"tc: the posterior is a {type(q).__name__}, whose dimensions are not independent given x; the total "
+        "correlation is estimated from their densities one by one: use posterior=diagonal"
+    )

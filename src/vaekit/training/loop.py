@@ -139,7 +139,7 @@ class _Run:
             self._set_learning_rate(epochs_done - self.epochs_before)
             if anneal is not None:
                 anneal(epochs_done)
-            result = self.objective(self.model, self.x[batch])
+            result = self.objective(self.model, self.x.index_select(0, batch))
             loss = -result.surrogate.mean()
             losses[step] = loss.detach()
             if (step + 1) % check_every == 0 or step + 1 == len(batches):
