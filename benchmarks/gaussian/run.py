@@ -22,10 +22,10 @@ import mpmath
 import numpy as np
 import torch
 from hard_pairs import Pair, hard_pairs, relative_error, true_gradients, true_kl
-from report import write_readme
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.distributions import kl_divergence as torch_kl
 
+from report import write_readme
 from vaekit.gaussian import Gaussian, kl_divergence, use_lanes, wasserstein
 from vaekit.gaussian.batched import numba_is_installed
 
