@@ -1,0 +1,24 @@
+"""The classroom kit: the Gaussian divergence derived, a checker that names the mistake, losses explained.
+
+Imports no torch: the checker runs a student's file in a process of its own.
+"""
+
+from vaekit.classroom.checker import check_file
+from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, Step, derive, render_derivation
+from vaekit.classroom.report import MISTAKES, CheckReport, Finding, FunctionReport, render
+from vaekit.classroom.roles import ROLES
+
+__all__ = [
+    "DERIVATION",
+    "MISTAKES",
+    "ROLES",
+    "SPECIAL_CASES",
+    "CheckReport",
+    "Finding",
+    "FunctionReport",
+    "Step",
+    "check_file",
+    "derive",
+    "render",
+    "render_derivation",
+]
