@@ -49,6 +49,15 @@ def system(command):
 shell.system = system
 shell.set_custom_exc((CommandFailed,), lambda *_: None)
 shell.InteractiveTB.set_mode("Minimal")
+
+
+def as_png(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=144, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+shell.display_formatter.formatters["image/png"].for_type_by_name("matplotlib.figure", "Figure", as_png)
 '''
 CONFIGURATION = "c.IPKernelApp.log_level = 50\n"
 
