@@ -96,7 +96,7 @@ def documented(module: str, name: str, thing: object) -> list[str]:
         return [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:", ""]
     if inspect.isroutine(thing):
         return [f".. autofunction:: {module}.{name}", ""]
-    lines = [f".. py:data:: {module}.{name}"]
+    lines = [f".. py:data:: {name}", f"   :module: {module}"]
     if isinstance(thing, (str, int, float)):
         lines += [f"   :value: {thing!r}"]
     return [*lines, "", *("   " + line for line in comment_on(module, name, thing)), ""]

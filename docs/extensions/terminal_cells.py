@@ -47,7 +47,7 @@ def system(command):
 
 
 shell.system = system
-shell.set_custom_exc((CommandFailed,), lambda *_: None)
+shell.set_custom_exc((CommandFailed,), lambda *_, **__: None)
 shell.InteractiveTB.set_mode("Minimal")
 
 
