@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: demo test lint types unit derivation clean
+.PHONY: demo test lint types unit docs derivation clean
 
 demo: $(INSTALLED)
 	$(BIN)/vaekit fit digits --output digits.vae --force
 
-test: lint types unit
+test: lint types docs unit
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -23,6 +23,12 @@ types: $(INSTALLED)
 # Two processes of one thread each: small tests gain nothing from threads inside a product.
 unit: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# The pages' code is run anew at every build; warnings are errors. Needs no network.
+docs: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --jobs 2 --fresh-env \
+		--quiet docs docs/_build/html
+	@echo 'the pages: docs/_build/html/index.html'
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

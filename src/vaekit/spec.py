@@ -45,6 +45,7 @@ __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
 
 Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
 
+#: Every part by room and by name: what may stand in a sentence.
 PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
     "posterior": {"diagonal": DiagonalPosterior, "full": FullPosterior, "low-rank": LowRankPosterior},

@@ -1,7 +1,8 @@
 """All verbs, and the parsing of arguments to one of them. Imports neither torch nor any room that does."""
 
+import re
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
 import tyro
 
@@ -18,7 +19,7 @@ from vaekit.cli.report import Report
 from vaekit.cli.sample import Sample
 from vaekit.cli.score import Score
 
-__all__ = ["Verb", "parse_arguments"]
+__all__ = ["Verb", "parse_arguments", "verb_names"]
 
 
 class Verb(Protocol):
@@ -51,3 +52,12 @@ def parse_arguments(arguments: Sequence[str]) -> Verb:
         args=list(arguments),
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )
+
+
+def verb_names() -> list[str]:
+    """Every verb as it is typed.
+
+    >>> verb_names()[:2]
+    ['fit', 'evaluate']
+    """
+    return [re.sub(r"(?<!^)(?=[A-Z])", "-", verb.__name__).lower() for verb in get_args(_VERBS)]
