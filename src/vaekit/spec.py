@@ -20,8 +20,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vaekit.errors import UsageError
-from vaekit.likelihoods import BernoulliLikelihood, GaussianLikelihood
-from vaekit.networks import ConvolutionalNetwork, MlpNetwork
+from vaekit.likelihoods import (
+    BernoulliLikelihood,
+    CategoricalLikelihood,
+    ContinuousBernoulliLikelihood,
+    DiscretizedLogisticLikelihood,
+    GaussianLikelihood,
+    LaplaceLikelihood,
+    NegativeBinomialLikelihood,
+    PoissonLikelihood,
+    StudentTLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+)
+from vaekit.networks import ConvolutionalNetwork, MlpNetwork, TransformedInput
 from vaekit.objectives import Elbo
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
@@ -35,7 +46,18 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
     "posterior": {"diagonal": DiagonalPosterior},
     "prior": {"standard": StandardPrior},
-    "likelihood": {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood},
+    "likelihood": {
+        "bernoulli": BernoulliLikelihood,
+        "continuous-bernoulli": ContinuousBernoulliLikelihood,
+        "gaussian": GaussianLikelihood,
+        "laplace": LaplaceLikelihood,
+        "student-t": StudentTLikelihood,
+        "categorical": CategoricalLikelihood,
+        "discretized-logistic": DiscretizedLogisticLikelihood,
+        "poisson": PoissonLikelihood,
+        "negative-binomial": NegativeBinomialLikelihood,
+        "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
+    },
     "objective": {"elbo": Elbo},
 }
 
@@ -135,7 +157,8 @@ def build_vae(
     latent
         Number of latent dimensions.
     log_jacobian
-        Logarithm of the Jacobian of the data's scaling, in nats.
+        Logarithm of the Jacobian of the data's scaling, in nats. Only densities are told: a probability is
+        the same in all units.
 
     Returns
     -------
@@ -150,8 +173,11 @@ def build_vae(
     network = sentence.network.build()
     posterior = sentence.posterior.build(latent)
     prior = sentence.prior.build(posterior.latent_shape)
-    likelihood = sentence.likelihood.build(event_shape, log_jacobian)
+    is_density = sentence.likelihood.part.measure == "density"
+    likelihood = sentence.likelihood.build(event_shape, log_jacobian if is_density else 0.0)
     encoder = network.encoder(event_shape, posterior.feature_shape)
+    if likelihood.encoder_input is not None:
+        encoder = TransformedInput(likelihood.encoder_input, encoder)
     decoder = network.decoder(posterior.latent_shape, likelihood.feature_shape)
     return VAE(encoder, posterior, prior, decoder, likelihood)
 
@@ -180,7 +206,8 @@ def parse(room: Room, text: "str | Spec") -> Spec:
     --------
     >>> parse("likelihood", "gausian")
     Traceback (most recent call last):
-    vaekit.errors.UsageError: unknown likelihood 'gausian'; did you mean 'gaussian'? There are: bernoulli, gaussian
+    vaekit.errors.UsageError: unknown likelihood 'gausian'; did you mean 'gaussian'? There are: bernoulli,
+    ...
     >>> parse("objective", "elbo:betta=4")
     Traceback (most recent call last):
     vaekit.errors.UsageError: elbo has no option 'betta'; did you mean 'beta'? There are: beta
