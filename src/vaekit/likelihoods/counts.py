@@ -2,12 +2,10 @@
 
 from torch import Tensor
 
-from vaekit.likelihoods.support import Support
+from vaekit.likelihoods.support import LARGEST_COUNT, Support
 from vaekit.networks.bounded import soft_bound
 
-__all__ = ["COUNTS", "LARGEST_COUNT", "bounded_log_mean"]
-
-LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
+__all__ = ["COUNTS", "bounded_log_mean"]
 
 COUNTS = Support(
     f"counts: whole numbers from 0 to {LARGEST_COUNT:,}",

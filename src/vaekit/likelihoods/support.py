@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from vaekit.errors import DataError
 
-__all__ = ["Support"]
+__all__ = ["LARGEST_COUNT", "Support"]
+
+LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def _fitting(array: np.ndarray) -> list[str]:
     names = ["bernoulli"] if low >= 0 and high <= 1 else []
     if whole and low >= 0 and high > 1:
         names += ["categorical", "discretized-logistic"] if high <= 255 else []
-        names += ["poisson", "negative-binomial"]
+        names += ["poisson", "negative-binomial"] if high <= LARGEST_COUNT else []
     if not whole and low >= 0 and high <= 1:
         names.append("continuous-bernoulli")
     return [*names, "gaussian", "laplace", "student-t"] if not whole or low < 0 or high > 1 else names
