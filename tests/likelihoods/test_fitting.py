@@ -132,7 +132,8 @@ def test_a_negative_binomial_learns_the_dispersion_and_beats_its_baselines():
     rng = np.random.default_rng(0)
     means = np.array([[2.0] * 5 + [30.0] * 5, [30.0] * 5 + [2.0] * 5])[rng.integers(2, size=600)]
     x = rng.negative_binomial(4.0, 4.0 / (4.0 + means)).astype(float)
-    vae = VariationalAutoencoder(1, **LONGER, likelihood="negative-binomial").fit(x[:400])
+    options = {**LONGER, "epochs": 50, "batch_size": 16}
+    vae = VariationalAutoencoder(1, **options, likelihood="negative-binomial").fit(x[:400])
     result = vae.evaluate(x[400:], samples=20, train=x[:400])
     assert all(
         baseline.advantage.mean > 8 * baseline.advantage.standard_error for baseline in result.baselines
@@ -183,7 +184,7 @@ def test_counts_get_a_negative_binomial_where_there_is_no_doubt():
         rng.integers(0, 6, size=(300, 5)),  # answers on a scale
         rng.integers(1950, 2020, size=(300, 2)),  # years
         np.round(rng.normal(40_000, 9000, size=(300, 2))),  # salaries
-        rng.poisson(3, size=(300, 4)),  # not overdispersed
+        rng.poisson(1.2, size=(3000, 4)),  # not overdispersed
         load_digits().data,
     ):
         assert (
