@@ -71,7 +71,7 @@ def test_values_out_of_range_are_refused_when_built(room, text):
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
 def test_a_standard_deviation_is_positive_and_finite(value):
     with pytest.raises(UsageError, match="standard deviation"):
-        parse("likelihood", f"gaussian:value={value}").build((3,))
+        parse("likelihood", f"gaussian:value={value}").build(event_shape=(3,))
 
 
 def test_a_latent_space_has_a_dimension():

@@ -294,7 +294,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             settings=self.settings_,
             seed=self.seed_,
             history=self.history_,
-            data=self.origin_ if data is None else data,
+            data={**(self.origin_ if data is None else data), "likelihood_reason": self.likelihood_reason_},
         )
 
     @classmethod
@@ -320,7 +320,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.schema_, estimator.sentence_ = artifact.schema, artifact.sentence
         estimator.settings_, estimator.history_ = settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
-        estimator.likelihood_reason_ = "saved with the artifact"
+        estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
         estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
 
@@ -425,7 +425,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             chosen, self.likelihood_reason_ = self.likelihood, "asked for"
         self.sentence_ = self._parse(chosen)
         device = self._torch_device()
-        likelihood = self.sentence_.likelihood.build(dataset.event_shape)
+        likelihood = self.sentence_.likelihood.build(event_shape=dataset.event_shape)
         if not (likelihood.scaling == "unit" and dataset.values.dtype == np.uint8):
             likelihood.support.check(dataset.values, self.sentence_.likelihood.kind)
         self.schema_ = Schema.fit(dataset, scaling=likelihood.scaling)

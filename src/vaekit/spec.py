@@ -34,8 +34,8 @@ from vaekit.likelihoods import (
 )
 from vaekit.networks import ConvolutionalNetwork, MlpNetwork, TransformedInput
 from vaekit.objectives import Elbo
-from vaekit.posteriors import DiagonalPosterior
-from vaekit.priors import StandardPrior
+from vaekit.posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior
+from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior, VampPrior
 from vaekit.vae import VAE
 
 __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
@@ -44,8 +44,13 @@ Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
 
 PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
-    "posterior": {"diagonal": DiagonalPosterior},
-    "prior": {"standard": StandardPrior},
+    "posterior": {"diagonal": DiagonalPosterior, "full": FullPosterior, "low-rank": LowRankPosterior},
+    "prior": {
+        "standard": StandardPrior,
+        "gaussian": GaussianPrior,
+        "mixture": MixturePrior,
+        "vamp": VampPrior,
+    },
     "likelihood": {
         "bernoulli": BernoulliLikelihood,
         "continuous-bernoulli": ContinuousBernoulliLikelihood,
@@ -97,9 +102,11 @@ class Spec:
         """The class behind the name."""
         return PARTS[self.room][self.kind]
 
-    def build(self, *context: Any) -> Any:
-        """Make the part; ``context`` is what its class takes by position (shapes, say)."""
-        return self.part(*context, **self.options)
+    def build(self, **context: Any) -> Any:
+        """Make the part; of ``context`` (shapes, say) it is given what its class asks for by name."""
+        asked = inspect.signature(self.part).parameters
+        given = {name: value for name, value in context.items() if name in asked}
+        return self.part(**given, **self.options)
 
 
 @dataclass(frozen=True)
@@ -171,10 +178,17 @@ def build_vae(
     ((2,), (1, 4, 4))
     """
     network = sentence.network.build()
-    posterior = sentence.posterior.build(latent)
-    prior = sentence.prior.build(posterior.latent_shape)
+    posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure == "density"
-    likelihood = sentence.likelihood.build(event_shape, log_jacobian if is_density else 0.0)
+    likelihood = sentence.likelihood.build(
+        event_shape=event_shape, log_jacobian=log_jacobian if is_density else 0.0
+    )
+    prior = sentence.prior.build(
+        latent_shape=posterior.latent_shape,
+        event_shape=event_shape,
+        lower=likelihood.support.lower,
+        upper=likelihood.support.upper,
+    )
     encoder = network.encoder(event_shape, posterior.feature_shape)
     if likelihood.encoder_input is not None:
         encoder = TransformedInput(likelihood.encoder_input, encoder)

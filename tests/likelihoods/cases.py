@@ -27,7 +27,7 @@ PROBABILITIES = [spec for spec in SPECS if spec not in DENSITIES]
 
 
 def build(spec, event_shape=(1,), dtype=torch.float64):
-    return parse("likelihood", spec).build(event_shape).to(dtype)
+    return parse("likelihood", spec).build(event_shape=event_shape).to(dtype)
 
 
 def random_features(likelihood, *batch, seed=0, dtype=torch.float64):
@@ -43,7 +43,7 @@ def outcomes(likelihood):
 
 def suitable_data(spec, rows=60):
     """A small data set that the likelihood accepts."""
-    likelihood = parse("likelihood", spec).build((4,))
+    likelihood = parse("likelihood", spec).build(event_shape=(4,))
     rng = np.random.default_rng(0)
     z = rng.normal(size=(rows, 2)) @ rng.normal(size=(2, 4))
     if likelihood.measure == "unit":

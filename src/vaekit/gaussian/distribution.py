@@ -116,24 +116,24 @@ class Gaussian:
             )
         raw = {"mean": mean, named[0]: given[named[0]]} | ({} if diagonal is None else {"diagonal": diagonal})
         tensors, from_numpy = as_tensors(raw)
-        self._setup(tensors, from_numpy, torch.finfo(tensors["mean"].dtype).eps)
+        self._setup(tensors, from_numpy, None)
         if validate:
             self.validate()
 
-    def _setup(self, tensors: dict[str, Tensor], from_numpy: bool, resolution: float) -> Self:
+    def _setup(self, tensors: dict[str, Tensor], from_numpy: bool, resolution: float | None) -> Self:
         """Take the parameters in; everything that looks at shapes only."""
         self.parameters = tensors
         self.parameterisation = next(name for name in tensors if name in STRUCTURES)
         self.structure: Structure = STRUCTURES[self.parameterisation]
         self.from_numpy = from_numpy
-        #: Relative rounding error of the parameters as they were given.
-        self.resolution = resolution
         self.validated = False
         self._cache: dict[str, Any] = {}
         self._versions: tuple[int, ...] = ()
         self.dtype = tensors["mean"].dtype
         self.device = tensors["mean"].device
         check_one_kind(tensors)
+        #: Relative rounding error of the parameters as they were given.
+        self.resolution = torch.finfo(self.dtype).eps if resolution is None else resolution
         self.batch_shape = check_shapes(tensors)
         self.dimension = tensors["mean"].shape[-1]
         self.event_shape = torch.Size((self.dimension,))
@@ -150,8 +150,7 @@ class Gaussian:
     ) -> Self:
         """Build from tensors that are known to be good."""
         self = cls.__new__(cls)
-        eps = torch.finfo(tensors["mean"].dtype).eps
-        self._setup(tensors, from_numpy, eps if resolution is None else resolution)
+        self._setup(tensors, from_numpy, resolution)
         self.validated = validated
         return self
 

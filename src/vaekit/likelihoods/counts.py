@@ -1,5 +1,7 @@
 """What likelihoods of counts share: the data they accept, and the bound of their log-means."""
 
+from math import inf
+
 from torch import Tensor
 
 from vaekit.likelihoods.support import LARGEST_COUNT, Support
@@ -10,7 +12,7 @@ __all__ = ["COUNTS", "bounded_log_mean"]
 COUNTS = Support(
     f"counts: whole numbers from 0 to {LARGEST_COUNT:,}",
     0.0,
-    float(LARGEST_COUNT),
+    inf,
     "give raw counts, neither normalised nor logarithms of them, or choose another likelihood",
     whole=True,
 )

@@ -25,7 +25,7 @@ class Support:
     advice
         What to do with other data.
     whole
-        Whether only whole numbers will do.
+        Whether only whole numbers will do, which float32 holds up to 16,777,216.
 
     Examples
     --------
@@ -48,7 +48,8 @@ class Support:
         array = np.asarray(values)
         if not array.size:
             return True
-        inside = bool(array.min() >= self.lower and array.max() <= self.upper)
+        upper = min(self.upper, LARGEST_COUNT) if self.whole else self.upper
+        inside = bool(array.min() >= self.lower and array.max() <= upper)
         return inside and not (self.whole and _fractions(array).size)
 
     def check(self, values: npt.ArrayLike, kind: str) -> None:

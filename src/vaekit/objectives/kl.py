@@ -10,9 +10,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
-from vaekit.gaussian import normal_kl
+from vaekit.gaussian import kl_divergence, normal_kl
 
 __all__ = ["Divergence", "divergence", "register_divergence"]
 
@@ -86,3 +92,20 @@ def _normal_normal(q: Distribution, p: Distribution) -> Divergence:
     q_normal, p_normal = q.base_dist, p.base_dist  # type: ignore[attr-defined]
     each = normal_kl(q_normal.loc, q_normal.scale, p_normal.loc, p_normal.scale)
     return Divergence(each.sum(dim=tuple(range(-len(q.event_shape), 0))), each)
+
+
+@register_divergence((MultivariateNormal,), (Independent, Normal))
+def _full_normal(q: Distribution, p: Distribution) -> Divergence:
+    """With q = N(m, L L'), row by row: the normal of the diagonal, and half the squares left of it."""
+    p_normal, L = p.base_dist, q.scale_tril  # type: ignore[attr-defined]
+    each = normal_kl(q.mean, L.diagonal(dim1=-2, dim2=-1), p_normal.loc, p_normal.scale)
+    left = (L.tril(-1) / p_normal.scale.unsqueeze(-1)).square().sum((-2, -1))
+    return Divergence(each.sum(-1) + 0.5 * left, None)
+
+
+@register_divergence((Independent, Normal), (MultivariateNormal,))
+@register_divergence((MultivariateNormal,), (MultivariateNormal,))
+@register_divergence((LowRankMultivariateNormal,), (Independent, Normal))
+@register_divergence((LowRankMultivariateNormal,), (MultivariateNormal,))
+def _gaussian_gaussian(q: Distribution, p: Distribution) -> Divergence:
+    return Divergence(kl_divergence(q, p), None)

@@ -132,7 +132,7 @@ class _Run:
         means = _Means(len(self.x))
         for step, batch in enumerate(batches):
             self._set_learning_rate(epoch - 1 - self.epochs_before + step / len(batches))
-            result = self.objective(self.model, self.x[batch])
+            result = self.objective(self.model, self.x.index_select(0, batch))
             loss = -result.surrogate.mean()
             losses[step] = loss.detach()
             if (step + 1) % check_every == 0 or step + 1 == len(batches):

@@ -1,0 +1,310 @@
+"""Call a student's function: torch or NumPy, a function or a method, sizes fixed or free.
+
+Runs in the checker's child process. What a function needs is tried out: first the kind of array that its code
+names, then the other; first sizes of our choice, then those that its constants suggest (a hard-coded 784, a
+global batch size). How its arguments are ordered is read from their names, or tried out too.
+"""
+
+import inspect
+import math
+import sys
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations, product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vaekit.classroom.roles import parameter_part
+
+__all__ = [
+    "Callee",
+    "Kind",
+    "SignatureError",
+    "Sizes",
+    "UncallableError",
+    "Way",
+    "arrays_of",
+    "find_sizes",
+    "integers_of",
+    "ways_to_call",
+]
+
+Kind = str  # "torch" or "numpy"
+Array = NDArray[np.float64]
+Sizes = list[tuple[int, int]]  # (batch, width) of each call
+PIXELS = (784, 1024, 2352, 3072, 4096, 12288)  # numbers that are no batch size
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to call a function: what each argument is, and which sizes to try one after another."""
+
+    order: tuple[str, ...]
+    ladder: tuple[Sizes, ...]
+    images: bool = False  # reconstructions and data as (batch, 3, side, side)
+
+    def arguments(self, given: dict[str, Array], batch: int, width: int) -> list[Any]:
+        """Put the parts, (batch, width) each, and the fillers in order."""
+        side = math.isqrt(width // 3)
+        values: dict[str, Any] = {**given, "one": 1.0, "batch": batch, "width": width}
+        for part in ("reconstruction", "data"):
+            if self.images and part in given:
+                values[part] = given[part].reshape(batch, 3, side, side)
+        return [values[part] for part in self.order]
+
+
+class UncallableError(Exception):
+    """No kind of array and no size was accepted; holds what the function said to the first choice."""
+
+
+class SignatureError(UncallableError):
+    """The function takes other arguments than its role has."""
+
+
+@dataclass
+class Callee:
+    """A student's function, ready to be called with NumPy arrays.
+
+    Parameters
+    ----------
+    role, name
+        What it is for, and what the file calls it.
+    function
+        The callable; a method is bound already.
+    parameters
+        The names of its positional parameters, without ``self``.
+    required
+        How many of them have no default.
+    """
+
+    role: str
+    name: str
+    function: Callable[..., Any]
+    parameters: list[str] = field(default_factory=list)
+    required: int = 0
+    kind: Kind = "torch"
+    variadic: bool = False
+
+    @classmethod
+    def of(cls, role: str, name: str, module: types.ModuleType) -> "Callee":
+        function = _bind(name, module)
+        try:
+            signature = inspect.signature(function).parameters.values()
+        except (TypeError, ValueError):
+            signature = ()
+        positional = [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        required = sum(p.default is p.empty for p in positional)
+        names, variadic = [p.name for p in positional], any(p.kind is p.VAR_POSITIONAL for p in signature)
+        return cls(role, name, function, names, required, _preferred_kind(function), variadic)
+
+    def parameter(self, way: Way, part: str) -> str:
+        """Give the name of the parameter that plays a part, or "" where it has none."""
+        index = way.order.index(part)
+        return self.parameters[index] if index < len(self.parameters) else ""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it with arrays turned into its kind; other arguments pass as they are."""
+        return self.function(*(self._convert(argument) for argument in arguments))
+
+    def with_gradients(self, *arguments: Any) -> tuple[Any, list[Any]]:
+        """Call it with torch tensors that ask for gradients; give the result and the tensors."""
+        import torch
+
+        tensors = [
+            torch.from_numpy(np.array(a)).requires_grad_() if isinstance(a, np.ndarray) else a
+            for a in arguments
+        ]
+        return self.function(*tensors), tensors
+
+    def _convert(self, argument: Any) -> Any:
+        if self.kind == "torch" and isinstance(argument, np.ndarray):
+            import torch
+
+            return torch.from_numpy(np.array(argument))
+        return np.array(argument) if isinstance(argument, np.ndarray) else argument
+
+
+def _bind(name: str, module: types.ModuleType) -> Callable[..., Any]:
+    if "." not in name:
+        return getattr(module, name)
+    class_name, method = name.split(".", 1)
+    owner = getattr(module, class_name)
+    if isinstance(inspect.getattr_static(owner, method), staticmethod | classmethod):
+        return getattr(owner, method)
+    return getattr(_instance(owner), method)
+
+
+def _instance(owner: type) -> Any:
+    """Make an object of a student's class, its own way where it needs no arguments."""
+    try:
+        return owner()
+    except Exception:
+        bare: Any = object.__new__(owner)
+        if "torch" in sys.modules:
+            from torch import nn
+
+            if isinstance(bare, nn.Module):
+                nn.Module.__init__(bare)
+        return bare
+
+
+def _codes(function: Callable[..., Any]) -> list[types.CodeType]:
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    codes = [code] if code is not None else []
+    for outer in codes:
+        codes += [constant for constant in outer.co_consts if isinstance(constant, types.CodeType)]
+    return codes
+
+
+def _globals(function: Callable[..., Any]) -> dict[str, Any]:
+    known = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__globals__", {})
+    return {name: known[name] for code in _codes(function) for name in code.co_names if name in known}
+
+
+def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
+    """NumPy where its code, or that of a function it calls, names NumPy and not torch."""
+    used = _globals(function)
+    modules = [_origin(value) for value in used.values()]
+    if any(name.split(".")[0] == "torch" for name in modules):
+        return "torch"
+    if any(name.split(".")[0] in ("numpy", "scipy") for name in modules):
+        return "numpy"
+    inner = [value for value in used.values() if isinstance(value, types.FunctionType)]
+    if depth and inner:
+        return _preferred_kind(inner[0], depth - 1)
+    return "torch" if "torch" in sys.modules and "student" in sys.modules else "numpy"
+
+
+def _origin(value: Any) -> str:
+    """Name the module that a value is, or comes from."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    return str(getattr(value, "__module__", None) or type(value).__module__)
+
+
+def integers_of(function: Callable[..., Any]) -> list[int]:
+    """List the sizes that a function's code suggests: constants, globals, its object's attributes."""
+    constants = [constant for code in _codes(function) for constant in code.co_consts]
+    attributes = list(vars(getattr(function, "__self__", types.SimpleNamespace())).values())
+    inner = [value for value in _globals(function).values() if isinstance(value, types.FunctionType)]
+    nested = [c for f in inner for code in _codes(f) for c in code.co_consts]
+    nested += [value for f in inner for value in _globals(f).values()]
+    candidates = [*constants, *_globals(function).values(), *attributes, *nested]
+    # Python folds 128 * 784 into one constant.
+    candidates += [
+        n
+        for c in constants
+        for p in PIXELS
+        if isinstance(c, int) and c > p and c % p == 0
+        for n in (p, c // p)
+    ]
+    sizes = [c for c in candidates if isinstance(c, int) and not isinstance(c, bool) and 2 < c <= 20_000]
+    return list(dict.fromkeys(sizes))[:5]
+
+
+def find_sizes(callee: Callee, attempt: Callable[[Callee, int, int], Any], ladder: Sequence[Sizes]) -> Sizes:
+    """Find the first sizes of the ladder that the function accepts, and its kind (set on ``callee``).
+
+    Raises
+    ------
+    UncallableError
+        With what the function said to the first choice, if nothing is accepted.
+    """
+    kinds = [callee.kind, "numpy" if callee.kind == "torch" else "torch"]
+    first: BaseException | None = None
+    for kind, sizes in product(kinds, ladder):
+        if kind == "torch" and "torch" not in sys.modules:
+            continue
+        callee.kind = kind
+        try:
+            for batch, width in sizes:
+                attempt(callee, batch, width)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, PermissionError | MemoryError):
+                raise
+            first = first or error
+        else:
+            return sizes
+    callee.kind = kinds[0]
+    raise UncallableError(f"{type(first).__name__}: {first}") from first
+
+
+def ways_to_call(callee: Callee, parts: tuple[str, ...], free: Sizes) -> list[Way]:
+    """List the ways to call a function, the likeliest first.
+
+    The order of arguments is that of the parameters' names; where they do not tell, every order. The sizes
+    are first ``free``, or what the function accepts; then, since a division by a hard-coded batch size is
+    right for that batch size only, those that its constants suggest.
+
+    Raises
+    ------
+    SignatureError
+        If it does not take these parts.
+    """
+    known = integers_of(callee.function)
+    wide = [[(batch, width) for batch, _ in free] for width in known]
+    tall = [[(batch, width) for _, width in free] for batch in known if batch not in PIXELS]
+    pairs = [[pair] for pair in product(known, known) if pair[0] not in PIXELS]
+    orders = _orders(callee, parts)
+    ways = [Way(order, (free, *wide, *tall, *pairs)) for order in orders]
+    if len(orders) <= 2:
+        ways += [Way(order, (sizes,)) for order in orders for sizes in [*tall, *pairs]]
+    if "reconstruction" in parts and len(orders) <= 2:
+        ways += [Way(order, ([(5, 12), (4, 27), (6, 48)],), images=True) for order in orders]
+    return ways
+
+
+def _orders(callee: Callee, parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """List the orders in which it may take its parts and fillers ("one", "batch", "width")."""
+    names = callee.parameters[: max(callee.required, len(parts))]
+    if len(names) < len(parts):
+        if callee.variadic and not names:
+            return [parts]
+        raise SignatureError(f"it takes ({', '.join(names)}), and {' and '.join(parts)} are needed")
+    labels = [parameter_part(name) for name in names]
+    fillers = [_filler(name, label, parts) for name, label in zip(names, labels, strict=True)]
+    free = [i for i, filler in enumerate(fillers) if filler is None]
+    if len(free) != len(parts):
+        raise SignatureError(f"it takes ({', '.join(names)}), not only {' and '.join(parts)}")
+    known = {i: labels[i] for i in free if labels[i] in parts and labels.count(labels[i]) == 1}
+    orders = []
+    for order in permutations(parts):
+        whole = [filler or "" for filler in fillers]
+        for i, part in zip(free, order, strict=True):
+            whole[i] = part
+        if all(whole[i] == part for i, part in known.items()):
+            orders.append(tuple(whole))
+    return orders
+
+
+def _filler(name: str, label: str | None, parts: tuple[str, ...]) -> str | None:
+    plain = name.replace("_", "").lower()
+    if label in parts:
+        return None
+    if label == "weight" or plain in ("epoch", "step", "temperature"):
+        return "one"
+    if plain in ("batchsize", "bs", "n", "numsamples", "nsamples"):
+        return "batch"
+    if "dim" in plain or "size" in plain or "latent" in plain:
+        return "width"
+    return None
+
+
+def arrays_of(result: Any) -> list[Array]:
+    """Take a result apart: a tensor, a number, or a tuple or dictionary of them, as float64 arrays."""
+    if isinstance(result, dict):
+        ordered = sorted(result.items(), key=lambda item: "loss" not in str(item[0]).lower())
+        return [array for _, value in ordered for array in arrays_of(value)]
+    if isinstance(result, tuple | list):
+        return [array for value in result for array in arrays_of(value)]
+    if result is None:
+        return []
+    if hasattr(result, "detach"):
+        result = result.detach().cpu().numpy()
+    try:
+        return [np.asarray(result, dtype=float)]
+    except (TypeError, ValueError):
+        return []

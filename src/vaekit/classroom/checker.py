@@ -1,0 +1,339 @@
+"""``check_file``: run a student's functions apart, and say what is wrong with them.
+
+A .py file is run as an import runs it. If its top level cannot be run (it is stopped, or fails), and for a
+notebook always, only its definitions are: see `vaekit.classroom.syntax`. The functions are then called with
+numbers of our choice in a process of their own, under limits of time and memory, without files and sockets.
+This protects from accidents, not from malice: see `vaekit.classroom.guard`.
+"""
+
+import ast
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import vaekit
+from vaekit.classroom.report import CheckReport, Finding, FunctionReport
+from vaekit.classroom.roles import ROLES, find_roles
+from vaekit.classroom.source import Source, mapping_in, read_source
+from vaekit.classroom.syntax import arity, decoder_output, function_names, names_in
+from vaekit.errors import UsageError
+
+__all__ = ["check_file"]
+
+
+def check_file(
+    path: str | Path,
+    mapping: Mapping[str, str] | None = None,
+    *,
+    time_limit: float = 20.0,
+    memory_limit: int = 4 * 2**30,
+) -> CheckReport:
+    """Check the functions of a variational autoencoder in a file, and name the mistakes.
+
+    Parameters
+    ----------
+    path
+        A .py file or an .ipynb notebook.
+    mapping
+        The file's names for ``sample_z``, ``kl_loss``, ``recon_loss``, ``vae_loss``, ``kl_gaussians``, where
+        they are not the usual ones; a method is ``Class.method``. A comment in the file, ``# vaekit: kl_loss
+        = my_kl``, says the same; the argument has precedence.
+    time_limit
+        Seconds for running the file, and again for checking each function.
+    memory_limit
+        Bytes that the code may take beyond the libraries it is checked with.
+
+    Raises
+    ------
+    UsageError
+        For a mapping of something that is not checked, or limits that are not positive.
+    DataError
+        For a file that cannot be read, or is no notebook.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "homework.py"
+    ...     _ = file.write_text('''
+    ... import numpy as np
+    ... def kl_loss(mu, log_var):
+    ...     return np.sum(mu**2 + np.exp(log_var) - 1 - log_var, axis=1)
+    ... ''')
+    ...     report = check_file(file)
+    >>> report.ok, report.mistakes
+    (False, ('missing-half',))
+    """
+    if not time_limit > 0 or not memory_limit > 0:
+        raise UsageError(f"limits must be positive, got {time_limit} seconds and {memory_limit} bytes")
+    source = read_source(path)
+    mapping = {**mapping_in(source.code), **(mapping or {})}
+    unknown = [role for role in mapping if role not in ROLES]
+    if unknown:
+        raise UsageError(f"{unknown[0]!r} is not checked; map one of {', '.join(ROLES)}")
+    try:
+        tree = ast.parse(source.code)
+    except (SyntaxError, ValueError) as error:
+        return _unparsable(path, source, error)
+    return _Check(source, tree, dict(mapping), time_limit, memory_limit).run()
+
+
+def _unparsable(path: str | Path, source: Source, error: SyntaxError | ValueError) -> CheckReport:
+    line = getattr(error, "lineno", None) or 1
+    shown = (source.code.splitlines() or [""])[min(line, source.code.count("\n") + 1) - 1 :][:1]
+    text = f"{getattr(error, 'msg', error)}:\n    {''.join(shown).strip()}"
+    finding = Finding("syntax-error", text, where=source.where(line))
+    return CheckReport(str(path), (), tuple(ROLES), (), (finding,))
+
+
+class _Check:
+    """One run of the checker: it starts children until every function was checked or given up."""
+
+    def __init__(
+        self, source: Source, tree: ast.Module, mapping: dict[str, str], time_limit: float, memory_limit: int
+    ) -> None:
+        self.source = source
+        self.tree = tree
+        self.time_limit = time_limit
+        self.memory_limit = memory_limit
+        self.lines = function_names(tree)
+        self.whole = not source.is_notebook
+        self.findings: list[Finding] = []
+        self.verdicts: dict[str, dict[str, Any]] = {}
+        found = find_roles(arity(tree), mapping)
+        self.absent = {role: name for role, name in found.items() if name not in self.lines}
+        self.roles = {role: name for role, name in found.items() if role not in self.absent}
+
+    def run(self) -> CheckReport:
+        names = ", ".join(self.lines) or "none"
+        for role, name in self.absent.items():
+            text = f"the mapping names {name}; functions found: {names}"
+            self.findings.append(Finding("missing-function", text, function=role))
+        if not self.roles and not self.absent:
+            text = f"functions found: {names}; map yours, for example kl_loss=my_kl"
+            self.findings.append(Finding("nothing-to-check", text))
+        waiting = dict(self.roles)
+        while self._child(waiting):
+            pass
+        self._compare()
+        functions = tuple(self._function(role, name) for role, name in self.roles.items())
+        missing = tuple(role for role in ROLES if role not in self.roles)
+        order = [None, *ROLES]
+        self.findings.sort(key=lambda finding: (finding.severity == "note", order.index(finding.function)))
+        path = str(self.source.path)
+        return CheckReport(path, functions, missing, tuple(self.lines), tuple(self.findings))
+
+    def _function(self, role: str, name: str) -> FunctionReport:
+        wrong = any(f.function == role and f.severity == "mistake" for f in self.findings)
+        verdict = self.verdicts.get(role)
+        style = {
+            key: value for key, value in (verdict or {"style": {}})["style"].items() if key != "parameter"
+        }
+        unchecked = verdict is None or any(f["code"] == "not-checked" for f in verdict["findings"])
+        status = "wrong" if wrong else "not checked" if unchecked else "right"
+        return FunctionReport(role, name, self.source.where(self.lines[name]), status, style)
+
+    # The children.
+
+    def _child(self, waiting: dict[str, str]) -> bool:
+        """Run one child over the waiting functions; whether another is needed for the rest."""
+        events, ended = spawn(self._job(waiting))
+        running: dict[str, Any] = {"event": "start"}
+        finished = False
+        for event in events:
+            kind = event["event"]
+            if kind in ("statement", "function"):
+                running = event
+                if kind == "function":
+                    waiting.pop(event["role"], None)
+            elif kind == "verdict":
+                self._verdict(event)
+            elif kind in ("stopped", "raised", "memory"):
+                self._stopped(event, running)
+            elif kind == "statement-raised" and self.whole:
+                text = f"{event['message']}: the rest of the top level was not run"
+                self._add("definitions-only", text, event["line"], None, "note")
+            elif kind == "done":
+                finished = True
+        if finished:
+            return False
+        loading = running["event"] != "function"
+        if ended != "ended":
+            self._ended(ended, running)
+        if loading and self.whole:
+            self.whole = False  # once more, with the definitions only
+            return True
+        return not loading and bool(waiting)
+
+    def _job(self, waiting: dict[str, str]) -> dict[str, Any]:
+        return {
+            "code": self.source.code,
+            "path": str(self.source.path),
+            "folder": str(self.source.path.resolve().parent),
+            "roles": dict(waiting),
+            "whole": self.whole,
+            "decoder": decoder_output(self.tree),
+            "time_limit": self.time_limit,
+            "memory_limit": self.memory_limit,
+        }
+
+    def _verdict(self, event: dict[str, Any]) -> None:
+        self.verdicts[event["role"]] = event
+        where = self.source.where(self.lines[self.roles[event["role"]]])
+        for found in event["findings"]:
+            details = {**found, "function": event["role"], "where": where}
+            self.findings.append(Finding(**details))
+
+    def _stopped(self, event: dict[str, Any], running: dict[str, Any]) -> None:
+        role = running.get("role")
+        line = event.get("line") or running.get("line") or (self.lines[self.roles[role]] if role else None)
+        if event["event"] == "stopped":
+            self._add(event["code"], event["message"], line, role, "stopped")
+        elif event["event"] == "memory":
+            text = f"it asked for more than {self.memory_limit / 2**30:.3g} GiB"
+            self._add("memory-limit", text, line, role, "stopped")
+        else:
+            self._add("raised", event["message"], line, role, "mistake")
+
+    def _ended(self, ended: str, running: dict[str, Any]) -> None:
+        role = running.get("role")
+        line = running.get("line") or (self.lines[self.roles[role]] if role else None)
+        if ended.startswith("time"):
+            stack = ended.removeprefix("time").strip()
+            text = f"it was still running after {self.time_limit:g} seconds"
+            if role is None:
+                text += "; put what trains or plots under if __name__ == '__main__':"
+            self._add("time-limit", text, int(stack) if stack else line, role, "stopped")
+        elif running["event"] == "start":
+            text = (
+                f"the checking process did not start ({ended}); is the memory limit too low for its imports?"
+            )
+            self._add("memory-limit", text, None, None, "stopped")
+        else:
+            self._add("ended-process", f"the process ended with {ended}", line, role, "stopped")
+
+    def _add(self, code: str, message: str, line: int | None, role: str | None, severity: Any) -> None:
+        where = self.source.where(line) if line else None
+        finding = Finding(code, message, severity, role, where)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    # What can be told only from several functions together.
+
+    def _compare(self) -> None:
+        styles = {role: verdict["style"] for role, verdict in self.verdicts.items()}
+        whole = self.verdicts.get("vae_loss")
+        if whole and whole["style"] and not any(f["severity"] == "mistake" for f in whole["findings"]):
+            # The loss that is minimised is right, whatever the parts that it calls leave to it.
+            called = names_in(self.tree, self.roles["vae_loss"])
+            parts = [
+                r for r in ("kl_loss", "recon_loss") if self.roles.get(r, "").rsplit(".", 1)[-1] in called
+            ]
+            left = ("mean-for-sum", "batch-reductions-differ", "sign", "weighted")
+            self.findings = [f for f in self.findings if not (f.code in left and f.function in parts)]
+        elif "vae_loss" not in self.verdicts:
+            self._compare_reductions(styles)
+        parts = {
+            f.code for f in self.findings if f.function in ("kl_loss", "recon_loss") and f.severity != "note"
+        }
+        self.findings = [
+            f
+            for f in self.findings
+            if f.function != "vae_loss" or f.code not in parts or f.severity == "note"
+        ]
+        self._compare_spreads(styles)
+
+    def _compare_reductions(self, styles: dict[str, dict[str, Any]]) -> None:
+        means = {"mean over the batch": True, "summed over the batch": False}
+        kl, recon = (
+            means.get(styles.get(role, {}).get("reduction", "")) for role in ("kl_loss", "recon_loss")
+        )
+        if kl is None or recon is None or kl == recon:
+            return
+        text = (
+            f"recon_loss is {'averaged' if recon else 'summed'} over the batch and kl_loss "
+            f"{'averaged' if kl else 'summed'}: added, they are a beta-VAE with beta = "
+            f"{'1/B' if kl else 'B'} for batches of B examples; reduce both in the same way"
+        )
+        where = self.source.where(self.lines[self.roles["kl_loss"]])
+        self.findings.append(Finding("batch-reductions-differ", text, function="kl_loss", where=where))
+
+    def _compare_spreads(self, styles: dict[str, dict[str, Any]]) -> None:
+        sample, kl = (styles.get(role, {}) for role in ("sample_z", "kl_loss"))
+        if not sample.get("spread") or not kl.get("spread") or sample["spread"] == kl["spread"]:
+            return
+        same = sample.get("parameter") == kl.get("parameter")
+        known = {f.function for f in self.findings if f.code == "spread-mixed-up"}
+        if not same or known:
+            return
+        text = (
+            f"sample_z takes {sample['parameter']} for a {sample['spread']}, kl_loss takes "
+            f"{kl['parameter']} for a "
+            f"{kl['spread']}: one encoder output cannot be both"
+        )
+        where = self.source.where(self.lines[self.roles["kl_loss"]])
+        self.findings.append(Finding("spread-mixed-up", text, function="kl_loss", where=where))
+
+
+def spawn(job: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """Run a job in a child; give what it said and its end: "ended", "time LINE", "status N" or "failed"."""
+    with tempfile.TemporaryDirectory(prefix="vaekit-check-") as name:
+        folder = Path(name)
+        work, said, printed = folder / "work", folder / "said.jsonl", folder / "printed"
+        work.mkdir()
+        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
+        with said.open("w") as pipe, printed.open("w") as output:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "vaekit.classroom.child",
+                    str(folder / "job.json"),
+                    str(pipe.fileno()),
+                ],
+                pass_fds=[pipe.fileno()],
+                cwd=work,
+                env=_environment(work),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+            try:
+                # The child ends itself in time; this is for one that cannot. Its own start is not counted.
+                process.wait(timeout=job["time_limit"] + 60)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                _kill_group(process)
+        text = said.read_text(errors="replace")
+        events = [json.loads(line) for line in text.splitlines() if line.startswith('{"event"')]
+        if "Timeout (" in text or process.returncode == -signal.SIGKILL:
+            lines = re.findall(r'File "<student>", line (\d+)', text)
+            return events, f"time {lines[0] if lines else ''}"
+        if not events:
+            return events, f"failed: {' '.join(printed.read_text(errors='replace').splitlines()[-1:])}"
+        return events, "ended" if process.returncode == 0 else f"status {process.returncode}"
+
+
+def _environment(work: Path) -> dict[str, str]:
+    """One thread, no screen, and every cache in the folder that will be thrown away."""
+    package = str(Path(vaekit.__file__).resolve().parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    folders = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"), str(work))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {**os.environ, **folders, **threads, "PYTHONPATH": path, "MPLBACKEND": "Agg"}
+
+
+def _kill_group(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
