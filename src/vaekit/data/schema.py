@@ -146,7 +146,9 @@ class Schema:
         0 for ``none``, and for ``unit`` where the values were in [0, 1] already.
         """
         copies = 1 if self.kind == "table" else math.prod(self.event_shape)
-        return -copies * math.fsum(math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep)
+        return 0.0 - copies * math.fsum(
+            math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep
+        )
 
     def check(self, dataset: Dataset, *, what: str) -> None:
         """Raise where ``dataset`` is not what the model was fitted to.
