@@ -5,9 +5,9 @@ from typing import Any
 
 HEAD = """# Divergences between Gaussians: accuracy and speed
 
-Made by `python benchmarks/gaussian/run.py --output benchmarks/gaussian/results.json`; every number below comes from
-that file. Measured on {processor} ({cores} cores, load {load:.1f} at the start), Python {python}, torch {torch},
-NumPy {numpy}{numba}, in {seconds:.0f} seconds.
+Made by `python benchmarks/gaussian/run.py --output benchmarks/gaussian/results.json`; every number below
+comes from that file. Measured on {processor} ({cores} cores, load {load:.1f} at the start), Python {python},
+torch {torch}, NumPy {numpy}{numba}, in {seconds:.0f} seconds.
 """
 
 

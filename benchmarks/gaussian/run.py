@@ -200,7 +200,7 @@ def forward_and_backward(
 
 
 def speed(budget: float) -> list[dict[str, Any]]:
-    """Seconds per call from full covariances, and the ratio to torch.distributions, one thread (lanes: also two)."""
+    """Seconds per call from full covariances, and the ratio to torch.distributions in the same run."""
     rows = []
     for k, batch in [(4, 1), *SHAPES]:
         arguments = random_pair(k, batch)

@@ -48,7 +48,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     likelihood
         :math:`p(x \mid z)`, or ``auto``: chosen by looking at the data, see ``likelihood_reason_``.
     objective
-        What to maximise: ``elbo``, ``elbo:beta=4``.
+        What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
+        ``iwae:samples=50``, ``tc:beta=6``, ...
     epochs, batch_size, learning_rate, patience, schedule
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.

@@ -258,6 +258,22 @@ def test_vmap_gives_the_same(name):
     torch.testing.assert_close(torch.func.vmap(one)(*stacks), one(*stacks), rtol=1e-12, atol=0)
 
 
+# Tracing an autograd function makes an instance of it, which torch itself warns about.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("name", ["hellinger", "wasserstein squared"])
+def test_compiles_to_one_graph(name):
+    p, q = random_pair(4, 5, 3)
+    tensors = [torch.tensor(x) for g in (p, q) for x in (g.mean, g.covariance)]
+
+    def value(a, A, b, B):
+        first, second = (Gaussian(m, covariance=S, validate=False) for m, S in ((a, A), (b, B)))
+        return GRADIENTS[name](first, second)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(value, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(*tensors), value(*tensors), rtol=1e-12, atol=0)
+
+
 # Identities.
 
 

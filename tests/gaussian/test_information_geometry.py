@@ -166,3 +166,15 @@ def test_gradient_of_the_means_at_equal_covariances():
     assert torch.autograd.gradcheck(
         distance, torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
     )
+
+
+def test_gradient_where_the_mean_moves_along_an_eigenvector():
+    S = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+
+    def distance(mean, scale):
+        q = Gaussian(torch.zeros(2).double(), covariance=S)
+        return fisher_rao(Gaussian(mean, covariance=scale.exp() * S), q)
+
+    for log_scale in (0.4, -2.0):
+        inputs = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in ([0.3, -0.2], log_scale)]
+        assert torch.autograd.gradcheck(distance, inputs)

@@ -28,7 +28,7 @@ from vaekit.gaussian.dense import (
 )
 from vaekit.gaussian.errors import MissingAccelerationError
 
-__all__ = ["BatchedDivergence", "fits_lanes", "use_lanes"]
+__all__ = ["BatchedDivergence", "fits_lanes", "lanes_are_on", "use_lanes"]
 
 #: Trailing dimensions of the two means and the two covariances.
 DIMS = (1, 1, 2, 2)
@@ -54,6 +54,11 @@ def use_lanes(enabled: bool) -> None:
     _enabled = enabled
 
 
+def lanes_are_on() -> bool:
+    """Whether the numba kernels may be used."""
+    return _enabled and numba_is_installed()
+
+
 @cache
 def numba_is_installed() -> bool:
     """Whether numba can be imported; it is not imported to find out."""
@@ -65,10 +70,10 @@ def fits_lanes(plan: Plan, tensors: tuple[Tensor, ...]) -> bool:
     if plan.kind_p != "covariance" or plan.kind_q != "covariance" or plan.precision == "exact":
         return False
     mean_p, mean_q, S_p, S_q = tensors
-    if mean_p.shape[-1] > LARGEST_DIMENSION or mean_p.device.type != "cpu" or not _enabled:
+    if mean_p.shape[-1] > LARGEST_DIMENSION or mean_p.device.type != "cpu":
         return False
     batch = max(mean_p.numel(), mean_q.numel(), S_p[..., 0].numel(), S_q[..., 0].numel()) // mean_p.shape[-1]
-    return batch >= SMALLEST_BATCH and numba_is_installed()
+    return batch >= SMALLEST_BATCH and lanes_are_on()
 
 
 class BatchedDivergence(torch.autograd.Function):

@@ -61,7 +61,8 @@ def dense_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
     """The divergence in float64, (...), of `mean_p, mean_q, *parameters of p, *parameters of q`."""
     if is_concrete(*tensors) and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
         return quantities(plan, tensors)[0]
-    return DenseDivergence.apply(plan, *tensors)[0]
+    function = PlainDivergence if is_concrete(*tensors) else DenseDivergence
+    return function.apply(plan, *tensors)[0]
 
 
 class DenseDivergence(torch.autograd.Function):
@@ -116,6 +117,20 @@ class DenseDivergence(torch.autograd.Function):
                 for g, t, need in zip(found[1:], tensors, needs[1:], strict=True)
             ),
         )
+
+
+class PlainDivergence(torch.autograd.Function):
+    """The same outside functorch and compilation, without what they need: it starts faster."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        output = quantities(plan, tensors)
+        DenseDivergence.setup_context(ctx, (plan, *tensors), output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        return DenseDivergence.backward(ctx, *grad_outputs)
 
 
 def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from vaekit.gaussian.double_double import two_product
 from vaekit.gaussian.normal import elementwise_divergence
+from vaekit.gaussian.rowwise import RowwiseDivergence
 from vaekit.gaussian.stable import log_excess
+from vaekit.gaussian.validation import is_concrete
 
 if TYPE_CHECKING:
     from vaekit.gaussian.distribution import Gaussian
@@ -23,14 +25,18 @@ def diagonal_divergence(p: "Gaussian", q: "Gaussian") -> Tensor:
     """The divergence, (...), between Gaussians whose structure is diagonal or isotropic."""
     mean_p, mean_q = p.parameters["mean"], q.parameters["mean"]
     if p.parameterisation != "variance" and q.parameterisation != "variance":
-        return elementwise_divergence(mean_p, deviation_of(p), mean_q, deviation_of(q)).sum(-1)
+        inputs = (mean_p, deviation_of(p), mean_q, deviation_of(q))
+        if is_concrete(*inputs):
+            return RowwiseDivergence.apply(*torch.broadcast_tensors(*inputs))
+        return elementwise_divergence(*inputs).sum(-1)
     variance_p, rest_p = variance_of(p)
     variance_q, rest_q = variance_of(q)
     rest = rest_p if rest_q is None else -rest_q
     z = (mean_p - mean_q) / variance_q.sqrt()
     pair = torch.broadcast_tensors(variance_p, variance_q)
     compiling = torch.compiler.is_compiling()
-    half = half_excess(*pair, rest) if compiling else VarianceDivergence.apply(pair[0], pair[1], rest)
+    excess = half_excess if compiling else VarianceDivergence.apply
+    half = excess(pair[0], pair[1], rest)
     return (half + 0.5 * z.square()).sum(-1)
 
 

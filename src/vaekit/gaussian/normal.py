@@ -82,13 +82,18 @@ class NormalDivergence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grad_outputs
-        mean_p, scale_p, mean_q, scale_q = ctx.saved_tensors
+        return NormalDivergence.gradients(ctx.saved_tensors, grad_outputs[0], ctx.needs_input_grad)
+
+    @staticmethod
+    def gradients(
+        inputs: tuple[Tensor, ...], grad: Tensor, needs: tuple[bool, ...]
+    ) -> tuple[Tensor | None, ...]:
+        """Times ``grad``, by each input that needs one."""
+        mean_p, scale_p, mean_q, scale_q = inputs
         t = (scale_p - scale_q) / scale_q
         z = (mean_p - mean_q) / scale_q
         unit = grad / scale_q
         to_mean = unit * z
-        needs = ctx.needs_input_grad
         return (
             to_mean if needs[0] else None,
             grad * t * (1 / scale_p + 1 / scale_q) if needs[1] else None,

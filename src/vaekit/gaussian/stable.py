@@ -40,6 +40,7 @@ def log_excess_series(u: Tensor) -> tuple[Tensor, Tensor]:
     s = r * r
     coefficients = SERIES_COEFFICIENTS if u.dtype == torch.float64 else SERIES_COEFFICIENTS[:SINGLE_TERMS]
     series = torch.full_like(s, coefficients[-1])
+    recorded = torch.compiler.is_compiling() or s.requires_grad
     for c in reversed(coefficients[:-1]):
-        series = series * s + c
+        series = series * s + c if recorded else series.mul_(s).add_(c)
     return r * (u - 2 * s * series), r.abs() < SERIES_RADIUS

@@ -181,28 +181,27 @@ def _residual(p: Gaussian, q: Gaussian, shape: torch.Size) -> tuple[Tensor, Tens
     better = (plain.square().sum((-2, -1)) <= G.square().sum((-2, -1)))[..., None, None]
     G = torch.where(better, plain, G)
     U = torch.where(better, torch.eye(k, dtype=U.dtype, device=U.device), U)
-    singular = (p.is_singular | q.is_singular).expand(shape) if is_concrete(A) else torch.zeros(shape).bool()
-    if bool(singular.all()):
+    singular = (p.is_singular | q.is_singular).expand(shape) if is_concrete(A) else None
+    if singular is not None and bool(singular.all()):
         return G, U, A, B
-    near, *others = _near_residual(p, q, B, singular)
+    near, *others = _near_residual(p, q, B)
+    near = near if singular is None else near & ~singular
     G, U, A = (
         torch.where(near[..., None, None], other, x) for other, x in zip(others, (G, U, A), strict=True)
     )
     return G, U, A, B
 
 
-def _near_residual(
-    p: Gaussian, q: Gaussian, B: Tensor, singular: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _near_residual(p: Gaussian, q: Gaussian, B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Where the pair is close, and then `B U - A`, `U` and `A` for `A = B (I + D)^{1/2}`."""
     pair = whitened(p, q)
     if pair.frame is None:
         excess, V = pair.excess, torch.eye(p.dimension, dtype=B.dtype, device=B.device).expand(B.shape)
-        near = (excess.abs() <= NEAR).all(-1) & ~singular
+        near = (excess.abs() <= NEAR).all(-1)
     else:
         good = pair.difference.isfinite().all(-1).all(-1)
         excess, V = torch.linalg.eigh(torch.where(good[..., None, None], pair.difference, 0.0))
-        near = good & (excess.abs() <= NEAR).all(-1) & ~singular
+        near = good & (excess.abs() <= NEAR).all(-1)
     excess = torch.where(near.unsqueeze(-1), excess, torch.zeros_like(excess))
     S = (V * (excess / (1 + (1 + excess).sqrt())).unsqueeze(-2)) @ V.mT
     K = B.mT @ B

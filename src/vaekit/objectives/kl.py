@@ -20,7 +20,7 @@ from torch.distributions import (
 
 from vaekit.gaussian import kl_divergence, normal_kl
 
-__all__ = ["Divergence", "divergence", "register_divergence"]
+__all__ = ["Divergence", "closed_divergence", "divergence", "register_divergence"]
 
 
 class Divergence(NamedTuple):
@@ -75,10 +75,21 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
     >>> divergence(q, p, q.sample())
     Divergence(total=tensor([4.1945]), per_dimension=tensor([[2.0000, 2.1945]]))
     """
+    closed = closed_divergence(q, p)
+    return Divergence(q.log_prob(z) - p.log_prob(z), None) if closed is None else closed
+
+
+def closed_divergence(q: Distribution, p: Distribution) -> Divergence | None:
+    r"""Compute :math:`\mathrm{KL}(q \,\|\, p)` in closed form; None where there is none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> closed_divergence(torch.distributions.Laplace(0.0, 1.0), torch.distributions.Normal(0.0, 1.0)) is None
+    True
+    """
     closed = _TABLE.get((_key(q), _key(p)))
-    if closed is not None:
-        return closed(q, p)
-    return Divergence(q.log_prob(z) - p.log_prob(z), None)
+    return None if closed is None else closed(q, p)
 
 
 def _key(distribution: Distribution) -> _Key:
