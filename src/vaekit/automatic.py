@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vaekit.data import Dataset
+from vaekit.likelihoods.support import LARGEST_COUNT
 
 __all__ = ["Choice", "choose_likelihood"]
 
@@ -48,4 +49,24 @@ def choose_likelihood(dataset: Dataset) -> Choice:
                 f"grey images with many middle tones ({1 - extreme:.0%} of the pixels): real numbers",
             )
         return Choice("gaussian", "images with colours or any range of values: real numbers")
+    if _are_overdispersed_counts(values):
+        zeros = float(np.mean(values == 0))
+        return Choice(
+            "negative-binomial",
+            f"a table of counts from 0 to {highest:.4g}: whole numbers, {zeros:.0%} of them zero, in most columns "
+            "with a variance well above the mean and a long tail",
+        )
     return Choice("gaussian", f"a table of numbers from {lowest:.4g} to {highest:.4g}: real numbers")
+
+
+def _are_overdispersed_counts(values: np.ndarray) -> bool:
+    """Whether a table holds counts beyond doubt: codes, ages, years and marks are whole numbers too."""
+    if values.min() < 0 or values.max() > LARGEST_COUNT or not (values == np.floor(values)).all():
+        return False
+    mean, variance, highest = values.mean(0), values.var(0), values.max(0)
+    varying = variance > 0
+    if not varying.any() or np.mean(values[:, varying] == 0) < 0.1:
+        return False
+    mean, variance, highest = mean[varying], variance[varying], highest[varying]
+    overdispersed = float(np.median(variance / mean)) > 1.5
+    return overdispersed and float(np.median(highest / mean)) > 5 and float(np.median(highest)) > 5

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -421,17 +421,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def _start(self, dataset: Dataset, seed: int) -> None:
         """Choose the sentence, fix the schema, and build the model."""
         if self.likelihood == "auto":
-            likelihood, self.likelihood_reason_ = choose_likelihood(dataset)
+            chosen, self.likelihood_reason_ = choose_likelihood(dataset)
         else:
-            likelihood, self.likelihood_reason_ = self.likelihood, "asked for"
-        self.sentence_ = self._parse(likelihood)
+            chosen, self.likelihood_reason_ = self.likelihood, "asked for"
+        self.sentence_ = self._parse(chosen)
         device = self._torch_device()
-        part = self.sentence_.likelihood.part
-        bounded = np.isfinite(part.support.lower) and np.isfinite(part.support.upper)
-        if bounded and dataset.values.dtype != np.uint8:
-            part.support.check(dataset.values, self.sentence_.likelihood.kind)
-        scaling: Literal["unit", "standardize"] = "unit" if bounded else "standardize"
-        self.schema_ = Schema.fit(dataset, scaling=scaling)
+        likelihood = self.sentence_.likelihood.build(event_shape=dataset.event_shape)
+        if not (likelihood.scaling == "unit" and dataset.values.dtype == np.uint8):
+            likelihood.support.check(dataset.values, self.sentence_.likelihood.kind)
+        self.schema_ = Schema.fit(dataset, scaling=likelihood.scaling)
         self.seed_, self.origin_ = seed, {}
         with seeded(seed):
             self.model_: VAE = build_vae(
@@ -446,7 +444,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return self._dataset(X, reset=False).values
 
     def _to_model(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(self.schema_.transform(values)).to(self._torch_device())
+        x = self.schema_.transform(values)
+        self.model_.parts["likelihood"].support.check(x, self.sentence_.likelihood.kind)  # type: ignore[union-attr]
+        return torch.from_numpy(x).to(self._torch_device())
 
     @torch.no_grad()
     def _map(self, values: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> _Floats:

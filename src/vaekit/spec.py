@@ -23,8 +23,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from vaekit.errors import UsageError
-from vaekit.likelihoods import BernoulliLikelihood, GaussianLikelihood
-from vaekit.networks import ConvolutionalNetwork, MlpNetwork
+from vaekit.likelihoods import (
+    BernoulliLikelihood,
+    CategoricalLikelihood,
+    ContinuousBernoulliLikelihood,
+    DiscretizedLogisticLikelihood,
+    GaussianLikelihood,
+    LaplaceLikelihood,
+    NegativeBinomialLikelihood,
+    PoissonLikelihood,
+    StudentTLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+)
+from vaekit.networks import ConvolutionalNetwork, MlpNetwork, TransformedInput
 from vaekit.objectives import (
     CombinationImportanceWeighted,
     DisentangledInferredPrior,
@@ -55,7 +66,18 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "mixture": MixturePrior,
         "vamp": VampPrior,
     },
-    "likelihood": {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood},
+    "likelihood": {
+        "bernoulli": BernoulliLikelihood,
+        "continuous-bernoulli": ContinuousBernoulliLikelihood,
+        "gaussian": GaussianLikelihood,
+        "laplace": LaplaceLikelihood,
+        "student-t": StudentTLikelihood,
+        "categorical": CategoricalLikelihood,
+        "discretized-logistic": DiscretizedLogisticLikelihood,
+        "poisson": PoissonLikelihood,
+        "negative-binomial": NegativeBinomialLikelihood,
+        "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
+    },
     "objective": {
         "elbo": Elbo,
         "iwae": ImportanceWeighted,
@@ -167,7 +189,8 @@ def build_vae(
     latent
         Number of latent dimensions.
     log_jacobian
-        Logarithm of the Jacobian of the data's scaling, in nats.
+        Logarithm of the Jacobian of the data's scaling, in nats. Only densities are told: a probability is
+        the same in all units.
 
     Returns
     -------
@@ -186,7 +209,10 @@ def build_vae(
     """
     network = sentence.network.build()
     posterior = sentence.posterior.build(latent=latent)
-    likelihood = sentence.likelihood.build(event_shape=event_shape, log_jacobian=log_jacobian)
+    is_density = sentence.likelihood.part.measure == "density"
+    likelihood = sentence.likelihood.build(
+        event_shape=event_shape, log_jacobian=log_jacobian if is_density else 0.0
+    )
     prior = sentence.prior.build(
         latent_shape=posterior.latent_shape,
         event_shape=event_shape,
@@ -194,6 +220,8 @@ def build_vae(
         upper=likelihood.support.upper,
     )
     encoder = network.encoder(event_shape, posterior.feature_shape)
+    if likelihood.encoder_input is not None:
+        encoder = TransformedInput(likelihood.encoder_input, encoder)
     decoder = network.decoder(posterior.latent_shape, likelihood.feature_shape)
     model = VAE(encoder, posterior, prior, decoder, likelihood)
     objective = sentence.objective.build()
@@ -226,7 +254,8 @@ def parse(room: Room, text: "str | Spec") -> Spec:
     --------
     >>> parse("likelihood", "gausian")
     Traceback (most recent call last):
-    vaekit.errors.UsageError: unknown likelihood 'gausian'; did you mean 'gaussian'? There are: bernoulli, gaussian
+    vaekit.errors.UsageError: unknown likelihood 'gausian'; did you mean 'gaussian'? There are: bernoulli,
+    ...
     >>> parse("objective", "elbo:betta=4")
     Traceback (most recent call last):
     vaekit.errors.UsageError: elbo has no option 'betta'; did you mean 'beta'? There are: beta, free_bits, ...

@@ -221,7 +221,7 @@ def test_a_column_that_was_constant_and_no_longer_is_is_warned_about(capsys, tmp
         (["--likelihood", "gausian"], 2, "did you mean 'gaussian'?"),
         (["--objective", "elbo:betta=2"], 2, "did you mean 'beta'?"),
         (["--network", "convolutional"], 2, "use mlp for tables"),
-        (["--likelihood", "bernoulli"], 3, "gaussian likelihood"),
+        (["--likelihood", "bernoulli"], 3, "fit these data: gaussian"),
     ],
 )
 def test_options_that_make_no_sense(capsys, tmp_path, place, options, status, message):

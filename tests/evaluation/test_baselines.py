@@ -23,7 +23,7 @@ def by_name(baselines):
 
 def test_gaussians_agree_with_scipy_and_scikit_learn(rows):
     train, held_out = rows
-    found = by_name(fit_baselines(train, held_out, latent=2, density=True))
+    found = by_name(fit_baselines(train, held_out, latent=2, measure="density"))
     mean, sd = train.mean(0), train.std(0)
     independent = stats.norm.logpdf(held_out, mean, sd).sum(1)
     full = stats.multivariate_normal.logpdf(held_out, mean, np.cov(train.T, bias=True))
@@ -36,21 +36,23 @@ def test_gaussians_agree_with_scipy_and_scikit_learn(rows):
 
 
 def test_the_jacobian_is_added(rows):
-    plain = fit_baselines(*rows, latent=2, density=True)
-    moved = fit_baselines(*rows, latent=2, density=True, log_jacobian=-log(1000))
+    plain = fit_baselines(*rows, latent=2, measure="density")
+    moved = fit_baselines(*rows, latent=2, measure="density", log_jacobian=-log(1000))
     for a, b in zip(plain, moved, strict=True):
         assert b.log_likelihood.mean == pytest.approx(a.log_likelihood.mean - log(1000))
 
 
 def test_more_columns_than_rows_is_shrunk_and_said():
     rng = np.random.default_rng(0)
-    baselines = fit_baselines(rng.normal(size=(20, 30)), rng.normal(size=(10, 30)), latent=3, density=True)
+    baselines = fit_baselines(
+        rng.normal(size=(20, 30)), rng.normal(size=(10, 30)), latent=3, measure="density"
+    )
     assert any("Ledoit-Wolf" in b.name for b in baselines)
     assert all(np.isfinite(b.log_likelihood.mean) for b in baselines)
 
 
 def test_one_column(rows):
-    (baseline,) = fit_baselines(rows[0][:, :1], rows[1][:, :1], latent=2, density=True)
+    (baseline,) = fit_baselines(rows[0][:, :1], rows[1][:, :1], latent=2, measure="density")
     expected = stats.norm.logpdf(rows[1][:, 0], rows[0][:, 0].mean(), rows[0][:, 0].std())
     assert baseline.log_likelihood.mean == pytest.approx(expected.mean())
 
@@ -59,7 +61,7 @@ def test_bernoullis_find_two_clusters_and_are_normalised():
     rng = np.random.default_rng(0)
     prototypes = np.array([[0.9] * 4 + [0.1] * 4, [0.1] * 4 + [0.9] * 4])
     x = (rng.random((1000, 8)) < prototypes[rng.integers(2, size=1000)]).astype(float)
-    found = fit_baselines(x[:800], x[800:], latent=2, density=False)
+    found = fit_baselines(x[:800], x[800:], latent=2, measure="unit")
     p = (x[:800].sum(0) + 0.5) / 801
     independent = (x[800:] * np.log(p) + (1 - x[800:]) * np.log(1 - p)).sum(1)
     assert found[0].log_likelihood.mean == pytest.approx(independent.mean())
@@ -76,7 +78,7 @@ def test_a_mixture_sums_to_one_over_all_outcomes():
     outcomes = ((np.arange(64)[:, None] >> np.arange(6)) & 1).astype(float)
     total = []
     for outcome in outcomes:
-        baselines = fit_baselines(x, outcome[None], latent=2, density=False)
+        baselines = fit_baselines(x, outcome[None], latent=2, measure="unit")
         total.append(np.exp([b.log_likelihood.mean for b in baselines]))
     np.testing.assert_allclose(np.sum(total, 0), 1, rtol=1e-9)
 
@@ -88,7 +90,7 @@ def test_estimate_of_one_value_has_no_error():
 def test_the_advantage_is_paired(rows):
     train, held_out = rows
     values = stats.multivariate_normal.logpdf(held_out, train.mean(0), np.cov(train.T, bias=True)) + 0.25
-    full = fit_baselines(train, held_out, latent=2, density=True, model_values=values)[1]
+    full = fit_baselines(train, held_out, latent=2, measure="density", model_values=values)[1]
     assert full.advantage is not None
     assert full.advantage.mean == pytest.approx(0.25)
     assert full.advantage.standard_error == pytest.approx(0, abs=1e-6)

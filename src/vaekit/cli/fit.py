@@ -33,7 +33,11 @@ class Fit:
     posterior: Annotated[str, tyro.conf.arg(help="q(z|x): diagonal.")] = "diagonal"
     prior: Annotated[str, tyro.conf.arg(help="p(z): standard.")] = "standard"
     likelihood: Annotated[
-        str, tyro.conf.arg(help="p(x|z): bernoulli, gaussian:scale=learned; auto looks at the data.")
+        str,
+        tyro.conf.arg(
+            help="p(x|z): bernoulli, gaussian:scale=learned, negative-binomial, discretized-logistic, ...; auto "
+            "looks at the data."
+        ),
     ] = "auto"
     objective: Annotated[
         str,

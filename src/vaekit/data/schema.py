@@ -143,12 +143,12 @@ class Schema:
     def log_jacobian(self) -> float:
         """Log-determinant of the map from data to model units, in nats: add it to a density in model units.
 
-        0 for ``none``, and for ``unit``, which serves probabilities and not densities.
+        0 for ``none``, and for ``unit`` where the values were in [0, 1] already.
         """
-        if self.scaling != "standardize":
-            return 0.0
         copies = 1 if self.kind == "table" else math.prod(self.event_shape)
-        return -copies * math.fsum(math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep)
+        return 0.0 - copies * math.fsum(
+            math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep
+        )
 
     def check(self, dataset: Dataset, *, what: str) -> None:
         """Raise where ``dataset`` is not what the model was fitted to.

@@ -1,11 +1,14 @@
-r"""Exact baselines: densities with a closed form, fitted on the training rows and evaluated on held-out ones.
+r"""Exact baselines: closed forms, fitted on the training rows and evaluated on held-out ones.
 
 A model that cannot beat them has learned nothing that a textbook does not give for free. They live in the
-coordinates of the model, and take the same ``log_jacobian``, so that all numbers are in the units of the data.
+coordinates of the model, and densities take the same ``log_jacobian``, so that all numbers are in the units of
+the data. A density is never compared with a probability: each measure has baselines of its own.
 
 * Real numbers: independent Gaussians; one full Gaussian; probabilistic principal components (Tipping and
   Bishop, 1999) of the same latent size, the best that any linear VAE can do.
 * [0, 1] under ``bernoulli``: independent Bernoullis; a mixture of Bernoullis by expectation maximisation.
+* Counts: independent Poissons; independent negative binomials.
+* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
 """
 
 from typing import NamedTuple
@@ -14,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
+from vaekit.evaluation.discrete_baselines import count_baselines, level_baselines
 from vaekit.evaluation.estimate import Estimate
+from vaekit.likelihoods import Measure
 
 __all__ = ["Baseline", "fit_baselines"]
 
@@ -46,7 +51,8 @@ def fit_baselines(
     held_out: npt.ArrayLike,
     *,
     latent: int,
-    density: bool,
+    measure: Measure,
+    levels: int | None = None,
     log_jacobian: float = 0.0,
     model_values: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -59,10 +65,13 @@ def fit_baselines(
         ``(n, *event)`` in the coordinates of the model.
     latent
         Latent dimensions of the probabilistic principal components.
-    density
-        True for real numbers under a density, False for [0, 1] under ``bernoulli``.
+    measure
+        What the data are measured by: ``density``, ``unit``, ``counts`` or ``levels``; see
+        :mod:`vaekit.likelihoods.measure`.
+    levels
+        How many levels there are, for ``levels``.
     log_jacobian
-        Of the data's scaling, in nats: added to every density.
+        Of the data's scaling, in nats: added to every density, and to no probability.
     model_values
         ``(n,)``: a model's log-likelihoods of the held-out rows, to compare with.
     seed
@@ -72,22 +81,34 @@ def fit_baselines(
     -------
     list of Baseline
 
+    Raises
+    ------
+    ValueError
+        For an unknown measure, or ``levels`` without their number.
+
     Examples
     --------
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(500, 3))
-    >>> [b.name for b in fit_baselines(x[:400], x[400:], latent=2, density=True)]
+    >>> [b.name for b in fit_baselines(x[:400], x[400:], latent=2, measure="density")]
     ['independent Gaussians', 'full Gaussian', 'probabilistic PCA (2 components)']
     """
     train, held_out = (np.asarray(a, dtype=np.float64).reshape(len(a), -1) for a in (train, held_out))  # type: ignore[arg-type]
-    scores = (
-        _gaussian_baselines(train, held_out, latent)
-        if density
-        else _bernoulli_baselines(train, held_out, seed)
-    )
+    if measure == "density":
+        scores = _gaussian_baselines(train, held_out, latent)
+    elif measure == "unit":
+        scores = _bernoulli_baselines(train, held_out, seed)
+    elif measure == "counts":
+        scores = count_baselines(train, held_out)
+    elif measure == "levels" and levels is not None:
+        scores = level_baselines(train, held_out, levels)
+    else:
+        raise ValueError(
+            f"measure={measure!r}, levels={levels}; expected density, unit, counts, or levels and how many"
+        )
     baselines = []
     for name, values in scores:
-        values = values + log_jacobian
+        values = values + (log_jacobian if measure == "density" else 0.0)
         advantage = None if model_values is None else Estimate.of(np.asarray(model_values) - values)
         baselines.append(Baseline(name, Estimate.of(values), advantage))
     return baselines

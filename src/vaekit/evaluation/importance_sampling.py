@@ -98,7 +98,9 @@ def log_likelihood(
     """
     if samples < 1:
         raise ValueError(f"samples={samples}: an estimate needs at least 1 importance sample")
-    rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), 256)))
+    parts = getattr(model, "parts", {})  # a likelihood may want many features for each dimension of x
+    features = prod(parts["likelihood"].feature_shape) if "likelihood" in parts else 0
+    rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), features, 256)))
     examples_at_once = min(len(x), max(1, rows // samples), 4096) or 1
     samples_at_once = min(samples, max(1, rows // examples_at_once))
     values, sizes, elbos = [], [], []

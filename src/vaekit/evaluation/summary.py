@@ -113,13 +113,14 @@ def evaluate(
     elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
     if train is not None:
-        density = bool(model.parts["likelihood"].is_density)
+        part = model.parts["likelihood"]
         baselines = fit_baselines(
             train.cpu().numpy(),
             x.cpu().numpy(),
             latent=prod(model.latent_shape),
-            density=density,
-            log_jacobian=log_jacobian if density else 0.0,
+            measure=part.measure,  # type: ignore[arg-type]
+            levels=getattr(part, "levels", None),
+            log_jacobian=log_jacobian,
             model_values=likelihood.values.numpy(),
             seed=seed,
         )

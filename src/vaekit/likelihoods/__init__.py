@@ -1,14 +1,41 @@
 r"""Likelihoods: features of :math:`z \to p(x \mid z)`.
 
 A likelihood is a module with ``event_shape`` (the shape of :math:`x`), ``feature_shape`` (what it wants from
-the decoder), ``support`` (the data it accepts) and a call ``likelihood(features) -> Distribution``. Densities
-are normalised, with every constant, and in the units of the data: a likelihood over scaled data is told the
-logarithm of the scaling's Jacobian.
+the decoder), ``support`` (the data it accepts) and a call ``likelihood(features) -> Distribution``. Its class
+says in ``measure`` whether it gives densities or probabilities, and of what; in ``scaling`` the coordinates it
+wants its data in (see :mod:`vaekit.likelihoods.measure`). ``encoder_input``, where it is not None, is a map
+without parameters that belongs in front of the encoder.
+
+Densities are normalised, with every constant, and in the units of the data: a likelihood over scaled data is
+told the logarithm of the scaling's Jacobian.
 """
 
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
+from vaekit.likelihoods.categorical import CategoricalLikelihood
+from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulliLikelihood
+from vaekit.likelihoods.discretized_logistic import DiscretizedLogisticLikelihood
 from vaekit.likelihoods.gaussian import GaussianLikelihood
+from vaekit.likelihoods.laplace import LaplaceLikelihood
+from vaekit.likelihoods.measure import Measure
+from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
+from vaekit.likelihoods.poisson import PoissonLikelihood
+from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import Support
 from vaekit.likelihoods.units import InDataUnits
+from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
 
-__all__ = ["BernoulliLikelihood", "GaussianLikelihood", "InDataUnits", "Support"]
+__all__ = [
+    "BernoulliLikelihood",
+    "CategoricalLikelihood",
+    "ContinuousBernoulliLikelihood",
+    "DiscretizedLogisticLikelihood",
+    "GaussianLikelihood",
+    "InDataUnits",
+    "LaplaceLikelihood",
+    "Measure",
+    "NegativeBinomialLikelihood",
+    "PoissonLikelihood",
+    "StudentTLikelihood",
+    "Support",
+    "ZeroInflatedNegativeBinomialLikelihood",
+]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
+from vaekit.likelihoods.measure import Measure, require_no_jacobian
 from vaekit.likelihoods.support import Support
 
 __all__ = ["BernoulliLikelihood"]
@@ -38,14 +39,15 @@ class BernoulliLikelihood(nn.Module):
         "zeros and ones, or grey levels in [0, 1] taken as probabilities",
         0.0,
         1.0,
-        "scale them to [0, 1] if they are grey levels, or use the gaussian likelihood for real numbers",
+        "scale them to [0, 1] if they are grey levels, or choose another likelihood",
     )
-    is_density = False
+    measure: Measure = "unit"
+    scaling = "unit"
+    encoder_input = None
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
         super().__init__()
-        if log_jacobian:
-            raise ValueError(f"bernoulli: log_jacobian={log_jacobian:g}, but a probability has no units")
+        require_no_jacobian("bernoulli", log_jacobian)
         self.event_shape = self.feature_shape = tuple(event_shape)
 
     def forward(self, features: Tensor) -> Distribution:

@@ -7,12 +7,14 @@ import numpy.typing as npt
 
 from vaekit.errors import DataError
 
-__all__ = ["Support"]
+__all__ = ["LARGEST_COUNT", "Support"]
+
+LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
 
 @dataclass(frozen=True)
 class Support:
-    """An interval of numbers, in words a message can use.
+    """An interval of numbers, or of whole numbers, in words a message can use.
 
     Parameters
     ----------
@@ -21,32 +23,65 @@ class Support:
     lower, upper
         The closed interval.
     advice
-        Which likelihood would fit other data.
+        What to do with other data.
+    whole
+        Whether only whole numbers will do, which float32 holds up to 16,777,216.
 
     Examples
     --------
-    >>> unit = Support("numbers in [0, 1]", 0.0, 1.0, "the gaussian likelihood accepts any number")
+    >>> unit = Support("numbers in [0, 1]", 0.0, 1.0, "scale them")
     >>> unit.check(np.array([0.0, 0.5]), "bernoulli")
-    >>> unit.check(np.array([0.0, 7.0]), "bernoulli")
+    >>> unit.check(np.array([0.5, 7.0]), "bernoulli")
     Traceback (most recent call last):
-    vaekit.errors.DataError: bernoulli accepts numbers in [0, 1], but the data run from 0 to 7; ...
+    vaekit.errors.DataError: bernoulli accepts numbers in [0, 1], but the data run from 0.5 to 7; scale them.
+    Likelihoods that fit these data: gaussian, laplace, student-t
     """
 
     description: str
     lower: float
     upper: float
     advice: str
+    whole: bool = False
 
     def contains(self, values: npt.ArrayLike) -> bool:
         """Whether all values lie inside."""
         array = np.asarray(values)
-        return not array.size or bool(array.min() >= self.lower and array.max() <= self.upper)
+        if not array.size:
+            return True
+        upper = min(self.upper, LARGEST_COUNT) if self.whole else self.upper
+        inside = bool(array.min() >= self.lower and array.max() <= upper)
+        return inside and not (self.whole and _fractions(array).size)
 
     def check(self, values: npt.ArrayLike, kind: str) -> None:
-        """Refuse data outside of the interval with a :class:`~vaekit.errors.DataError`."""
+        """Refuse data outside with a :class:`~vaekit.errors.DataError` that says which likelihoods would fit."""
         array = np.asarray(values)
-        if not self.contains(array):
-            raise DataError(
-                f"{kind} accepts {self.description}, but the data run from {array.min():.6g} to "
-                f"{array.max():.6g}; {self.advice}"
+        if self.contains(array):
+            return
+        seen = f"the data run from {array.min():.6g} to {array.max():.6g}"
+        if self.whole and (fractions := _fractions(array)).size:
+            seen += (
+                f" and {fractions.size:,} of {array.size:,} values are not whole, such as {fractions[0]:.6g}"
             )
+        raise DataError(
+            f"{kind} accepts {self.description}, but {seen}; {self.advice}. Likelihoods that fit these data: "
+            f"{', '.join(_fitting(array))}"
+        )
+
+
+def _fractions(array: np.ndarray) -> np.ndarray:
+    """The values that are not whole numbers."""
+    return array[:0] if array.dtype.kind in "iub" else array[array != np.floor(array)]
+
+
+def _fitting(array: np.ndarray) -> list[str]:
+    """Names of likelihoods for a message; the registry of likelihoods itself lies upstairs."""
+    low, high, whole = array.min(), array.max(), not _fractions(array).size
+    if not np.isfinite([low, high]).all():
+        return ["none, until missing and infinite values are gone"]
+    names = ["bernoulli"] if low >= 0 and high <= 1 else []
+    if whole and low >= 0 and high > 1:
+        names += ["categorical", "discretized-logistic"] if high <= 255 else []
+        names += ["poisson", "negative-binomial"] if high <= LARGEST_COUNT else []
+    if not whole and low >= 0 and high <= 1:
+        names.append("continuous-bernoulli")
+    return [*names, "gaussian", "laplace", "student-t"] if not whole or low < 0 or high > 1 else names

@@ -8,6 +8,8 @@ If the model sees :math:`y = (x - a) / s`, a density :math:`p_Y` of what it sees
 of the data. Samples and moments stay in the model's coordinates :math:`y`; only the measure changes.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -55,6 +57,11 @@ class InDataUnits(Distribution):
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw scaled data."""
         return self.base.sample(sample_shape)
+
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        """None: PyTorch wants to be told, in order to print a distribution."""
+        return {}
 
     @property
     def mean(self) -> Tensor:

@@ -7,6 +7,14 @@ behind the colon in a sentence such as ``mlp:hidden=200x200,activation=tanh``.
 
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.convolutional import ConvolutionalNetwork
+from vaekit.networks.inputs import CenteredLevels, LogCounts, TransformedInput
 from vaekit.networks.mlp import MlpNetwork
 
-__all__ = ["ConvolutionalNetwork", "MlpNetwork", "soft_bound"]
+__all__ = [
+    "CenteredLevels",
+    "ConvolutionalNetwork",
+    "LogCounts",
+    "MlpNetwork",
+    "TransformedInput",
+    "soft_bound",
+]

@@ -1,0 +1,105 @@
+r"""What likelihoods with a location :math:`\mu(z)` and a scale :math:`\sigma` share: whose scale it is.
+
+.. math:: p(x \mid z) = \prod_i \frac 1 {\sigma_i} f\!\left(\frac{x_i - \mu_i(z)}{\sigma_i}\right)
+
+With a learned :math:`\sigma` there is no loss weight to guess: the maximum of the bound sets the noise to what
+is left of the errors, which is what a weight on the KL would otherwise stand for (Rybkin, Daniilidis and
+Levine, 2021, "Simple and Effective VAE Training with Calibrated Decoders", section 3). Log-scales are
+bounded smoothly, between 6e-6 and 1.6e5 in units of the scaled data: with a scale that depends on :math:`z`
+(``per-example``) the likelihood has no maximum otherwise (Mattei and Frellsen, 2018, section 2.1).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from math import inf, log
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+
+from vaekit.errors import UsageError
+from vaekit.likelihoods.measure import Measure
+from vaekit.likelihoods.stacking import stacked_shape, unstack
+from vaekit.likelihoods.support import Support
+from vaekit.likelihoods.units import InDataUnits
+from vaekit.networks.bounded import inverse_soft_bound, soft_bound
+
+__all__ = ["LocationScaleLikelihood", "Scale"]
+
+Scale = Literal["learned", "per-dimension", "per-example", "fixed"]
+
+
+class LocationScaleLikelihood(nn.Module):
+    """Abstract: a family says in ``distribution`` which density it is.
+
+    Parameters
+    ----------
+    event_shape
+        The shape of :math:`x`.
+    log_jacobian
+        Logarithm of the Jacobian of the data's scaling, in nats (see :class:`InDataUnits`).
+    scale
+        Whose scale: ``learned`` is one for all dimensions, ``per-dimension`` one for each, ``per-example`` an
+        output of the decoder, for each dimension of each example; ``fixed`` is ``value`` for ever.
+    value
+        The scale to start from, or to keep, in the coordinates of the model (scaled data).
+
+    Raises
+    ------
+    UsageError
+        If ``value`` is not from 1e-5 to 1e5.
+    """
+
+    needs: frozenset[str] = frozenset()
+    support = Support(
+        "finite numbers", -inf, inf, "no likelihood accepts anything else: remove or impute such rows"
+    )
+    measure: Measure = "density"
+    scaling = "standardize"
+    encoder_input = None
+    kind: ClassVar[str]
+    scale_in_words: ClassVar[str] = "scale"
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        log_jacobian: float = 0.0,
+        *,
+        scale: Scale = "learned",
+        value: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if not 1e-5 <= value <= 1e5:
+            raise UsageError(
+                f"{self.kind}: value={value:g} is no {self.scale_in_words} to start from; give a number from "
+                "1e-5 to 1e5, in units of the scaled data"
+            )
+        self.event_shape = tuple(event_shape)
+        self.feature_shape = stacked_shape(self.event_shape, 2 if scale == "per-example" else 1)
+        self.log_jacobian = log_jacobian
+        self.scale, self.value = scale, value
+        self.start = inverse_soft_bound(log(value))
+        own = scale in ("learned", "per-dimension")
+        shape = self.event_shape if scale == "per-dimension" else ()
+        self.log_scale = nn.Parameter(torch.full(shape, self.start)) if own else None
+
+    @abstractmethod
+    def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
+        """Make the distribution of independent numbers, of two tensors that broadcast."""
+
+    def forward(self, features: Tensor) -> Distribution:
+        """Turn features ``(..., *feature_shape)``, the locations first, into a distribution over the event."""
+        if self.scale == "per-example":
+            location, raw = unstack(features, self.event_shape)
+            scale = soft_bound(raw + self.start).exp()
+        else:
+            location = features
+            scale = (
+                features.new_tensor(self.value)
+                if self.log_scale is None
+                else soft_bound(self.log_scale).exp()
+            )
+        inner = self.distribution(location, scale.expand(self.event_shape) if scale.dim() == 0 else scale)
+        independent = Independent(inner, len(self.event_shape), validate_args=False)
+        return InDataUnits(independent, self.log_jacobian) if self.log_jacobian else independent

@@ -1,0 +1,81 @@
+r"""The Poisson likelihood of counts, :math:`\lambda_i = e^{f_i(z)}`.
+
+.. math:: \log p(x \mid z) = \sum_i \left[x_i \log \lambda_i - \lambda_i - \log x_i!\right]
+
+Johnson, Kemp and Kotz (2005), "Univariate Discrete Distributions", equation 4.1.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent
+from torch.types import _size
+
+from vaekit.likelihoods.counts import COUNTS, bounded_log_mean
+from vaekit.likelihoods.elementwise import ElementwiseDistribution
+from vaekit.likelihoods.measure import Measure, require_no_jacobian
+from vaekit.networks.inputs import LogCounts
+
+__all__ = ["PoissonLikelihood"]
+
+_SCALAR = torch.Size()
+
+
+class PoissonLikelihood(nn.Module):
+    r"""``poisson``: counts whose variance is their mean.
+
+    The features are the logarithms of the means, bounded smoothly between -20 and 20.
+
+    Parameters
+    ----------
+    event_shape
+        The shape of :math:`x`.
+    log_jacobian
+        Must be 0: a probability has no units.
+
+    Examples
+    --------
+    >>> likelihood = PoissonLikelihood((2,))
+    >>> likelihood(torch.zeros(5, 2)).log_prob(torch.zeros(5, 2))[0]
+    tensor(-2.)
+    """
+
+    needs: frozenset[str] = frozenset()
+    support = COUNTS
+    measure: Measure = "counts"
+    scaling = "none"
+
+    def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
+        super().__init__()
+        require_no_jacobian("poisson", log_jacobian)
+        self.event_shape = self.feature_shape = tuple(event_shape)
+        self.encoder_input = LogCounts()
+
+    def forward(self, features: Tensor) -> Distribution:
+        """Turn features ``(..., *event_shape)``, the log-means, into a distribution over the event."""
+        return Independent(_Poisson(features), len(self.event_shape), validate_args=False)
+
+
+class _Poisson(ElementwiseDistribution):
+    """Computes in float64, answers in the type of the features."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.log_mean, self.dtype = bounded_log_mean(features), features.dtype
+        super().__init__(features.shape)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        x = value.double()
+        return (x * self.log_mean - self.log_mean.exp() - torch.lgamma(x + 1)).to(self.dtype)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+        return torch.poisson(self.log_mean.exp().expand(self._extended_shape(sample_shape))).to(self.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.log_mean.exp().to(self.dtype)
+
+    @property
+    def variance(self) -> Tensor:
+        return self.mean
