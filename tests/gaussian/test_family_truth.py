@@ -289,6 +289,19 @@ def test_relative_spectrum_is_that_of_the_pencil():
             assert abs(abs(shift[i]) - float(abs(w))) < 1e-12 * difference
 
 
+def test_small_and_large_ratios_side_by_side():
+    """The spectrum of D alone would know the small one to 1, which is nothing."""
+    L = np.array([[1e8, 0.0], [3e7, 0.5]])
+    excess, ratio, _ = relative_spectrum(
+        Gaussian(np.zeros(2), scale_tril=L), Gaussian(np.zeros(2), scale_tril=np.eye(2))
+    )
+    exact_L = mp.matrix(L.tolist())
+    truth = sorted(mp.eighe(exact_L * exact_L.T, eigvals_only=True))
+    for i in range(2):
+        assert relative_error(ratio[i], truth[i]) < 1e-14
+        assert relative_error(excess[i], truth[i] - 1) < 1e-14
+
+
 # Quadrature: no formula for the divergence, only the densities.
 
 

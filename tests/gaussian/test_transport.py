@@ -100,6 +100,13 @@ def test_singular_covariances():
     assert wasserstein(lines[0], Gaussian(np.zeros(3), scale=1.0)) == pytest.approx(float(truth), rel=1e-12)
 
 
+def test_equal_singular_gaussians_are_at_exactly_zero():
+    A = np.random.default_rng(0).normal(size=(10, 4, 2))
+    p = Gaussian(np.zeros((10, 4)), covariance=A @ A.swapaxes(-1, -2))
+    assert p.is_singular.all()
+    assert (wasserstein(p, p) == 0).all()
+
+
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_low_rank_factors_match_their_matrices(k):
     rng = np.random.default_rng(k)

@@ -174,12 +174,8 @@ def whitened(p: Gaussian, q: Gaussian) -> Whitened:
 
 
 def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
-    """`S_p - S_q`, (..., k, k), from the difference of the parameters where both have the same kind."""
+    """`S_p - S_q`, (..., k, k), from the difference of the factors where both are of low rank."""
     a, b = p.parameters, q.parameters
-    if "scale_tril" in a and "scale_tril" in b:
-        L, change = b["scale_tril"].tril(), a["scale_tril"].tril() - b["scale_tril"].tril()
-        half = change @ L.mT
-        return half + half.mT + change @ change.mT
     if "factor" in a and "factor" in b and a["factor"].shape[-1] == b["factor"].shape[-1]:
         change = a["factor"] - b["factor"]
         half = change @ b["factor"].mT
