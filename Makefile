@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: demo test lint types unit docs clean
+.PHONY: demo test lint types unit docs derivation clean
 
 demo: $(INSTALLED)
 	$(BIN)/vaekit fit digits --output digits.vae --force
@@ -34,6 +34,13 @@ $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[development]'
 	touch $@
+
+# The derivation as a paper; needs Debian's texlive-latex-base, -recommended and -fonts-recommended.
+derivation:
+	mkdir -p docs/_build/derivation
+	cd docs/derivation && for pass in 1 2; do \
+		pdflatex -interaction=nonstopmode -halt-on-error -output-directory ../_build/derivation gaussian_kl.tex; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .ruff_cache

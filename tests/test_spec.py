@@ -3,7 +3,10 @@
 import pytest
 
 from vaekit.errors import UsageError
+from vaekit.objectives import Schedule
 from vaekit.spec import PARTS, Sentence, build_vae, parse
+
+ELBO = {"beta": 1.0, "free_bits": 0.0, "capacity": None, "warmup": 0.0}
 
 EXAMPLES = [
     ("network", "mlp", {"hidden": (256, 256, 256), "activation": "gelu"}),
@@ -11,8 +14,17 @@ EXAMPLES = [
     ("network", "mlp:hidden=none,activation=tanh", {"hidden": (), "activation": "tanh"}),
     ("likelihood", "gaussian:scale=per-dimension", {"scale": "per-dimension", "value": 1.0}),
     ("likelihood", "gaussian:scale=fixed,value=1e-2", {"scale": "fixed", "value": 0.01}),
-    ("objective", "elbo:beta=4", {"beta": 4.0}),
-    ("objective", " elbo : beta = 4 ".replace(" : ", ":"), {"beta": 4.0}),
+    ("objective", "elbo:beta=4", ELBO | {"beta": 4.0}),
+    ("objective", " elbo : beta = 4 ".replace(" : ", ":"), ELBO | {"beta": 4.0}),
+    ("objective", "elbo:beta=linear:0..1/10", ELBO | {"beta": Schedule("linear", 0.0, 1.0, 10.0)}),
+    (
+        "objective",
+        "elbo:capacity=cosine:0..2.5e1/1e2,beta=1000",
+        ELBO | {"beta": 1000.0, "capacity": Schedule("cosine", 0.0, 25.0, 100.0)},
+    ),
+    ("objective", "elbo:capacity=none", ELBO),
+    ("objective", "iwae", {"samples": 50, "gradient": "standard"}),
+    ("objective", "iwae:samples=5,gradient=dreg", {"samples": 5, "gradient": "dreg"}),
     ("posterior", "diagonal", {}),
 ]
 
@@ -38,7 +50,22 @@ def test_every_kind_round_trips_through_its_string(room, kind):
         ("likelihood", "gaussian:scle=fixed", "no option 'scle'; did you mean 'scale'?"),
         ("likelihood", "gaussian:scale=learnd", "did you mean 'learned'?"),
         ("posterior", "diagonal:rank=3", "it takes no options"),
-        ("objective", "elbo:beta=lots", "'lots' is not a number"),
+        ("objective", "elbo:beta=lots", "'lots' is not a number, nor a schedule such as linear:0..1/10"),
+        ("objective", "elbo:beta=none", "'none' is not a number"),
+        ("objective", "elbo:beta=liner:0..1/10", "unknown schedule 'liner'; did you mean 'linear'?"),
+        (
+            "objective",
+            "elbo:beta=linear:0..1",
+            "'linear:0..1' is not a schedule; write shape:start..end/epochs",
+        ),
+        ("objective", "elbo:beta=linear:0..1/10/3", "is not a schedule"),
+        ("objective", "elbo:beta=linear:..1/10", "is not a schedule"),
+        ("objective", "elbo:beta=linear:0..1/0", "give a positive number of epochs"),
+        ("objective", "elbo:beta=linear:0..1/nan", "give a positive number of epochs"),
+        ("objective", "elbo:beta=linear:0..inf/10", "give finite numbers"),
+        ("objective", "elbo:warmup=linear:0..1/10", "is not a number"),
+        ("objective", "iwae:samples=linear:1..9/10", "is not a whole number"),
+        ("objective", "iwae:gradient=drag", "did you mean 'dreg'?"),
         ("network", "mlp:hidden=3.5", "'3.5' is not a whole number"),
         ("network", "mlp:", "ends in a colon"),
         ("network", "mlp:hidden", "not of the form key=value"),
@@ -71,7 +98,7 @@ def test_values_out_of_range_are_refused_when_built(room, text):
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
 def test_a_standard_deviation_is_positive_and_finite(value):
     with pytest.raises(UsageError, match="standard deviation"):
-        parse("likelihood", f"gaussian:value={value}").build((3,))
+        parse("likelihood", f"gaussian:value={value}").build(event_shape=(3,))
 
 
 def test_a_latent_space_has_a_dimension():
@@ -91,6 +118,6 @@ def test_the_sentence_says_every_option():
         "posterior": "diagonal",
         "prior": "standard",
         "likelihood": "gaussian:scale=learned,value=1.0",
-        "objective": "elbo:beta=2.0",
+        "objective": "elbo:beta=2.0,free_bits=0.0,capacity=none,warmup=0.0",
     }
     assert Sentence.parse(**sentence.to_json()) == sentence

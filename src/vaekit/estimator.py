@@ -48,7 +48,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     likelihood
         :math:`p(x \mid z)`, or ``auto``: chosen by looking at the data, see ``likelihood_reason_``.
     objective
-        What to maximise: ``elbo``, ``elbo:beta=4``.
+        What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
+        ``iwae:samples=50``, ``tc:beta=6``, ...
     epochs, batch_size, learning_rate, patience, schedule
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
@@ -294,7 +295,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             settings=self.settings_,
             seed=self.seed_,
             history=self.history_,
-            data=self.origin_ if data is None else data,
+            data={**(self.origin_ if data is None else data), "likelihood_reason": self.likelihood_reason_},
         )
 
     @classmethod
@@ -320,7 +321,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.schema_, estimator.sentence_ = artifact.schema, artifact.sentence
         estimator.settings_, estimator.history_ = settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
-        estimator.likelihood_reason_ = "saved with the artifact"
+        estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
         estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
 

@@ -6,9 +6,12 @@ One strict little grammar, used on the command line, in Python and in ``model.js
     mlp:hidden=none                         the empty list, or no value
     gaussian:scale=learned
     elbo:beta=4
+    elbo:beta=linear:0..1/10                a scalar that follows a schedule: from 0 to 1 over 10 epochs
 
-The options of a kind are the keyword-only parameters of its class, with the types they are annotated with:
-there is no second list of them anywhere. This is the only file of the library that knows parts by name.
+Every scalar of an objective may follow a schedule (``linear``, ``cosine``, ``cyclical``; see
+:mod:`vaekit.objectives.schedules`). The options of a kind are the keyword-only parameters of its class, with the
+types they are annotated with: there is no second list of them anywhere. This is the only file of the library that
+knows parts by name.
 """
 
 import difflib
@@ -22,9 +25,20 @@ from typing import Any, Literal
 from vaekit.errors import UsageError
 from vaekit.likelihoods import BernoulliLikelihood, GaussianLikelihood
 from vaekit.networks import ConvolutionalNetwork, MlpNetwork
-from vaekit.objectives import Elbo
-from vaekit.posteriors import DiagonalPosterior
-from vaekit.priors import StandardPrior
+from vaekit.objectives import (
+    CombinationImportanceWeighted,
+    DisentangledInferredPrior,
+    Elbo,
+    ImportanceWeighted,
+    MaximumMeanDiscrepancy,
+    MultiplyImportanceWeighted,
+    PartiallyImportanceWeighted,
+    Renyi,
+    Schedule,
+    TotalCorrelation,
+)
+from vaekit.posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior
+from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior, VampPrior
 from vaekit.vae import VAE
 
 __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
@@ -34,10 +48,25 @@ Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
 #: Every part by room and by name: what may stand in a sentence.
 PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
-    "posterior": {"diagonal": DiagonalPosterior},
-    "prior": {"standard": StandardPrior},
+    "posterior": {"diagonal": DiagonalPosterior, "full": FullPosterior, "low-rank": LowRankPosterior},
+    "prior": {
+        "standard": StandardPrior,
+        "gaussian": GaussianPrior,
+        "mixture": MixturePrior,
+        "vamp": VampPrior,
+    },
     "likelihood": {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood},
-    "objective": {"elbo": Elbo},
+    "objective": {
+        "elbo": Elbo,
+        "iwae": ImportanceWeighted,
+        "miwae": MultiplyImportanceWeighted,
+        "piwae": PartiallyImportanceWeighted,
+        "ciwae": CombinationImportanceWeighted,
+        "renyi": Renyi,
+        "tc": TotalCorrelation,
+        "dip": DisentangledInferredPrior,
+        "mmd": MaximumMeanDiscrepancy,
+    },
 }
 
 
@@ -76,9 +105,11 @@ class Spec:
         """The class behind the name."""
         return PARTS[self.room][self.kind]
 
-    def build(self, *context: Any) -> Any:
-        """Make the part; ``context`` is what its class takes by position (shapes, say)."""
-        return self.part(*context, **self.options)
+    def build(self, **context: Any) -> Any:
+        """Make the part; of ``context`` (shapes, say) it is given what its class asks for by name."""
+        asked = inspect.signature(self.part).parameters
+        given = {name: value for name, value in context.items() if name in asked}
+        return self.part(**given, **self.options)
 
 
 @dataclass(frozen=True)
@@ -142,6 +173,11 @@ def build_vae(
     -------
     VAE
 
+    Raises
+    ------
+    UsageError
+        For a value out of range, an objective that needs what the posterior lacks included.
+
     Examples
     --------
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (1, 4, 4), latent=2)
@@ -149,12 +185,21 @@ def build_vae(
     ((2,), (1, 4, 4))
     """
     network = sentence.network.build()
-    posterior = sentence.posterior.build(latent)
-    prior = sentence.prior.build(posterior.latent_shape)
-    likelihood = sentence.likelihood.build(event_shape, log_jacobian)
+    posterior = sentence.posterior.build(latent=latent)
+    likelihood = sentence.likelihood.build(event_shape=event_shape, log_jacobian=log_jacobian)
+    prior = sentence.prior.build(
+        latent_shape=posterior.latent_shape,
+        event_shape=event_shape,
+        lower=likelihood.support.lower,
+        upper=likelihood.support.upper,
+    )
     encoder = network.encoder(event_shape, posterior.feature_shape)
     decoder = network.decoder(posterior.latent_shape, likelihood.feature_shape)
-    return VAE(encoder, posterior, prior, decoder, likelihood)
+    model = VAE(encoder, posterior, prior, decoder, likelihood)
+    objective = sentence.objective.build()
+    if hasattr(objective, "check"):
+        objective.check(model)
+    return model
 
 
 def parse(room: Room, text: "str | Spec") -> Spec:
@@ -184,7 +229,7 @@ def parse(room: Room, text: "str | Spec") -> Spec:
     vaekit.errors.UsageError: unknown likelihood 'gausian'; did you mean 'gaussian'? There are: bernoulli, gaussian
     >>> parse("objective", "elbo:betta=4")
     Traceback (most recent call last):
-    vaekit.errors.UsageError: elbo has no option 'betta'; did you mean 'beta'? There are: beta
+    vaekit.errors.UsageError: elbo has no option 'betta'; did you mean 'beta'? There are: beta, free_bits, ...
     """
     if isinstance(text, Spec):
         return text
@@ -236,7 +281,9 @@ def _read(value: str, annotation: Any, where: str) -> Any:
         return value
     if origin in (types.UnionType, typing.Union):
         members = [member for member in typing.get_args(annotation) if member is not type(None)]
-        return None if value == "none" else _read(value, members[0], where)
+        if value == "none" and type(None) in typing.get_args(annotation):
+            return None
+        return _read_scheduled(value, where) if Schedule in members else _read(value, members[0], where)
     if origin is tuple:
         item = typing.get_args(annotation)[0]
         return () if value == "none" else tuple(_read(token, item, where) for token in value.split("x"))
@@ -251,6 +298,17 @@ def _read(value: str, annotation: Any, where: str) -> Any:
     except ValueError:
         expected = {int: "a whole number", float: "a number"}[annotation]
         raise UsageError(f"{where}: {value!r} is not {expected}") from None
+
+
+def _read_scheduled(value: str, where: str) -> float | Schedule:
+    try:
+        return Schedule.parse(value) if ":" in value else float(value)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    except ValueError:
+        raise UsageError(
+            f"{where}: {value!r} is not a number, nor a schedule such as linear:0..1/10"
+        ) from None
 
 
 def _write(value: Any) -> str:

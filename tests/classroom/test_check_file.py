@@ -124,6 +124,7 @@ def test_a_top_level_that_loops_for_ever(tmp_path: Path) -> None:
         ("__import__('pathlib').Path('{outside}').mkdir()", "wrote-file"),
         ("__import__('os').remove('{victim}')", "wrote-file"),
         ("np.save('{outside}', np.ones(3))", "wrote-file"),
+        ("__import__('socket').gethostbyname('localhost')", "opened-socket"),
         ("__import__('socket').create_connection(('127.0.0.1', 9))", "opened-socket"),
         ("__import__('urllib.request').request.urlopen('http://127.0.0.1:9/')", "opened-socket"),
         ("__import__('os').system('touch {outside}')", "started-process"),
@@ -147,6 +148,12 @@ def test_side_effects_are_stopped_and_said(tmp_path: Path, where: str, action: s
     assert report.findings[0].where in ("line 3", "line 4")
     assert not outside.exists()
     assert victim.read_text() == "here"
+
+
+def test_torch_saves_are_seen(tmp_path: Path) -> None:
+    body = f"    import torch; torch.save([1], '{tmp_path / 'outside'}')\n    return"
+    assert check(tmp_path, KL.replace("    return", body)).mistakes == ("wrote-file",)
+    assert not (tmp_path / "outside").exists()
 
 
 def test_a_swallowed_stop_is_still_said(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ FAULTS: list[tuple[str, str, str]] = [
     # sample_z
     ("noise-shared-by-batch", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.randn(mu.shape[1])"),
     ("noise-shared-by-batch", "sample_z", "lambda mu, log_var: mu + np.exp(log_var / 2) * np.random.randn(1, mu.shape[1])"),
+    ("noise-shared-by-batch", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.randn(1)"),
     ("noise-shared-by-dimensions", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.randn(len(mu), 1)"),
     ("noise-absent", "sample_z", "lambda mu, log_var: mu + torch.exp(log_var / 2) * torch.zeros_like(mu)"),
     (
@@ -80,6 +81,8 @@ FAULTS: list[tuple[str, str, str]] = [
         (code, "vae_loss", f"lambda recon_x, x, mu, logvar: {expression}")
         for code, expression in [
             ("missing-half", "BCE(recon_x, x) + KL(mu, logvar) * 2"),
+            ("missing-term", "BCE(recon_x, x) + 0 * mu.sum()"),
+            ("wrong-value", "KL(mu, logvar) + 0 * (recon_x - x).sum()"),
             ("sign", "BCE(recon_x, x) - KL(mu, logvar)"),
             ("sign", "-(BCE(recon_x, x) + KL(mu, logvar))"),
             ("mean-for-sum", "F.binary_cross_entropy(recon_x, x) + KL(mu, logvar) / len(x)"),
@@ -207,3 +210,28 @@ class VAE(nn.Module):
 def recon_loss(x_hat, x): return F.{loss}(x_hat, x, reduction="sum")
 """)
     assert report.mistakes == codes
+
+
+def test_a_right_loss_excuses_only_the_parts_it_calls(check: Check) -> None:
+    report = check("""
+def kl_loss(mu, log_var): return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).mean()
+def vae_loss(x_hat, x, mu, log_var):
+    kl = 0.5 * torch.sum(mu**2 + log_var.exp() - 1 - log_var)
+    return F.binary_cross_entropy(x_hat, x, reduction="sum") + kl
+""")
+    assert [(f.function, f.code) for f in report.findings] == [("kl_loss", "mean-for-sum")]
+
+
+def test_images_averaged_over_pixels(check: Check) -> None:
+    report = check(
+        "def recon_loss(x_hat, x): return F.mse_loss(x_hat, x, reduction='none').mean((1, 2, 3))\n"
+    )
+    assert report.mistakes == ("mean-for-sum",)
+
+
+def test_numpy_told_by_its_generator(check: Check) -> None:
+    report = check("""
+rng = np.random.default_rng()
+def sample_z(mu, std): return mu + std**0.5 * rng.normal(size=mu.shape)
+""")
+    assert report.mistakes == ("spread-mixed-up",)

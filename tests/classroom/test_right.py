@@ -4,9 +4,8 @@ torch or NumPy; log-variances, variances or standard deviations; sums, means ove
 probabilities or logits; functions or methods; any order of arguments.
 """
 
-# ruff: noqa: E501  an example a line
-
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -196,3 +195,90 @@ def test_names_are_mapped_by_argument_and_by_comment(check: Check) -> None:
     assert check(code).mistakes == ("nothing-to-check",)
     assert check(code, {"kl_loss": "wibble"}).mistakes == ("missing-half",)
     assert check(f"# vaekit: kl_loss = wibble\n{code}").mistakes == ("missing-half",)
+
+
+# As they are found in public notebooks.
+
+
+def test_hard_coded_sizes(check: Check) -> None:
+    report = check("""
+mb_size, Z_dim = 64, 100
+def sample_z(mu, log_var): return mu + torch.exp(log_var / 2) * torch.randn(mb_size, Z_dim)
+def recon_loss(X_sample, X): return F.binary_cross_entropy(X_sample, X, reduction="sum") / mb_size
+def kl_loss(mu, log_var): return torch.mean(0.5 * torch.sum(torch.exp(log_var) + mu**2 - 1.0 - log_var, 1))
+def loss_function(recon_x, x, mu, logvar):
+    KLD = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    KLD /= 128 * 784
+    return F.binary_cross_entropy(recon_x, x.view(-1, 784)) + KLD
+""")
+    assert report.ok, report.findings
+    assert [f.status for f in report.functions] == ["right"] * 4
+    assert [f.code for f in report.findings] == ["scaled"]
+
+
+def test_arguments_in_a_tuple(check: Check) -> None:
+    report = check("""
+class BetaVAE:
+    def loss_function(self, *args, **kwargs):
+        recons, x, mu, log_var = args[:4]
+        recons_loss = F.mse_loss(recons, x, reduction="sum") / 2
+        kld_loss = torch.sum(-0.5 * torch.sum(1 + log_var - mu**2 - log_var.exp(), dim=1), dim=0)
+        loss = recons_loss + kwargs.get("M_N", 1.0) * kld_loss
+        return {"loss": loss, "Reconstruction_Loss": recons_loss.detach(), "KLD": -kld_loss.detach()}
+""")
+    assert report.ok, report.findings
+    assert report.functions[0].status == "right"
+
+
+def test_what_cannot_be_called_is_not_checked(check: Check) -> None:
+    report = check("""
+class VAE(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+    def elbo(self, x): return x
+    def kl_loss(self, mu, log_var): return self.size * mu
+""")
+    assert report.ok
+    assert {f.role: f.status for f in report.functions} == {
+        "kl_loss": "not checked",
+        "vae_loss": "not checked",
+    }
+    assert any("it takes (x)" in finding.message for finding in report.findings)
+
+
+def test_the_one_page_example_is_right(check: Check) -> None:
+    code = (Path(__file__).resolve().parents[2] / "examples" / "minimal_vae.py").read_text()
+    statuses = {f.role: f.status for f in check(code.split("import argparse", 1)[1]).functions}
+    assert statuses == {
+        "sample_z": "right",
+        "kl_loss": "right",
+        "recon_loss": "right",
+        "vae_loss": "not checked",
+    }
+
+
+@pytest.mark.parametrize(
+    "reduce", ["sum((1, 2, 3)).mean()", "view(x.size(0), -1).sum(1)", "sum() / x.shape[0]"]
+)
+def test_losses_of_images(check: Check, reduce: str) -> None:
+    report = check(f"""
+def recon_loss(x_logits, x):
+    assert x.ndim == 4
+    return F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").{reduce}
+def elbo(x, x_logits, mu, logvar, beta=1.0):
+    kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
+    return -(F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").sum((1, 2, 3)) + beta * kl).mean()
+""")
+    assert report.ok, report.findings
+    assert [f.status for f in report.functions] == ["right", "right"]
+
+
+def test_the_function_that_fits_is_taken(check: Check) -> None:
+    report = check("""
+def vae_loss(model, x): return model(x)
+def elbo(x_hat, x, mu, log_var):
+    kl = 0.5 * torch.sum(mu**2 + log_var.exp() - 1 - log_var)
+    return -F.binary_cross_entropy(x_hat, x, reduction="sum") - kl
+""")
+    assert [(f.name, f.status) for f in report.functions] == [("elbo", "right")]

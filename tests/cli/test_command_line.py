@@ -58,7 +58,20 @@ def test_help_answers_without_importing_torch():
         "assert not {'torch', 'numpy', 'pandas', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for verb in ("fit", "evaluate", "encode", "reconstruct", "score", "sample", "decode", "report", "info"):
+    for verb in (
+        "fit",
+        "evaluate",
+        "encode",
+        "reconstruct",
+        "score",
+        "sample",
+        "decode",
+        "report",
+        "info",
+        "kl",
+        "check",
+        "explain-loss",
+    ):
         assert f" {verb} " in done.stdout
 
 
@@ -315,3 +328,40 @@ def test_ctrl_c_saves_the_best_so_far_and_ends_with_130(tmp_path, place):
     assert "interrupted" in out
     assert json.loads((folder / "model.json").read_text())["stopped"] == "interrupted"
     assert main(["info", str(folder)]) == 0
+
+
+def test_kl_says_the_number_the_family_and_the_derivation(capsys, tmp_path):
+    (tmp_path / "p.json").write_text('{"mean": [1.0], "covariance": [[4.0]]}')
+    (tmp_path / "q.json").write_text('{"mean": [0.0], "variance": [1.0]}')
+    exact = 0.5 * (4 + 1 - 1 - np.log(4))
+    status, out, _ = run(capsys, "kl", tmp_path / "p.json", tmp_path / "q.json")
+    assert status == 0
+    assert float(out.split()[0]) == pytest.approx(exact, rel=1e-11)
+    _, out, _ = run(capsys, "kl", tmp_path / "p.json", tmp_path / "q.json", "--all", "--steps", "--json")
+    document = json.loads(out)
+    assert document["kl"]["value"] == pytest.approx(exact, rel=1e-15)
+    lines = document["derivation"]["lines"]
+    assert [line["value"] for line in lines] == pytest.approx([exact] * len(lines), rel=1e-12)
+    assert document["family"]["hellinger"]["value"] < 1
+    line = fails(capsys, 3, "kl", tmp_path / "p.json", tmp_path / "none.json")
+    assert "none.json" in line
+
+
+def test_check_ends_with_1_where_it_names_a_mistake_and_0_where_all_is_well(capsys, tmp_path):
+    text = "import torch\ndef my_kl(mu, log_var):\n    return {} * torch.sum(mu**2 + log_var.exp() - 1 - log_var, 1)\n"
+    (tmp_path / "right.py").write_text(text.format("0.5"))
+    (tmp_path / "wrong.py").write_text(text.format("1.0"))
+    status, out, _ = run(capsys, "check", tmp_path / "right.py", "--map", "kl_loss=my_kl", "--json")
+    assert (status, json.loads(out)["ok"]) == (0, True)
+    status, out, _ = run(capsys, "check", tmp_path / "wrong.py", "--map", "kl_loss=my_kl")
+    assert status == 1
+    assert "1/2" in out
+    assert "ROLE=NAME" in fails(capsys, 2, "check", tmp_path / "wrong.py", "--map", "kl_loss")
+
+
+def test_explain_loss(capsys):
+    arguments = ["--reconstruction", "mean-squared-error", "--kl-weight", "0.00025", "--dimensions", "12288"]
+    status, out, _ = run(capsys, "explain-loss", *arguments, "--json")
+    assert status == 0
+    assert "1.536" in out  # w * D / 2
+    assert fails(capsys, 2, "explain-loss", "--reconstruction", "mean-squarred-error", "--dimensions", "3")

@@ -5,9 +5,9 @@ import torch
 
 from vaekit.errors import TrainingDivergedError, UsageError
 from vaekit.evaluation import evaluate_bound
-from vaekit.objectives import Elbo, ObjectiveResult
+from vaekit.objectives import Elbo, ObjectiveResult, Schedule
 from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.spec import Sentence, build_vae, parse
 from vaekit.training import TrainingSettings, train
 from vaekit.training.threads import threads_for
 
@@ -182,3 +182,52 @@ def test_threads_are_put_back_even_after_an_error():
     with pytest.raises(RuntimeError, match="inside"), threads_for(torch.nn.Linear(2, 2), 8):
         raise RuntimeError("inside")
     assert torch.get_num_threads() == before
+
+
+def test_an_objective_is_told_the_rows_once_and_the_epochs_done_before_every_step(data):
+    class Listening(Elbo):
+        def begin(self, *, rows):
+            told.append(("begin", rows))
+
+        def at(self, epochs_done):
+            super().at(epochs_done)
+            told.append(("at", epochs_done))
+
+        def __call__(self, model, x, c=None):
+            told.append(("call", self.beta))
+            return super().__call__(model, x, c)
+
+    told = []
+    beta = Schedule("linear", 0.0, 3.0, 3)
+    objective = Listening(beta=beta)
+    history = train(make(), objective, data[:64], settings=settings(epochs=2), seed=0)
+    done = [0.0, 0.5, 1.0, 1.5]
+    assert told[0] == ("begin", 64)
+    assert told[1:] == [event for t in done for event in (("at", t), ("call", beta(t)))]
+    told.clear()
+    train(make(), objective, data[:64], settings=settings(epochs=1), seed=0, history=history)
+    assert [event for event in told if event[0] == "at"] == [("at", 2.0), ("at", 2.5)], "goes on where it was"
+    told.clear()
+    train(make(), Listening(), data[:64], settings=settings(epochs=1), seed=0)
+    assert "at" not in {event[0] for event in told}, "nothing is called where nothing moves"
+
+
+def test_annealing_changes_the_training_and_not_what_selects(data):
+    plain, annealed = (
+        train(make(), Elbo(beta=beta), data, data[:50], settings=settings(epochs=3), seed=0)
+        for beta in (1.0, Schedule("linear", 0.0, 1e-6, 3))
+    )
+    for epoch in annealed.epochs:
+        assert epoch.validation_bound == pytest.approx(
+            epoch.validation_reconstruction - epoch.validation_kl, rel=1e-6
+        )
+    assert annealed.epochs[-1].validation_kl > plain.epochs[-1].validation_kl
+
+
+@pytest.mark.parametrize(
+    "text", ["iwae:samples=5", "piwae:samples=2,groups=2", "tc", "dip", "mmd", "renyi:samples=5"]
+)
+def test_every_objective_learns(data, text):
+    objective = parse("objective", text).build()
+    history = train(make(), objective, data, data[:50], settings=settings(epochs=15), seed=0)
+    assert history.epochs[-1].validation_bound > history.epochs[0].validation_bound + 0.5

@@ -6,6 +6,7 @@ global batch size). How its arguments are ordered is read from their names, or t
 """
 
 import inspect
+import math
 import sys
 import types
 from collections.abc import Callable, Sequence
@@ -18,14 +19,49 @@ from numpy.typing import NDArray
 
 from vaekit.classroom.roles import parameter_part
 
-__all__ = ["Callee", "Kind", "UncallableError", "arrangements", "arrays_of", "find_sizes", "integers_of"]
+__all__ = [
+    "Callee",
+    "Kind",
+    "SignatureError",
+    "Sizes",
+    "UncallableError",
+    "Way",
+    "arrays_of",
+    "find_sizes",
+    "integers_of",
+    "ways_to_call",
+]
 
 Kind = str  # "torch" or "numpy"
 Array = NDArray[np.float64]
+Sizes = list[tuple[int, int]]  # (batch, width) of each call
+PIXELS = (784, 1024, 2352, 3072, 4096, 12288)  # numbers that are no batch size
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to call a function: what each argument is, and which sizes to try one after another."""
+
+    order: tuple[str, ...]
+    ladder: tuple[Sizes, ...]
+    images: bool = False  # reconstructions and data as (batch, 3, side, side)
+
+    def arguments(self, given: dict[str, Array], batch: int, width: int) -> list[Any]:
+        """Put the parts, (batch, width) each, and the fillers in order."""
+        side = math.isqrt(width // 3)
+        values: dict[str, Any] = {**given, "one": 1.0, "batch": batch, "width": width}
+        for part in ("reconstruction", "data"):
+            if self.images and part in given:
+                values[part] = given[part].reshape(batch, 3, side, side)
+        return [values[part] for part in self.order]
 
 
 class UncallableError(Exception):
     """No kind of array and no size was accepted; holds what the function said to the first choice."""
+
+
+class SignatureError(UncallableError):
+    """The function takes other arguments than its role has."""
 
 
 @dataclass
@@ -50,6 +86,7 @@ class Callee:
     parameters: list[str] = field(default_factory=list)
     required: int = 0
     kind: Kind = "torch"
+    variadic: bool = False
 
     @classmethod
     def of(cls, role: str, name: str, module: types.ModuleType) -> "Callee":
@@ -60,7 +97,13 @@ class Callee:
             signature = ()
         positional = [p for p in signature if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         required = sum(p.default is p.empty for p in positional)
-        return cls(role, name, function, [p.name for p in positional], required, _preferred_kind(function))
+        names, variadic = [p.name for p in positional], any(p.kind is p.VAR_POSITIONAL for p in signature)
+        return cls(role, name, function, names, required, _preferred_kind(function), variadic)
+
+    def parameter(self, way: Way, part: str) -> str:
+        """Give the name of the parameter that plays a part, or "" where it has none."""
+        index = way.order.index(part)
+        return self.parameters[index] if index < len(self.parameters) else ""
 
     def __call__(self, *arguments: Any) -> Any:
         """Call it with arrays turned into its kind; other arguments pass as they are."""
@@ -124,11 +167,7 @@ def _globals(function: Callable[..., Any]) -> dict[str, Any]:
 def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
     """NumPy where its code, or that of a function it calls, names NumPy and not torch."""
     used = _globals(function)
-    origins = [
-        getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in used.values()
-    ]
-    modules = [str(value.__name__) if isinstance(value, types.ModuleType) else str(o) for value, o in
-               zip(used.values(), origins, strict=True)]  # fmt: skip
+    modules = [_origin(value) for value in used.values()]
     if any(name.split(".")[0] == "torch" for name in modules):
         return "torch"
     if any(name.split(".")[0] in ("numpy", "scipy") for name in modules):
@@ -139,6 +178,13 @@ def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
     return "torch" if "torch" in sys.modules and "student" in sys.modules else "numpy"
 
 
+def _origin(value: Any) -> str:
+    """Name the module that a value is, or comes from."""
+    if isinstance(value, types.ModuleType):
+        return value.__name__
+    return str(getattr(value, "__module__", None) or type(value).__module__)
+
+
 def integers_of(function: Callable[..., Any]) -> list[int]:
     """List the sizes that a function's code suggests: constants, globals, its object's attributes."""
     constants = [constant for code in _codes(function) for constant in code.co_consts]
@@ -147,25 +193,26 @@ def integers_of(function: Callable[..., Any]) -> list[int]:
     nested = [c for f in inner for code in _codes(f) for c in code.co_consts]
     nested += [value for f in inner for value in _globals(f).values()]
     candidates = [*constants, *_globals(function).values(), *attributes, *nested]
+    # Python folds 128 * 784 into one constant.
+    candidates += [
+        n
+        for c in constants
+        for p in PIXELS
+        if isinstance(c, int) and c > p and c % p == 0
+        for n in (p, c // p)
+    ]
     sizes = [c for c in candidates if isinstance(c, int) and not isinstance(c, bool) and 2 < c <= 20_000]
     return list(dict.fromkeys(sizes))[:5]
 
 
-def find_sizes(
-    callee: Callee, attempt: Callable[[Callee, int, int], Any], free: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """Find sizes (batch, width) that the function accepts, and its kind of array (set on ``callee``).
+def find_sizes(callee: Callee, attempt: Callable[[Callee, int, int], Any], ladder: Sequence[Sizes]) -> Sizes:
+    """Find the first sizes of the ladder that the function accepts, and its kind (set on ``callee``).
 
     Raises
     ------
     UncallableError
         With what the function said to the first choice, if nothing is accepted.
     """
-    known = integers_of(callee.function)
-    ladder = [list(free)]
-    ladder += [[(batch, width) for batch, _ in free] for width in known]
-    ladder += [[(batch, width) for _, width in free] for batch in known]
-    ladder += [[pair] for pair in product(known, known)]
     kinds = [callee.kind, "numpy" if callee.kind == "torch" else "torch"]
     first: BaseException | None = None
     for kind, sizes in product(kinds, ladder):
@@ -185,21 +232,43 @@ def find_sizes(
     raise UncallableError(f"{type(first).__name__}: {first}") from first
 
 
-def arrangements(callee: Callee, parts: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """List the orders in which the function may take its parts; one if the parameters' names tell.
+def ways_to_call(callee: Callee, parts: tuple[str, ...], free: Sizes) -> list[Way]:
+    """List the ways to call a function, the likeliest first.
 
-    Each order names, per positional parameter to give, a part, or a filler: "one", "batch", "width".
+    The order of arguments is that of the parameters' names; where they do not tell, every order. The sizes
+    are first ``free``, or what the function accepts; then, since a division by a hard-coded batch size is
+    right for that batch size only, those that its constants suggest.
+
+    Raises
+    ------
+    SignatureError
+        If it does not take these parts.
     """
+    known = integers_of(callee.function)
+    wide = [[(batch, width) for batch, _ in free] for width in known]
+    tall = [[(batch, width) for _, width in free] for batch in known if batch not in PIXELS]
+    pairs = [[pair] for pair in product(known, known) if pair[0] not in PIXELS]
+    orders = _orders(callee, parts)
+    ways = [Way(order, (free, *wide, *tall, *pairs)) for order in orders]
+    if len(orders) <= 2:
+        ways += [Way(order, (sizes,)) for order in orders for sizes in [*tall, *pairs]]
+    if "reconstruction" in parts and len(orders) <= 2:
+        ways += [Way(order, ([(5, 12), (4, 27), (6, 48)],), images=True) for order in orders]
+    return ways
+
+
+def _orders(callee: Callee, parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """List the orders in which it may take its parts and fillers ("one", "batch", "width")."""
     names = callee.parameters[: max(callee.required, len(parts))]
     if len(names) < len(parts):
-        raise UncallableError(
-            f"it takes {len(names)} arguments, ({', '.join(names)}), and {len(parts)} are needed"
-        )
+        if callee.variadic and not names:
+            return [parts]
+        raise SignatureError(f"it takes ({', '.join(names)}), and {' and '.join(parts)} are needed")
     labels = [parameter_part(name) for name in names]
     fillers = [_filler(name, label, parts) for name, label in zip(names, labels, strict=True)]
     free = [i for i, filler in enumerate(fillers) if filler is None]
     if len(free) != len(parts):
-        raise UncallableError(f"it takes ({', '.join(names)}), not only {' and '.join(parts)}")
+        raise SignatureError(f"it takes ({', '.join(names)}), not only {' and '.join(parts)}")
     known = {i: labels[i] for i in free if labels[i] in parts and labels.count(labels[i]) == 1}
     orders = []
     for order in permutations(parts):

@@ -23,7 +23,7 @@ import vaekit
 from vaekit.classroom.report import CheckReport, Finding, FunctionReport
 from vaekit.classroom.roles import ROLES, find_roles
 from vaekit.classroom.source import Source, mapping_in, read_source
-from vaekit.classroom.syntax import arity, decoder_output, function_names
+from vaekit.classroom.syntax import arity, decoder_output, function_names, names_in
 from vaekit.errors import UsageError
 
 __all__ = ["check_file"]
@@ -49,7 +49,7 @@ def check_file(
     time_limit
         Seconds for running the file, and again for checking each function.
     memory_limit
-        Bytes of address space.
+        Bytes that the code may take beyond the libraries it is checked with.
 
     Raises
     ------
@@ -232,15 +232,23 @@ class _Check:
         styles = {role: verdict["style"] for role, verdict in self.verdicts.items()}
         whole = self.verdicts.get("vae_loss")
         if whole and whole["style"] and not any(f["severity"] == "mistake" for f in whole["findings"]):
-            # The loss that is minimised is right, whatever its parts leave to it.
-            left = ("mean-for-sum", "batch-reductions-differ", "sign", "weighted")
-            self.findings = [
-                f for f in self.findings if not (f.code in left and f.function in ("kl_loss", "recon_loss"))
+            # The loss that is minimised is right, whatever the parts that it calls leave to it.
+            called = names_in(self.tree, self.roles["vae_loss"])
+            parts = [
+                r for r in ("kl_loss", "recon_loss") if self.roles.get(r, "").rsplit(".", 1)[-1] in called
             ]
+            left = ("mean-for-sum", "batch-reductions-differ", "sign", "weighted")
+            self.findings = [f for f in self.findings if not (f.code in left and f.function in parts)]
         elif "vae_loss" not in self.verdicts:
             self._compare_reductions(styles)
-        parts = {f.code for f in self.findings if f.function in ("kl_loss", "recon_loss")}
-        self.findings = [f for f in self.findings if not (f.function == "vae_loss" and f.code in parts)]
+        parts = {
+            f.code for f in self.findings if f.function in ("kl_loss", "recon_loss") and f.severity != "note"
+        }
+        self.findings = [
+            f
+            for f in self.findings
+            if f.function != "vae_loss" or f.code not in parts or f.severity == "note"
+        ]
         self._compare_spreads(styles)
 
     def _compare_reductions(self, styles: dict[str, dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.classroom.calling import Callee, UncallableError, arrays_of
+from vaekit.classroom.calling import Callee, SignatureError, UncallableError, arrays_of
 from vaekit.classroom.patterns import Pattern
 from vaekit.classroom.report import Finding
 from vaekit.classroom.roles import declared_spread
@@ -54,7 +54,7 @@ class _Form:
 def examine_divergence(callee: Callee) -> Verdict:
     """Examine a divergence between two Gaussians, with full or with diagonal covariances."""
     if len(callee.parameters) not in (0, *range(4, 20)) or callee.required > 4:
-        raise UncallableError(f"it takes ({', '.join(callee.parameters)}), not (m1, S1, m2, S2)")
+        raise SignatureError(f"it takes ({', '.join(callee.parameters)}), not (m1, S1, m2, S2)")
     patterns = _patterns()
 
     def examine(form: _Form) -> Verdict:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.classroom.calling import Callee, arrangements, arrays_of, find_sizes
+from vaekit.classroom.calling import Callee, Way, arrays_of, find_sizes, ways_to_call
 from vaekit.classroom.examine_terms import (
     KL,
     RECONSTRUCTIONS,
@@ -45,31 +45,30 @@ class _Fit:
 
 def examine_loss(callee: Callee, decoder: str | None = None) -> Verdict:
     """Examine a loss of (reconstruction, data, mu, log-variance), in the order that names or values tell."""
-    return best_verdict(arrangements(callee, PARTS), lambda order: _examine(callee, order, decoder))
+    return best_verdict(ways_to_call(callee, PARTS, FREE), lambda way: _examine(callee, way, decoder))
 
 
-def _examine(callee: Callee, order: tuple[str, ...], decoder: str | None) -> Verdict:
+def _examine(callee: Callee, way: Way, decoder: str | None) -> Verdict:
     generator = np.random.default_rng(3)
 
     def call(callee: Callee, batch: int, width: int) -> tuple[dict[str, Array], list[Array]]:
         given = {part: generator.uniform(0.1, 0.9, (batch, width)) for part in ("reconstruction", "data")}
         given["mean"] = generator.normal(size=(batch, CODES))
         given["spread"] = generator.uniform(0.3, 1.7, (batch, CODES))
-        values = {**given, "one": 1.0, "batch": batch, "width": width}
-        return given, arrays_of(callee(*(values[part] for part in order)))
+        return given, arrays_of(callee(*way.arguments(given, batch, width)))
 
-    sizes = find_sizes(callee, call, FREE)
+    sizes = find_sizes(callee, call, way.ladder)
     calls = {size: [call(callee, *size) for _ in range(CALLS)] for size in sizes}
     first = calls[sizes[0]][0][1]
     if not first:
         return Verdict({}, [Finding("wrong-shape", "it gives no number and no array")])
-    name = callee.parameters[order.index("spread")] if callee.parameters else ""
-    input_name = callee.parameters[order.index("reconstruction")] if callee.parameters else ""
+    name, input_name = callee.parameter(way, "spread"), callee.parameter(way, "reconstruction")
     declared = declared_spread(name)
     patterns = sorted(kl_patterns(1), key=lambda p: (len(p.mistakes), p.style != declared))
-    for recon in RECONSTRUCTIONS:
-        for kl in patterns:
-            fits = _solve(calls, recon, kl, _total(first))
+    tables = [_table(size, pairs, patterns, _total(first)) for size, pairs in calls.items()]
+    for i, recon in enumerate(RECONSTRUCTIONS):
+        for j, kl in enumerate(patterns):
+            fits = _solve(tables, i, j)
             if fits is not None:
                 return _name(fits, recon, kl, callee, name, input_name, decoder, first[0].shape)
     seen = np.array2string(first[_total(first)], precision=4, threshold=5)
@@ -82,39 +81,56 @@ def _total(results: list[Array]) -> int:
     if len(results) >= 3:
         for i in range(len(results)):
             others = [results[j] for j in range(3) if j != i]
-            if i < 3 and np.allclose(results[i], others[0] + others[1], rtol=1e-6):
+            if i < 3 and np.allclose(results[i], abs(others[0]) + abs(others[1]), rtol=1e-6):
                 return i
     return 0
 
 
-def _solve(calls: dict[tuple[int, int], list], recon: Pattern, kl: Pattern, which: int) -> list[_Fit] | None:
+@dataclass(frozen=True)
+class _Table:
+    """All calls of one size: what each pattern of R and of K would give, and what the function gave."""
+
+    batch: int
+    width: int
+    recon: Array  # (patterns of R, results)
+    kl: Array  # (patterns of K, results)
+    results: Array
+
+
+def _table(size: tuple[int, int], pairs: list, kl_patterns: list[Pattern], which: int) -> _Table | None:
+    recon, kl, results = [], [], []
+    for given, returned in pairs:
+        y = returned[which].reshape(-1)
+        if len(y) not in (1, size[0]) or not np.isfinite(y).all():
+            return None
+        features = reconstruction_features(given["reconstruction"], given["data"])
+        r = _sums(features, RECONSTRUCTIONS)  # (patterns, batch)
+        k = _sums(kl_features(given["mean"], given["spread"]), kl_patterns)
+        whole = len(y) == 1
+        recon.append(r.sum(axis=1, keepdims=True) if whole else r)
+        kl.append(k.sum(axis=1, keepdims=True) if whole else k)
+        results.append(y)
+    return _Table(*size, np.concatenate(recon, axis=1), np.concatenate(kl, axis=1), np.concatenate(results))
+
+
+def _sums(features: dict[str, Array], patterns: list[Pattern]) -> Array:
+    weights = np.array([[pattern.weights.get(name, 0.0) for name in features] for pattern in patterns])
+    return weights @ np.stack([feature.sum(axis=1) for feature in features.values()])
+
+
+def _solve(tables: list[_Table | None], i: int, j: int) -> list[_Fit] | None:
+    """Solve for the two factors at each size; None if the pair does not reproduce the results."""
     fits = []
-    for (batch, width), pairs in calls.items():
-        rows, wanted = [], []
-        for given, results in pairs:
-            r = _sum_of(reconstruction_features(given["reconstruction"], given["data"]), recon)
-            k = _sum_of(kl_features(given["mean"], given["spread"]), kl)
-            y = results[which].reshape(-1)
-            if len(y) == batch:
-                rows += list(zip(r, k, strict=True))
-                wanted += list(y)
-            elif len(y) == 1:
-                rows.append((r.sum(), k.sum()))
-                wanted.append(y[0])
-            else:
-                return None
-        A, b = np.array(rows), np.array(wanted)
-        if not np.isfinite(b).all():
+    for table in tables:
+        if table is None:
             return None
-        factors, *_ = np.linalg.lstsq(A, b, rcond=None)
-        if np.abs(A @ factors - b).max() > 1e-5 * np.abs(b).max() or abs(factors[0]) < 1e-12:
+        A = np.stack([table.recon[i], table.kl[j]], axis=1)
+        factors, *_ = np.linalg.lstsq(A, table.results, rcond=None)
+        error = np.abs(A @ factors - table.results).max()
+        if error > 1e-5 * np.abs(table.results).max() or abs(factors[0]) < 1e-12:
             return None
-        fits.append(_Fit(batch, width, *map(float, factors)))
+        fits.append(_Fit(table.batch, table.width, *map(float, factors)))
     return fits
-
-
-def _sum_of(features: dict[str, Array], pattern: Pattern) -> Array:
-    return np.asarray(sum(weight * features[name] for name, weight in pattern.weights.items())).sum(axis=1)
 
 
 def _divided(fits: list[_Fit], factors: list[float], choices: dict[str, Any]) -> tuple[str, float] | None:
@@ -155,7 +171,10 @@ def _name(
         a, b = -a, -b
         if "elbo" not in callee.name.lower().replace("_", "") or "neg" in callee.name.lower():
             findings.append(Finding("sign", "it is the ELBO; the loss to be minimised is its negative"))
-    elif b < 0 or a < 0:
+    if abs(b) < 1e-9 * abs(a):
+        findings.append(Finding("missing-term", f"the KL is missing; it is {KL}"))
+        return Verdict({"likelihood": recon.style}, findings)
+    if b < 0 or a < 0:
         findings.append(Finding("sign", "loss = reconstruction + KL; here one of the two is subtracted"))
         a, b = abs(a), abs(b)
     weight = b / a
@@ -163,11 +182,14 @@ def _name(
     reduction = (
         "per example" if per_example else f"{'mean' if 'batch' in recon_how else 'summed'} over the batch"
     )
+    gaussian = recon.style.startswith("Gaussian")
+    trade = f"decoder variance {weight:.4g}" if gaussian else f"beta {weight:.4g}"
+    in_nats = "pixels" not in recon_how + kl_how and "codes" not in kl_how
     style = {
-        "likelihood": recon.style,
+        "likelihood": recon.style.split(", variance")[0],
         "spread": kl.style,
         "reduction": reduction,
-        "beta": f"beta {weight:.4g}",
+        "trade": trade if in_nats else "",
     }
     return Verdict(style, findings)
 
@@ -216,16 +238,10 @@ def _weights(recon: Pattern, recon_how: str, kl_how: str, weight: float, fits: l
         findings.append(Finding("scaled", text, severity="note"))
     if abs(weight - 2) < 1e-4:
         findings.append(Finding("missing-half", f"the KL counts twice; it is {KL}"))
-    elif abs(weight - 1) > 1e-4:
-        text = (
-            f"the KL has weight {weight:.4g}: a beta-VAE with beta = {weight:.4g}, whose loss is no bound "
-            f"on log p(x)"
-        )
-        findings.append(Finding("weighted", text, severity="note"))
-    if recon.style == "Gaussian, variance 1/2":
-        text = (
-            "a sum of squared errors without 1/2 is a Gaussian decoder of variance 1/2; with 1/2, of "
-            "variance 1"
-        )
+    elif abs(weight - 1) > 1e-4 and recon.style.startswith("Gaussian"):
+        text = f"with the KL in nats this is a Gaussian decoder of variance {weight:.4g}, and beta = 1"
         findings.append(Finding("decoder-variance", text, severity="note"))
+    elif abs(weight - 1) > 1e-4:
+        text = f"the KL has weight {weight:.4g}: a beta-VAE with beta = {weight:.4g}, no bound on log p(x)"
+        findings.append(Finding("weighted", text, severity="note"))
     return findings

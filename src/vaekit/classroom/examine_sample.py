@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.classroom.calling import Callee, arrangements, arrays_of, find_sizes
+from vaekit.classroom.calling import Callee, Way, arrays_of, find_sizes, ways_to_call
 from vaekit.classroom.report import Finding
 from vaekit.classroom.roles import declared_spread
 from vaekit.classroom.verdict import Verdict, best_verdict
@@ -39,17 +39,17 @@ WRITE = "write z = mu + exp(log_var / 2) * eps, with eps = torch.randn_like(mu)"
 
 def examine_sample(callee: Callee) -> Verdict:
     """Examine a sampler of shape (batch, dimensions)."""
-    return best_verdict(arrangements(callee, PARTS), lambda order: _examine(callee, order))
+    return best_verdict(ways_to_call(callee, PARTS, [(16, 4), (9, 5)]), lambda way: _examine(callee, way))
 
 
-def _examine(callee: Callee, order: tuple[str, ...]) -> Verdict:
+def _examine(callee: Callee, way: Way) -> Verdict:
     def call(callee: Callee, batch: int, width: int, m: float = 0.5, s: float = 0.6) -> Any:
         given = {"mean": np.full((batch, width), m), "spread": np.full((batch, width), s)}
         return callee(
-            *(given.get(part, {"one": 1.0, "batch": batch, "width": width}.get(part)) for part in order)
+            *(given.get(part, {"one": 1.0, "batch": batch, "width": width}.get(part)) for part in way.order)
         )
 
-    batch, width = find_sizes(callee, call, [(16, 4), (9, 5)])[0]
+    batch, width = find_sizes(callee, call, way.ladder)[0]
     shape = arrays_of(call(callee, batch, width))
     if not shape or shape[0].shape != (batch, width):
         seen = shape[0].shape if shape else "no array"
@@ -58,17 +58,20 @@ def _examine(callee: Callee, order: tuple[str, ...]) -> Verdict:
     noises = []
     for m, s in SETTINGS:
         draws, start = [], time.monotonic()
-        while len(draws) < DRAWS and time.monotonic() - start < SECONDS:
+        while (
+            len(draws) < max(400, min(DRAWS, 400_000 // (batch * width)))
+            and time.monotonic() - start < SECONDS
+        ):
             draws.append(arrays_of(call(callee, batch, width, m, s))[0] - m)
         noises.append(np.array(draws))
     findings = list(_structure(noises[0]))
     style: dict[str, str] = {}
     if not any(finding.code in ("noise-absent", "noise-repeated") for finding in findings):
-        name = callee.parameters[order.index("spread")] if callee.parameters else ""
+        name = callee.parameter(way, "spread")
         style, more = _scale([_distinct(noise) for noise in noises], name)
         findings += more
     if not any(finding.code in ("noise-absent", "missing-term") for finding in findings):
-        findings += _gradient(callee, order, batch, width)
+        findings += _gradient(callee, way.order, batch, width)
     return Verdict(style, findings)
 
 
@@ -88,7 +91,7 @@ def _structure(noise: Array) -> list[Finding]:
             f"(samples from the prior still look fine, which hides it); {WRITE}"
         )
         findings.append(Finding("noise-shared-by-batch", text))
-    if noise.shape[2] > 1 and np.ptp(noise, axis=2).max() < 1e-9 * size:
+    if not findings and noise.shape[2] > 1 and np.ptp(noise, axis=2).max() < 1e-9 * size:
         text = f"q(z|x) is then a line, not a cloud; eps needs one number per example and dimension: {WRITE}"
         findings.append(Finding("noise-shared-by-dimensions", text))
     return findings

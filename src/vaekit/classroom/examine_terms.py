@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vaekit.classroom.calling import Callee, arrangements, arrays_of, find_sizes
+from vaekit.classroom.calling import Callee, Way, arrays_of, find_sizes, ways_to_call
 from vaekit.classroom.patterns import Pattern, Probe, Reduction, kl_features, kl_patterns, match
 from vaekit.classroom.report import Finding
 from vaekit.classroom.roles import declared_input, declared_spread
@@ -85,20 +85,20 @@ def examine_kl(callee: Callee) -> Verdict:
     def features(given: dict[str, Array]) -> dict[str, Array]:
         return kl_features(given["mean"], given["spread"])
 
-    def examine(order: tuple[str, ...]) -> Verdict:
-        probes = _probe(callee, order, SIZES, draw, features)
+    def examine(way: Way) -> Verdict:
+        probes = _probe(callee, way, draw, features)
         if isinstance(probes, Verdict):
             return probes
-        name = callee.parameters[order.index("spread")] if callee.parameters else ""
+        name = callee.parameter(way, "spread")
         declared = declared_spread(name)
         patterns = sorted(kl_patterns(), key=lambda p: (len(p.mistakes), p.style != declared))
         verdict = _name_kl(probes, match(probes, patterns), name)
         if not verdict.findings:
             given = draw(*probes[0].features["mu"].shape)
-            verdict.findings += _gradient(callee, order, given, ("mean", "spread"))
+            verdict.findings += _gradient(callee, way, given, ("mean", "spread"))
         return verdict
 
-    return best_verdict(arrangements(callee, ("mean", "spread")), examine)
+    return best_verdict(ways_to_call(callee, ("mean", "spread"), SIZES), examine)
 
 
 def _name_kl(probes: list[Probe], found: tuple[Pattern, Reduction] | None, parameter: str) -> Verdict:
@@ -173,20 +173,20 @@ def examine_reconstruction(callee: Callee, decoder: str | None = None) -> Verdic
 
     signed = [Pattern({n: -w for n, w in p.weights.items()}, p.style, p.mistakes) for p in RECONSTRUCTIONS]
 
-    def examine(order: tuple[str, ...]) -> Verdict:
-        probes = _probe(callee, order, WIDE, draw, features)
+    def examine(way: Way) -> Verdict:
+        probes = _probe(callee, way, draw, features)
         if isinstance(probes, Verdict):
             return probes
         found = match(probes, [*RECONSTRUCTIONS, *signed])
-        name = callee.parameters[order.index("reconstruction")] if callee.parameters else ""
+        name = callee.parameter(way, "reconstruction")
         negative = found is not None and found[0] in signed
         verdict = _name_reconstruction(probes, found, negative, callee, name, decoder)
         if not verdict.findings:
             given = draw(*probes[0].features["sq"].shape)
-            verdict.findings += _gradient(callee, order, given, ("reconstruction",))
+            verdict.findings += _gradient(callee, way, given, ("reconstruction",))
         return verdict
 
-    return best_verdict(arrangements(callee, ("reconstruction", "data")), examine)
+    return best_verdict(ways_to_call(callee, ("reconstruction", "data"), WIDE), examine)
 
 
 def _name_reconstruction(
@@ -242,21 +242,26 @@ def check_input(pattern: Pattern, declared: str | None, parameter: str, decoder:
 def mean_over_pixels(pattern: Pattern, weight: float = 1.0, width: int | None = None) -> Finding:
     """Say what Gaussian VAE, or what beta, a mean over the D pixels implies, the KL having that weight."""
     known = f" (here D = {width})" if width else ""
-    scaled = "" if weight == 1 else f"{weight:.4g} * "
     if pattern.style.startswith("Gaussian"):
-        variance = "D" if pattern.weights["sq"] == 0.5 else "D/2"
+        share = weight * (1.0 if pattern.weights["sq"] == 0.5 else 0.5)
+        name = {1.0: "D", 0.5: "D/2"}.get(round(share, 9), f"{share:.4g} * D")
+        variance = 784 * share
         text = (
             f"the squared error is averaged over the D pixels{known}: with the KL in nats this is a "
-            f"Gaussian VAE with "
-            f"decoder variance {scaled}{variance}, "
-            f"{392 * weight if variance == 'D/2' else 784 * weight:.4g} for "
-            "MNIST's 784 pixels, where pixels in [0, 1] have at most 1/4: the best it can do is to ignore z"
+            f"Gaussian VAE "
+            f"with decoder variance {name}, {variance:.4g} for MNIST's 784 pixels"
         )
+        if variance > 0.25:
+            text += ", where a pixel in [0, 1] has at most 1/4"
+        if variance >= 784 / 4:
+            text += ": the best it can do is to ignore z"
     else:
+        scaled = "" if abs(weight - 1) < 1e-9 else f"{weight:.4g} * "
         text = (
-            f"the reconstruction term is averaged over the D pixels{known}, so it counts D times too "
-            f"little: with the "
-            f"KL in nats this is a beta-VAE with beta = {scaled}D, {784 * weight:.4g} for MNIST's 784 pixels"
+            f"the reconstruction term is averaged over the D pixels{known}, so it counts D times too little: "
+            f"with the KL in nats this is a beta-VAE with beta = {scaled}D, {784 * weight:.4g} for "
+            f"MNIST's 784 "
+            "pixels"
         )
     return Finding("mean-for-sum", f"{text}; sum over the pixels, and average over the batch only")
 
@@ -289,25 +294,24 @@ def _unknown_reconstruction(probes: list[Probe]) -> Verdict:
 # What the two have in common.
 
 
-def _probe(
-    callee: Callee, order: tuple[str, ...], free: list, draw: Any, features: Any
-) -> "list[Probe] | Verdict":
+def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> "list[Probe] | Verdict":
     """Call the function on several sizes; a verdict instead if its results are unusable."""
 
     def call(callee: Callee, batch: int, width: int) -> tuple[dict[str, Array], list[Array]]:
         given = draw(batch, width)
-        values = {**given, "one": 1.0, "batch": batch, "width": width}
-        return given, arrays_of(callee(*(values[part] for part in order)))
+        results = arrays_of(callee(*way.arguments(given, batch, width)))
+        if way.images:  # one value per pixel comes as an image
+            results = [r.reshape(batch, -1) if r.size == batch * width else r for r in results]
+        return given, results
 
-    sizes = find_sizes(callee, call, free)
+    sizes = find_sizes(callee, call, way.ladder)
     probes = []
     for batch, width in (sizes * 6)[:6]:
         given, results = call(callee, batch, width)
         if not results:
             return Verdict({}, [Finding("wrong-shape", "it gives no number and no array")])
-        values = {**given, "one": 1.0, "batch": batch, "width": width}
-        again = arrays_of(callee(*(values[part] for part in order)))
-        if not np.array_equal(results[0], again[0], equal_nan=True):
+        again = arrays_of(callee(*way.arguments(given, batch, width)))
+        if not np.array_equal(results[0].ravel(), again[0].ravel(), equal_nan=True):
             drawn = [call(callee, batch, width)[1][0].min() for _ in range(200)]
             return Verdict({}, [_random(float(np.min(drawn)))])
         probes.append(Probe(features(given), results[0]))
@@ -349,19 +353,16 @@ def _proportional(probes: list[Probe], patterns: list[Pattern]) -> tuple[Pattern
     return None
 
 
-def _gradient(
-    callee: Callee, order: tuple[str, ...], given: dict[str, Array], parts: tuple[str, ...]
-) -> list[Finding]:
+def _gradient(callee: Callee, way: Way, given: dict[str, Array], parts: tuple[str, ...]) -> list[Finding]:
     if callee.kind != "torch":
         return []
     import torch
 
     batch, width = next(iter(given.values())).shape
-    values = {**given, "one": 1.0, "batch": batch, "width": width}
     try:
-        result, tensors = callee.with_gradients(*(values[part] for part in order))
+        result, tensors = callee.with_gradients(*way.arguments(given, batch, width))
         total = result if torch.is_tensor(result) else next(t for t in result if torch.is_tensor(t))
-        inputs = [tensors[order.index(part)] for part in parts]
+        inputs = [tensors[way.order.index(part)] for part in parts]
         grads = torch.autograd.grad(total.sum(), inputs, allow_unused=True) if total.requires_grad else [None]
     except (RuntimeError, TypeError, ValueError, StopIteration):
         grads = [None]

@@ -4,6 +4,7 @@ A seat belt for homework, not a sandbox for enemies. It stops what a program doe
 (downloads a data set, saves figures, trains for an hour) and says so; code that means to get round it can.
 """
 
+import contextlib
 import os
 import sys
 import traceback
@@ -26,6 +27,16 @@ CHANGES = {
     "shutil.rmtree": "remove",
     "shutil.move": "move",
 }
+REACHING = {  # event: which of its arguments says where
+    "socket.connect": 1,
+    "socket.bind": 1,
+    "socket.sendto": 1,
+    "socket.sendmsg": 1,
+    "socket.getaddrinfo": 0,
+    "socket.gethostbyname": 0,
+    "socket.gethostbyaddr": 0,
+    "urllib.Request": 0,
+}
 PROCESSES = (
     "subprocess.Popen",
     "os.system",
@@ -45,25 +56,34 @@ class StoppedError(PermissionError):
 
 
 def limit(memory: int, seconds: float) -> None:
-    """Bound this process's memory (bytes), processor time, and size of files; where the system knows how."""
+    """Bound the memory this process may yet take (bytes), its processor time (seconds), and its files.
+
+    What is mapped already, the libraries, does not count. Where a system knows no bound there is none.
+    """
     try:
         import resource
     except ImportError:  # Windows
         return
     bounds = {
-        resource.RLIMIT_AS: memory,
-        resource.RLIMIT_CPU: int(seconds) + 30,
+        resource.RLIMIT_AS: memory + _mapped(),
+        resource.RLIMIT_CPU: resource.getrusage(resource.RUSAGE_SELF).ru_utime + seconds + 30,
         resource.RLIMIT_FSIZE: 64 * 2**20,
         resource.RLIMIT_CORE: 0,
     }
     for kind, bound in bounds.items():
         _, hard = resource.getrlimit(kind)
-        if hard != resource.RLIM_INFINITY:
-            bound = min(bound, hard)
-        try:
-            resource.setrlimit(kind, (bound, bound))
-        except (OSError, ValueError):  # macOS refuses a bound on the address space
-            continue
+        lower = int(bound) if hard == resource.RLIM_INFINITY else min(int(bound), hard)
+        with contextlib.suppress(OSError, ValueError):  # macOS refuses a bound on the address space
+            resource.setrlimit(kind, (lower, lower))
+
+
+def _mapped() -> int:
+    """Give the size of this process's address space in bytes, where the system tells; else 0."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def watch(folder: str, student: str, say: Callable[[str, str, int | None], None]) -> None:
@@ -102,15 +122,8 @@ def watch(folder: str, student: str, say: Callable[[str, str, int | None], None]
                 stop("wrote-file", f"it wants to {CHANGES[event]} {os.fsdecode(changed)}")
         elif event == "socket.__new__" and len(arguments) > 1 and int(arguments[1]) in (2, 10, 30):
             stop("opened-socket", "it opens a network socket")
-        elif event in (
-            "socket.connect",
-            "socket.bind",
-            "socket.sendto",
-            "socket.getaddrinfo",
-            "urllib.Request",
-        ):
-            where = arguments[0] if event in ("socket.getaddrinfo", "urllib.Request") else arguments[1]
-            stop("opened-socket", f"it wants to reach {where}")
+        elif event in REACHING:
+            stop("opened-socket", f"it wants to reach {arguments[REACHING[event]]}")
         elif event in PROCESSES:
             stop("started-process", f"it calls {event}")
 

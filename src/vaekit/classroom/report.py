@@ -123,7 +123,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing but notes was found, and something was checked."""
+        """Whether nothing but notes was found."""
         return all(finding.severity == "note" for finding in self.findings)
 
     @property
@@ -155,7 +155,7 @@ def render(report: CheckReport) -> str:
     verdict = f"{count} mistake{'s' if count != 1 else ''}" if count else "no mistakes found"
     lines = [f"{report.path}: {verdict}"]
     for function in report.functions:
-        style = ", ".join(str(value) for value in function.style.values())
+        style = ", ".join(str(value) for value in function.style.values() if value != "")
         name = function.role if function.name == function.role else f"{function.role} ({function.name})"
         lines.append(f"  {name}, {function.where}: {function.status}" + (f"; {style}" if style else ""))
     for finding in report.findings:

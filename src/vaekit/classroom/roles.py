@@ -58,7 +58,10 @@ def find_roles(arity: dict[str, int], mapping: dict[str, str]) -> dict[str, str]
             names = [name for name in names if arity[name] < 4]
         if role == "kl_gaussians":
             names = [name for name in names if arity[name] >= 4]
-        names.sort(key=lambda name: (_plain(name) != role.replace("_", ""), "." in name))
+        needed = 4 if role in ("vae_loss", "kl_gaussians") else 2
+        names.sort(
+            key=lambda name: (arity[name] < needed, _plain(name) != role.replace("_", ""), "." in name)
+        )
         if names:
             found[role] = names[0]
     return found

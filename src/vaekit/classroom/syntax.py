@@ -11,7 +11,7 @@ Of a notebook, and of a .py file whose top level cannot be run, only these top-l
 import ast
 import re
 
-__all__ = ["HARMLESS_CALLS", "arity", "decoder_output", "definitions", "function_names"]
+__all__ = ["HARMLESS_CALLS", "arity", "decoder_output", "definitions", "function_names", "names_in"]
 
 _CALLS = """
     int float str bool len range tuple list dict set min max abs sum round device cuda.is_available
@@ -76,6 +76,17 @@ def function_names(tree: ast.Module) -> dict[str, int]:
                 target.id: statement.lineno for target in statement.targets if isinstance(target, ast.Name)
             }
     return names
+
+
+def names_in(tree: ast.Module, function: str) -> set[str]:
+    """Give all names and attributes that a function, or a method ``Class.method``, mentions."""
+    *owner, name = function.split(".")
+    scope = next((s for s in tree.body if owner and isinstance(s, ast.ClassDef) and s.name == owner[0]), tree)
+    for node in ast.walk(scope):
+        lambdas = isinstance(node, ast.Assign) and any(getattr(t, "id", "") == name for t in node.targets)
+        if lambdas or (isinstance(node, ast.FunctionDef) and node.name == name):
+            return {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(node)}
+    return set()
 
 
 def arity(tree: ast.Module) -> dict[str, int]:

@@ -23,7 +23,8 @@ class Verdict:
     @property
     def cost(self) -> int:
         """How far it is from right: a note counts least, a mistake that no known one explains most."""
-        return sum(1 if f.severity == "note" else 9 if f.code in VAGUE else 3 for f in self.findings)
+        costs = [1 if f.severity == "note" else 9 if f.code in VAGUE else 3 for f in self.findings]
+        return sum(costs) + ("weight" in self.style)
 
 
 def best_verdict(ways: Iterable[Way], examine: Callable[[Way], Verdict]) -> Verdict:

@@ -35,7 +35,12 @@ class Fit:
     likelihood: Annotated[
         str, tyro.conf.arg(help="p(x|z): bernoulli, gaussian:scale=learned; auto looks at the data.")
     ] = "auto"
-    objective: Annotated[str, tyro.conf.arg(help="What to maximise: elbo, elbo:beta=4.")] = "elbo"
+    objective: Annotated[
+        str,
+        tyro.conf.arg(
+            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ..."
+        ),
+    ] = "elbo"
     epochs: Annotated[
         int | None,
         tyro.conf.arg(help="At most this many passes over the training rows; by default it depends on them."),

@@ -6,11 +6,14 @@ from typing import Protocol, get_args
 
 import tyro
 
+from vaekit.cli.check import Check
 from vaekit.cli.decode import Decode
 from vaekit.cli.encode import Encode
 from vaekit.cli.evaluate import Evaluate
+from vaekit.cli.explain_loss import ExplainLoss
 from vaekit.cli.fit import Fit
 from vaekit.cli.info import Info
+from vaekit.cli.kl import Kl
 from vaekit.cli.reconstruct import Reconstruct
 from vaekit.cli.report import Report
 from vaekit.cli.sample import Sample
@@ -27,7 +30,9 @@ class Verb(Protocol):
         ...
 
 
-_VERBS = Fit | Evaluate | Encode | Reconstruct | Score | Sample | Decode | Report | Info
+_VERBS = (
+    Fit | Evaluate | Encode | Reconstruct | Score | Sample | Decode | Report | Info | Kl | Check | ExplainLoss
+)
 
 
 def parse_arguments(arguments: Sequence[str]) -> Verb:

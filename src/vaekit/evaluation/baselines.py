@@ -117,7 +117,10 @@ def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tu
     low_rank = leading @ leading.T + noise * np.eye(columns)
     return [
         *scores,
-        (f"probabilistic PCA ({components} components)", _gaussian_log_density(held_out, mean, low_rank)),
+        (
+            f"probabilistic PCA ({components} component{'s'[: components > 1]})",
+            _gaussian_log_density(held_out, mean, low_rank),
+        ),
     ]
 
 

@@ -38,7 +38,7 @@ class BoundSummary(NamedTuple):
 
 @torch.no_grad()
 def evaluate_bound(
-    model: VAE, objective: Objective, x: Tensor, *, c: Tensor | None = None, batch_size: int = 1024
+    model: VAE, objective: Objective, x: Tensor, *, c: Tensor | None = None, batch_size: int | None = None
 ) -> BoundSummary:
     """Evaluate the (un-annealed, unweighted) bound of an objective on every example of ``x``.
 
@@ -51,7 +51,7 @@ def evaluate_bound(
     c
         Condition, ``(n, ...)``.
     batch_size
-        Examples at a time.
+        Examples at a time; by default 1024, divided by the draws the objective takes of each.
 
     Returns
     -------
@@ -65,9 +65,10 @@ def evaluate_bound(
     >>> evaluate_bound(model, Elbo(), torch.ones(4, 3)).values.shape
     torch.Size([4])
     """
+    size = max(1, 1024 // getattr(objective, "draws", 1)) if batch_size is None else batch_size
     bounds, reconstructions, kls, dimensions = [], [], [], []
-    for start in range(0, len(x), batch_size):
-        part = slice(start, start + batch_size)
+    for start in range(0, len(x), size):
+        part = slice(start, start + size)
         result = objective(model, x[part], None if c is None else c[part])
         bounds.append(result.bound.double())
         reconstructions.append(result.reconstruction.double().sum())

@@ -1,7 +1,77 @@
 """Gaussians and the divergences between them, in nats. Stands alone: torch and NumPy, nothing of vaekit."""
 
+from vaekit.gaussian.batched import use_lanes
 from vaekit.gaussian.distribution import Gaussian
+from vaekit.gaussian.errors import (
+    AsymmetricCovarianceError,
+    GaussianError,
+    NotPositiveDefiniteError,
+    SingularCovarianceError,
+)
+from vaekit.gaussian.family import (
+    AffineMap,
+    Bounds,
+    Estimate,
+    Explanation,
+    GaussianMixture,
+    RelativeSpectrum,
+    alpha_divergence,
+    bhattacharyya,
+    chi_squared,
+    cross_entropy,
+    entropy,
+    explain,
+    fisher_rao,
+    fisher_rao_bounds,
+    hellinger,
+    jeffreys,
+    jensen_shannon,
+    mixture_kl,
+    mutual_information,
+    optimal_map,
+    pairwise,
+    relative_spectrum,
+    renyi,
+    total_variation_bounds,
+    wasserstein,
+)
 from vaekit.gaussian.kl import kl_divergence
 from vaekit.gaussian.normal import normal_kl
+from vaekit.gaussian.torch_registry import register_with_torch
 
-__all__ = ["Gaussian", "kl_divergence", "normal_kl"]
+__all__ = [
+    "AffineMap",
+    "AsymmetricCovarianceError",
+    "Bounds",
+    "Estimate",
+    "Explanation",
+    "Gaussian",
+    "GaussianError",
+    "GaussianMixture",
+    "NotPositiveDefiniteError",
+    "RelativeSpectrum",
+    "SingularCovarianceError",
+    "alpha_divergence",
+    "bhattacharyya",
+    "chi_squared",
+    "cross_entropy",
+    "entropy",
+    "explain",
+    "fisher_rao",
+    "fisher_rao_bounds",
+    "hellinger",
+    "jeffreys",
+    "jensen_shannon",
+    "kl_divergence",
+    "mixture_kl",
+    "mutual_information",
+    "normal_kl",
+    "optimal_map",
+    "pairwise",
+    "register_with_torch",
+    "relative_spectrum",
+    "renyi",
+    "total_variation_bounds",
+    "use_lanes",
+    "wasserstein",
+]

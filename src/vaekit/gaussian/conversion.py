@@ -34,6 +34,9 @@ def as_gaussian(value: Any, name: str, *, validate: bool = True) -> "Gaussian":
     if isinstance(value, Distribution):
         return Gaussian.from_torch(value, validate=validate)
     if isinstance(value, tuple) and len(value) == 2:
+        mean, covariance = value
+        if not validate and isinstance(mean, Tensor) and isinstance(covariance, Tensor):
+            return Gaussian._from_tensors({"mean": mean, "covariance": covariance}, validated=False)
         return Gaussian(value[0], covariance=value[1], validate=validate)
     raise GaussianTypeError(
         f"{name} is {type(value).__name__}; expected a vaekit.gaussian.Gaussian, a torch distribution "

@@ -28,9 +28,10 @@ __all__ = ["DenseDivergence", "Plan", "dense_divergence"]
 NEAR_SQUARED = 0.25
 #: Where Cholesky loses more than this factor "auto" computes an item in double-double, up to the dimension
 #: below;
-#: close pairs are held to a stricter one, since all their digits can be had.
+#: very close pairs are held to a stricter one, since all their digits can be had.
 TOLERATED_LOSS = 1e7
-TOLERATED_LOSS_NEAR = 32.0
+TOLERATED_LOSS_CLOSE = 32.0
+CLOSE_SQUARED = 0.01
 LARGEST_ESCALATED = 64
 #: Parameterisations whose covariances are known to the bit, so that their difference is.
 KNOWN = ("covariance", "variance")
@@ -58,7 +59,10 @@ class Plan:
 
 def dense_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
     """The divergence in float64, (...), of `mean_p, mean_q, *parameters of p, *parameters of q`."""
-    return DenseDivergence.apply(plan, *tensors)[0]
+    if is_concrete(*tensors) and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
+        return quantities(plan, tensors)[0]
+    function = PlainDivergence if is_concrete(*tensors) else DenseDivergence
+    return function.apply(plan, *tensors)[0]
 
 
 class DenseDivergence(torch.autograd.Function):
@@ -115,15 +119,33 @@ class DenseDivergence(torch.autograd.Function):
         )
 
 
+class PlainDivergence(torch.autograd.Function):
+    """The same outside functorch and compilation, without what they need: it starts faster."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        output = quantities(plan, tensors)
+        DenseDivergence.setup_context(ctx, (plan, *tensors), output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        return DenseDivergence.backward(ctx, *grad_outputs)
+
+
 def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Value, `X`, `z`, the diagonal of `I + X`, the root of q, and which items double-double was used for."""
     mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
     k = mean_p.shape[-1]
     root_p = root_of(plan.kind_p, theta_p, k, plan.factor_p)
     root_q = root_of(plan.kind_q, theta_q, k, plan.factor_q)
-    z = root_q.whiten((mean_p - mean_q).unsqueeze(-1)).squeeze(-1)
-    lower_p = root_p.lower()
-    M = root_q.whiten(lower_p)
+    lower_p, difference = root_p.lower(), (mean_p - mean_q).unsqueeze(-1)
+    if lower_p.shape[:-1] == difference.shape[:-1] and lower_p.dim() > 2:
+        # Many small solves: one call for both right-hand sides.
+        both = root_q.whiten(torch.cat([lower_p, difference], -1))
+        M, z = both[..., :-1], both[..., -1]
+    else:
+        M, z = root_q.whiten(lower_p), root_q.whiten(difference).squeeze(-1)
     ratio = M.diagonal(dim1=-2, dim2=-1).clone()
     triangular = plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR
     X = root_q.whiten(lower_p - root_q.lower()) if triangular else less_identity(M)
@@ -139,11 +161,8 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             ratio = torch.where(pick.squeeze(-1), 1 + X.diagonal(dim1=-2, dim2=-1), ratio)
             size = X.square().sum((-2, -1))
     elif concrete and plan.precision != "exact" and bool(near.any()):
-        _, _, *thetas = taken(plan, tensors, near)
-        some_p, some_q = (root.items(near) for root in (root_p, root_q))
-        refined = nearby_excess(
-            plan, tuple(thetas[: plan.count_p]), tuple(thetas[plan.count_p :]), some_p, some_q
-        )
+        some = (taken_parameters(plan.kind_p, theta_p, near), taken_parameters(plan.kind_q, theta_q, near))
+        refined = nearby_excess(plan, *some, root_p.items(near), root_q.items(near))
         if refined is None:
             suspect = near
         else:
@@ -158,7 +177,7 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     elif plan.precision == "exact":
         suspect = torch.ones_like(value, dtype=torch.bool)
     elif k <= LARGEST_ESCALATED:
-        tolerated = torch.where(near, TOLERATED_LOSS_NEAR, TOLERATED_LOSS)
+        tolerated = torch.where(size < CLOSE_SQUARED, TOLERATED_LOSS_CLOSE, TOLERATED_LOSS)
         for kind, theta, root in ((plan.kind_p, theta_p, root_p), (plan.kind_q, theta_q, root_q)):
             loss = cancellation(kind, theta, root)
             suspect = suspect if loss is None else suspect | (loss > tolerated)
@@ -208,14 +227,27 @@ def cancellation(kind: str, theta: tuple[Tensor, ...], root: Root) -> Tensor | N
 
 
 def taken(plan: Plan, tensors: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
-    """The masked items of every tensor, broadcast to the batch first: one batch dimension."""
-    matrices = {"covariance": 2, "scale_tril": 2, "precision": 2, "scale": 0}
-    dims = [1, 1]
-    for kind, count in ((plan.kind_p, plan.count_p), (plan.kind_q, len(tensors) - 2 - plan.count_p)):
-        dims += [2, 1] if kind == "factor" else [matrices.get(kind, 1)] * count
-    return tuple(
-        t.expand(mask.shape + t.shape[t.dim() - d :])[mask] for t, d in zip(tensors, dims, strict=True)
+    """The masked items of means and parameters, broadcast to the batch first: one batch dimension."""
+    mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
+    means = tuple(items(t, 1, mask) for t in (mean_p, mean_q))
+    return (
+        *means,
+        *taken_parameters(plan.kind_p, theta_p, mask),
+        *taken_parameters(plan.kind_q, theta_q, mask),
     )
+
+
+def taken_parameters(kind: str, theta: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
+    """The masked items of the parameters of a covariance."""
+    if kind == "factor":
+        return items(theta[0], 2, mask), items(theta[1], 1, mask)
+    dimensions = {"covariance": 2, "scale_tril": 2, "precision": 2, "scale": 0}.get(kind, 1)
+    return tuple(items(t, dimensions, mask) for t in theta)
+
+
+def items(tensor: Tensor, dimensions: int, mask: Tensor) -> Tensor:
+    """The masked items of a tensor with so many trailing dimensions."""
+    return tensor.expand(mask.shape + tensor.shape[tensor.dim() - dimensions :])[mask]
 
 
 def exact_of(plan: Plan, *tensors: Tensor) -> ExactDivergence:

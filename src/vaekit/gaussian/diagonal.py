@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.double_double import two_product
-from vaekit.gaussian.normal import NormalDivergence
+from vaekit.gaussian.normal import elementwise_divergence
+from vaekit.gaussian.rowwise import RowwiseDivergence
 from vaekit.gaussian.stable import log_excess
+from vaekit.gaussian.validation import is_concrete
 
 if TYPE_CHECKING:
     from vaekit.gaussian.distribution import Gaussian
@@ -23,14 +25,19 @@ def diagonal_divergence(p: "Gaussian", q: "Gaussian") -> Tensor:
     """The divergence, (...), between Gaussians whose structure is diagonal or isotropic."""
     mean_p, mean_q = p.parameters["mean"], q.parameters["mean"]
     if p.parameterisation != "variance" and q.parameterisation != "variance":
-        inputs = torch.broadcast_tensors(mean_p, deviation_of(p), mean_q, deviation_of(q))
-        return NormalDivergence.apply(*inputs).sum(-1)
+        inputs = (mean_p, deviation_of(p), mean_q, deviation_of(q))
+        if is_concrete(*inputs):
+            return RowwiseDivergence.apply(*torch.broadcast_tensors(*inputs))
+        return elementwise_divergence(*inputs).sum(-1)
     variance_p, rest_p = variance_of(p)
     variance_q, rest_q = variance_of(q)
     rest = rest_p if rest_q is None else -rest_q
     z = (mean_p - mean_q) / variance_q.sqrt()
     pair = torch.broadcast_tensors(variance_p, variance_q)
-    return (VarianceDivergence.apply(*pair, rest) + 0.5 * z.square()).sum(-1)
+    compiling = torch.compiler.is_compiling()
+    excess = half_excess if compiling else VarianceDivergence.apply
+    half = excess(pair[0], pair[1], rest)
+    return (half + 0.5 * z.square()).sum(-1)
 
 
 def deviation_of(g: "Gaussian") -> Tensor:
@@ -52,16 +59,21 @@ def variance_of(g: "Gaussian") -> tuple[Tensor, Tensor | None]:
     return deviation.square(), rest
 
 
-class VarianceDivergence(torch.autograd.Function):
+def half_excess(variance_p: Tensor, variance_q: Tensor, rest: Tensor | None) -> Tensor:
     """`(u - log(1 + u)) / 2` with `u = (v_p - v_q + rest) / v_q`, elementwise."""
+    difference = variance_p - variance_q
+    u = (difference if rest is None else difference + rest) / variance_q
+    return 0.5 * log_excess(u, variance_p / variance_q)
+
+
+class VarianceDivergence(torch.autograd.Function):
+    """`half_excess` with its derivatives in closed form."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(variance_p: Tensor, variance_q: Tensor, rest: Tensor | None) -> Tensor:
-        difference = variance_p - variance_q
-        u = (difference if rest is None else difference + rest) / variance_q
-        return 0.5 * log_excess(u, variance_p / variance_q)
+        return half_excess(variance_p, variance_q, rest)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -17,27 +17,16 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
-from vaekit.gaussian.errors import GaussianError, SingularCovarianceError
-from vaekit.gaussian.factorization import covariance_factor, precision_factor
+from vaekit.gaussian.errors import GaussianError
 from vaekit.gaussian.parameters import (
-    EVENT_DIMENSIONS,
-    STRUCTURES,
     ArrayLike,
-    Structure,
     as_tensors,
-    check_shapes,
     finish,
 )
+from vaekit.gaussian.state import GaussianState
 from vaekit.gaussian.validation import (
-    asymmetric_items,
-    check_finite,
-    check_nonnegative,
     check_one_kind,
     check_shape,
-    check_symmetric,
-    first_index,
-    is_concrete,
-    not_positive_definite,
 )
 
 __all__ = ["ArrayLike", "Gaussian", "present"]
@@ -48,7 +37,7 @@ def present(tensor: Tensor, *gaussians: "Gaussian") -> Any:
     return tensor.detach().numpy()[()] if all(g.from_numpy for g in gaussians) else tensor
 
 
-class Gaussian:
+class Gaussian(GaussianState):
     """A batch of Gaussians over vectors of size k.
 
     Exactly one parameterisation of the covariance is given:
@@ -116,44 +105,9 @@ class Gaussian:
             )
         raw = {"mean": mean, named[0]: given[named[0]]} | ({} if diagonal is None else {"diagonal": diagonal})
         tensors, from_numpy = as_tensors(raw)
-        self._setup(tensors, from_numpy, torch.finfo(tensors["mean"].dtype).eps)
+        self._setup(tensors, from_numpy, None)
         if validate:
             self.validate()
-
-    def _setup(self, tensors: dict[str, Tensor], from_numpy: bool, resolution: float) -> Self:
-        """Take the parameters in; everything that looks at shapes only."""
-        self.parameters = tensors
-        self.parameterisation = next(name for name in tensors if name in STRUCTURES)
-        self.structure: Structure = STRUCTURES[self.parameterisation]
-        self.from_numpy = from_numpy
-        #: Relative rounding error of the parameters as they were given.
-        self.resolution = resolution
-        self.validated = False
-        self._cache: dict[str, Any] = {}
-        self._versions: tuple[int, ...] = ()
-        self.dtype = tensors["mean"].dtype
-        self.device = tensors["mean"].device
-        check_one_kind(tensors)
-        self.batch_shape = check_shapes(tensors)
-        self.dimension = tensors["mean"].shape[-1]
-        self.event_shape = torch.Size((self.dimension,))
-        return self
-
-    @classmethod
-    def _from_tensors(
-        cls,
-        tensors: dict[str, Tensor],
-        *,
-        from_numpy: bool = False,
-        resolution: float | None = None,
-        validated: bool = True,
-    ) -> Self:
-        """Build from tensors that are known to be good."""
-        self = cls.__new__(cls)
-        eps = torch.finfo(tensors["mean"].dtype).eps
-        self._setup(tensors, from_numpy, eps if resolution is None else resolution)
-        self.validated = validated
-        return self
 
     # Other ways to make one
     # ------------------------------------------------------------------------------------
@@ -222,41 +176,6 @@ class Gaussian:
         from vaekit.gaussian.conversion import torch_distribution
 
         return torch_distribution(self)
-
-    def promoted(self) -> "Gaussian":
-        """The same Gaussian in float64 and with tensors out, sharing this one's caches; itself where it is so
-        already."""
-        if self.dtype == torch.float64 and not self.from_numpy:
-            return self
-        return self._cached(f"promoted {torch.is_grad_enabled()}", lambda: self._double())
-
-    def _double(self) -> "Gaussian":
-        tensors = {name: tensor.double() for name, tensor in self.parameters.items()}
-        return Gaussian._from_tensors(tensors, resolution=self.resolution, validated=self.validated)
-
-    def validate(self, label: str = "") -> Self:
-        """Raise if a value is not finite, a matrix not symmetric, or a covariance not positive
-        semidefinite."""
-        if self.validated or not is_concrete(*self.parameters.values()):
-            return self
-        for name, tensor in self.parameters.items():
-            if name in ("covariance", "precision"):
-                check_symmetric(tensor, label + name)
-            elif name in ("variance", "standard_deviation", "scale", "diagonal"):
-                check_nonnegative(tensor, label + name, EVENT_DIMENSIONS[name])
-            else:
-                check_finite(tensor, label + name, EVENT_DIMENSIONS[name])
-        if self.parameterisation == "scale_tril":
-            check_nonnegative(
-                self.parameters["scale_tril"].diagonal(dim1=-2, dim2=-1), "the diagonal of scale_tril", 1
-            )
-        if self.parameterisation in ("covariance", "precision"):
-            failed = self.promoted().matrix_factor().isnan().any(-1).any(-1)
-            if bool(failed.any()):
-                name = self.parameterisation
-                raise not_positive_definite(self.parameters[name], label + name, first_index(failed))
-        self.validated = True
-        return self
 
     # What it is ----
 
@@ -417,101 +336,7 @@ class Gaussian:
 
         return affine(self, matrix, offset)
 
-    # How it is computed: tensors in this Gaussian's own dtype
     # ----------------------------------------------------
-
-    def matrix_factor(self) -> Tensor:
-        """Cached, without gradients: `L` of the covariance, or upper triangular `U` of the precision `U U^T`.
-
-        Items that are not positive semidefinite hold NaN; singular covariances have zeros on the diagonal of
-        `L`.
-        """
-        name = self.parameterisation
-
-        def compute() -> Tensor:
-            with torch.no_grad():
-                if name == "covariance":
-                    return covariance_factor(
-                        self.parameters[name],
-                        resolution=self.resolution,
-                        exactly_symmetric=self.exactly_symmetric(),
-                    )
-                return (
-                    precision_factor(self.parameters[name])
-                    if name == "precision"
-                    else moments.scale_tril(self)
-                )
-
-        return self._cached("matrix_factor", compute)
-
-    def exactly_symmetric(self) -> bool:
-        """Whether the covariance or precision is symmetric to the bit; cached."""
-        S = self.parameters[self.parameterisation]
-        return self._cached("exactly symmetric", lambda: torch.equal(S, S.mT))
-
-    def bad_items(self) -> Tensor:
-        """Which items, (...) of bool, are not Gaussians: what `validate` would raise about."""
-        bad = torch.zeros(self.batch_shape, dtype=torch.bool, device=self.device)
-        for name, tensor in self.parameters.items():
-            wrong = ~tensor.isfinite()
-            if name in ("variance", "standard_deviation", "scale", "diagonal"):
-                wrong = wrong | (tensor < 0)
-            elif name == "scale_tril":
-                wrong = wrong | torch.diag_embed(tensor.diagonal(dim1=-2, dim2=-1) < 0)
-            elif name in ("covariance", "precision"):
-                wrong = wrong | asymmetric_items(tensor)[..., None, None]
-                wrong = wrong | self.promoted().matrix_factor().isnan()
-            bad = (
-                bad | wrong.flatten(tensor.dim() - EVENT_DIMENSIONS[name]).any(-1)
-                if name != "scale"
-                else bad | wrong
-            )
-        return bad
-
-    def has_zero_on_diagonal(self) -> bool:
-        """Whether a low-rank Gaussian has a zero on its diagonal, where Woodbury's identity does not hold."""
-        return moments.singular_diagonal(self)
-
-    def _is_singular(self) -> Tensor:
-        p, name = self.parameters, self.parameterisation
-        with torch.no_grad():
-            if name == "precision":
-                singular = torch.zeros((), dtype=torch.bool, device=self.device)
-            elif name in ("variance", "standard_deviation"):
-                singular = (p[name] == 0).any(-1)
-            elif name == "scale":
-                singular = p[name] == 0
-            elif name == "factor" and not moments.singular_diagonal(self):
-                singular = torch.zeros((), dtype=torch.bool, device=self.device)
-            else:
-                singular = (self.matrix_factor().diagonal(dim1=-2, dim2=-1) == 0).any(-1)
-            return singular.expand(self.batch_shape)
-
-    def _refuse_singular(self, operation: str) -> None:
-        if not is_concrete(*self.parameters.values()):
-            return
-        singular = self.promoted()._cached("is_singular", self.promoted()._is_singular)
-        if bool(singular.any()):
-            index = first_index(singular)
-            raise SingularCovarianceError(
-                f"{operation} needs a density, but the "
-                f"covariance{f' at batch index {index}' if index else ''} is singular; "
-                "try marginal() or affine() to the coordinates in which it is not",
-                batch_index=index,
-            )
-
-    def _cached(self, key: str, compute: Callable[[], Any]) -> Any:
-        """Computed once, and again after a parameter has been changed in place."""
-        tensors = self.parameters.values()
-        if not is_concrete(*tensors):
-            return compute()
-        versions = tuple(0 if t.is_inference() else t._version for t in tensors)
-        if versions != self._versions:
-            self._cache.clear()
-            self._versions = versions
-        if key not in self._cache:
-            self._cache[key] = compute()
-        return self._cache[key]
 
     def _output(self, key: str, compute: Callable[["Gaussian"], Tensor]) -> Any:
         g = self.promoted()
@@ -521,11 +346,3 @@ class Gaussian:
         else:
             value = g._cached(f"output {key}", lambda: compute(g))
         return present(value.to(self.dtype), self)
-
-    def _expanded(self, name: str, tensor: Tensor) -> Tensor:
-        tail = tensor.shape[tensor.dim() - EVENT_DIMENSIONS[name] :]
-        return tensor.expand(self.batch_shape + tail)
-
-    def _map(self, change: Callable[[str, Tensor], Tensor]) -> Self:
-        tensors = {name: change(name, tensor) for name, tensor in self.parameters.items()}
-        return self._from_tensors(tensors, from_numpy=self.from_numpy, validated=self.validated)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from vaekit.gaussian.batched import BatchedDivergence, fits_lanes
 from vaekit.gaussian.conversion import as_gaussian, same_kind
 from vaekit.gaussian.dense import Plan, dense_divergence
 from vaekit.gaussian.diagonal import diagonal_divergence
@@ -94,9 +95,9 @@ def kl_divergence(
         )
     p, q = as_gaussian(p, "p", validate=False), as_gaussian(q, "q", validate=False)
     same_kind(p, q)
-    value = divergence(p.promoted(), q.promoted(), precision)
+    value, checked = divergence(p.promoted(), q.promoted(), precision)
     if is_concrete(value):
-        value = mend_failures(value, p, q, on_error)
+        value = mend_failures(value, p, q, on_error, checked)
     dtype = torch.float32 if p.dtype in (torch.float16, torch.bfloat16) else p.dtype
     to_numpy = p.from_numpy and q.from_numpy
     if return_error:
@@ -108,15 +109,23 @@ def kl_divergence(
     return finish(value.to(dtype), to_numpy)
 
 
-def divergence(p: "Gaussian", q: "Gaussian", precision: Precision) -> Tensor:
-    """The value in float64, whatever the items are; NaN or inf where they are not regular."""
+def divergence(p: "Gaussian", q: "Gaussian", precision: Precision) -> tuple[Tensor, bool]:
+    """The value in float64, NaN or inf where not regular; and whether matrices are known to be symmetric."""
     way = way_of(p, q)
     if way == "diagonal":
-        return diagonal_divergence(p, q)
+        return diagonal_divergence(p, q), True
     if way == "low_rank":
-        return low_rank_divergence(p, q, precision)
+        return low_rank_divergence(p, q, precision), True
+    tensors = tuple(
+        g.parameters[name] for name in ("mean", "covariance") for g in (p, q) if name in g.parameters
+    )
+    if len(tensors) == 4 and is_concrete(*tensors):
+        plan = Plan("covariance", "covariance", 1, precision)
+        if fits_lanes(plan, tensors):
+            value, symmetric = BatchedDivergence.apply(plan, *tensors)
+            return value, symmetric
     plan, tensors = dense_inputs(p, q, precision)
-    return dense_divergence(plan, *tensors)
+    return dense_divergence(plan, *tensors), False
 
 
 def way_of(p: "Gaussian", q: "Gaussian") -> Literal["diagonal", "low_rank", "dense"]:

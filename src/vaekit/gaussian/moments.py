@@ -13,7 +13,7 @@ from vaekit.gaussian.factorization import covariance_factor, precision_factor, s
 from vaekit.gaussian.validation import is_concrete
 
 if TYPE_CHECKING:
-    from vaekit.gaussian.distribution import Gaussian
+    from vaekit.gaussian.state import GaussianState
 
 __all__ = [
     "capacitance_factor",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def scale_tril(g: "Gaussian") -> Tensor:
+def scale_tril(g: "GaussianState") -> Tensor:
     p, name = g.parameters, g.parameterisation
     if name == "scale_tril":
         return p[name].tril()
@@ -43,7 +43,7 @@ def scale_tril(g: "Gaussian") -> Tensor:
     return covariance_factor(covariance(g), resolution=g.resolution)
 
 
-def deviation(g: "Gaussian") -> Tensor:
+def deviation(g: "GaussianState") -> Tensor:
     p, name = g.parameters, g.parameterisation
     if name == "variance":
         return p[name].sqrt()
@@ -52,7 +52,7 @@ def deviation(g: "Gaussian") -> Tensor:
     )
 
 
-def variance(g: "Gaussian") -> Tensor:
+def variance(g: "GaussianState") -> Tensor:
     p, name = g.parameters, g.parameterisation
     if name == "variance":
         return p[name]
@@ -65,7 +65,7 @@ def variance(g: "Gaussian") -> Tensor:
     return covariance(g).diagonal(dim1=-2, dim2=-1)
 
 
-def covariance(g: "Gaussian") -> Tensor:
+def covariance(g: "GaussianState") -> Tensor:
     p, name = g.parameters, g.parameterisation
     if name == "covariance":
         return symmetric_part(p[name])
@@ -77,7 +77,7 @@ def covariance(g: "Gaussian") -> Tensor:
     return factor @ factor.mT
 
 
-def precision(g: "Gaussian") -> Tensor:
+def precision(g: "GaussianState") -> Tensor:
     p, name = g.parameters, g.parameterisation
     if name == "precision":
         return symmetric_part(p[name])
@@ -90,14 +90,14 @@ def precision(g: "Gaussian") -> Tensor:
     return torch.cholesky_inverse(scale_tril(g))
 
 
-def capacitance_factor(g: "Gaussian") -> Tensor:
+def capacitance_factor(g: "GaussianState") -> Tensor:
     """Lower Cholesky factor of `I + W^T D^-1 W`, (..., r, r), for the covariance `D + W W^T`."""
     factor = g.parameters["factor"]
     inner = factor.mT @ (factor / g.parameters["diagonal"].unsqueeze(-1))
     return torch.linalg.cholesky(inner + torch.eye(factor.shape[-1], dtype=g.dtype, device=g.device))
 
 
-def log_determinant(g: "Gaussian") -> Tensor:
+def log_determinant(g: "GaussianState") -> Tensor:
     name = g.parameterisation
     if g.structure in ("diagonal", "isotropic"):
         return 2 * deviation(g).log().sum(-1)
@@ -110,7 +110,7 @@ def log_determinant(g: "Gaussian") -> Tensor:
     return 2 * scale_tril(g).diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
 
-def squared_mahalanobis(g: "Gaussian", difference: Tensor) -> Tensor:
+def squared_mahalanobis(g: "GaussianState", difference: Tensor) -> Tensor:
     """`d^T S^-1 d` for `d` (..., k)."""
     p, name = g.parameters, g.parameterisation
     if g.structure in ("diagonal", "isotropic"):
@@ -125,7 +125,7 @@ def squared_mahalanobis(g: "Gaussian", difference: Tensor) -> Tensor:
     return solve_lower(scale_tril(g), difference.unsqueeze(-1)).square().sum((-2, -1))
 
 
-def singular_diagonal(g: "Gaussian") -> bool:
+def singular_diagonal(g: "GaussianState") -> bool:
     """Whether a low-rank Gaussian has a zero on its diagonal, where Woodbury's identity does not hold."""
     diagonal = g.parameters["diagonal"]
     return is_concrete(diagonal) and bool((diagonal == 0).any())

@@ -16,7 +16,7 @@ from torch import Tensor
 from vaekit.gaussian.stable import log_excess
 from vaekit.gaussian.validation import check_one_kind
 
-__all__ = ["normal_kl"]
+__all__ = ["elementwise_divergence", "normal_kl"]
 
 
 def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
@@ -51,7 +51,20 @@ def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) 
         check_one_kind({"mean_p": mean_p, "scale_p": scale_p, "mean_q": mean_q, "scale_q": scale_q})
     if mean_p.dtype in (torch.float16, torch.bfloat16):
         mean_p, scale_p, mean_q, scale_q = mean_p.float(), scale_p.float(), mean_q.float(), scale_q.float()
-    return NormalDivergence.apply(*torch.broadcast_tensors(mean_p, scale_p, mean_q, scale_q))
+    return elementwise_divergence(mean_p, scale_p, mean_q, scale_q)
+
+
+def elementwise_divergence(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
+    """`normal_kl` without its checks: one node, or open to fusion while a graph is being compiled."""
+    inputs = torch.broadcast_tensors(mean_p, scale_p, mean_q, scale_q)
+    return formula(*inputs) if torch.compiler.is_compiling() else NormalDivergence.apply(*inputs)
+
+
+def formula(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
+    """The three terms."""
+    t = (scale_p - scale_q) / scale_q
+    z = (mean_p - mean_q) / scale_q
+    return log_excess(t, scale_p / scale_q) + 0.5 * (t * t + z * z)
 
 
 class NormalDivergence(torch.autograd.Function):
@@ -61,10 +74,7 @@ class NormalDivergence(torch.autograd.Function):
 
     @staticmethod
     def forward(*inputs: Tensor) -> Tensor:
-        mean_p, scale_p, mean_q, scale_q = inputs
-        t = (scale_p - scale_q) / scale_q
-        z = (mean_p - mean_q) / scale_q
-        return log_excess(t, scale_p / scale_q) + 0.5 * (t * t + z * z)
+        return formula(*inputs)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -72,13 +82,18 @@ class NormalDivergence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grad_outputs
-        mean_p, scale_p, mean_q, scale_q = ctx.saved_tensors
+        return NormalDivergence.gradients(ctx.saved_tensors, grad_outputs[0], ctx.needs_input_grad)
+
+    @staticmethod
+    def gradients(
+        inputs: tuple[Tensor, ...], grad: Tensor, needs: tuple[bool, ...]
+    ) -> tuple[Tensor | None, ...]:
+        """Times ``grad``, by each input that needs one."""
+        mean_p, scale_p, mean_q, scale_q = inputs
         t = (scale_p - scale_q) / scale_q
         z = (mean_p - mean_q) / scale_q
         unit = grad / scale_q
         to_mean = unit * z
-        needs = ctx.needs_input_grad
         return (
             to_mean if needs[0] else None,
             grad * t * (1 / scale_p + 1 / scale_q) if needs[1] else None,

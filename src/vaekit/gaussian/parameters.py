@@ -81,24 +81,23 @@ def check_shapes(tensors: dict[str, Tensor]) -> torch.Size:
     check_shape(mean.dim() >= 1, "mean is a number; expected a vector of shape (..., k); try [mean]")
     k = mean.shape[-1]
     check_shape(k >= 1, f"mean has shape {tuple(mean.shape)}; expected at least one coordinate")
-    batches = {"mean": mean.shape[:-1]}
+    batches = {}
     for name, tensor in tensors.items():
-        expected = {0: "(...)", 1: f"(..., {k})", 2: f"(..., {k}, {'r' if name == 'factor' else k})"}
-        dims = EVENT_DIMENSIONS[name]
-        tail = tensor.shape[tensor.dim() - dims :] if dims else torch.Size(())
-        fits = (
-            tensor.dim() >= dims
-            and (not dims or tail[0] == k)
-            and (dims < 2 or name == "factor" or tail[1] == k)
-        )
-        check_shape(
-            fits,
-            f"{name} has shape {tuple(tensor.shape)} but mean has shape {tuple(mean.shape)}; expected {name} "
-            "of shape "
-            f"{expected[dims]}"
-            + ("; a vector of variances is variance=" if dims == 2 and tensor.dim() == 1 else ""),
-        )
-        batches[name] = tensor.shape[: tensor.dim() - dims]
+        dims, shape = EVENT_DIMENSIONS[name], tensor.shape
+        split = len(shape) - dims
+        if split < 0 or (dims and shape[split] != k) or (dims == 2 and name != "factor" and shape[-1] != k):
+            expected = ("(...)", f"(..., {k})", f"(..., {k}, {'r' if name == 'factor' else k})")[dims]
+            check_shape(
+                False,
+                f"{name} has shape {tuple(shape)} but mean has shape {tuple(mean.shape)}; expected {name} of "
+                "shape "
+                f"{expected}"
+                + ("; a vector of variances is variance=" if dims == 2 and len(shape) == 1 else ""),
+            )
+        batches[name] = shape[:split]
+    first = batches["mean"]
+    if all(batch == first for batch in batches.values()):
+        return first
     try:
         return torch.broadcast_shapes(*batches.values())
     except RuntimeError:

@@ -98,8 +98,9 @@ def root_of(kind: str, parameters: tuple[Tensor, ...], dimension: int, factor: T
         return Root(lower_factor=first.tril())
     if kind == "precision":
         return Root(precision_factor=precision_factor(first) if factor is None else factor)
-    covariance = covariance_from(kind, parameters, dimension)
-    return Root(lower_factor=covariance_factor(covariance) if factor is None else factor)
+    if factor is None:
+        factor = covariance_factor(covariance_from(kind, parameters, dimension))
+    return Root(lower_factor=factor)
 
 
 def covariance_from(kind: str, parameters: tuple[Tensor, ...], dimension: int) -> Tensor:

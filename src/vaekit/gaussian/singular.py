@@ -21,11 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["divergence_on_support", "mend_failures"]
 
 
-def mend_failures(value: Tensor, p: "Gaussian", q: "Gaussian", on_error: str) -> Tensor:
+def mend_failures(
+    value: Tensor, p: "Gaussian", q: "Gaussian", on_error: str, checked: bool = False
+) -> Tensor:
     """The values with the policy applied to bad items, and what is due for singular ones."""
     regular = bool(value.isfinite().all())
-    symmetric = not any(bool(suspicious(g).any()) for g in (p, q))
-    if regular and symmetric:
+    if regular and (checked or not any(bool(suspicious(g).any()) for g in (p, q))):
         return value
     if on_error == "raise":
         p.validate("p: ")

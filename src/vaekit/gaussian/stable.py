@@ -15,11 +15,10 @@ __all__ = ["log_excess", "log_excess_series"]
 #: Up to this |r| the series is used (-0.305 < u < 0.439), and above it the plain difference, which has lost 2
 #: bits there.
 SERIES_RADIUS = 0.18
-#: 1/3, 1/5, 1/7, ...: enough terms for the last bit of the dtype at the radius.
-COEFFICIENTS = {
-    torch.float64: tuple(1 / (2 * j + 3) for j in range(10)),
-    torch.float32: tuple(1 / (2 * j + 3) for j in range(4)),
-}
+#: 1/3, 1/5, 1/7, ...: enough terms for the last bit of float64 at the radius.
+SERIES_COEFFICIENTS = tuple(1 / (2 * j + 3) for j in range(10))
+#: The terms that the last bit of float32 needs.
+SINGLE_TERMS = 4
 
 
 def log_excess(u: Tensor, ratio: Tensor | None = None) -> Tensor:
@@ -39,8 +38,9 @@ def log_excess_series(u: Tensor) -> tuple[Tensor, Tensor]:
     """The series, and where it holds."""
     r = u / (2 + u)
     s = r * r
-    coefficients = COEFFICIENTS[u.dtype]
+    coefficients = SERIES_COEFFICIENTS if u.dtype == torch.float64 else SERIES_COEFFICIENTS[:SINGLE_TERMS]
     series = torch.full_like(s, coefficients[-1])
+    recorded = torch.compiler.is_compiling() or s.requires_grad
     for c in reversed(coefficients[:-1]):
-        series = series * s + c
+        series = series * s + c if recorded else series.mul_(s).add_(c)
     return r * (u - 2 * s * series), r.abs() < SERIES_RADIUS

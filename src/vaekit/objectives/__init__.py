@@ -2,11 +2,42 @@ r"""Objectives: bounds and losses over the three distributions, per example and 
 
 An objective is a callable ``objective(model, x, c=None) -> ObjectiveResult``. It reduces nothing, and keeps
 two things apart: the *bound*, which is reported, selected on and compared, and the *surrogate*, which is
-differentiated. Both are to be maximised.
+differentiated. Both are to be maximised. Weights and schedules act on the surrogate alone. A penalty of a whole
+batch is in the surrogate of each of its examples, so that the mean over them counts it once.
 """
 
+from vaekit.objectives.annealed import Annealed
+from vaekit.objectives.auxiliary import subtract_auxiliary_loss
+from vaekit.objectives.ciwae import CombinationImportanceWeighted
+from vaekit.objectives.dip import DisentangledInferredPrior
 from vaekit.objectives.elbo import Elbo
-from vaekit.objectives.kl import divergence, register_divergence
+from vaekit.objectives.iwae import ImportanceWeighted
+from vaekit.objectives.kl import closed_divergence, divergence, register_divergence
+from vaekit.objectives.miwae import MultiplyImportanceWeighted
+from vaekit.objectives.mmd import MaximumMeanDiscrepancy, squared_mmd
+from vaekit.objectives.piwae import PartiallyImportanceWeighted
+from vaekit.objectives.renyi import Renyi
 from vaekit.objectives.result import Objective, ObjectiveResult
+from vaekit.objectives.schedules import Schedule
+from vaekit.objectives.total_correlation import TotalCorrelation
 
-__all__ = ["Elbo", "Objective", "ObjectiveResult", "divergence", "register_divergence"]
+__all__ = [
+    "Annealed",
+    "CombinationImportanceWeighted",
+    "DisentangledInferredPrior",
+    "Elbo",
+    "ImportanceWeighted",
+    "MaximumMeanDiscrepancy",
+    "MultiplyImportanceWeighted",
+    "Objective",
+    "ObjectiveResult",
+    "PartiallyImportanceWeighted",
+    "Renyi",
+    "Schedule",
+    "TotalCorrelation",
+    "closed_divergence",
+    "divergence",
+    "register_divergence",
+    "squared_mmd",
+    "subtract_auxiliary_loss",
+]

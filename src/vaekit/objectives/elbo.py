@@ -1,56 +1,110 @@
-r"""The evidence lower bound.
+r"""The evidence lower bound, and what is done to its KL.
 
 .. math:: \mathcal L(x) = \mathbb E_{q(z \mid x)} \log p(x \mid z) - \mathrm{KL}(q(z \mid x) \,\|\, p(z))
           \le \log p(x)
 
 Kingma and Welling (2013), equation 3, estimated with one reparameterised draw (equation 7: the KL in closed
-form wherever there is one). With a weight on the KL, :math:`\beta`-VAE (Higgins et al., 2017, equation 4).
+form wherever there is one). What is differentiated may weigh the KL otherwise:
+
+* a weight :math:`\beta` (Higgins et al., 2017, equation 4);
+* a capacity, :math:`\beta \, |\mathrm{KL} - C|` (Burgess et al., 2018, "Understanding disentangling in
+  beta-VAE", equation 8), which has a gradient on either side of :math:`C`, zero included;
+* free bits, :math:`\sum_j \max(\lambda, \mathbb E_{x} \mathrm{KL}_j)` with the mean over the batch (Kingma et
+  al., 2016, "Improved Variational Inference with Inverse Autoregressive Flow", equation 16).
 """
 
 from torch import Tensor
 
 from vaekit.errors import UsageError
+from vaekit.objectives.annealed import Annealed, check_scalar
+from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["Elbo"]
 
 
-class Elbo:
-    """``elbo``: reconstruction minus KL, one draw an example.
+class Elbo(Annealed):
+    r"""``elbo``: reconstruction minus KL, one draw an example.
 
     Parameters
     ----------
     beta
         Weight of the KL in what is differentiated. The bound that is reported always has weight 1.
+    free_bits
+        :math:`\lambda`, in nats (the name is the paper's): a latent dimension whose mean KL over the batch is
+        at most this pays :math:`\lambda` and feels no pressure. Where the KL does not fall apart into
+        dimensions, the whole of it counts as one.
+    capacity
+        :math:`C`, in nats: the KL is drawn to this value from both sides. None: to zero, without bars.
+    warmup
+        The KL's weight rises linearly from 0 to ``beta`` over this many epochs.
 
     Raises
     ------
     UsageError
-        If ``beta`` is negative or not finite.
+        If a value is negative or not finite, or free bits and a capacity are asked for together.
 
     Examples
     --------
     >>> Elbo(beta=-1.0)
     Traceback (most recent call last):
-    vaekit.errors.UsageError: elbo: beta=-1 would reward ignoring the prior; give a number of at least 0 ...
+    vaekit.errors.UsageError: elbo: beta=-1; give a number of at least 0 (1 is the evidence lower bound...
+    >>> Elbo(beta=1000.0, capacity=Schedule("linear", 0.0, 25.0, 100)).capacity
+    0.0
     """
 
-    def __init__(self, *, beta: float = 1.0) -> None:
-        if not 0 <= beta < float("inf"):
-            raise UsageError(
-                f"elbo: beta={beta:g} would reward ignoring the prior; give a number of at least 0 (1 is the "
-                "evidence lower bound)"
-            )
-        self.beta = beta
+    beta: float
+    free_bits: float
+    capacity: float | None
+    warmth: float
+
+    def __init__(
+        self,
+        *,
+        beta: float | Schedule = 1.0,
+        free_bits: float | Schedule = 0.0,
+        capacity: float | Schedule | None = None,
+        warmup: float = 0.0,
+    ) -> None:
+        check_scalar(
+            "elbo",
+            "beta",
+            beta,
+            meaning="1 is the evidence lower bound; less than 0 rewards ignoring the prior",
+        )
+        check_scalar("elbo", "free_bits", free_bits, meaning="nats per latent dimension; 0 is none")
+        if capacity is not None:
+            check_scalar("elbo", "capacity", capacity, meaning="nats; leave it out for the plain KL")
+            if free_bits != 0.0:
+                raise UsageError(
+                    f"elbo: free_bits={free_bits} and capacity={capacity} both say where the KL is to stop; give one"
+                )
+        check_scalar("elbo", "warmup", warmup, meaning="epochs; 0 is none")
+        warmth = Schedule("linear", 0.0, 1.0, warmup) if warmup > 0 else 1.0
+        super().__init__(beta=beta, free_bits=free_bits, capacity=capacity, warmth=warmth)
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
-        q = model.encode(x, c)
+        q, p = model.encode(x, c), model.prior(c)
         z = q.rsample()
         reconstruction = model.decode(z, c).log_prob(x)
-        kl, per_dimension = divergence(q, model.prior(c), z)
+        kl, per_dimension = divergence(q, p, z)
         bound = reconstruction - kl
-        surrogate = bound if self.beta == 1 else reconstruction - self.beta * kl
-        return ObjectiveResult(bound, surrogate, reconstruction, kl, per_dimension)
+        plain = not self.schedules and self.beta == 1 and not self.free_bits and self.capacity is None
+        surrogate = bound if plain else reconstruction - self._weighted(kl, per_dimension)
+        return ObjectiveResult(
+            bound, subtract_auxiliary_loss(surrogate, q, p), reconstruction, kl, per_dimension
+        )
+
+    def _weighted(self, kl: Tensor, per_dimension: Tensor | None) -> Tensor:
+        """What is subtracted from the reconstruction, ``(batch,)``."""
+        if self.capacity is not None:
+            kl = (kl - self.capacity).abs()
+        elif self.free_bits or "free_bits" in self.schedules:
+            each = kl[:, None] if per_dimension is None else per_dimension.flatten(1)
+            # Per example where a dimension's mean exceeds its allowance: the mean over the batch is the paper's max.
+            kl = each.where(each.detach().mean(0) > self.free_bits, self.free_bits).sum(1)
+        return (self.beta * self.warmth) * kl

@@ -10,11 +10,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
-from vaekit.gaussian import normal_kl
+from vaekit.gaussian import kl_divergence, normal_kl
 
-__all__ = ["Divergence", "divergence", "register_divergence"]
+__all__ = ["Divergence", "closed_divergence", "divergence", "register_divergence"]
 
 
 class Divergence(NamedTuple):
@@ -69,10 +75,21 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
     >>> divergence(q, p, q.sample())
     Divergence(total=tensor([4.1945]), per_dimension=tensor([[2.0000, 2.1945]]))
     """
+    closed = closed_divergence(q, p)
+    return Divergence(q.log_prob(z) - p.log_prob(z), None) if closed is None else closed
+
+
+def closed_divergence(q: Distribution, p: Distribution) -> Divergence | None:
+    r"""Compute :math:`\mathrm{KL}(q \,\|\, p)` in closed form; None where there is none.
+
+    Examples
+    --------
+    >>> import torch
+    >>> closed_divergence(torch.distributions.Laplace(0.0, 1.0), torch.distributions.Normal(0.0, 1.0)) is None
+    True
+    """
     closed = _TABLE.get((_key(q), _key(p)))
-    if closed is not None:
-        return closed(q, p)
-    return Divergence(q.log_prob(z) - p.log_prob(z), None)
+    return None if closed is None else closed(q, p)
 
 
 def _key(distribution: Distribution) -> _Key:
@@ -86,3 +103,20 @@ def _normal_normal(q: Distribution, p: Distribution) -> Divergence:
     q_normal, p_normal = q.base_dist, p.base_dist  # type: ignore[attr-defined]
     each = normal_kl(q_normal.loc, q_normal.scale, p_normal.loc, p_normal.scale)
     return Divergence(each.sum(dim=tuple(range(-len(q.event_shape), 0))), each)
+
+
+@register_divergence((MultivariateNormal,), (Independent, Normal))
+def _full_normal(q: Distribution, p: Distribution) -> Divergence:
+    """With q = N(m, L L'), row by row: the normal of the diagonal, and half the squares left of it."""
+    p_normal, L = p.base_dist, q.scale_tril  # type: ignore[attr-defined]
+    each = normal_kl(q.mean, L.diagonal(dim1=-2, dim2=-1), p_normal.loc, p_normal.scale)
+    left = (L.tril(-1) / p_normal.scale.unsqueeze(-1)).square().sum((-2, -1))
+    return Divergence(each.sum(-1) + 0.5 * left, None)
+
+
+@register_divergence((Independent, Normal), (MultivariateNormal,))
+@register_divergence((MultivariateNormal,), (MultivariateNormal,))
+@register_divergence((LowRankMultivariateNormal,), (Independent, Normal))
+@register_divergence((LowRankMultivariateNormal,), (MultivariateNormal,))
+def _gaussian_gaussian(q: Distribution, p: Distribution) -> Divergence:
+    return Divergence(kl_divergence(q, p), None)

@@ -34,7 +34,15 @@ class ObjectiveResult(NamedTuple):
 
 
 class Objective(Protocol):
-    """A callable from a model and data ``(batch, *event)`` to results per example."""
+    """A callable from a model and data ``(batch, *event)`` to results per example.
+
+    An objective that draws several latents an example says how many in an attribute ``draws``, so that an
+    evaluation takes fewer examples at a time. A method ``check(model)`` refuses a model that lacks what the
+    objective needs, when a sentence is built. Two more methods are optional, and called by the training loop where
+    an objective has them: ``begin(rows=n)`` once, with the number of training rows; and ``at(epochs_done)``
+    before every step, with the epochs done so far as a fraction, to move what follows a schedule (see
+    :class:`vaekit.objectives.Annealed`; an objective whose ``schedules`` is empty is not called).
+    """
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective."""

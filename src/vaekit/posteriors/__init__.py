@@ -6,5 +6,7 @@ in ``needs``, and is given it as keyword arguments when it is called (see :class
 """
 
 from vaekit.posteriors.diagonal import DiagonalPosterior
+from vaekit.posteriors.full import FullPosterior
+from vaekit.posteriors.low_rank import LowRankPosterior
 
-__all__ = ["DiagonalPosterior"]
+__all__ = ["DiagonalPosterior", "FullPosterior", "LowRankPosterior"]

@@ -10,9 +10,9 @@ from torch.distributions import Distribution, Independent, Normal
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
-__all__ = ["DiagonalPosterior"]
+__all__ = ["LOG_VARIANCE_LIMIT", "DiagonalPosterior"]
 
-_LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
+LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
 
 
 class DiagonalPosterior(nn.Module):
@@ -48,6 +48,6 @@ class DiagonalPosterior(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., 2k)`` into a distribution over ``(k,)``."""
         mean, log_variance = features.chunk(2, dim=-1)
-        scale = (0.5 * soft_bound(log_variance, _LOG_VARIANCE_LIMIT)).exp()
+        scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
         normal = Normal(mean, scale, validate_args=False)
         return Independent(normal, 1, validate_args=False)

@@ -5,6 +5,9 @@ model (VampPrior needs ``encode``) lists what in ``needs`` and is given it as a 
 called: nothing is stored, so deepcopy, save and distribution over processes keep the tie.
 """
 
+from vaekit.priors.gaussian import GaussianPrior
+from vaekit.priors.mixture import MixturePrior
 from vaekit.priors.standard import StandardPrior
+from vaekit.priors.vamp import VampPrior
 
-__all__ = ["StandardPrior"]
+__all__ = ["GaussianPrior", "MixturePrior", "StandardPrior", "VampPrior"]

@@ -50,7 +50,8 @@ def train(
     model
         On the device it is to be trained on.
     objective
-        What to maximise.
+        What to maximise. One with a method ``begin`` is told the number of rows, one with schedules the
+        epochs done before every step, those of ``history`` included.
     x
         ``(n, *event)`` training data, on the same device.
     validation
@@ -80,6 +81,8 @@ def train(
     if optimizer is None:
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     run = _Run(model, objective, x, settings, optimizer, epochs_before=len(history.epochs))
+    if hasattr(objective, "begin"):
+        objective.begin(rows=len(x))  # type: ignore[attr-defined]
     order = torch.Generator().manual_seed(seed)
     best_bound, best_weights = -float("inf"), _snapshot(model)
     with seeded(seed), threads_for(model, settings.batch_size):
@@ -130,9 +133,13 @@ class _Run:
         check_every = 1 if self.x.device.type == "cpu" else _CHECK_EVERY
         losses = torch.zeros(len(batches), device=self.x.device)
         means = _Means(len(self.x))
+        anneal = getattr(self.objective, "at", None) if getattr(self.objective, "schedules", True) else None
         for step, batch in enumerate(batches):
-            self._set_learning_rate(epoch - 1 - self.epochs_before + step / len(batches))
-            result = self.objective(self.model, self.x[batch])
+            epochs_done = epoch - 1 + step / len(batches)
+            self._set_learning_rate(epochs_done - self.epochs_before)
+            if anneal is not None:
+                anneal(epochs_done)
+            result = self.objective(self.model, self.x.index_select(0, batch))
             loss = -result.surrogate.mean()
             losses[step] = loss.detach()
             if (step + 1) % check_every == 0 or step + 1 == len(batches):

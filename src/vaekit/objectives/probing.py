@@ -1,0 +1,27 @@
+"""A look at the posterior before training: what an objective needs of it is refused early where it lacks."""
+
+import torch
+from torch.distributions import Distribution
+
+from vaekit.vae import VAE
+
+__all__ = ["probe_posterior"]
+
+
+@torch.no_grad()
+def probe_posterior(model: VAE) -> Distribution | None:
+    """Give the posterior of features that are all zero, of batch shape ``(1,)``.
+
+    None where the posterior needs more than features: then what it lacks is said at the first step.
+
+    Examples
+    --------
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> type(probe_posterior(build_vae(Sentence.parse(posterior="full"), (3,), latent=2))).__name__
+    'MultivariateNormal'
+    """
+    posterior = model.parts["posterior"]
+    if getattr(posterior, "needs", frozenset()):
+        return None
+    like = next(model.parameters(), torch.zeros(()))
+    return posterior(like.new_zeros(1, *posterior.feature_shape))  # type: ignore[arg-type, misc]

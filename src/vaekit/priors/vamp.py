@@ -1,0 +1,71 @@
+r"""The VampPrior, :math:`p(z) = \frac 1 K \sum_{j=1}^K q(z \mid u_j)`.
+
+Tomczak and Welling (2018), "VAE with a VampPrior", equation 9: a mixture of the posteriors of learned
+*pseudo-inputs* :math:`u_j`. The prior needs the encoder, and is given it at every call (see
+:mod:`vaekit.vae`): a copy of the model is tied to its own encoder.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
+
+from vaekit.errors import UsageError
+
+__all__ = ["VampPrior"]
+
+
+class VampPrior(nn.Module):
+    r"""``vamp``: the average posterior of learned pseudo-inputs.
+
+    Parameters
+    ----------
+    event_shape
+        The shape of :math:`x`, in the coordinates of the model.
+    lower, upper
+        The interval the data lie in; pseudo-inputs stay in it, by a sigmoid, where both are finite.
+    components
+        :math:`K`, the number of pseudo-inputs.
+
+    Raises
+    ------
+    UsageError
+        If there is no component.
+
+    Examples
+    --------
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> model = build_vae(Sentence.parse(network="mlp:hidden=8", prior="vamp:components=5"), (3,), latent=2)
+    >>> model.prior().log_prob(torch.zeros(4, 2)).shape
+    torch.Size([4])
+    """
+
+    needs = frozenset({"encode"})
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        lower: float = -torch.inf,
+        upper: float = torch.inf,
+        *,
+        components: int = 500,
+    ) -> None:
+        super().__init__()
+        if components < 1:
+            raise UsageError(f"vamp: components={components}; give at least 1")
+        self.lower, self.upper = lower, upper
+        self.raw = nn.Parameter(torch.randn(components, *event_shape))
+
+    @property
+    def pseudo_inputs(self) -> Tensor:
+        """``(components, *event_shape)``, inside the interval the data lie in."""
+        if -torch.inf < self.lower and self.upper < torch.inf:
+            return self.lower + (self.upper - self.lower) * self.raw.sigmoid()
+        return self.raw
+
+    def forward(self, *, encode: Callable[[Tensor], Distribution]) -> Distribution:
+        """Give the prior over the latent space of ``encode``."""
+        q = encode(self.pseudo_inputs)
+        weights = Categorical(logits=self.raw.new_zeros(len(self.raw)), validate_args=False)
+        return MixtureSameFamily(weights, q, validate_args=False)

@@ -1,0 +1,118 @@
+"""Laws over the grid of sentences: every part with every other, whatever parts there are."""
+
+import copy
+import itertools
+import random
+
+import pytest
+import torch
+
+from vaekit.errors import UsageError
+from vaekit.objectives import Elbo
+from vaekit.randomness import seeded
+from vaekit.spec import PARTS, Sentence, build_vae
+
+# Small versions of parts whose defaults are large; every other kind is taken with its defaults.
+SMALL = {"mlp": "mlp:hidden=6", "convolutional": "convolutional:channels=3,hidden=6"}
+EVENT_SHAPE, LATENT, SAMPLED = (1, 3, 4), 2, 120
+
+GRID = [
+    dict(zip(PARTS, (SMALL.get(kind, kind) for kind in kinds), strict=True))
+    for kinds in itertools.product(*(PARTS[room] for room in PARTS))
+]
+CHOSEN = GRID if len(GRID) <= SAMPLED else random.Random(0).sample(GRID, SAMPLED)
+
+
+def build(specs):
+    """The model, or a skip where the sentence is refused with a reason."""
+    sentence = Sentence.parse(**specs)
+    with seeded(0):
+        try:
+            model = build_vae(sentence, EVENT_SHAPE, LATENT)
+        except UsageError as refusal:
+            pytest.skip(str(refusal))
+    return sentence, model
+
+
+def prepare(objective, rows):
+    """Tell an objective what the training loop would."""
+    if hasattr(objective, "begin"):
+        objective.begin(rows=rows)
+    return objective
+
+
+def data(model, n):
+    """Draws of the model itself: valid under any likelihood."""
+    with seeded(1):
+        return model.sample(n)
+
+
+@pytest.mark.parametrize("specs", CHOSEN, ids=lambda specs: "+".join(specs.values()))
+def test_every_sentence(specs):
+    sentence, model = build(specs)
+    assert Sentence.parse(**sentence.to_json()) == sentence
+
+    # one finite step, and a gradient for every parameter
+    x = data(model, 6)
+    assert x.shape == (6, *EVENT_SHAPE)
+    with seeded(2):
+        result = prepare(sentence.objective.build(), len(x))(model, x)
+    assert result.bound.shape == result.surrogate.shape == (6,)
+    assert result.bound.isfinite().all()
+    assert result.surrogate.isfinite().all()
+    result.surrogate.mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+    # encode is deterministic, follows a permutation, and knows nothing of the company
+    model.eval()
+    with torch.no_grad():
+        mean = model.encode(x).mean
+        assert torch.equal(mean, model.encode(x).mean)
+        torch.testing.assert_close(model.encode(x.flip(0)).mean, mean.flip(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.encode(torch.cat([x, x])).mean[6:], mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(model.encode(x[:1]).mean, mean[:1], rtol=1e-4, atol=1e-5)
+
+    # one noise vector an example, and importance samples outermost
+    with torch.no_grad():
+        z = model.encode(x[:1].expand(50, *EVENT_SHAPE)).sample(torch.Size((3,)))
+        assert z.shape == (3, 50, *model.latent_shape)
+        assert model.decode(z).log_prob(x[:1]).shape == (3, 50)
+        assert model.log_joint(x, model.encode(x).sample()).shape == (6,)
+
+    # a copy and a reloaded model give the same bytes
+    with seeded(3):
+        again = build_vae(sentence, EVENT_SHAPE, LATENT).eval()
+    again.load_state_dict(model.state_dict())
+    clone = copy.deepcopy(model)
+    for other in (again, clone):
+        with torch.no_grad():
+            assert torch.equal(other.encode(x).mean, mean)
+            with seeded(4):
+                expected = model.sample(3)
+            with seeded(4):
+                assert torch.equal(other.sample(3), expected)
+
+
+@pytest.mark.parametrize("specs", CHOSEN[:: max(1, len(CHOSEN) // 20)], ids=lambda s: "+".join(s.values()))
+def test_one_example_alone_and_among_others(specs):
+    sentence, model = build(specs)
+    model.eval()
+    x = data(model, 4)
+    objective = prepare(sentence.objective.build(), len(x))
+    for batch in (x[:1], x):
+        with seeded(5):
+            assert objective(model, batch).bound.isfinite().all()
+
+
+@pytest.mark.parametrize("specs", CHOSEN[:: max(1, len(CHOSEN) // 20)], ids=lambda s: "+".join(s.values()))
+def test_what_is_reported_does_not_depend_on_the_weights_of_what_is_differentiated(specs):
+    _, model = build(specs)
+    x = data(model, 4)
+    with seeded(6):
+        plain = Elbo()(model, x)
+    with seeded(6):
+        weighted = Elbo(beta=7.0)(model, x)
+    assert torch.equal(plain.bound, weighted.bound)
+    assert not torch.equal(weighted.surrogate, weighted.bound)
