@@ -11,7 +11,7 @@ PYTHON ?= python3
 demo: $(INSTALLED)
 	$(BIN)/vaekit fit digits --output digits.vae --force
 
-test: lint types unit docs
+test: lint types docs unit
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

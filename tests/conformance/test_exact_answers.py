@@ -25,6 +25,7 @@ def test_exact_posterior_makes_every_bound_equal_to_the_evidence(columns, latent
         for samples in (1, 7, 100):
             estimate = log_likelihood(model, x, samples=samples)
             torch.testing.assert_close(estimate.values, exact, rtol=0, atol=1e-9)
+            torch.testing.assert_close(estimate.elbo, exact, rtol=0, atol=1e-9)
             torch.testing.assert_close(
                 estimate.effective_sample_size, torch.full_like(exact, samples), rtol=1e-8, atol=0
             )
@@ -39,7 +40,9 @@ def test_elbo_of_a_wrong_posterior_is_below_the_evidence_and_importance_sampling
     with seeded(0):
         gaps = [Estimate.of(exact - evaluate_bound(model, Elbo(), x).values)]
         for samples in (1, 10, 100, 1000):
-            gaps.append(Estimate.of(exact - log_likelihood(model, x, samples=samples).values))
+            estimate = log_likelihood(model, x, samples=samples)
+            assert (estimate.elbo <= estimate.values + 1e-12).all()
+            gaps.append(Estimate.of(exact - estimate.values))
     assert gaps[0].mean > 4 * gaps[0].standard_error
     assert abs(gaps[0].mean - gaps[1].mean) < 4 * (gaps[0].standard_error + gaps[1].standard_error)
     for looser, tighter in zip(gaps[1:-1], gaps[2:], strict=True):

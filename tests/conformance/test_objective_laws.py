@@ -266,9 +266,10 @@ def test_the_check_needs_no_more_than_features_and_no_noise():
 
     def hidden(features):
         q = Unknown(features[:, :3], features[:, 3:].exp())
-        q.network = torch.nn.Linear(1, 1)
+        q.network = network
         return q
 
+    network = torch.nn.Linear(1, 1)
     model = make()
     posterior = model.parts["posterior"]
     posterior.forward = hidden

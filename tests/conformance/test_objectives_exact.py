@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.distributions import Independent, LogNormal
 
 from oracles.linear_gaussian import LinearGaussian
 from vaekit.evaluation import Estimate
@@ -135,6 +136,20 @@ def test_piwae_is_iwae_for_the_decoder_and_miwae_for_the_encoder():
     expected = run("iwae:samples=12", model, x).bound
     torch.testing.assert_close(run("piwae:samples=4,groups=3", model, x).bound, expected, rtol=0, atol=0)
     torch.testing.assert_close(run("piwae:samples=12,groups=1", model, x).surrogate, expected)
+
+
+def test_piwae_is_right_where_the_density_at_a_draw_depends_on_the_noise_too():
+    # For a location-scale family d log q(z(noise)) is the same for all draws, and any weights would do.
+    truth = LinearGaussian.random(6, 2)
+    x = truth.draw(10)
+    found = {}
+    for text in ("piwae:samples=4,groups=3", "miwae:samples=4,groups=3"):
+        model = truth.vae(exact=False)
+        posterior = model.parts["posterior"]
+        posterior.forward = lambda f: Independent(LogNormal(f[:, :2], (0.5 * f[:, 2:]).exp()), 1)
+        run(text, model, x).surrogate.mean().backward()
+        found[text[0]] = model.parts["encoder"].weight.grad
+    torch.testing.assert_close(found["p"], found["m"], rtol=1e-12, atol=1e-12)
 
 
 def test_piwae_keeps_its_gradients_where_one_group_outweighs_the_others_by_thousands_of_nats():

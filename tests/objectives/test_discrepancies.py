@@ -141,8 +141,8 @@ def test_a_whitened_posterior_has_no_penalty():
 
 
 def test_the_penalty_is_known_and_the_same_for_every_example():
-    # Means (a, 2a) with a = +-1: covariance [[1, 2], [2, 4]].
-    x = torch.tensor([[1.0, 2.0], [-1.0, -2.0]], dtype=torch.float64)
+    # Means (5, -3) + (a, 2a) with a = +-1: covariance [[1, 2], [2, 4]].
+    x = torch.tensor([[6.0, -1.0], [4.0, -5.0]], dtype=torch.float64)
     for kind, expected in ((1, 5 * 2 * 4 + 3 * (0 + 9)), (2, 5 * 2 * 4 + 3 * (0.25**2 + 3.25**2))):
         result = run(DisentangledInferredPrior(kind=kind, off_diagonal=5, diagonal=3), make(diagonal(0.5)), x)
         torch.testing.assert_close(result.bound - result.surrogate, torch.full_like(result.bound, expected))

@@ -43,8 +43,14 @@ def test_nothing_asked_for_is_the_plain_bound(model, x):
     torch.testing.assert_close(run(late, model, x).surrogate, plain.bound, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("free_bits", [0.01, 0.1, 5.0])
+@pytest.mark.parametrize("free_bits", [0.01, 0.1, 5.0, None])
 def test_free_bits_charge_each_dimension_at_least_their_price_on_average(model, x, free_bits):
+    if (
+        free_bits is None
+    ):  # between the examples of one dimension: a maximum for each example would charge more
+        each = run(Elbo(), model, x).kl_per_dimension[:, 0].detach()
+        free_bits = float(each.mean()) * (1 + 1e-3)
+        assert (each > free_bits).any()
     result = run(Elbo(free_bits=free_bits, beta=2), model, x)
     charged = result.kl_per_dimension.mean(0).clamp(min=free_bits).sum()
     torch.testing.assert_close(result.surrogate.mean(), result.reconstruction.mean() - 2 * charged)

@@ -12,8 +12,16 @@ from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 
 
+class Unlisted(MultivariateNormal):
+    """A Gaussian whose divergences nobody has a closed form for: they are estimated from the draw."""
+
+
 class ExactPosterior(nn.Module):
-    """N(M^-1 W^T (x - m), s^2 M^-1) with M = W^T W + s^2 I, from features that are x itself."""
+    """N(M^-1 W^T (x - m), s^2 M^-1) with M = W^T W + s^2 I, from features that are x itself.
+
+    One draw of reconstruction minus a *closed* KL is the evidence only on average; log p(x, z) - log q(z) is
+    it at every draw.
+    """
 
     needs: frozenset[str] = frozenset()
 
@@ -26,7 +34,7 @@ class ExactPosterior(nn.Module):
     def forward(self, x: Tensor) -> Distribution:
         truth = self.truth
         mean = (x - truth.mean) @ truth.posterior_map.T
-        return MultivariateNormal(mean, covariance_matrix=truth.posterior_covariance)
+        return Unlisted(mean, covariance_matrix=truth.posterior_covariance)
 
 
 @dataclass

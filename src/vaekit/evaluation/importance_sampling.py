@@ -31,11 +31,15 @@ class LogLikelihood(NamedTuple):
         ``(n,)`` float64, between 1 and ``samples``.
     samples
         The number of importance samples behind each value.
+    elbo
+        ``(n,)`` float64, in nats: the mean of the same draws' :math:`\log w_k`, hence never above ``values``,
+        and equal to them where the posterior is exact.
     """
 
     values: Tensor
     effective_sample_size: Tensor
     samples: int
+    elbo: Tensor
 
     @property
     def estimate(self) -> Estimate:
@@ -97,25 +101,27 @@ def log_likelihood(
     rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), 256)))
     examples_at_once = min(len(x), max(1, rows // samples), 4096) or 1
     samples_at_once = min(samples, max(1, rows // examples_at_once))
-    values, sizes = [], []
+    values, sizes, elbos = [], [], []
     for start in range(0, len(x), examples_at_once):
         part = slice(start, start + examples_at_once)
-        value, size = _estimate(
+        value, size, elbo = _estimate(
             model, x[part], None if c is None else c[part], samples, samples_at_once, common_noise
         )
         values.append(value)
         sizes.append(size)
+        elbos.append(elbo)
     empty = torch.zeros(0, dtype=torch.float64)
-    return LogLikelihood(torch.cat([*values, empty]), torch.cat([*sizes, empty]), samples)
+    joined = [torch.cat([*parts, empty]) for parts in (values, sizes, elbos)]
+    return LogLikelihood(joined[0], joined[1], samples, joined[2])
 
 
 def _estimate(
     model: VAE, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, common_noise: bool
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it."""
     q, p = model.encode(x, c), model.prior(c)
     largest = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
-    total, total_of_squares = torch.zeros_like(largest), torch.zeros_like(largest)
+    total, total_of_squares, total_of_logs = (torch.zeros_like(largest) for _ in range(3))
     for start in range(0, samples, samples_at_once):
         shape = torch.Size((min(samples_at_once, samples - start),))
         z = _draw_with_common_noise(model, x, c, shape) if common_noise else q.sample(shape)
@@ -126,10 +132,11 @@ def _estimate(
         weight, shrink = (log_weight - shift).exp(), (largest - shift).exp()
         total = total * shrink + weight.sum(0)
         total_of_squares = total_of_squares * shrink.square() + weight.square().sum(0)
+        total_of_logs += log_weight.sum(0)
         largest = new_largest
     value = largest + total.log() - log(samples)
     value = torch.where(largest.isinf(), largest, value)
-    return value.cpu(), (total.square() / total_of_squares).cpu()
+    return value.cpu(), (total.square() / total_of_squares).cpu(), (total_of_logs / samples).cpu()
 
 
 def _draw_with_common_noise(model: VAE, x: Tensor, c: Tensor | None, shape: torch.Size) -> Tensor:

@@ -109,6 +109,8 @@ def evaluate(
     with seeded(seed):
         bound = evaluate_bound(model, Elbo(), x)
         likelihood = log_likelihood(model, x, samples=samples)
+    # The ELBO of all the draws that there are, rather than of the one that the KL was looked at with.
+    elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
     if train is not None:
         density = bool(model.parts["likelihood"].is_density)
@@ -123,9 +125,9 @@ def evaluate(
         )
     dimensions = bound.kl_per_dimension
     return Evaluation(
-        elbo=bound.estimate,
+        elbo=elbo,
         log_likelihood=likelihood.estimate,
-        reconstruction=bound.reconstruction,
+        reconstruction=elbo.mean + bound.kl,
         kl=bound.kl,
         kl_per_dimension=None if dimensions is None else dimensions.tolist(),
         samples=samples,
