@@ -34,6 +34,8 @@ extensions = [
     "terminal_cells",
 ]
 exclude_patterns = ["_build", "extensions", "images/README*"]
+# Two rooms may offer a name each, such as Estimate: a link to the bare name is then to the first.
+suppress_warnings = ["ref.python"]
 default_role = "literal"  # a single pair of back quotes is code, as in Markdown
 
 # Docstrings: numpydoc's sections, with the types where Python has them.

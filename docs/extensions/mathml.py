@@ -9,8 +9,12 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-# What TeX understands and docutils does not: \\tfrac12 without braces, and the space around \\log.
+# What TeX understands and docutils does not: fractions without braces, \Big without a side, \textstyle inside of a
+# group, and the space around \log.
 REWRITTEN = [
+    (r"(\\(?:big|Big|bigg|Bigg))(?=\s*(?:[(\[|]|\\\{))", r"\1l"),
+    (r"(\\(?:big|Big|bigg|Bigg))(?=\s*(?:[)\]]|\\\}))", r"\1r"),
+    (r"(?<=[^{\s])(\s*)\\textstyle(?![A-Za-z])", r"\1"),
     (r"\\([td]?frac)\s*([0-9A-Za-z])\s*([0-9A-Za-z])", r"\\\1{\2}{\3}"),
     (r"\\([td]?frac)\s*([0-9A-Za-z])\s*\{", r"\\\1{\2}{"),
     (r"(\\(?:log|exp|det)|\\operatorname\{\w+\})(?=\s*[0-9A-Za-z|]|\s*\\(?!left|[,!:;>]))", r"\1\\,"),
