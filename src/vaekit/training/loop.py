@@ -7,6 +7,7 @@ back from an accelerator inside an epoch but at the few steps where the loss is 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ __all__ = ["train"]
 
 _CHECK_EVERY = 200  # steps between looks at the loss where a look would stall the device
 
-_DRAWS_WORTH_HAVING = 2000  # of the validation bound
+_DRAWS_WORTH_HAVING = 1000  # of the validation bound
 
 
 def train(
@@ -131,8 +132,8 @@ class _Run:
         self.model.train()
         batches = permutation.split(self.settings.batch_size)
         check_every = 1 if self.x.device.type == "cpu" else _CHECK_EVERY
-        losses = torch.zeros(len(batches), device=self.x.device)
-        means = _Means(len(self.x))
+        losses: list[Tensor] = []
+        means = _Means()
         anneal = getattr(self.objective, "at", None) if getattr(self.objective, "schedules", True) else None
         for step, batch in enumerate(batches):
             epochs_done = epoch - 1 + step / len(batches)
@@ -141,9 +142,10 @@ class _Run:
                 anneal(epochs_done)
             result = self.objective(self.model, self.x.index_select(0, batch))
             loss = -result.surrogate.mean()
-            losses[step] = loss.detach()
-            if (step + 1) % check_every == 0 or step + 1 == len(batches):
-                self._check(losses[: step + 1], max(0, step + 1 - check_every), batches, epoch)
+            losses.append(loss.detach())
+            if len(losses) == check_every or step + 1 == len(batches):
+                self._check(losses, step + 1 - len(losses), batches, epoch)
+                losses.clear()
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -184,40 +186,40 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def _check(self, losses: Tensor, first: int, batches: tuple[Tensor, ...], epoch: int) -> None:
-        finite = losses[first:].isfinite()
-        if not bool(finite.all()):
-            step = first + int((~finite).nonzero()[0])
-            raise TrainingDivergedError(
-                f"the loss became {losses[step].item():g} in epoch {epoch}, step {step + 1}: "
-                + diagnose(self.model, self.objective, self.x[batches[step]])
-            )
+    def _check(self, losses: list[Tensor], first: int, batches: tuple[Tensor, ...], epoch: int) -> None:
+        """Read the losses since the last look back from the device, and stop at the first that is not finite."""
+        values = [losses[0].item()] if len(losses) == 1 else torch.stack(losses).tolist()
+        for step, value in enumerate(values, first):
+            if not isfinite(value):
+                raise TrainingDivergedError(
+                    f"the loss became {value:g} in epoch {epoch}, step {step + 1}: "
+                    + diagnose(self.model, self.objective, self.x[batches[step]])
+                )
 
 
 class _Means:
-    """Running means of an epoch's results, summed on the device in float64, read once at the end."""
+    """Means of an epoch's results: kept per example on the device, summed in float64 at the end."""
 
-    def __init__(self, examples: int) -> None:
-        self._examples = examples
-        self._sums: Tensor | None = None
-        self._dimensions: Tensor | None = None
+    def __init__(self) -> None:
+        self._terms: list[list[Tensor]] = [[], [], []]
+        self._dimensions: list[Tensor] = []
 
     def add(self, result: ObjectiveResult) -> None:
-        with torch.no_grad():
-            sums = torch.stack([result.bound.sum(), result.reconstruction.sum(), result.kl.sum()]).double()
-            self._sums = sums if self._sums is None else self._sums + sums
-            if result.kl_per_dimension is not None:
-                total = result.kl_per_dimension.sum(0).double()
-                self._dimensions = total if self._dimensions is None else self._dimensions + total
+        """Keep a batch: three references and no work."""
+        for kept, term in zip(self._terms, (result.bound, result.reconstruction, result.kl), strict=True):
+            kept.append(term.detach())
+        if result.kl_per_dimension is not None:
+            self._dimensions.append(result.kl_per_dimension.detach())
 
     @property
     def terms(self) -> list[float]:
         """Bound, reconstruction and KL."""
-        return [] if self._sums is None else (self._sums / self._examples).tolist()
+        return [torch.cat(term).double().mean().item() for term in self._terms]
 
     @property
     def kl_per_dimension(self) -> Tensor | None:
-        return None if self._dimensions is None else self._dimensions / self._examples
+        """Mean KL of each latent dimension, where the KL falls apart."""
+        return torch.cat(self._dimensions).double().mean(0) if self._dimensions else None
 
 
 def _snapshot(model: nn.Module) -> dict[str, Tensor]:

@@ -68,13 +68,13 @@ class TrainingSettings:
     ) -> "TrainingSettings":
         """Fill in what was left open by the number of training rows.
 
-        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 5,000
+        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
         steps, but are at least 30 and at most 300.
 
         Examples
         --------
         >>> TrainingSettings.for_rows(1450)
-        TrainingSettings(epochs=217, batch_size=64, learning_rate=0.003, patience=50, schedule='cosine')
+        TrainingSettings(epochs=152, batch_size=64, learning_rate=0.003, patience=50, schedule='cosine')
         >>> TrainingSettings.for_rows(54_000).epochs
         30
         """
@@ -82,7 +82,7 @@ class TrainingSettings:
             batch_size = min(128, max(16, 2 ** round(log2(max(rows, 1) / 20))))
         if epochs is None:
             steps = -(-rows // max(1, batch_size))
-            epochs = min(300, max(30, 5000 // steps))
+            epochs = min(300, max(30, 3500 // steps))
         return cls(
             epochs=epochs,
             batch_size=batch_size,

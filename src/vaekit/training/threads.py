@@ -8,7 +8,7 @@ from torch import nn
 
 __all__ = ["threads_for"]
 
-_WORTH_SHARING = 20_000_000  # multiply-adds of a forward pass
+_WORTH_SHARING = 10_000_000  # multiply-adds of a forward pass
 
 
 @contextmanager
