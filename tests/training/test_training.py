@@ -231,3 +231,14 @@ def test_every_objective_learns(data, text):
     objective = parse("objective", text).build()
     history = train(make(), objective, data, data[:50], settings=settings(epochs=15), seed=0)
     assert history.epochs[-1].validation_bound > history.epochs[0].validation_bound + 0.5
+
+
+def test_denormals_are_flushed_while_training_and_no_longer(data):
+    tiny = torch.tensor(1e-40)
+    seen = []
+    train(
+        make(), Elbo(), data, settings=settings(epochs=1), seed=0,
+        on_epoch=lambda *_: seen.append(bool(tiny * 1 == 0)),
+    )  # fmt: skip
+    assert seen == [torch.set_flush_denormal(False)], "wherever the processor can"
+    assert tiny * 1 > 0

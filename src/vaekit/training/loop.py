@@ -16,6 +16,7 @@ from vaekit.errors import TrainingDivergedError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.randomness import seeded
+from vaekit.training.denormals import flushed_denormals
 from vaekit.training.diagnosis import diagnose
 from vaekit.training.history import EpochMetrics, History
 from vaekit.training.settings import TrainingSettings
@@ -86,7 +87,7 @@ def train(
         objective.begin(rows=len(x))  # type: ignore[attr-defined]
     order = torch.Generator().manual_seed(seed)
     best_bound, best_weights = -float("inf"), _snapshot(model)
-    with seeded(seed), threads_for(model, settings.batch_size):
+    with seeded(seed), threads_for(model, settings.batch_size), flushed_denormals():
         try:
             for epoch in range(run.epochs_before + 1, run.last_epoch + 1):
                 started = time.perf_counter()
