@@ -8,7 +8,7 @@ autoencoders", equations 6 to 8, in its natural parameter, the logit :math:`\eta
 \lambda)`. The paper's normaliser is 0/0 at :math:`\lambda = 1/2`; here, with :math:`y = \eta / 2`,
 
 .. math:: A(\eta) = \frac\eta 2 + \log\frac{\sinh y}{y}, \qquad
-          \log\frac{\sinh y}{y} = \frac{y^2}6 - \frac{y^4}{180} + \frac{y^6}{2835} - \dots
+          \log\frac{\sinh y}{y} = \frac{y^2}6 - \frac{y^4}{180} + \frac{y^6}{2835} - \ldots
 """
 
 from collections.abc import Sequence
