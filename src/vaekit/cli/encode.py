@@ -3,26 +3,20 @@
 from dataclasses import dataclass
 
 from vaekit.cli import common
+from vaekit.cli.model_verb import ModelVerb
 
 __all__ = ["Encode"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encode:
+class Encode(ModelVerb):
     """Encode rows: write the posterior means, one row each."""
 
-    artifact: common.ArtifactArgument
-    data: common.DataArgument
     output: common.OutputOption
-    device: common.Device = "auto"
-    label: common.LabelOption = None
-    data_dir: common.DataDirOption = None
-    json: common.JsonFlag = False
 
     def run(self) -> int:
         """Encode and write."""
-        estimator = common.load_artifact(self.artifact, self.device)
-        dataset = common.read_model_data(estimator, self.data, label=self.label, data_dir=self.data_dir)
+        estimator, dataset = self.open()
         latents = estimator.transform(dataset)
         columns = tuple(f"z{i}" for i in range(latents.shape[1]))
         return common.finish(self.output, latents, columns=columns, as_json=self.json)

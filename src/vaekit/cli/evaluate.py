@@ -6,29 +6,24 @@ from typing import Annotated, Literal
 import tyro
 
 from vaekit.cli import common
+from vaekit.cli.model_verb import ModelVerb
 
 __all__ = ["Evaluate"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
+class Evaluate(ModelVerb):
     """Evaluate an artifact: ELBO and log-likelihood in nats, with standard errors, beside baselines.
 
     On the data it was fitted on, the held-out test split is evaluated; on other data, all rows.
     """
 
-    artifact: common.ArtifactArgument
-    data: common.DataArgument
     samples: Annotated[int, tyro.conf.arg(help="Importance samples an example.")] = 500
     split: Annotated[
         Literal["auto", "test", "validation", "train", "all"],
         tyro.conf.arg(help="Which part; auto: test on the data it was fitted on, else all."),
     ] = "auto"
     seed: Annotated[int, tyro.conf.arg(help="Of the noise.")] = 0
-    device: common.Device = "auto"
-    label: common.LabelOption = None
-    data_dir: common.DataDirOption = None
-    json: common.JsonFlag = False
 
     def run(self) -> int:
         """Evaluate and print."""
@@ -38,8 +33,7 @@ class Evaluate:
 
         if self.samples < 1:
             raise UsageError(f"--samples {self.samples}: give a whole number of at least 1")
-        estimator = common.load_artifact(self.artifact, self.device)
-        dataset = common.read_model_data(estimator, self.data, label=self.label, data_dir=self.data_dir)
+        estimator, dataset = self.open()
         origin = estimator.origin_
         same = dataset.hash() == origin.get("hash")
         split = self.split if self.split != "auto" else ("test" if same else "all")
