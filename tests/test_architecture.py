@@ -22,7 +22,7 @@ FLOORS = [
     {"evaluation"},
     {"training"},
     {"spec"},
-    {"automatic", "artifact", "classroom"},
+    {"automatic", "artifact", "classroom", "literature"},
     {"estimator"},
     {"plots"},
     {"report"},

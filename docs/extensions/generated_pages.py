@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from sphinx.pycode import ModuleAnalyzer
 
+from vaekit.literature import MODELS
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 MARK = ".. Written by docs/extensions/generated_pages.py at every build.\n\n"
@@ -22,6 +24,7 @@ MARK = ".. Written by docs/extensions/generated_pages.py at every build.\n\n"
 ORDER = [
     "vaekit",
     "vaekit.spec",
+    "vaekit.literature",
     "vaekit.networks",
     "vaekit.posteriors",
     "vaekit.priors",
@@ -47,6 +50,7 @@ def write_pages(app):
     docs = Path(app.srcdir)
     pages = {f"reference/{module}.rst": reference_page(module) for module in public_modules(SOURCE)}
     pages["reference/command-line.rst"] = command_line_page()
+    pages["reference/models.rst"] = models_page()
     pages |= benchmark_pages(ROOT / "benchmarks")
     for name, text in pages.items():
         path = docs / name
@@ -114,6 +118,40 @@ def comment_on(module: str, name: str, thing: object) -> list[str]:
 
 def title(text: str, line: str = "=") -> str:
     return f"{text}\n{line * len(text)}\n"
+
+
+# ------------------------------------------------------------------------------ the literature's models
+
+
+def models_page() -> str:
+    """The table of :mod:`vaekit.literature`."""
+    lines = [
+        MARK,
+        title("The literature's models, as sentences"),
+        "``vaekit fit DATA --model NAME`` is the same as its sentence; whatever part is given beside it wins. All",
+        "parts that a sentence does not name are at their defaults. The last column names the class of the same model",
+        "in pythae, the largest collection there is.",
+        "",
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :widths: 12 36 40 12",
+        "",
+    ]
+    rows = [("Name", "Sentence", "Paper", "pythae")]
+    for model in MODELS:
+        sentence = "left out" if model.is_left_out else f"``{model.sentence}``"
+        note = f" ({model.note})" if model.note else ""
+        rows.append(
+            (
+                f"``{model.name}``",
+                sentence,
+                f"{model.title}: {model.paper}, {model.place}{note}",
+                model.pythae,
+            )
+        )
+    for first, *rest in rows:
+        lines += [f"   * - {first}", *(f"     - {cell}" for cell in rest)]
+    return "\n".join(lines) + "\n"
 
 
 # --------------------------------------------------------------------------------------- the command line

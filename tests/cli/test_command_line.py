@@ -365,3 +365,21 @@ def test_explain_loss(capsys):
     assert status == 0
     assert "1.536" in out  # w * D / 2
     assert fails(capsys, 2, "explain-loss", "--reconstruction", "mean-squarred-error", "--dimensions", "3")
+
+
+def test_models_lists_the_literature_and_fit_takes_a_name(capsys, place):
+    status, out, _ = run(capsys, "models", "--json")
+    assert status == 0
+    names = [model["name"] for model in json.loads(out)["models"]]
+    assert {"vae", "vamp", "iwae"} <= set(names)
+    status, out, _ = run(capsys, "models", "vamp")
+    assert (status, "prior=vamp:components=500" in out) == (0, True)
+    named = ["fit", place / "table.csv", "-o", place / "named.vae", "--model", "beta-vae", *FAST]
+    assert run(capsys, *named, "--prior", "gaussian")[0] == 0
+    _, out, _ = run(capsys, "info", place / "named.vae", "--json")
+    sentence = json.loads(out)["sentence"]
+    assert sentence["objective"].startswith("elbo:beta=4")
+    assert sentence["prior"] == "gaussian"
+    status, _, err = run(capsys, "fit", place / "table.csv", "--model", "betavae", *FAST)
+    assert status == 2
+    assert "did you mean 'beta-vae'" in err

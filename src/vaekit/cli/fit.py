@@ -29,22 +29,37 @@ class Fit:
         ),
     ] = None
     latent: Annotated[int, tyro.conf.arg(help="Number of latent dimensions.")] = 10
-    network: Annotated[str, tyro.conf.arg(help="mlp:hidden=400, convolutional:channels=32x64, ...")] = "mlp"
-    posterior: Annotated[str, tyro.conf.arg(help="q(z|x): diagonal.")] = "diagonal"
-    prior: Annotated[str, tyro.conf.arg(help="p(z): standard.")] = "standard"
+    model: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME",
+            help="A model of the literature (`vaekit models` lists them): its parts where none is given.",
+        ),
+    ] = None
+    network: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help="mlp:hidden=400, convolutional:channels=32x64, ...")
+    ] = None
+    posterior: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help="q(z|x): diagonal, full, low-rank:rank=2, ...")
+    ] = None
+    prior: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help="p(z): standard, gaussian, vamp:components=500, ...")
+    ] = None
     likelihood: Annotated[
-        str,
+        str | None,
         tyro.conf.arg(
-            help="p(x|z): bernoulli, gaussian:scale=learned, negative-binomial, discretized-logistic, ...; auto "
-            "looks at the data."
+            metavar="SPEC",
+            help="p(x|z): bernoulli, gaussian:scale=learned, negative-binomial, discretized-logistic, ...; auto, "
+            "the default, looks at the data.",
         ),
-    ] = "auto"
+    ] = None
     objective: Annotated[
-        str,
+        str | None,
         tyro.conf.arg(
-            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ..."
+            metavar="SPEC",
+            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...",
         ),
-    ] = "elbo"
+    ] = None
     epochs: Annotated[
         int | None,
         tyro.conf.arg(help="At most this many passes over the training rows; by default it depends on them."),
@@ -108,11 +123,7 @@ class Fit:
 
         estimator = VariationalAutoencoder(
             self.latent,
-            network=self.network,
-            posterior=self.posterior,
-            prior=self.prior,
-            likelihood=self.likelihood,
-            objective=self.objective,
+            **self._parts(),
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -132,6 +143,13 @@ class Fit:
             "label": self.label,
         }
         return estimator, partition(dataset, self.seed, validation=self.validation), origin
+
+    def _parts(self) -> dict[str, Any]:
+        """The specs that were given, on top of the named model's; all others are the estimator's defaults."""
+        from vaekit.literature import resolve
+        from vaekit.spec import PARTS
+
+        return resolve(self.model, {room: getattr(self, room) for room in PARTS})
 
     def _train(self, estimator: "VariationalAutoencoder", parts: "Parts") -> "tuple[bool, Exception | None]":
         from vaekit.cli.progress import Progress

@@ -14,6 +14,7 @@ from vaekit.cli.explain_loss import ExplainLoss
 from vaekit.cli.fit import Fit
 from vaekit.cli.info import Info
 from vaekit.cli.kl import Kl
+from vaekit.cli.models import Models
 from vaekit.cli.reconstruct import Reconstruct
 from vaekit.cli.report import Report
 from vaekit.cli.sample import Sample
@@ -31,7 +32,19 @@ class Verb(Protocol):
 
 
 _VERBS = (
-    Fit | Evaluate | Encode | Reconstruct | Score | Sample | Decode | Report | Info | Kl | Check | ExplainLoss
+    Fit
+    | Evaluate
+    | Encode
+    | Reconstruct
+    | Score
+    | Sample
+    | Decode
+    | Report
+    | Info
+    | Models
+    | Kl
+    | Check
+    | ExplainLoss
 )
 
 

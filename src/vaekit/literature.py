@@ -1,0 +1,288 @@
+"""The literature's models, each as a sentence of parts: one table, for ``vaekit models`` and the documentation.
+
+A name stands for the parts that make the model what it is; all others stay at their defaults, and any of them may
+be replaced: ``vaekit fit DATA --model vamp --posterior full`` is a VampPrior with a full-covariance posterior.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vaekit.errors import UsageError
+
+__all__ = ["MODELS", "NamedModel", "find_model", "resolve"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedModel:
+    """A model of the literature.
+
+    Parameters
+    ----------
+    name
+        What ``--model`` takes.
+    title
+        What its paper calls it.
+    paper
+        Authors, year and title.
+    place
+        Where the paper defines it: equation or section.
+    parts
+        Specs by room, those that make it what it is; empty where the model is left out.
+    note
+        What a user should know: where the sentence differs from the paper, or why there is none.
+    pythae
+        The class of the same model in pythae 0.1, where it has one.
+
+    Examples
+    --------
+    >>> find_model("beta-vae").sentence
+    'objective=elbo:beta=4'
+    """
+
+    name: str
+    title: str
+    paper: str
+    place: str
+    parts: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    pythae: str = ""
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether there is no sentence for it."""
+        return not self.parts
+
+    @property
+    def sentence(self) -> str:
+        """The parts that are not the defaults, as they are written."""
+        return " ".join(f"{room}={spec}" for room, spec in self.parts.items())
+
+
+def find_model(name: str) -> NamedModel:
+    """Look a model up by name.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name (the nearest is suggested), or it is left out.
+
+    Examples
+    --------
+    >>> find_model("vmap")
+    Traceback (most recent call last):
+    vaekit.errors.UsageError: unknown model 'vmap'; did you mean 'vamp'? `vaekit models` lists them all
+    """
+    by_name = {model.name: model for model in MODELS}
+    if name not in by_name:
+        near = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"unknown model {name!r}; {hint}`vaekit models` lists them all")
+    model = by_name[name]
+    if model.is_left_out:
+        raise UsageError(f"model {name!r} ({model.title}) is left out: {model.note}")
+    return model
+
+
+def resolve(name: str | None, given: Mapping[str, str | None]) -> dict[str, str]:
+    """Complete the parts that were given by those of a named model.
+
+    Parameters
+    ----------
+    name
+        Of the model, or None.
+    given
+        Specs by room; None where nothing was given. What is given wins.
+
+    Returns
+    -------
+    dict
+        Specs by room, without those that are left at their defaults.
+
+    Raises
+    ------
+    UsageError
+        As :func:`find_model`.
+
+    Examples
+    --------
+    >>> resolve("beta-vae", {"prior": "gaussian", "objective": None})
+    {'objective': 'elbo:beta=4', 'prior': 'gaussian'}
+    """
+    parts = {} if name is None else dict(find_model(name).parts)
+    return parts | {room: spec for room, spec in given.items() if spec is not None}
+
+
+#: Every model of the table, in the order of their years.
+MODELS: tuple[NamedModel, ...] = (
+    NamedModel(
+        name="vae",
+        title="Variational autoencoder",
+        paper='Kingma and Welling (2013), "Auto-Encoding Variational Bayes"',
+        place="equations 3, 7 and 10",
+        parts={"posterior": "diagonal", "prior": "standard", "objective": "elbo"},
+        pythae="VAE",
+    ),
+    NamedModel(
+        name="iwae",
+        title="Importance weighted autoencoder",
+        paper='Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders"',
+        place="equation 8",
+        parts={"objective": "iwae:samples=50"},
+        pythae="IWAE",
+    ),
+    NamedModel(
+        name="free-bits",
+        title="VAE with free bits",
+        paper='Kingma et al. (2016), "Improved Variational Inference with Inverse Autoregressive Flow"',
+        place="equation 16",
+        parts={"objective": "elbo:free_bits=0.25"},
+    ),
+    NamedModel(
+        name="vr",
+        title="Variational Rényi bound",
+        paper='Li and Turner (2016), "Rényi Divergence Variational Inference"',
+        place="equations 4 and 9",
+        parts={"objective": "renyi:alpha=0.5"},
+    ),
+    NamedModel(
+        name="gm-vae",
+        title="VAE with a mixture of Gaussians as prior",
+        paper='Dilokthanakul et al. (2016), "Deep Unsupervised Clustering with Gaussian Mixture VAEs"',
+        place="equation 1; as MoG in Tomczak and Welling (2018), section 4.1",
+        parts={"prior": "mixture:components=10"},
+        note="the marginal over the component in closed form, without an inference network for it",
+    ),
+    NamedModel(
+        name="beta-vae",
+        title="beta-VAE",
+        paper='Higgins et al. (2017), "beta-VAE: Learning Basic Visual Concepts"',
+        place="equation 4",
+        parts={"objective": "elbo:beta=4"},
+        pythae="BetaVAE",
+    ),
+    NamedModel(
+        name="stl",
+        title="Sticking the landing",
+        paper='Roeder, Wu and Duvenaud (2017), "Sticking the Landing"',
+        place="equation 7",
+        parts={"objective": "iwae:samples=1,gradient=stl"},
+    ),
+    NamedModel(
+        name="capacity-vae",
+        title="beta-VAE with controlled capacity",
+        paper='Burgess et al. (2018), "Understanding disentangling in beta-VAE"',
+        place="equation 8",
+        parts={"objective": "elbo:beta=1000,capacity=linear:0..25/100"},
+        pythae="DisentangledBetaVAE",
+    ),
+    NamedModel(
+        name="vamp",
+        title="VampPrior",
+        paper='Tomczak and Welling (2018), "VAE with a VampPrior"',
+        place="equation 9",
+        parts={"prior": "vamp:components=500"},
+        pythae="VAMP",
+    ),
+    NamedModel(
+        name="beta-tcvae",
+        title="beta-TCVAE",
+        paper='Chen et al. (2018), "Isolating Sources of Disentanglement in VAEs"',
+        place="equations 2 and 5",
+        parts={"objective": "tc:beta=6"},
+        pythae="BetaTCVAE",
+    ),
+    NamedModel(
+        name="dip-vae-1",
+        title="DIP-VAE-I",
+        paper='Kumar, Sattigeri and Balakrishnan (2018), "Variational Inference of Disentangled Latent Concepts from '
+        'Unlabeled Observations"',
+        place="equation 6",
+        parts={"objective": "dip:kind=1"},
+    ),
+    NamedModel(
+        name="dip-vae-2",
+        title="DIP-VAE-II",
+        paper='Kumar, Sattigeri and Balakrishnan (2018), "Variational Inference of Disentangled Latent Concepts from '
+        'Unlabeled Observations"',
+        place="equation 7",
+        parts={"objective": "dip:kind=2"},
+    ),
+    NamedModel(
+        name="miwae",
+        title="Multiply importance weighted autoencoder",
+        paper='Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better"',
+        place="equation 15",
+        parts={"objective": "miwae:samples=8,groups=8"},
+        note="not the missing-data importance weighted autoencoder of Mattei and Frellsen (2019)",
+        pythae="MIWAE",
+    ),
+    NamedModel(
+        name="piwae",
+        title="Partially importance weighted autoencoder",
+        paper='Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better"',
+        place="section 5.1",
+        parts={"objective": "piwae:samples=8,groups=8"},
+        pythae="PIWAE",
+    ),
+    NamedModel(
+        name="ciwae",
+        title="Combination importance weighted autoencoder",
+        paper='Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better"',
+        place="equation 17",
+        parts={"objective": "ciwae:samples=50,beta=0.05"},
+        pythae="CIWAE",
+    ),
+    NamedModel(
+        name="dreg",
+        title="Doubly reparameterised IWAE",
+        paper='Tucker et al. (2018), "Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives"',
+        place="equation 7",
+        parts={"objective": "iwae:samples=50,gradient=dreg"},
+    ),
+    NamedModel(
+        name="infovae",
+        title="InfoVAE with maximum mean discrepancy",
+        paper='Zhao, Song and Ermon (2019), "InfoVAE: Balancing Learning and Inference"',
+        place="equation 6",
+        parts={"objective": "mmd:alpha=0,weight=1000"},
+        pythae="INFOVAE_MMD",
+    ),
+    NamedModel(
+        name="full-covariance",
+        title="VAE with a full-covariance Gaussian posterior",
+        paper='Kingma and Welling (2019), "An Introduction to Variational Autoencoders"',
+        place="section 2.5.1",
+        parts={"posterior": "full"},
+    ),
+    NamedModel(
+        name="cb-vae",
+        title="Continuous Bernoulli VAE",
+        paper='Loaiza-Ganem and Cunningham (2019), "The continuous Bernoulli"',
+        place="equations 6 to 8",
+        parts={"likelihood": "continuous-bernoulli"},
+    ),
+    NamedModel(
+        name="cyclical",
+        title="VAE with cyclical annealing",
+        paper='Fu et al. (2019), "Cyclical Annealing Schedule"',
+        place="equations 6 and 7",
+        parts={"objective": "elbo:beta=cyclical:0..1/10"},
+    ),
+    NamedModel(
+        name="rhvae",
+        title="Riemannian Hamiltonian VAE",
+        paper='Chadebec, Mantoux and Allassonnière (2020), "Geometry-Aware Hamiltonian Variational Auto-Encoder"',
+        place="equation 5",
+        note="its metric is learned from the encoder's means of the whole training set and kept in the model",
+        pythae="RHVAE",
+    ),
+    NamedModel(
+        name="hrq-vae",
+        title="Hierarchical residual quantisation with a text decoder",
+        paper='Hosking, Tang and Lapata (2022), "Hierarchical Sketch Induction for Paraphrase Generation"',
+        place="equation 5",
+        note="it belongs to a text decoder, and vaekit has none",
+        pythae="HRQVAE",
+    ),
+)
