@@ -4,6 +4,8 @@ import pytest
 
 from vaekit.errors import UsageError
 from vaekit.objectives import Schedule
+from vaekit.posteriors import DiagonalPosterior
+from vaekit.priors import StandardPrior
 from vaekit.spec import PARTS, Sentence, build_vae, parse
 
 ELBO = {"beta": 1.0, "free_bits": 0.0, "capacity": None, "warmup": 0.0}
@@ -121,3 +123,54 @@ def test_the_sentence_says_every_option():
         "objective": "elbo:beta=2.0,free_bits=0.0,capacity=none,warmup=0.0",
     }
     assert Sentence.parse(**sentence.to_json()) == sentence
+
+
+class OnSphere(DiagonalPosterior):
+    """A stand-in whose latents live on a sphere."""
+
+    space = "sphere"
+
+
+class UniformOnSphere(StandardPrior):
+    """A stand-in for its prior, which must know something of it."""
+
+    space = "sphere"
+
+    def __init__(self, latent_shape, curvature):
+        super().__init__(latent_shape)
+        self.curvature = curvature
+
+
+@pytest.fixture
+def spheres(monkeypatch):
+    monkeypatch.setitem(PARTS["posterior"], "on-sphere", OnSphere)
+    monkeypatch.setitem(PARTS["prior"], "uniform-on-sphere", UniformOnSphere)
+    monkeypatch.setattr(OnSphere, "shared", {"curvature": 0.5}, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "prior"), [("on-sphere", "standard"), ("diagonal", "uniform-on-sphere")]
+)
+def test_a_posterior_and_a_prior_of_different_spaces_are_refused(spheres, posterior, prior):
+    def fitting(room, space):
+        offered = {kind: getattr(part, "space", "euclidean") for kind, part in PARTS[room].items()}
+        return ", ".join(kind for kind, its in offered.items() if its in (space, "any"))
+
+    spaces = ("sphere", "euclidean") if posterior == "on-sphere" else ("euclidean", "sphere")
+    with pytest.raises(UsageError, match=f"posterior {posterior} and prior {prior} do not fit") as caught:
+        build_vae(Sentence.parse(posterior=posterior, prior=prior), (3,), latent=2)
+    assert f"Priors for {posterior}: {fitting('prior', spaces[0])};" in str(caught.value)
+    assert str(caught.value).endswith(f"posteriors for {prior}: {fitting('posterior', spaces[1])}")
+
+
+def test_a_prior_that_is_not_named_lives_where_the_posterior_does(spheres, monkeypatch):
+    monkeypatch.setitem(PARTS, "prior", {"standard": StandardPrior, "uniform-on-sphere": UniformOnSphere})
+    assert Sentence.parse().prior.kind == "standard"
+    sentence = Sentence.parse(posterior="on-sphere")
+    assert sentence.prior.kind == "uniform-on-sphere"
+    assert build_vae(sentence, (3,), latent=2).parts["prior"].curvature == 0.5
+
+
+def test_a_prior_of_posteriors_lives_anywhere(spheres):
+    sentence = Sentence.parse(posterior="on-sphere", prior="vamp:components=3")
+    assert build_vae(sentence, (3,), latent=2).prior().event_shape == (2,)

@@ -44,7 +44,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     network
         Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...
     posterior, prior
-        :math:`q(z \mid x)` and :math:`p(z)`.
+        :math:`q(z \mid x)` and :math:`p(z)`. A prior that is None is the natural one of the posterior's space:
+        ``standard`` in :math:`\mathbb R^k`.
     likelihood
         :math:`p(x \mid z)`, or ``auto``: chosen by looking at the data, see ``likelihood_reason_``.
     objective
@@ -94,7 +95,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         *,
         network: str = "mlp",
         posterior: str = "diagonal",
-        prior: str = "standard",
+        prior: str | None = None,
         likelihood: str = "auto",
         objective: str = "elbo",
         epochs: int | None = None,

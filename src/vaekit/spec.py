@@ -1,4 +1,4 @@
-"""The sentence of parts: ``kind:key=value,key=value`` <-> typed options <-> modules.
+r"""The sentence of parts: ``kind:key=value,key=value`` <-> typed options <-> modules.
 
 One strict little grammar, used on the command line, in Python and in ``model.json``::
 
@@ -12,6 +12,12 @@ Every scalar of an objective may follow a schedule (``linear``, ``cosine``, ``cy
 :mod:`vaekit.objectives.schedules`). The options of a kind are the keyword-only parameters of its class, with the
 types they are annotated with: there is no second list of them anywhere. This is the only file of the library that
 knows parts by name.
+
+**Spaces.** Latents may live elsewhere than in :math:`\mathbb R^k`: a posterior or prior says where in a class attribute
+``space`` (absent: ``"euclidean"``), and the two of a sentence must agree. A prior that is not named is the first in
+:data:`PARTS` that lives where the posterior does (``standard`` in :math:`\mathbb R^k`). A prior made of posteriors
+(``vamp``) lives anywhere: ``space = "any"``. What a prior must know of the posterior's space to be built (a curvature,
+say) the posterior gives in a dictionary ``shared``, by the names of the prior's parameters.
 """
 
 import difflib
@@ -91,6 +97,8 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     },
 }
 
+_SPACES = {"euclidean": "in R^k", "sphere": "on the unit sphere", "poincare": "in the Poincare ball"}
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -157,15 +165,18 @@ class Sentence:
         *,
         network: str = "mlp",
         posterior: str = "diagonal",
-        prior: str = "standard",
+        prior: str | None = None,
         likelihood: str = "bernoulli",
         objective: str = "elbo",
     ) -> "Sentence":
-        """Read five specs; raises :class:`~vaekit.errors.UsageError` at the first that is not understood."""
+        r"""Read five specs; raises :class:`~vaekit.errors.UsageError` at the first that is not understood.
+
+        A prior that is None is the natural one of the posterior's space: ``standard`` in :math:`\mathbb R^k`.
+        """
         return cls(
             parse("network", network),
-            parse("posterior", posterior),
-            parse("prior", prior),
+            read := parse("posterior", posterior),
+            parse("prior", _natural_prior(read) if prior is None else prior),
             parse("likelihood", likelihood),
             parse("objective", objective),
         )
@@ -199,7 +210,8 @@ def build_vae(
     Raises
     ------
     UsageError
-        For a value out of range, an objective that needs what the posterior lacks included.
+        For a value out of range, a posterior and a prior of different spaces, and an objective that needs what
+        the posterior lacks.
 
     Examples
     --------
@@ -207,6 +219,7 @@ def build_vae(
     >>> model.latent_shape, model.event_shape
     ((2,), (1, 4, 4))
     """
+    _check_space(sentence)
     network = sentence.network.build()
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure == "density"
@@ -218,6 +231,7 @@ def build_vae(
         event_shape=event_shape,
         lower=likelihood.support.lower,
         upper=likelihood.support.upper,
+        **getattr(posterior, "shared", {}),
     )
     encoder = network.encoder(event_shape, posterior.feature_shape)
     if likelihood.encoder_input is not None:
@@ -286,6 +300,35 @@ def parse(room: Room, text: "str | Spec") -> Spec:
         given.add(key)
         options[key] = _read(value, parameters[key].annotation, f"{kind}: {key}={value}")
     return Spec(room, kind, options)
+
+
+def _space(part: Callable[..., Any]) -> str:
+    return getattr(part, "space", "euclidean")
+
+
+def _natural_prior(posterior: Spec) -> str:
+    """The first prior of the posterior's space."""
+    space = _space(posterior.part)
+    fitting = (kind for kind, part in PARTS["prior"].items() if _space(part) == space)
+    return next(fitting, next(iter(PARTS["prior"])))
+
+
+def _check_space(sentence: Sentence) -> None:
+    """Refuse a posterior and a prior that live in different spaces."""
+    spaces = [_space(sentence.posterior.part), _space(sentence.prior.part)]
+    if spaces[0] == spaces[1] or "any" in spaces:
+        return
+    named = [_SPACES.get(space, space) for space in spaces]
+    fitting = [
+        ", ".join(kind for kind, part in PARTS[room].items() if _space(part) in (space, "any"))
+        for room, space in (("prior", spaces[0]), ("posterior", spaces[1]))
+    ]
+    raise UsageError(
+        f"posterior {sentence.posterior.kind} and prior {sentence.prior.kind} do not fit together: latents of the "
+        f"first live {named[0]}, of the second {named[1]}, so one has no density under the other. Priors for "
+        f"{sentence.posterior.kind}: {fitting[0] or 'none'}; posteriors for {sentence.prior.kind}: "
+        f"{fitting[1] or 'none'}"
+    )
 
 
 def _option_parameters(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:

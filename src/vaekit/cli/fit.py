@@ -43,7 +43,11 @@ class Fit:
         str | None, tyro.conf.arg(metavar="SPEC", help="q(z|x): diagonal, full, low-rank:rank=2, ...")
     ] = None
     prior: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help="p(z): standard, gaussian, vamp:components=500, ...")
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="p(z): standard, gaussian, vamp:components=500, ...; by default the posterior's natural one.",
+        ),
     ] = None
     likelihood: Annotated[
         str | None,

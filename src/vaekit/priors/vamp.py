@@ -42,6 +42,7 @@ class VampPrior(nn.Module):
     """
 
     needs = frozenset({"encode"})
+    space = "any"  # the posterior's
 
     def __init__(
         self,
