@@ -319,9 +319,10 @@ def _check_space(sentence: Sentence) -> None:
     if spaces[0] == spaces[1] or "any" in spaces:
         return
     named = [_SPACES.get(space, space) for space in spaces]
+    rooms: tuple[tuple[Room, str], ...] = (("prior", spaces[0]), ("posterior", spaces[1]))
     fitting = [
         ", ".join(kind for kind, part in PARTS[room].items() if _space(part) in (space, "any"))
-        for room, space in (("prior", spaces[0]), ("posterior", spaces[1]))
+        for room, space in rooms
     ]
     raise UsageError(
         f"posterior {sentence.posterior.kind} and prior {sentence.prior.kind} do not fit together: latents of the "

@@ -34,9 +34,10 @@ def is_accepted(specs):
     return True
 
 
-def choose():
+def choose() -> tuple[list[dict[str, str]], Counter]:
     """Sentences that can be built, with a fixed seed, so that every kind of every room is in several."""
-    generator, chosen, counts = random.Random(0), [], Counter()
+    generator, counts = random.Random(0), Counter()
+    chosen: list[dict[str, str]] = []
     for room in PARTS:
         for kind in PARTS[room]:
             for _ in range(TRIES):
