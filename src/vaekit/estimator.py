@@ -21,7 +21,7 @@ from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae
-from vaekit.training import EpochMetrics, History, TrainingSettings, train
+from vaekit.training import EpochMetrics, History, OpponentSteps, TrainingSettings, has_opponent, train
 from vaekit.vae import VAE
 
 __all__ = ["VariationalAutoencoder", "load"]
@@ -209,17 +209,24 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         optimizer = torch.optim.Adam(self.model_.parameters(), lr=self.learning_rate, fused=True)
         if optimizer_state is not None:
             optimizer.load_state_dict(optimizer_state)
+        opponent: OpponentSteps | None = getattr(self, "_opponent", None)
+        objective = self.sentence_.objective.build() if opponent is None else opponent.objective
+        if opponent is None and has_opponent(objective):
+            opponent = OpponentSteps(
+                objective, self.model_, learning_rate=self.learning_rate, seed=self.seed_ + 2
+            )
         train(
             self.model_,
-            self.sentence_.objective.build(),
+            objective,
             self._to_model(dataset.values),
             settings=settings,
             seed=self.seed_ + len(self.history_.epochs),
             on_epoch=self._reporter(None),
             history=self.history_,
             optimizer=optimizer,
+            opponent=opponent,
         )
-        self._optimizer_state = optimizer.state_dict()
+        self._optimizer_state, self._opponent = optimizer.state_dict(), opponent
         return self
 
     def transform(self, X: Any) -> _Floats:
@@ -432,6 +439,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             likelihood.support.check(dataset.values, self.sentence_.likelihood.kind)
         self.schema_ = Schema.fit(dataset, scaling=likelihood.scaling)
         self.seed_, self.origin_ = seed, {}
+        self._optimizer_state, self._opponent = None, None
         with seeded(seed):
             self.model_: VAE = build_vae(
                 self.sentence_,

@@ -46,6 +46,7 @@ from vaekit.objectives import (
     CombinationImportanceWeighted,
     DisentangledInferredPrior,
     Elbo,
+    FactorizedPosterior,
     ImportanceWeighted,
     MaximumMeanDiscrepancy,
     MultiplyImportanceWeighted,
@@ -94,6 +95,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "tc": TotalCorrelation,
         "dip": DisentangledInferredPrior,
         "mmd": MaximumMeanDiscrepancy,
+        "factor": FactorizedPosterior,
     },
 }
 

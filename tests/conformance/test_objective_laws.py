@@ -12,6 +12,7 @@ from vaekit.errors import UsageError
 from vaekit.objectives import Elbo, Schedule
 from vaekit.randomness import seeded
 from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.training import has_opponent
 
 KINDS = list(PARTS["objective"])
 VARIANTS = [
@@ -49,10 +50,14 @@ NUMBERS = [
 ]
 
 
-def build(text, rows=1000):
+def build(text, rows=1000, dtype=torch.float64):
+    """The objective, told what the training loop would tell it."""
     objective = parse("objective", text).build()
     if hasattr(objective, "begin"):
         objective.begin(rows=rows)
+    if has_opponent(objective):
+        with seeded(3):
+            objective.build_opponent(make(dtype=dtype))
     return objective
 
 
@@ -152,7 +157,7 @@ def test_extreme_weights_stay_finite_in_float32(text, size):
     model = make("gaussian:scale=fixed,value=0.001", torch.float32)
     with torch.no_grad():  # posteriors far from the prior and from each other, log-weights of -1e14 nats
         model.parts["encoder"].layers[-1].weight.mul_(50)
-    result = run(build(text), model, size * data(16, torch.float32))
+    result = run(build(text, dtype=torch.float32), model, size * data(16, torch.float32))
     result.surrogate.mean().backward()
     for name, value in result._asdict().items():
         assert value.isfinite().all(), name

@@ -11,6 +11,7 @@ from vaekit.errors import UsageError
 from vaekit.objectives import Elbo
 from vaekit.randomness import seeded
 from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.training import has_opponent
 
 # Small versions of parts whose defaults are large; every other kind is taken with its defaults.
 SMALL = {"mlp": "mlp:hidden=6", "convolutional": "convolutional:channels=3,hidden=6"}
@@ -60,10 +61,12 @@ def test_every_kind_is_in_several_sentences(room, kind):
     assert COUNTS[room, kind] >= AT_LEAST
 
 
-def prepare(objective, rows):
+def prepare(objective, model, rows):
     """Tell an objective what the training loop would."""
     if hasattr(objective, "begin"):
         objective.begin(rows=rows)
+    if has_opponent(objective):
+        objective.build_opponent(model)
     return objective
 
 
@@ -82,7 +85,7 @@ def test_every_sentence(specs):
     x = data(model, 6)
     assert x.shape == (6, *EVENT_SHAPE)
     with seeded(2):
-        result = prepare(sentence.objective.build(), len(x))(model, x)
+        result = prepare(sentence.objective.build(), model, len(x))(model, x)
     assert result.bound.shape == result.surrogate.shape == (6,)
     assert result.bound.isfinite().all()
     assert result.surrogate.isfinite().all()
@@ -126,7 +129,7 @@ def test_one_example_alone_and_among_others(specs):
     sentence, model = build(specs)
     model.eval()
     x = data(model, 4)
-    objective = prepare(sentence.objective.build(), len(x))
+    objective = prepare(sentence.objective.build(), model, len(x))
     for batch in (x[:1], x):
         with seeded(5):
             assert objective(model, batch).bound.isfinite().all()

@@ -3,7 +3,8 @@ r"""Objectives: bounds and losses over the three distributions, per example and 
 An objective is a callable ``objective(model, x, c=None) -> ObjectiveResult``. It reduces nothing, and keeps
 two things apart: the *bound*, which is reported, selected on and compared, and the *surrogate*, which is
 differentiated. Both are to be maximised. Weights and schedules act on the surrogate alone. A penalty of a whole
-batch is in the surrogate of each of its examples, so that the mean over them counts it once.
+batch is in the surrogate of each of its examples, so that the mean over them counts it once. An objective may own
+a second player, such as a discriminator: see :class:`Opposed`.
 """
 
 from vaekit.objectives.annealed import Annealed
@@ -11,10 +12,12 @@ from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.ciwae import CombinationImportanceWeighted
 from vaekit.objectives.dip import DisentangledInferredPrior
 from vaekit.objectives.elbo import Elbo
+from vaekit.objectives.factor import FactorizedPosterior, permute_dimensions
 from vaekit.objectives.iwae import ImportanceWeighted
 from vaekit.objectives.kl import closed_divergence, divergence, register_divergence
 from vaekit.objectives.miwae import MultiplyImportanceWeighted
 from vaekit.objectives.mmd import MaximumMeanDiscrepancy, squared_mmd
+from vaekit.objectives.opposed import Opposed
 from vaekit.objectives.piwae import PartiallyImportanceWeighted
 from vaekit.objectives.renyi import Renyi
 from vaekit.objectives.result import Objective, ObjectiveResult
@@ -26,17 +29,20 @@ __all__ = [
     "CombinationImportanceWeighted",
     "DisentangledInferredPrior",
     "Elbo",
+    "FactorizedPosterior",
     "ImportanceWeighted",
     "MaximumMeanDiscrepancy",
     "MultiplyImportanceWeighted",
     "Objective",
     "ObjectiveResult",
+    "Opposed",
     "PartiallyImportanceWeighted",
     "Renyi",
     "Schedule",
     "TotalCorrelation",
     "closed_divergence",
     "divergence",
+    "permute_dimensions",
     "register_divergence",
     "squared_mmd",
     "subtract_auxiliary_loss",

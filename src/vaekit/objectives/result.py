@@ -42,6 +42,19 @@ class Objective(Protocol):
     an objective has them: ``begin(rows=n)`` once, with the number of training rows; and ``at(epochs_done)``
     before every step, with the epochs done so far as a fraction, to move what follows a schedule (see
     :class:`vaekit.objectives.Annealed`; an objective whose ``schedules`` is empty is not called).
+
+    **A second player.** An objective may own an opponent, a network that learns against the model (see
+    :class:`vaekit.objectives.Opposed`). It has three more names:
+
+    * ``build_opponent(model)`` makes a fresh opponent from torch's global generator, on the model's device and of
+      its type; the training loop calls it once, with randomness from the run's seed;
+    * ``opponent`` is that ``nn.Module``, None before: its ``state_dict`` belongs in a checkpoint;
+    * ``opponent_loss(model, x, c=None)`` is what the opponent minimises, ``(batch,)``, on what the model gives
+      without gradient. The loop takes one step of it a batch, *after* the model's step and on the same batch,
+      with an optimiser of its own.
+
+    The model never learns from the opponent's loss, nor the opponent from the surrogate: the objective cuts the
+    gradients (``Opposed.judge``), and the loop asks for those of the player whose turn it is alone.
     """
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:

@@ -19,6 +19,7 @@ from vaekit.randomness import seeded
 from vaekit.training.denormals import flushed_denormals
 from vaekit.training.diagnosis import diagnose
 from vaekit.training.history import EpochMetrics, History
+from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
@@ -41,6 +42,7 @@ def train(
     on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
     history: History | None = None,
     optimizer: torch.optim.Optimizer | None = None,
+    opponent: OpponentSteps | None = None,
 ) -> History:
     """Train a model in place, and leave it with the weights of its best epoch.
 
@@ -53,7 +55,8 @@ def train(
         On the device it is to be trained on.
     objective
         What to maximise. One with a method ``begin`` is told the number of rows, one with schedules the
-        epochs done before every step, those of ``history`` included.
+        epochs done before every step, those of ``history`` included. One with a second player has it built, and
+        trained by one step after each of the model's.
     x
         ``(n, *event)`` training data, on the same device.
     validation
@@ -68,6 +71,8 @@ def train(
         To append to; a new one by default.
     optimizer
         To go on with; a fresh Adam by default.
+    opponent
+        To go on with, where the objective has a second player; a new one by default.
 
     Returns
     -------
@@ -82,7 +87,9 @@ def train(
     history = History() if history is None else history
     if optimizer is None:
         optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    run = _Run(model, objective, x, settings, optimizer, epochs_before=len(history.epochs))
+    if opponent is None and has_opponent(objective):
+        opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
+    run = _Run(model, objective, x, settings, optimizer, opponent, epochs_before=len(history.epochs))
     if hasattr(objective, "begin"):
         objective.begin(rows=len(x))  # type: ignore[attr-defined]
     order = torch.Generator().manual_seed(seed)
@@ -122,6 +129,7 @@ class _Run:
     x: Tensor
     settings: TrainingSettings
     optimizer: torch.optim.Optimizer
+    opponent: OpponentSteps | None
     epochs_before: int
 
     @property
@@ -141,7 +149,8 @@ class _Run:
             self._set_learning_rate(epochs_done - self.epochs_before)
             if anneal is not None:
                 anneal(epochs_done)
-            result = self.objective(self.model, self.x.index_select(0, batch))
+            x = self.x.index_select(0, batch)
+            result = self.objective(self.model, x)
             loss = -result.surrogate.mean()
             losses.append(loss.detach())
             if len(losses) == check_every or step + 1 == len(batches):
@@ -150,6 +159,8 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            if self.opponent is not None:
+                self.opponent.step(x)
             means.add(result)
         return means
 
@@ -186,6 +197,8 @@ class _Run:
         rate = self.settings.learning_rate_at(epochs_done / self.settings.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        if self.opponent is not None:
+            self.opponent.set_learning_rate(rate)
 
     def _check(self, losses: list[Tensor], first: int, batches: tuple[Tensor, ...], epoch: int) -> None:
         """Read the losses since the last look back from the device, and stop at the first that is not finite."""
