@@ -22,7 +22,7 @@ FLOORS = [
     {"evaluation"},
     {"training"},
     {"spec"},
-    {"automatic", "artifact", "classroom", "literature"},
+    {"automatic", "artifact", "classroom", "conformance", "literature"},
     {"estimator"},
     {"plots"},
     {"report"},

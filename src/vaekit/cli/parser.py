@@ -7,6 +7,7 @@ from typing import Protocol, get_args
 import tyro
 
 from vaekit.cli.check import Check
+from vaekit.cli.conformance import Conformance
 from vaekit.cli.decode import Decode
 from vaekit.cli.encode import Encode
 from vaekit.cli.evaluate import Evaluate
@@ -44,6 +45,7 @@ _VERBS = (
     | Models
     | Kl
     | Check
+    | Conformance
     | ExplainLoss
 )
 

@@ -1,0 +1,201 @@
+r"""Laws of the three callables that need no knowledge of what is inside them.
+
+Two identities do most of the work. A density :math:`q` whose sampler agrees with it satisfies, for any other density
+:math:`r` inside its support,
+
+.. math:: \mathbb E_{z \sim q} \left[ \frac{r(z)}{q(z)} \right] = \int r(z)\, dz = 1,
+
+and a likelihood that is normalised for every :math:`z`, and draws from what it says it is,
+
+.. math:: \mathbb E_{x \sim p(x \mid z)} \left[ \nabla_z \log p(x \mid z) \right] = 0.
+
+The first fails for a constant left out of ``log_prob`` and for a sampler of another distribution; the second, for data
+of any dimension, for a normaliser that is left out and depends on :math:`z`.
+"""
+
+from math import log, pi, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekit.conformance.finding import Outcome, broken, holds, law, unseen
+
+__all__ = [
+    "encode_is_deterministic",
+    "every_example_has_its_own_noise",
+    "examples_do_not_know_each_other",
+    "likelihood_has_a_score_of_mean_zero",
+    "posterior_integrates_to_one",
+    "prior_integrates_to_one",
+    "results_have_one_number_an_example",
+]
+
+_DRAWS = 4000
+_ERRORS = 5.0  # standard errors: over all the laws of a run, a false alarm in some thousands of runs
+
+
+@law("log-densities are one number an example")
+def results_have_one_number_an_example(model: Any, x: Tensor) -> Outcome:
+    """Whether every log-density has the batch's shape: the sum is over an example's dimensions, not over examples."""
+    q, p = model.encode(x), model.prior()
+    z = q.sample()
+    found = {
+        "encode(x).log_prob(z)": q.log_prob(z),
+        "prior().log_prob(z)": p.log_prob(z),
+        "decode(z).log_prob(x)": model.decode(z).log_prob(x),
+    }
+    wrong = [f"{name} has shape {tuple(v.shape)}" for name, v in found.items() if v.shape != (len(x),)]
+    if wrong:
+        return broken(
+            f"for {len(x)} examples {'; '.join(wrong)}; expected ({len(x)},): wrap the distribution in "
+            "torch.distributions.Independent, and take no mean or sum over the batch",
+        )
+    infinite = [name for name, v in found.items() if not bool(v.isfinite().all())]
+    if infinite:
+        return broken(f"{', '.join(infinite)} is not finite at its own draws")
+    return holds(f"all three have shape ({len(x)},)")
+
+
+@law("encode is deterministic")
+def encode_is_deterministic(model: Any, x: Tensor) -> Outcome:
+    """Whether the same rows have the same posterior twice."""
+    q, again = model.encode(x), model.encode(x)
+    z = q.sample()
+    if torch.equal(q.log_prob(z), again.log_prob(z)):
+        return holds("two calls, the same bytes")
+    return broken(
+        "two calls on the same rows give different posteriors; put dropout and batch normalisation in evaluation "
+        "mode (model.eval()), and draw no noise inside encode",
+    )
+
+
+@law("an example does not depend on the company it keeps")
+def examples_do_not_know_each_other(model: Any, x: Tensor) -> Outcome:
+    """Whether an example's results stay the same alone, in another order, and among copies."""
+    q = model.encode(x)
+    z = q.sample()
+    expected = torch.stack([q.log_prob(z), model.decode(z).log_prob(x)])
+
+    def results(rows: Tensor) -> Tensor:
+        return torch.stack([model.encode(x[rows]).log_prob(z[rows]), model.decode(z[rows]).log_prob(x[rows])])
+
+    everything = torch.arange(len(x), device=x.device)
+    for what, rows in (
+        ("alone", everything[:1]),
+        ("in the opposite order", everything.flip(0)),
+        ("among copies", torch.cat([everything, everything])),
+    ):
+        found = results(rows)
+        limit = 1e-3 + 1e-4 * expected[:, rows].abs()
+        if bool(((found - expected[:, rows]).abs() > limit).any()):
+            gap = float((found - expected[:, rows]).abs().max())
+            return broken(
+                f"{what}, log-densities differ by up to {gap:.3g} nats; is there batch normalisation in training "
+                "mode, a statistic of the batch, or a transposed batch dimension?",
+            )
+    return holds("the same alone, in the opposite order and among copies")
+
+
+@law("every example has its own noise")
+def every_example_has_its_own_noise(model: Any, x: Tensor) -> Outcome:
+    """Whether copies of one example have different draws."""
+    copies = x[:1].expand(16, *x.shape[1:])
+    z = model.encode(copies).sample().flatten(1)
+    spread = z.std(0)
+    together = torch.stack([model.encode(x[:1]).sample().flatten(1)[0] for _ in range(16)]).std(0)
+    if not bool(together.any()):
+        return unseen("the posterior has no noise")
+    if bool((spread < 1e-6 * together).all()):
+        return broken(
+            "16 copies of one example have one draw: a single noise vector serves the whole batch; draw "
+            "torch.randn_like(mean), of the shape of the mean",
+        )
+    return holds("16 copies of one example have 16 draws")
+
+
+@law("the posterior's draws and log_prob belong together")
+def posterior_integrates_to_one(model: Any, x: Tensor) -> Outcome:
+    """Whether the posterior's draws and its density belong together."""
+    return _integrates(model.encode(x[:4]))
+
+
+@law("the prior's draws and log_prob belong together")
+def prior_integrates_to_one(model: Any, x: Tensor) -> Outcome:
+    """Whether the prior's draws and its density belong together."""
+    return _integrates(model.prior())
+
+
+@law("the likelihood is normalised for every z and draws what it says")
+def likelihood_has_a_score_of_mean_zero(model: Any, x: Tensor) -> Outcome:
+    """Whether the likelihood is normalised for every z, and draws what it says."""
+    few, draws = x[:3], _DRAWS
+    with torch.no_grad():
+        z = model.encode(few).sample()
+    if not z.is_floating_point():
+        return unseen("the latents are not continuous")
+    wide = z.expand(draws, *z.shape).detach().clone().requires_grad_()
+    with torch.enable_grad():
+        p = model.decode(wide)
+        try:
+            drawn = p.sample()
+            total = p.log_prob(drawn).sum()
+        except NotImplementedError:
+            return unseen("the likelihood does not sample")
+        if not total.requires_grad:
+            return holds("the likelihood does not depend on z")
+        (score,) = torch.autograd.grad(total, wide)
+    score = score.double()
+    error = score.std(0) / sqrt(draws)
+    size = (score.mean(0).abs() / error.clamp_min(1e-300)).where(error > 0, 0.0)
+    worst = float(size.max())
+    if worst > _ERRORS + 1.0:  # heavy-tailed scores converge slowly
+        return broken(
+            f"the mean of the gradient of log p(x | z) over its own draws is {worst:.1f} standard errors from 0: a "
+            "normaliser that depends on z is left out (log sigma, say), or sample() draws from something else",
+        )
+    return holds(f"the mean score is within {worst:.1f} standard errors of 0")
+
+
+def _integrates(distribution: Any) -> Outcome:
+    """Estimate the integral of a Gaussian that lies inside the distribution, from the distribution's draws."""
+    if getattr(distribution, "has_density", True) is False:
+        return unseen("a point mass has no density")
+    z = distribution.sample(torch.Size((_DRAWS,)))
+    if not z.is_floating_point():
+        return unseen("the latents are not continuous")
+    event = tuple(distribution.event_shape)
+    log_density = distribution.log_prob(z).double().reshape(_DRAWS, -1)
+    points = z.double().reshape(_DRAWS, log_density.shape[1], -1)
+    dimensions = points.shape[-1]
+    if not bool((points.std(0) > 0).all()) or bool((log_density.exp() == 1).all()):
+        return unseen("it has no density on R^k: a point mass, or a distribution on codes")
+    norms = points.norm(dim=-1)
+    if float(norms.std()) < 1e-4 * float(norms.mean()):
+        return unseen("it lives on a sphere, where a Gaussian does not fit in")
+    best, most = None, 100.0  # draws in effect: below that, the error of the mean cannot be believed
+    centred = points - points.mean(0)
+    shape = torch.linalg.cholesky_ex(torch.einsum("nbi,nbj->bij", centred, centred) / (_DRAWS - 1))[0]
+    for centre, share in ((points.mean(0), 0.8), (points[0], 0.4), (points.median(0).values, 0.4)):
+        L = share * shape
+        standard = torch.linalg.solve_triangular(L, (points - centre).unsqueeze(-1), upper=False).squeeze(-1)
+        log_volume = L.diagonal(dim1=-2, dim2=-1).log().sum(-1) + 0.5 * dimensions * log(2 * pi)
+        weight = (-0.5 * standard.square().sum(-1) - log_volume - log_density).exp()
+        worth = float((weight.sum(0).square() / weight.square().sum(0)).min())
+        if worth > most:
+            best, most = weight, worth
+    if best is None:
+        return unseen(f"too far from a Gaussian in {dimensions} dimensions to look at in this way")
+    mean, error = best.mean(0), best.std(0) / sqrt(_DRAWS)
+    away = float(((mean - 1).abs() / error).max())
+    if away > _ERRORS:
+        ratio = float(mean[(mean.log().abs()).argmax()])
+        each = log(ratio) / dimensions if ratio > 0 else float("nan")
+        return broken(
+            f"an integral that is 1 comes out as {ratio:.4g}, off by a factor exp({each:+.3f}) a dimension: a constant "
+            f"is left out of log_prob (1/2 log 2 pi is {0.5 * log(2 * pi):.3f}), or the draws have another scale "
+            "(standard deviation, variance and log-variance mixed up?)",
+        )
+    return holds(
+        f"an integral that is 1 comes out as {float(mean.mean()):.3f} ± {float(error.mean()):.3f} over {event or 'R'}",
+    )

@@ -1,0 +1,204 @@
+r"""The model whose every answer is known, and what each posterior and objective makes of it.
+
+.. math:: x = W z + m + s \epsilon, \qquad z \sim \mathcal N(0, I), \; \epsilon \sim \mathcal N(0, I)
+
+so that :math:`\log p(x) = \log \mathcal N(x; m, W W^\top + s^2 I)`, and the true posterior is :math:`\mathcal
+N(M^{-1} W^\top (x - m), s^2 M^{-1})` with :math:`M = W^\top W + s^2 I` (Tipping and Bishop, 1999, "Probabilistic
+Principal Component Analysis", equations 2 to 8).
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, MultivariateNormal
+
+from vaekit.conformance.finding import Finding
+from vaekit.errors import UsageError
+from vaekit.evaluation.importance_sampling import log_likelihood
+from vaekit.likelihoods import GaussianLikelihood
+from vaekit.posteriors import DiagonalPosterior
+from vaekit.priors import StandardPrior
+from vaekit.spec import parse
+from vaekit.vae import VAE
+
+__all__ = ["ExactPosterior", "LinearGaussian", "Unlisted", "check_exact"]
+
+
+class Unlisted(MultivariateNormal):
+    """A Gaussian whose divergences nobody has a closed form for: they are estimated from the draw."""
+
+
+class ExactPosterior(nn.Module):
+    """N(M^-1 W^T (x - m), s^2 M^-1) with M = W^T W + s^2 I, from features that are x itself.
+
+    One draw of reconstruction minus a *closed* KL is the evidence only on average; log p(x, z) - log q(z) is
+    it at every draw.
+    """
+
+    needs: frozenset[str] = frozenset()
+
+    def __init__(self, truth: "LinearGaussian") -> None:
+        super().__init__()
+        self.truth = truth
+        self.latent_shape = (truth.latent,)
+        self.feature_shape = (truth.columns,)
+
+    def forward(self, x: Tensor) -> Distribution:
+        """Turn data into the posterior."""
+        truth = self.truth
+        mean = (x - truth.mean) @ truth.posterior_map.T
+        return Unlisted(mean, covariance_matrix=truth.posterior_covariance)
+
+
+@dataclass
+class LinearGaussian:
+    r"""The model :math:`x = W z + m + s \epsilon`.
+
+    Parameters
+    ----------
+    weight
+        :math:`W`, ``(columns, latent)`` float64.
+    mean
+        :math:`m`, ``(columns,)``.
+    scale
+        :math:`s`.
+
+    Examples
+    --------
+    >>> truth = LinearGaussian.random(columns=3, latent=2)
+    >>> truth.log_evidence(truth.draw(5)).shape
+    torch.Size([5])
+    """
+
+    weight: Tensor
+    mean: Tensor
+    scale: float
+
+    @classmethod
+    def random(cls, columns: int, latent: int, scale: float = 0.5, seed: int = 0) -> "LinearGaussian":
+        """Make one with standard normal weights and mean."""
+        generator = torch.Generator().manual_seed(seed)
+        return cls(
+            torch.randn(columns, latent, generator=generator, dtype=torch.float64),
+            torch.randn(columns, generator=generator, dtype=torch.float64),
+            scale,
+        )
+
+    @property
+    def columns(self) -> int:
+        """The number of columns of x."""
+        return self.weight.shape[0]
+
+    @property
+    def latent(self) -> int:
+        """The number of latent dimensions."""
+        return self.weight.shape[1]
+
+    def draw(self, n: int, seed: int = 1) -> Tensor:
+        """Draw ``(n, columns)`` data."""
+        generator = torch.Generator().manual_seed(seed)
+        z = torch.randn(n, self.latent, generator=generator, dtype=torch.float64)
+        noise = torch.randn(n, self.columns, generator=generator, dtype=torch.float64)
+        return z @ self.weight.T + self.mean + self.scale * noise
+
+    def log_evidence(self, x: Tensor) -> Tensor:
+        r"""Evaluate the exact :math:`\log p(x)`, ``(n,)`` in nats."""
+        covariance = self.weight @ self.weight.T + self.scale**2 * torch.eye(self.columns, dtype=x.dtype)
+        return MultivariateNormal(self.mean, covariance_matrix=covariance).log_prob(x)
+
+    @property
+    def posterior_covariance(self) -> Tensor:
+        """The covariance of z given x, ``(latent, latent)``."""
+        identity = torch.eye(self.latent, dtype=self.weight.dtype)
+        return torch.linalg.inv(self.weight.T @ self.weight / self.scale**2 + identity)
+
+    @property
+    def posterior_map(self) -> Tensor:
+        """The matrix that takes x - m to the mean of z."""
+        return self.posterior_covariance @ self.weight.T / self.scale**2
+
+    def vae(self, *, exact: bool) -> VAE:
+        """Compose the true decoder with the exact posterior, or with a diagonal one that is off."""
+        if exact:
+            return self._compose(nn.Identity(), ExactPosterior(self))
+        encoder = nn.Linear(self.columns, 2 * self.latent, dtype=torch.float64)
+        with torch.no_grad():
+            encoder.weight[: self.latent] = 0.9 * self.posterior_map
+            encoder.weight[self.latent :] = 0
+            encoder.bias[: self.latent] = -0.9 * self.posterior_map @ self.mean
+            encoder.bias[self.latent :] = 0.2 + self.posterior_covariance.diagonal().log()
+        return self._compose(encoder, DiagonalPosterior(self.latent))
+
+    def vae_with(self, posterior: nn.Module) -> VAE:
+        """Compose the true decoder with any posterior on R^k, behind a linear encoder of small random weights."""
+        (features,) = posterior.feature_shape  # type: ignore[misc]
+        encoder = nn.Linear(self.columns, int(features))
+        with torch.no_grad():
+            encoder.weight.mul_(0.1)
+            encoder.bias.mul_(0.1)
+        return self._compose(encoder, posterior)
+
+    def _compose(self, encoder: nn.Module, posterior: nn.Module) -> VAE:
+        decoder = nn.Linear(self.latent, self.columns, dtype=torch.float64)
+        with torch.no_grad():
+            decoder.weight.copy_(self.weight)
+            decoder.bias.copy_(self.mean)
+        likelihood = GaussianLikelihood((self.columns,), scale="fixed", value=self.scale)
+        return VAE(encoder, posterior, StandardPrior((self.latent,)), decoder, likelihood).double()
+
+
+def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Finding]:
+    r"""Hold a posterior and an objective to the exact :math:`\log p(x)` of a linear-Gaussian model.
+
+    Parameters
+    ----------
+    posterior, objective
+        Specs, as in a sentence.
+    rows
+        How many examples to average over.
+
+    Returns
+    -------
+    list of Finding
+        That the bound is not above the evidence, and that importance sampling reaches it.
+
+    Examples
+    --------
+    >>> from vaekit.randomness import seeded
+    >>> with seeded(0):
+    ...     print(*check_exact("full", "iwae:samples=5"), sep=chr(10))
+    holds        full, iwae:samples=5: the bound is at most the exact log p(x): it is ...
+    holds        full: importance sampling reaches the exact log p(x): ...
+    """
+    first = f"{posterior}, {objective}: the bound is at most the exact log p(x)"
+    second = f"{posterior}: importance sampling reaches the exact log p(x)"
+    truth = LinearGaussian.random(columns=3, latent=2, scale=3.0)
+    x = truth.draw(rows)
+    part = parse("posterior", posterior).build(latent=2)
+    maximised = parse("objective", objective).build()
+    try:
+        if getattr(part, "space", "euclidean") != "euclidean" or len(part.feature_shape) != 1:
+            raise UsageError("its latents do not live in R^k with a standard Gaussian prior")
+        model = truth.vae_with(part)
+        if hasattr(maximised, "check"):
+            maximised.check(model)
+    except UsageError as refusal:
+        return [Finding(first, "not checked", str(refusal))]
+    if hasattr(maximised, "begin"):
+        maximised.begin(rows=rows)
+    exact = truth.log_evidence(x)
+    findings = []
+    gap = exact - maximised(model, x).bound.detach()
+    error = float(gap.std()) / sqrt(rows)
+    seen = f"it is {float(gap.mean()):.3f} ± {error:.3f} nats below"
+    findings.append(Finding(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
+    estimate = log_likelihood(model, x, samples=3000)
+    bias = estimate.values - exact
+    # The variance of a mean weight, relative to its square, is 1 / ESS - 1 / K; half of it is the logarithm's bias.
+    variance = 1 / estimate.effective_sample_size - 1 / 3000
+    limit = 4 * float(variance.sum().sqrt()) / rows + float(variance.mean()) + 1e-6
+    seen = f"{float(bias.mean()):+.4f} nats off, {limit:.4f} allowed"
+    findings.append(Finding(second, "holds" if abs(float(bias.mean())) < limit else "broken", seen))
+    return findings
