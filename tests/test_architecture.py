@@ -14,7 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 # Each room may import from rooms on lower floors, from its own, and from what is listed beside it.
 FLOORS = [
     {"errors"},
-    {"gaussian", "data", "randomness"},
+    {"gaussian", "data", "randomness", "schedules"},
+    {"annealing", "distributions"},
     {"networks"},
     {"posteriors", "priors", "likelihoods"},
     {"vae"},

@@ -9,7 +9,7 @@ One strict little grammar, used on the command line, in Python and in ``model.js
     elbo:beta=linear:0..1/10                a scalar that follows a schedule: from 0 to 1 over 10 epochs
 
 Every scalar of an objective may follow a schedule (``linear``, ``cosine``, ``cyclical``; see
-:mod:`vaekit.objectives.schedules`). The options of a kind are the keyword-only parameters of its class, with the
+:mod:`vaekit.schedules`). The options of a kind are the keyword-only parameters of its class, with the
 types they are annotated with: there is no second list of them anywhere. This is the only file of the library that
 knows parts by name.
 

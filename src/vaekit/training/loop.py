@@ -20,6 +20,7 @@ from vaekit.training.denormals import flushed_denormals
 from vaekit.training.diagnosis import diagnose
 from vaekit.training.history import EpochMetrics, History
 from vaekit.training.opponent import OpponentSteps, has_opponent
+from vaekit.training.scheduled import scheduled
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
@@ -54,9 +55,9 @@ def train(
     model
         On the device it is to be trained on.
     objective
-        What to maximise. One with a method ``begin`` is told the number of rows, one with schedules the
-        epochs done before every step, those of ``history`` included. One with a second player has it built, and
-        trained by one step after each of the model's.
+        What to maximise. One with a method ``begin`` is told the number of rows; one with schedules, like every
+        part of the model that has any, the epochs done before every step, those of ``history`` included. One
+        with a second player has it built, and trained by one step after each of the model's.
     x
         ``(n, *event)`` training data, on the same device.
     validation
@@ -143,12 +144,12 @@ class _Run:
         check_every = 1 if self.x.device.type == "cpu" else _CHECK_EVERY
         losses: list[Tensor] = []
         means = _Means()
-        anneal = getattr(self.objective, "at", None) if getattr(self.objective, "schedules", True) else None
+        movers = scheduled(self.objective, self.model)
         for step, batch in enumerate(batches):
             epochs_done = epoch - 1 + step / len(batches)
             self._set_learning_rate(epochs_done - self.epochs_before)
-            if anneal is not None:
-                anneal(epochs_done)
+            for at in movers:
+                at(epochs_done)
             x = self.x.index_select(0, batch)
             result = self.objective(self.model, x)
             loss = -result.surrogate.mean()
