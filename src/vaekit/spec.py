@@ -55,7 +55,7 @@ from vaekit.objectives import (
     Schedule,
     TotalCorrelation,
 )
-from vaekit.posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior
+from vaekit.posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior, PointPosterior
 from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior, VampPrior
 from vaekit.vae import VAE
 
@@ -66,7 +66,12 @@ Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
 #: Every part by room and by name: what may stand in a sentence.
 PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
-    "posterior": {"diagonal": DiagonalPosterior, "full": FullPosterior, "low-rank": LowRankPosterior},
+    "posterior": {
+        "diagonal": DiagonalPosterior,
+        "full": FullPosterior,
+        "low-rank": LowRankPosterior,
+        "point": PointPosterior,
+    },
     "prior": {
         "standard": StandardPrior,
         "gaussian": GaussianPrior,
@@ -222,6 +227,7 @@ def build_vae(
     ((2,), (1, 4, 4))
     """
     _check_space(sentence)
+    _check_density(sentence)
     network = sentence.network.build()
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure == "density"
@@ -332,6 +338,28 @@ def _check_space(sentence: Sentence) -> None:
         f"{sentence.posterior.kind}: {fitting[0] or 'none'}; posteriors for {sentence.prior.kind}: "
         f"{fitting[1] or 'none'}"
     )
+
+
+def _check_density(sentence: Sentence) -> None:
+    """Refuse a posterior without a density where the prior or the objective needs it."""
+    if getattr(sentence.posterior.part, "has_density", True):
+        return
+    rooms: tuple[Room, ...] = ("prior", "objective")
+    for room in rooms:
+        spec: Spec = getattr(sentence, room)
+        if _needs_density(spec.part):
+            others = (kind for kind, part in PARTS[room].items() if not _needs_density(part))
+            space = _space(sentence.posterior.part)
+            fitting = [kind for kind in others if room == "objective" or _space(PARTS[room][kind]) == space]
+            raise UsageError(
+                f"{room} {spec.kind} needs the density q(z|x), and the posterior {sentence.posterior.kind} has none; "
+                f"with it use one of: {', '.join(fitting)}; or another posterior"
+            )
+
+
+def _needs_density(part: Callable[..., Any]) -> bool:
+    """Whether a part works only with a posterior that has a density: every objective that does not say otherwise."""
+    return getattr(part, "needs_density", part in PARTS["objective"].values())
 
 
 def _option_parameters(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -84,6 +84,11 @@ class VAE(nn.Module):
         """The shape of one :math:`x`, in the coordinates of the model."""
         return self.parts["likelihood"].event_shape  # type: ignore[return-value]
 
+    @property
+    def has_density(self) -> bool:
+        """Whether the posterior has a density; a point mass, say, has none."""
+        return getattr(self.parts["posterior"], "has_density", True)
+
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Give the posterior :math:`q(z \mid x)` for ``x`` of shape ``(batch, *event)``."""
         features = self._network("encoder", x, c)

@@ -4,7 +4,14 @@ import pytest
 import torch
 from numpy.polynomial.hermite_e import hermegauss
 from torch import nn
-from torch.distributions import Independent, Laplace, MultivariateNormal, Normal
+from torch.distributions import (
+    Categorical,
+    Independent,
+    Laplace,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+)
 
 from vaekit import VAE
 from vaekit.errors import UsageError
@@ -13,6 +20,7 @@ from vaekit.objectives import DisentangledInferredPrior, Elbo, MaximumMeanDiscre
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 from vaekit.randomness import seeded
+from vaekit.spec import Sentence, build_vae
 
 
 def make(posterior=None):
@@ -165,3 +173,62 @@ def test_a_posterior_without_covariance_is_refused_in_kind_2_alone():
     with pytest.raises(UsageError, match=r"Unknown.*use kind=1"):
         DisentangledInferredPrior(kind=2)._penalty(model.encode(whitened(3)))
     assert DisentangledInferredPrior(kind=1)._penalty(model.encode(whitened(3))) < 1e-20
+
+
+def mixture(weights, means, scales):
+    """A mixture in one dimension, everything to be trained."""
+    parameters = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (weights, means, scales)]
+    weights, means, scales = parameters
+    components = Independent(Normal(means[:, None], scales[:, None]), 1)
+    return MixtureSameFamily(Categorical(logits=weights), components), parameters
+
+
+def exact_squared_mmd(z, parameters, bandwidth):
+    """E k(y, z) = h / sqrt(h^2 + s^2) exp(-(m - z)^2 / 2 (h^2 + s^2)) for the Gaussian kernel and y ~ N(m, s^2)."""
+    weights, means, scales = parameters
+    weights = weights.softmax(0)
+
+    def kernel(difference, variance):
+        total = bandwidth**2 + variance
+        return bandwidth / total.sqrt() * (-difference.square() / (2 * total)).exp()
+
+    between = kernel(z - means, scales.square()).mean(0) @ weights
+    within = weights @ kernel(means[:, None] - means, scales.square()[:, None] + scales.square()) @ weights
+    own = kernel(z - z.T, torch.zeros((), dtype=z.dtype))
+    return (own.sum() - len(z)) / (len(z) * (len(z) - 1)) + within - 2 * between
+
+
+def test_a_mixture_prior_is_met_without_bias_and_trained_with_its_weights():
+    z = torch.randn(6, 1, dtype=torch.float64)
+    p, parameters = mixture([0.3, -0.5, 0.1], [-1.0, 0.5, 2.0], [0.4, 1.0, 0.3])
+    exact = exact_squared_mmd(z, parameters, 0.7)
+    gradients = torch.autograd.grad(exact, parameters)
+    objective = MaximumMeanDiscrepancy(kernel="rbf", bandwidth=0.7)
+    values, estimates = [], []
+    with seeded(0):
+        for _ in range(1500):
+            value = objective._discrepancy(z, p)
+            values.append(value.detach())
+            estimates.append(torch.cat(torch.autograd.grad(value, parameters, retain_graph=True)))
+    for drawn, expected in (
+        (torch.stack(values)[:, None], exact[None]),
+        (torch.stack(estimates), torch.cat(gradients)),
+    ):
+        error = drawn.std(0) / len(drawn) ** 0.5
+        assert ((drawn.mean(0) - expected).abs() <= 4 * error).all()
+        assert (error > 0).all()
+
+
+class Unreparameterised(Normal):
+    """A prior with parameters that its draws know nothing of."""
+
+    has_rsample = False
+
+
+def test_a_prior_that_would_silently_not_be_trained_is_refused():
+    model = build_vae(Sentence.parse(network="mlp:hidden=4", prior="gaussian"), (3,), latent=2)
+    MaximumMeanDiscrepancy().check(model)
+    prior = model.parts["prior"]
+    prior.forward = lambda: Independent(Unreparameterised(prior.mean, torch.ones(2)), 1)
+    with pytest.raises(UsageError, match="would not be trained"):
+        MaximumMeanDiscrepancy().check(model)

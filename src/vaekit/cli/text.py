@@ -26,6 +26,11 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
+    if evaluation.fitted_proposal:
+        lines.append(
+            "  the posterior has no density: samples, ELBO and KL are of Gaussians fitted around the codes here; "
+            "training had no bound"
+        )
     return lines
 
 

@@ -8,13 +8,17 @@ Rezende, Mohamed and Wierstra, 2014, appendix E). How far to trust it is told by
 :math:`(\sum_k w_k)^2 / \sum_k w_k^2` of each example.
 """
 
+from contextlib import nullcontext
 from math import log, prod
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from vaekit.evaluation.estimate import Estimate
+from vaekit.evaluation.proposal import proposal
+from vaekit.randomness import seeded
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood"]
@@ -34,12 +38,15 @@ class LogLikelihood(NamedTuple):
     elbo
         ``(n,)`` float64, in nats: the mean of the same draws' :math:`\log w_k`, hence never above ``values``,
         and equal to them where the posterior is exact.
+    kl
+        ``(n,)`` float64, in nats: the mean of the same draws' :math:`\log q(z_k \mid x) - \log p(z_k)`.
     """
 
     values: Tensor
     effective_sample_size: Tensor
     samples: int
     elbo: Tensor
+    kl: Tensor
 
     @property
     def estimate(self) -> Estimate:
@@ -103,31 +110,34 @@ def log_likelihood(
     rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), features, 256)))
     examples_at_once = min(len(x), max(1, rows // samples), 4096) or 1
     samples_at_once = min(samples, max(1, rows // examples_at_once))
-    values, sizes, elbos = [], [], []
+    results: list[list[Tensor]] = []
+    seed = int(torch.randint(2**62, ())) if common_noise else None
     for start in range(0, len(x), examples_at_once):
         part = slice(start, start + examples_at_once)
-        value, size, elbo = _estimate(
-            model, x[part], None if c is None else c[part], samples, samples_at_once, common_noise
-        )
-        values.append(value)
-        sizes.append(size)
-        elbos.append(elbo)
-    empty = torch.zeros(0, dtype=torch.float64)
-    joined = [torch.cat([*parts, empty]) for parts in (values, sizes, elbos)]
-    return LogLikelihood(joined[0], joined[1], samples, joined[2])
+        # The same noise for every part of the examples, so that a value does not depend on which it falls into.
+        with nullcontext() if seed is None else seeded(seed):
+            results.append(
+                _estimate(
+                    model, x[part], None if c is None else c[part], samples, samples_at_once, common_noise
+                )
+            )
+    empty = torch.zeros(4, 0, dtype=torch.float64)
+    values, sizes, elbos, kls = torch.cat([*map(torch.stack, results), empty], 1)
+    return LogLikelihood(values, sizes, samples, elbos, kls)
 
 
 def _estimate(
     model: VAE, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, common_noise: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> list[Tensor]:
     """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it."""
-    q, p = model.encode(x, c), model.prior(c)
+    q, p = proposal(model, x, c), model.prior(c)
     largest = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
-    total, total_of_squares, total_of_logs = (torch.zeros_like(largest) for _ in range(3))
+    total, total_of_squares, total_of_logs, total_of_kls = (torch.zeros_like(largest) for _ in range(4))
     for start in range(0, samples, samples_at_once):
         shape = torch.Size((min(samples_at_once, samples - start),))
-        z = _draw_with_common_noise(model, x, c, shape) if common_noise else q.sample(shape)
-        log_weight = (model.decode(z, c).log_prob(x) + p.log_prob(z) - q.log_prob(z)).double()
+        z = _draw_with_common_noise(model, x, c, q, shape) if common_noise else q.sample(shape)
+        kl = q.log_prob(z) - p.log_prob(z)
+        log_weight = (model.decode(z, c).log_prob(x) - kl).double()
         new_largest = torch.maximum(largest, log_weight.amax(0))
         # -inf - -inf would be NaN: where no sample has weight yet, shift by zero.
         shift = torch.where(new_largest.isinf(), torch.zeros_like(new_largest), new_largest)
@@ -135,14 +145,21 @@ def _estimate(
         total = total * shrink + weight.sum(0)
         total_of_squares = total_of_squares * shrink.square() + weight.square().sum(0)
         total_of_logs += log_weight.sum(0)
+        total_of_kls += kl.double().sum(0)
         largest = new_largest
     value = largest + total.log() - log(samples)
     value = torch.where(largest.isinf(), largest, value)
-    return value.cpu(), (total.square() / total_of_squares).cpu(), (total_of_logs / samples).cpu()
+    size = total.square() / total_of_squares
+    return [term.cpu() for term in (value, size, total_of_logs / samples, total_of_kls / samples)]
 
 
-def _draw_with_common_noise(model: VAE, x: Tensor, c: Tensor | None, shape: torch.Size) -> Tensor:
+def _draw_with_common_noise(
+    model: VAE, x: Tensor, c: Tensor | None, q: Distribution, shape: torch.Size
+) -> Tensor:
     """Draw ``(*shape, n, *latent)`` with one noise for all examples, whatever the posterior's family."""
+    if not getattr(model, "has_density", True):
+        noise = torch.randn(*shape, 1, *q.event_shape, dtype=x.dtype, device=x.device)
+        return q.mean + q.stddev * noise
 
     def draw(row: Tensor, row_c: Tensor | None) -> Tensor:
         q = model.encode(row[None], None if row_c is None else row_c[None])

@@ -24,7 +24,8 @@ class Evaluation:
     Parameters
     ----------
     elbo, log_likelihood
-        Means with standard errors over the examples.
+        Means with standard errors over the examples. Where the posterior has no density, the ELBO is that of the
+        Gaussians the importance samples are drawn from.
     reconstruction, kl
         The two terms of the ELBO.
     kl_per_dimension
@@ -33,6 +34,9 @@ class Evaluation:
         Importance samples behind each example's log-likelihood.
     effective_sample_size, smallest_effective_sample_size
         Mean and minimum over the examples.
+    fitted_proposal
+        Whether the importance samples are drawn from Gaussians fitted at evaluation
+        (:mod:`vaekit.evaluation.proposal`), because the posterior has no density.
     bits_per_dimension
         The negative log-likelihood, in bits, over the number of dimensions the model describes.
     baselines
@@ -51,6 +55,7 @@ class Evaluation:
     samples: int
     effective_sample_size: float
     smallest_effective_sample_size: float
+    fitted_proposal: bool = False
     bits_per_dimension: float
     baselines: list[Baseline]
     examples: int
@@ -107,7 +112,7 @@ def evaluate(
     Evaluation
     """
     with seeded(seed):
-        bound = evaluate_bound(model, Elbo(), x)
+        bound = evaluate_bound(model, Elbo(), x) if model.has_density else None
         likelihood = log_likelihood(model, x, samples=samples)
     # The ELBO of all the draws that there are, rather than of the one that the KL was looked at with.
     elbo = Estimate.of(likelihood.elbo.numpy())
@@ -124,16 +129,18 @@ def evaluate(
             model_values=likelihood.values.numpy(),
             seed=seed,
         )
-    dimensions = bound.kl_per_dimension
+    kl = float(likelihood.kl.mean()) if bound is None else bound.kl
+    dimensions = None if bound is None else bound.kl_per_dimension
     return Evaluation(
         elbo=elbo,
         log_likelihood=likelihood.estimate,
-        reconstruction=elbo.mean + bound.kl,
-        kl=bound.kl,
+        reconstruction=elbo.mean + kl,
+        kl=kl,
         kl_per_dimension=None if dimensions is None else dimensions.tolist(),
         samples=samples,
         effective_sample_size=float(likelihood.effective_sample_size.mean()),
         smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
+        fitted_proposal=not model.has_density,
         bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
         baselines=baselines,
         examples=len(x),

@@ -4,6 +4,9 @@ r"""Maximum mean discrepancy between aggregate posterior and prior (InfoVAE).
           - (\alpha + \lambda - 1) \, \mathrm{MMD}^2(q(z), p(z))
 
 Zhao, Song and Ermon (2019), "InfoVAE: Balancing Learning and Inference in Variational Autoencoders", equation 6.
+The Wasserstein autoencoder (Tolstikhin et al., 2018, "Wasserstein Auto-Encoders", equation 4) is the case of a
+deterministic posterior, which has no KL: :math:`\mathbb E_q \log p(x \mid z) - \lambda \, \mathrm{MMD}^2`.
+
 With :math:`\alpha = 1` no example's posterior is drawn to the prior, only their mixture. The discrepancy is
 estimated without bias from the batch's draws and as many from the prior (Gretton et al., 2012, "A Kernel Two-Sample
 Test", equation 3):
@@ -11,15 +14,17 @@ Test", equation 3):
 .. math:: \mathrm{MMD}^2 = \mathbb E\, k(z, z') + \mathbb E\, k(y, y') - 2 \, \mathbb E\, k(z, y),
           \qquad z, z' \sim q(z), \; y, y' \sim p(z)
 
-with :math:`k(z, y) = \exp(-r^2 / C)` or, with heavier tails, :math:`C / (C + r^2)` (Tolstikhin et al., 2018,
-"Wasserstein Auto-Encoders", section 4), :math:`r` the distance and :math:`C = 2 d h^2` in :math:`d` dimensions:
-for :math:`h = 1` the mean squared distance between two draws from a standard Gaussian.
+with :math:`k(z, y) = \exp(-r^2 / C)` or, with heavier tails, :math:`C / (C + r^2)` (Tolstikhin et al., section 4),
+:math:`r` the distance and :math:`C = 2 d h^2` in :math:`d` dimensions: for :math:`h = 1` the mean squared distance
+between two draws from a standard Gaussian. A mixture prior is drawn from component by component, each draw weighted
+by its :math:`\pi_j`, so that components and weights are both trained.
 """
 
-from typing import Literal
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution, MixtureSameFamily
 
 from vaekit.errors import UsageError
 from vaekit.objectives.annealed import Annealed, check_scalar
@@ -34,16 +39,22 @@ __all__ = ["MaximumMeanDiscrepancy", "squared_mmd"]
 Kernel = Literal["imq", "rbf"]
 
 
+class _Options(TypedDict):
+    kernel: Kernel
+    bandwidth: float
+
+
 class MaximumMeanDiscrepancy(Annealed):
     r"""``mmd``: reconstruction, a share of the KL, and the discrepancy between :math:`q(z)` and the prior.
 
     The discrepancy is one number a batch, in the surrogate of each of its examples. The bound that is reported
-    is the plain ELBO.
+    is the plain ELBO; with a posterior without a density it is the objective itself.
 
     Parameters
     ----------
     alpha
-        :math:`\alpha`, at most 1: the KL counts :math:`1 - \alpha`.
+        :math:`\alpha`, at most 1: the KL counts :math:`1 - \alpha`. None: 0, or 1 where the posterior has no density
+        and therefore no KL (``point``); then no other value is accepted.
     weight
         :math:`\lambda`, in nats: the discrepancy counts :math:`\alpha + \lambda - 1`.
     kernel
@@ -64,31 +75,33 @@ class MaximumMeanDiscrepancy(Annealed):
     vaekit.errors.UsageError: mmd: alpha=0.0, weight=0.5 give the discrepancy the weight alpha + weight - 1 = -0.5...
     """
 
-    alpha: float
+    alpha: float | None
     weight: float
+    needs_density = False
 
     def __init__(
         self,
         *,
-        alpha: float | Schedule = 0.0,
+        alpha: float | Schedule | None = None,
         weight: float | Schedule = 1000.0,
         kernel: Kernel = "imq",
         bandwidth: float = 1.0,
     ) -> None:
-        check_scalar(
-            "mmd",
-            "alpha",
-            alpha,
-            at_least=-float("inf"),
-            at_most=1.0,
-            meaning="the KL counts 1 - alpha, never less than 0",
-        )
+        if alpha is not None:
+            check_scalar(
+                "mmd",
+                "alpha",
+                alpha,
+                at_least=-float("inf"),
+                at_most=1.0,
+                meaning="the KL counts 1 - alpha, never less than 0",
+            )
         check_scalar("mmd", "weight", weight, meaning="the discrepancy counts alpha + weight - 1")
         smallest = _smallest(alpha) + _smallest(weight) - 1.0
         if smallest < 0:
             raise UsageError(
                 f"mmd: alpha={alpha}, weight={weight} give the discrepancy the weight alpha + weight - 1 = "
-                f"{smallest:g}, which rewards missing the prior; give a larger weight"
+                f"{smallest:g}, which rewards missing the prior; give a larger weight, or alpha=1"
             )
         if kernel not in ("imq", "rbf"):
             raise UsageError(f"mmd: kernel={kernel!r}; there are imq and rbf")
@@ -98,20 +111,45 @@ class MaximumMeanDiscrepancy(Annealed):
         self.kernel: Kernel = kernel
         self.bandwidth = bandwidth
 
+    def check(self, model: VAE) -> None:
+        """Refuse a KL that does not exist, and a prior that could not be trained."""
+        if not model.has_density and not (self.alpha in (None, 1.0) and "alpha" not in self.schedules):
+            raise UsageError(
+                f"mmd: alpha={self.schedules.get('alpha', self.alpha)} asks for a share of the KL, which a posterior "
+                "without a density does not have; leave alpha out"
+            )
+        prior = model.parts["prior"]
+        if "condition" not in getattr(prior, "needs", frozenset()):
+            _check_draws(model.prior(), trained=any(p.requires_grad for p in prior.parameters()))
+
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
         q, p = model.encode(x, c), model.prior(c)
         z = q.rsample()
         reconstruction = model.decode(z, c).log_prob(x)
+        discrepancy = self._discrepancy(z, p)
+        if not model.has_density:
+            surrogate = reconstruction - self.weight * discrepancy
+            weight = self.schedules["weight"].end if "weight" in self.schedules else self.weight
+            return ObjectiveResult.without_density(
+                reconstruction - weight * discrepancy,
+                subtract_auxiliary_loss(surrogate, q, p),
+                reconstruction,
+            )
         kl, per_dimension = divergence(q, p, z)
-        shape = torch.Size(() if p.batch_shape else (len(x),))
-        draws = p.rsample(shape) if p.has_rsample else p.sample(shape)
-        discrepancy = squared_mmd(
-            z.flatten(1), draws.flatten(1), kernel=self.kernel, bandwidth=self.bandwidth
-        )
-        surrogate = reconstruction - (1.0 - self.alpha) * kl - (self.alpha + self.weight - 1.0) * discrepancy
+        alpha = 0.0 if self.alpha is None else self.alpha
+        surrogate = reconstruction - (1.0 - alpha) * kl - (alpha + self.weight - 1.0) * discrepancy
         surrogate = subtract_auxiliary_loss(surrogate, q, p)
         return ObjectiveResult(reconstruction - kl, surrogate, reconstruction, kl, per_dimension)
+
+    def _discrepancy(self, z: Tensor, p: Distribution) -> Tensor:
+        """One number for the batch."""
+        options: _Options = {"kernel": self.kernel, "bandwidth": self.bandwidth}
+        if isinstance(p, MixtureSameFamily):
+            return _squared_mmd_to_mixture(z.flatten(1), p, **options)
+        shape = torch.Size(() if p.batch_shape else (len(z),))
+        draws = p.rsample(shape) if p.has_rsample else p.sample(shape)
+        return squared_mmd(z.flatten(1), draws.flatten(1), **options)
 
 
 def squared_mmd(a: Tensor, b: Tensor, *, kernel: Kernel = "imq", bandwidth: float = 1.0) -> Tensor:
@@ -134,20 +172,50 @@ def squared_mmd(a: Tensor, b: Tensor, *, kernel: Kernel = "imq", bandwidth: floa
     >>> squared_mmd(torch.tensor([[0.0], [0.0]]), torch.tensor([[1.0], [1.0]]))  # 1 + 1 - 2 * 2 / 3
     tensor(0.6667)
     """
-    scale = 2.0 * a.shape[1] * bandwidth**2
-
-    def mean_kernel(first: Tensor, second: Tensor, *, pairs: bool) -> Tensor:
-        distance = (first[:, None] - second).square().sum(2) / scale
-        value = (-distance).exp() if kernel == "rbf" else 1.0 / (1.0 + distance)
-        if not pairs:
-            return value.mean()
-        n = len(first)
-        return (value.sum() - n) / max(1, n * (n - 1))  # the diagonal is k(z, z) = 1
-
-    return (
-        mean_kernel(a, a, pairs=True) + mean_kernel(b, b, pairs=True) - 2.0 * mean_kernel(a, b, pairs=False)
-    )
+    between = _kernel(a, b, kernel, bandwidth).mean()
+    return _mean_over_pairs(a, kernel, bandwidth) + _mean_over_pairs(b, kernel, bandwidth) - 2.0 * between
 
 
-def _smallest(value: float | Schedule) -> float:
+def _squared_mmd_to_mixture(a: Tensor, p: MixtureSameFamily, *, kernel: Kernel, bandwidth: float) -> Tensor:
+    r"""The same for a mixture, :math:`\mathbb E_p k = \sum_j \pi_j \mathbb E_{p_j} k`: weights get a gradient too.
+
+    Two independent sets of draws, each from every component, so that a component meets itself without bias.
+    """
+    weight = p.mixture_distribution.probs.flatten()  # (components), or (batch * components)
+    weight = weight / weight.sum()
+    repeats = max(1, len(a) // len(weight))
+    event_dims = len(p.event_shape)
+    draws = p.component_distribution.rsample(torch.Size((2, repeats)))
+    first, second = draws.flatten(draws.dim() - event_dims).flatten(1, -2)  # (repeats * components, d) each
+    weight = weight.repeat(repeats) / repeats
+    within = weight @ _kernel(first, second, kernel, bandwidth) @ weight
+    between = _kernel(a, torch.cat([first, second]), kernel, bandwidth).mean(0) @ weight.repeat(2) / 2.0
+    return _mean_over_pairs(a, kernel, bandwidth) + within - 2.0 * between
+
+
+def _kernel(a: Tensor, b: Tensor, kernel: Kernel, bandwidth: float) -> Tensor:
+    """``(n, m)``."""
+    distance = (a[:, None] - b).square().sum(2) / (2.0 * a.shape[1] * bandwidth**2)
+    return (-distance).exp() if kernel == "rbf" else 1.0 / (1.0 + distance)
+
+
+def _mean_over_pairs(a: Tensor, kernel: Kernel, bandwidth: float) -> Tensor:
+    n = len(a)
+    # The diagonal is k(z, z) = 1.
+    return (_kernel(a, a, kernel, bandwidth).sum() - n) / max(1, n * (n - 1))
+
+
+def _check_draws(p: Distribution, *, trained: bool) -> None:
+    """Refuse a prior with parameters whose draws carry no gradient to them: it would silently stay as it is."""
+    sampled = p.component_distribution if isinstance(p, MixtureSameFamily) else p
+    if trained and not sampled.has_rsample:
+        raise UsageError(
+            f"mmd: draws from the prior, a {type(sampled).__name__}, carry no gradient to its parameters, so it would "
+            "not be trained; use a prior that is reparameterised (gaussian, mixture, vamp) or has nothing to learn"
+        )
+
+
+def _smallest(value: float | Schedule | None) -> float:
+    if value is None:
+        return 0.0
     return min(value.start, value.end) if isinstance(value, Schedule) else value

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from vaekit.vae import VAE
@@ -15,7 +16,8 @@ class ObjectiveResult(NamedTuple):
     Parameters
     ----------
     bound
-        ``(batch,)``: a lower bound of :math:`\log p(x)` (in expectation), free of weights and annealing.
+        ``(batch,)``: a lower bound of :math:`\log p(x)` (in expectation), free of weights and annealing. Where the
+        posterior has no density there is none: then the objective without its schedules, to select on.
     surrogate
         ``(batch,)``: what training maximises; its gradient is the objective's, its value need not be a bound.
     reconstruction
@@ -32,13 +34,31 @@ class ObjectiveResult(NamedTuple):
     kl: Tensor
     kl_per_dimension: Tensor | None
 
+    @classmethod
+    def without_density(
+        cls, objective: Tensor, surrogate: Tensor, reconstruction: Tensor
+    ) -> "ObjectiveResult":
+        """The result for a posterior without a density, whose KL is infinite.
+
+        Parameters
+        ----------
+        objective
+            ``(batch,)``: what training maximises, with every scheduled weight at its end, to select on.
+        surrogate, reconstruction
+            As above.
+        """
+        return cls(
+            objective, surrogate, reconstruction, torch.full_like(reconstruction.detach(), torch.inf), None
+        )
+
 
 class Objective(Protocol):
     """A callable from a model and data ``(batch, *event)`` to results per example.
 
     An objective that draws several latents an example says how many in an attribute ``draws``, so that an
     evaluation takes fewer examples at a time. A method ``check(model)`` refuses a model that lacks what the
-    objective needs, when a sentence is built. Two more methods are optional, and called by the training loop where
+    objective needs, when a sentence is built; a posterior without a density is refused unless ``needs_density`` is
+    False. Two more methods are optional, and called by the training loop where
     an objective has them: ``begin(rows=n)`` once, with the number of training rows; and ``at(epochs_done)``
     before every step, with the epochs done so far as a fraction, to move what follows a schedule (see
     :class:`vaekit.objectives.Annealed`; an objective whose ``schedules`` is empty is not called).

@@ -43,6 +43,7 @@ class VampPrior(nn.Module):
 
     needs = frozenset({"encode"})
     space = "any"  # the posterior's
+    needs_density = True
 
     def __init__(
         self,

@@ -1,0 +1,121 @@
+r"""The deterministic posterior, a point mass: :math:`q(z \mid x) = \delta(z - f(x))`.
+
+The encoder gives the code itself; the features are :math:`z`: :math:`k` numbers an example. Tolstikhin et al.
+(2018), "Wasserstein Auto-Encoders", section 3; Ghosh et al. (2020), "From Variational to Deterministic
+Autoencoders".
+"""
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.types import _size
+
+from vaekit.errors import UsageError
+
+__all__ = ["PointMass", "PointPosterior"]
+
+_SCALAR = torch.Size()
+
+
+class PointMass(Distribution):
+    r"""All probability at one point. It has draws, but no density: ``has_density`` is False.
+
+    Its divergence from any prior with a density is infinite, so that a model with such a posterior has no evidence
+    lower bound.
+
+    Parameters
+    ----------
+    point
+        ``(*batch, *event)``.
+    event_dims
+        How many dimensions of it are one event's.
+
+    Examples
+    --------
+    >>> q = PointMass(torch.ones(5, 2))
+    >>> q.rsample((3,)).shape, q.mean.shape
+    (torch.Size([3, 5, 2]), torch.Size([5, 2]))
+    """
+
+    has_rsample = True
+    has_density = False
+
+    def __init__(self, point: Tensor, event_dims: int = 1) -> None:
+        self.point = point
+        split = point.dim() - event_dims
+        super().__init__(point.shape[:split], point.shape[split:], validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        """None: PyTorch wants to be told, in order to print a distribution."""
+        return {}
+
+    @property
+    def mean(self) -> Tensor:
+        """The point."""
+        return self.point
+
+    @property
+    def mode(self) -> Tensor:
+        """The point."""
+        return self.point
+
+    @property
+    def variance(self) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(self.point)
+
+    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+        """Repeat the point: ``(*sample_shape, *batch, *event)``."""
+        return self.point.expand(*sample_shape, *self.point.shape)
+
+    def log_prob(self, value: Tensor) -> NoReturn:
+        """Refuse: there is no density.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError(
+            "a point mass has no density, so there is no log q(z|x), no KL and no evidence lower bound: train the "
+            "deterministic posterior `point` with an objective that needs none, such as mmd"
+        )
+
+
+class PointPosterior(nn.Module):
+    """``point``: a deterministic encoder.
+
+    For objectives that need no density of the posterior, such as ``mmd``; others refuse it.
+
+    Parameters
+    ----------
+    latent
+        Number of latent dimensions, :math:`k`.
+
+    Raises
+    ------
+    UsageError
+        If ``latent`` is below 1.
+
+    Examples
+    --------
+    >>> PointPosterior(2)(torch.zeros(5, 2)).has_density
+    False
+    """
+
+    needs: frozenset[str] = frozenset()
+    has_density = False
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        if latent < 1:
+            raise UsageError(f"latent={latent}: a latent space needs at least 1 dimension")
+        self.latent_shape = (latent,)
+        self.feature_shape = (latent,)
+
+    def forward(self, features: Tensor) -> PointMass:
+        """Turn features ``(..., k)`` into a point mass over ``(k,)``."""
+        return PointMass(features)
