@@ -10,10 +10,11 @@ from vaekit.spec import PARTS, Sentence, build_vae, parse
 
 ELBO = {"beta": 1.0, "free_bits": 0.0, "capacity": None, "warmup": 0.0}
 
+MLP = {"normalisation": "none", "dropout": 0.0, "initialisation": "default"}
 EXAMPLES = [
-    ("network", "mlp", {"hidden": (256, 256, 256), "activation": "gelu"}),
-    ("network", "mlp:hidden=200x100", {"hidden": (200, 100), "activation": "gelu"}),
-    ("network", "mlp:hidden=none,activation=tanh", {"hidden": (), "activation": "tanh"}),
+    ("network", "mlp", MLP | {"hidden": (256, 256, 256), "activation": "gelu"}),
+    ("network", "mlp:hidden=200x100", MLP | {"hidden": (200, 100), "activation": "gelu"}),
+    ("network", "mlp:hidden=none,activation=tanh", MLP | {"hidden": (), "activation": "tanh"}),
     ("likelihood", "gaussian:scale=per-dimension", {"scale": "per-dimension", "value": 1.0}),
     ("likelihood", "gaussian:scale=fixed,value=1e-2", {"scale": "fixed", "value": 0.01}),
     ("objective", "elbo:beta=4", ELBO | {"beta": 4.0}),
@@ -35,7 +36,7 @@ EXAMPLES = [
 def test_options_are_read_with_their_types(room, text, options):
     spec = parse(room, text)
     assert spec.options == options
-    assert [type(v) for v in spec.options.values()] == [type(v) for v in options.values()]
+    assert all(type(value) is type(options[name]) for name, value in spec.options.items())
 
 
 @pytest.mark.parametrize(("room", "kind"), [(room, kind) for room in PARTS for kind in PARTS[room]])
@@ -116,7 +117,7 @@ def test_convolutions_refuse_tables():
 def test_the_sentence_says_every_option():
     sentence = Sentence.parse(network="mlp:hidden=none", likelihood="gaussian", objective="elbo:beta=2")
     assert sentence.to_json() == {
-        "network": "mlp:hidden=none,activation=gelu",
+        "network": "mlp:hidden=none,activation=gelu,normalisation=none,dropout=0.0,initialisation=default",
         "posterior": "diagonal",
         "prior": "standard",
         "likelihood": "gaussian:scale=learned,value=1.0",

@@ -41,7 +41,14 @@ from vaekit.likelihoods import (
     StudentTLikelihood,
     ZeroInflatedNegativeBinomialLikelihood,
 )
-from vaekit.networks import ConvolutionalNetwork, MlpNetwork, TransformedInput
+from vaekit.networks import (
+    ConvolutionalNetwork,
+    GatedNetwork,
+    MlpNetwork,
+    ResidualConvolutionalNetwork,
+    ResidualNetwork,
+    TransformedInput,
+)
 from vaekit.objectives import (
     CombinationImportanceWeighted,
     DisentangledInferredPrior,
@@ -65,7 +72,13 @@ Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
 
 #: Every part by room and by name: what may stand in a sentence.
 PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
-    "network": {"mlp": MlpNetwork, "convolutional": ConvolutionalNetwork},
+    "network": {
+        "mlp": MlpNetwork,
+        "convolutional": ConvolutionalNetwork,
+        "residual": ResidualNetwork,
+        "residual-convolutional": ResidualConvolutionalNetwork,
+        "gated": GatedNetwork,
+    },
     "posterior": {
         "diagonal": DiagonalPosterior,
         "full": FullPosterior,
@@ -124,9 +137,9 @@ class Spec:
     --------
     >>> spec = parse("network", "mlp:hidden=200x200")
     >>> spec.options
-    {'hidden': (200, 200), 'activation': 'gelu'}
+    {'hidden': (200, 200), 'activation': 'gelu', 'normalisation': 'none', 'dropout': 0.0, 'initialisation': 'default'}
     >>> str(spec)
-    'mlp:hidden=200x200,activation=gelu'
+    'mlp:hidden=200x200,activation=gelu,normalisation=none,dropout=0.0,initialisation=default'
     """
 
     room: Room

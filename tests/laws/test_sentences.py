@@ -16,7 +16,13 @@ from vaekit.spec import PARTS, Sentence, build_vae
 from vaekit.training import has_opponent
 
 # Small versions of parts whose defaults are large; every other kind is taken with its defaults.
-SMALL = {"mlp": "mlp:hidden=6", "convolutional": "convolutional:channels=3,hidden=6"}
+SMALL = {
+    "mlp": "mlp:hidden=6",
+    "convolutional": "convolutional:channels=3,hidden=6",
+    "residual": "residual:hidden=6",
+    "residual-convolutional": "residual-convolutional:channels=3,blocks=1,hidden=6",
+    "gated": "gated:hidden=6",
+}
 EVENT_SHAPE, LATENT = (1, 3, 4), 2
 EACH, AT_LEAST, TRIES = 6, 3, 400  # accepted sentences a kind: aimed at, and required
 

@@ -7,14 +7,20 @@ behind the colon in a sentence such as ``mlp:hidden=200x200,activation=tanh``.
 
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.convolutional import ConvolutionalNetwork
+from vaekit.networks.gated import GatedNetwork
 from vaekit.networks.inputs import CenteredLevels, LogCounts, TransformedInput
 from vaekit.networks.mlp import MlpNetwork
+from vaekit.networks.residual import ResidualNetwork
+from vaekit.networks.residual_convolutional import ResidualConvolutionalNetwork
 
 __all__ = [
     "CenteredLevels",
     "ConvolutionalNetwork",
+    "GatedNetwork",
     "LogCounts",
     "MlpNetwork",
+    "ResidualConvolutionalNetwork",
+    "ResidualNetwork",
     "TransformedInput",
     "soft_bound",
 ]

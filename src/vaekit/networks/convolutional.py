@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from torch import Tensor, nn
+from torch import nn
 
 from vaekit.errors import UsageError
-from vaekit.networks.activations import Activation, build_activation
+from vaekit.networks.activations import Activation
+from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation
+from vaekit.networks.shapes import Reshaped, extra_pixels, halved_sizes
 
 __all__ = ["ConvolutionalNetwork"]
 
@@ -27,13 +29,16 @@ class ConvolutionalNetwork:
         Channels after each halving of the image.
     hidden
         Units of the fully connected layers between the last convolution and the latent side; may be empty.
-    activation
-        Applied after every layer but the last.
+    activation, normalisation, dropout
+        After every layer but the last; see :class:`vaekit.networks.MlpNetwork`. ``normalisation=layer`` is over
+        channels and pixels together.
+    initialisation
+        Of all weights: ``default`` (PyTorch's) or ``glorot``.
 
     Raises
     ------
     UsageError
-        If there is no channel, or the data are not images.
+        If there is no channel, dropout is not in [0, 1), or the data are not images.
 
     Examples
     --------
@@ -48,6 +53,9 @@ class ConvolutionalNetwork:
     channels: tuple[int, ...] = (32, 64)
     hidden: tuple[int, ...] = (256,)
     activation: Activation = "gelu"
+    normalisation: Normalisation = "none"
+    dropout: float = 0.0
+    initialisation: Initialisation = "default"
 
     def __post_init__(self) -> None:
         if not self.channels or min(*self.channels, *self.hidden, 1) < 1:
@@ -55,66 +63,45 @@ class ConvolutionalNetwork:
                 f"convolutional: channels={self.channels or 'none'}, hidden={self.hidden or 'none'}: every layer "
                 "needs at least one channel or unit, as in convolutional:channels=32x64,hidden=256"
             )
+        self._style()
 
     def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the encoder from images ``(C, H, W)``."""
-        sizes = self._sizes(input_shape)
+        style, sizes = self._style(), halved_sizes("convolutional", input_shape, len(self.channels))
         layers: list[nn.Module] = []
-        for channels_in, channels_out in zip(
-            (input_shape[0], *self.channels[:-1]), self.channels, strict=True
-        ):
-            layers += [
-                nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1),
-                build_activation(self.activation),
-            ]
+        for channels_in, channels in zip((input_shape[0], *self.channels), self.channels, strict=False):
+            layers.append(nn.Conv2d(channels_in, channels, 3, stride=2, padding=1))
+            layers += style.after(channels, images=True)
         layers.append(nn.Flatten())
-        units = [self.channels[-1] * prod(sizes[-1]), *self.hidden, prod(output_shape)]
-        layers += self._dense(units)[:-1]
-        return _Reshaped(nn.Sequential(*layers), input_shape, output_shape)
+        units = [self.channels[-1] * prod(sizes[-1]), *self.hidden]
+        for size_in, size_out in zip(units[:-1], units[1:], strict=True):
+            layers += style.dense(size_in, size_out)
+        layers.append(nn.Linear(units[-1], prod(output_shape)))
+        return style.initialised(Reshaped(nn.Sequential(*layers), input_shape, output_shape))
 
     def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the decoder to images ``(C, H, W)``."""
-        sizes = self._sizes(output_shape)
+        style, sizes = self._style(), halved_sizes("convolutional", output_shape, len(self.channels))
         units = [prod(input_shape), *self.hidden[::-1], self.channels[-1] * prod(sizes[-1])]
-        layers = [nn.Flatten(), *self._dense(units), nn.Unflatten(1, (self.channels[-1], *sizes[-1]))]
-        widths = (*self.channels[::-1], output_shape[0])
-        for i, (channels_in, channels_out) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
-            small, large = sizes[-1 - i], sizes[-2 - i]
-            extra = (large[0] - (2 * small[0] - 1), large[1] - (2 * small[1] - 1))
-            layers += [
-                nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=extra),
-                build_activation(self.activation),
-            ]
-        return _Reshaped(nn.Sequential(*layers[:-1]), input_shape, output_shape)
-
-    def _dense(self, units: Sequence[int]) -> list[nn.Module]:
-        layers: list[nn.Module] = []
+        layers: list[nn.Module] = [nn.Flatten()]
         for size_in, size_out in zip(units[:-1], units[1:], strict=True):
-            layers += [nn.Linear(size_in, size_out), build_activation(self.activation)]
-        return layers
-
-    def _sizes(self, image_shape: Sequence[int]) -> list[tuple[int, int]]:
-        """Height and width before the first layer, and after each."""
-        if len(image_shape) != 3:
-            raise UsageError(
-                f"convolutional: works on images (channels, height, width), not on rows of shape "
-                f"{tuple(image_shape)}; use mlp for tables, or give the data as images"
+            layers += style.dense(size_in, size_out)
+        layers.append(nn.Unflatten(1, (self.channels[-1], *sizes[-1])))
+        widths = (*self.channels[::-1], output_shape[0])
+        for i, (channels_in, channels) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+            extra = extra_pixels(sizes[-1 - i], sizes[-2 - i])
+            layers.append(
+                nn.ConvTranspose2d(channels_in, channels, 3, stride=2, padding=1, output_padding=extra)
             )
-        sizes = [(image_shape[1], image_shape[2])]
-        for _ in self.channels:
-            sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
-        return sizes
+            if i + 1 < len(self.channels):
+                layers += style.after(channels, images=True)
+        return style.initialised(Reshaped(nn.Sequential(*layers), input_shape, output_shape))
 
-
-class _Reshaped(nn.Module):
-    """Layers that want one batch dimension, for inputs with any number of them."""
-
-    def __init__(self, layers: nn.Module, input_shape: Sequence[int], output_shape: Sequence[int]) -> None:
-        super().__init__()
-        self.layers = layers
-        self.input_dimensions, self.output_shape = len(input_shape), tuple(output_shape)
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch_shape = x.shape[: x.dim() - self.input_dimensions]
-        features = self.layers(x.reshape(-1, *x.shape[x.dim() - self.input_dimensions :]))
-        return features.reshape(*batch_shape, *self.output_shape)
+    def _style(self) -> LayerStyle:
+        return LayerStyle(
+            kind="convolutional",
+            activation=self.activation,
+            normalisation=self.normalisation,
+            dropout=self.dropout,
+            initialisation=self.initialisation,
+        )

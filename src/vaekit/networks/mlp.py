@@ -3,19 +3,66 @@ r"""Fully connected networks of any depth; with no hidden layer, a linear map.
 .. math:: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from torch import Tensor, nn
 
-from vaekit.errors import UsageError
-from vaekit.networks.activations import Activation, build_activation
+from vaekit.networks.activations import Activation
+from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
 
-__all__ = ["MlpNetwork", "MultilayerPerceptron"]
+__all__ = ["FlatNetwork", "MlpNetwork", "MultilayerPerceptron"]
 
 
-class MultilayerPerceptron(nn.Module):
+class FlatNetwork(nn.Module):
+    """Layers of units between two shapes, the last one linear.
+
+    Parameters
+    ----------
+    input_shape, output_shape
+        Event shapes; leading dimensions of the input are batch.
+    hidden
+        Sizes of the hidden layers; empty for a linear map.
+    layer
+        Makes a hidden layer of a size to another.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = FlatNetwork((1, 28, 28), (2, 5), (400,), lambda m, n: [nn.Linear(m, n), nn.ReLU()])
+    >>> network(torch.zeros(3, 1, 28, 28)).shape
+    torch.Size([3, 2, 5])
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        output_shape: Sequence[int],
+        hidden: Sequence[int],
+        layer: Callable[[int, int], list[nn.Module]],
+    ) -> None:
+        super().__init__()
+        self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
+        sizes = [prod(self.input_shape), *hidden]
+        layers: list[nn.Module] = []
+        for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
+            layers += layer(size_in, size_out)
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], prod(self.output_shape)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., *input_shape)`` to ``(..., *output_shape)``."""
+        batch_shape = x.shape[: x.dim() - len(self.input_shape)]
+        if len(self.input_shape) > 1:
+            x = x.flatten(-len(self.input_shape))
+        # Batch normalisation takes one batch dimension; nothing else minds.
+        features = self.layers(x if len(batch_shape) == 1 else x.reshape(-1, x.shape[-1]))
+        if len(batch_shape) == 1 and len(self.output_shape) == 1:
+            return features
+        return features.reshape(*batch_shape, *self.output_shape)
+
+
+class MultilayerPerceptron(FlatNetwork):
     """Fully connected layers between two shapes.
 
     Parameters
@@ -26,6 +73,8 @@ class MultilayerPerceptron(nn.Module):
         Sizes of the hidden layers; empty for a linear map.
     activation
         Applied after every hidden layer.
+    style
+        All that a hidden layer has besides weights, instead of the activation alone.
 
     Examples
     --------
@@ -42,21 +91,11 @@ class MultilayerPerceptron(nn.Module):
         *,
         hidden: Sequence[int] = (400,),
         activation: Activation = "relu",
+        style: LayerStyle | None = None,
     ) -> None:
-        super().__init__()
-        self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
-        sizes = [prod(self.input_shape), *hidden, prod(self.output_shape)]
-        layers: list[nn.Module] = []
-        for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
-            layers += [nn.Linear(size_in, size_out), build_activation(activation)]
-        self.layers = nn.Sequential(*layers[:-1])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(..., *input_shape)`` to ``(..., *output_shape)``."""
-        if len(self.input_shape) > 1:
-            x = x.flatten(-len(self.input_shape))
-        features = self.layers(x)
-        return features.unflatten(-1, self.output_shape) if len(self.output_shape) > 1 else features
+        style = LayerStyle(kind="mlp", activation=activation) if style is None else style
+        super().__init__(input_shape, output_shape, hidden, style.dense)
+        style.initialised(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +108,18 @@ class MlpNetwork:
         Sizes of the encoder's hidden layers; the decoder has them in reverse. Empty (``none``): linear.
     activation
         Applied after every hidden layer.
+    normalisation
+        Before every activation: ``none``, ``batch`` or ``layer``. In training, ``batch`` makes an example's features
+        depend on the batch it is in; a batch of one row is normalised with the running averages.
+    dropout
+        Probability of leaving a hidden unit out of a training step, from 0 to less than 1.
+    initialisation
+        Of all weights: ``default`` (PyTorch's) or ``glorot`` (uniform, with biases of zero).
 
     Raises
     ------
     UsageError
-        If a hidden layer has no unit.
+        If a hidden layer has no unit, or dropout is not in [0, 1).
 
     Examples
     --------
@@ -83,20 +129,27 @@ class MlpNetwork:
 
     hidden: tuple[int, ...] = (256, 256, 256)
     activation: Activation = "gelu"
+    normalisation: Normalisation = "none"
+    dropout: float = 0.0
+    initialisation: Initialisation = "default"
 
     def __post_init__(self) -> None:
-        if any(size < 1 for size in self.hidden):
-            raise UsageError(
-                f"mlp: hidden={'x'.join(map(str, self.hidden))} has a layer without units; give sizes of at "
-                "least 1, such as hidden=200x200, or hidden=none for a linear map"
-            )
+        check_sizes("mlp", "hidden=200x200, or hidden=none for a linear map", hidden=self.hidden)
+        self._style()
 
     def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the encoder."""
-        return MultilayerPerceptron(input_shape, output_shape, hidden=self.hidden, activation=self.activation)
+        return MultilayerPerceptron(input_shape, output_shape, hidden=self.hidden, style=self._style())
 
     def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the decoder: the hidden layers in reverse."""
-        return MultilayerPerceptron(
-            input_shape, output_shape, hidden=self.hidden[::-1], activation=self.activation
+        return MultilayerPerceptron(input_shape, output_shape, hidden=self.hidden[::-1], style=self._style())
+
+    def _style(self) -> LayerStyle:
+        return LayerStyle(
+            kind="mlp",
+            activation=self.activation,
+            normalisation=self.normalisation,
+            dropout=self.dropout,
+            initialisation=self.initialisation,
         )
