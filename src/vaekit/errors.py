@@ -5,10 +5,12 @@ Every message says what was given, what was expected and what to try.
 
 __all__ = [
     "ArtifactError",
+    "CheckpointError",
     "DataError",
     "MissingExtraError",
     "MissingLabelError",
     "TrainingDivergedError",
+    "TrainingWarning",
     "UsageError",
     "VaekitError",
 ]
@@ -38,6 +40,14 @@ class MissingLabelError(DataError):
 
 class ArtifactError(DataError):
     """A ``NAME.vae`` folder that is missing, damaged or from a newer version."""
+
+
+class CheckpointError(DataError):
+    """Checkpoints of another run, or none that can be read."""
+
+
+class TrainingWarning(UserWarning):
+    """Training met trouble and goes on: a loss that is not finite, a full disk, a damaged checkpoint."""
 
 
 class TrainingDivergedError(VaekitError, ArithmeticError):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vaekit.errors import TrainingDivergedError, UsageError
+from vaekit.errors import TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.evaluation import evaluate_bound
 from vaekit.objectives import Elbo, ObjectiveResult, Schedule
 from vaekit.randomness import seeded
@@ -109,10 +109,15 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_column_and_gives_the
             good.update({k: v.clone() for k, v in model.state_dict().items()})
             data[7, 3] = 3e38
 
-    with pytest.raises(TrainingDivergedError, match=r"epoch 3, step \d+: .*term.*column 3 .*3e\+38"):
+    match = r"epoch 3, step \d+: .*term.*column 3 .*3e\+38"
+    with (
+        pytest.warns(TrainingWarning, match=match + r".*half the learning rate \(\d of 3 times\)") as warned,
+        pytest.raises(TrainingDivergedError, match=match),
+    ):
         train(model, Elbo(), data, settings=settings(), seed=0, on_epoch=poison_after_two)
     for name, value in model.state_dict().items():
         assert torch.equal(value, good[name])
+    assert len(warned) == 3
 
 
 def test_ctrl_c_gives_the_best_weights_back(data):

@@ -6,13 +6,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vaekit.plots.canvas import MODEL, MUTED, latent_name, new_axes, tidy
+from vaekit.training import history
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["ACTIVE_KL", "kl_per_dimension"]
 
-ACTIVE_KL = 0.01
+ACTIVE_KL: float = history.ACTIVE_KL
 """A latent dimension whose mean KL exceeds this many nats counts as active."""
 
 _NAMED = 24  # more names than these would run into each other

@@ -1,8 +1,24 @@
-"""Training: one loop over data that sits in one tensor on the device."""
+"""Training: one loop over data that sits in one tensor on the device; it never loses work."""
 
+from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.history import EpochMetrics, History
+from vaekit.training.loggers import JsonLinesLogger, Logger, TensorBoardLogger
 from vaekit.training.loop import train
 from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.settings import TrainingSettings
+from vaekit.training.stopping import StopRequest, stopping_on
 
-__all__ = ["EpochMetrics", "History", "OpponentSteps", "TrainingSettings", "has_opponent", "train"]
+__all__ = [
+    "Checkpoints",
+    "EpochMetrics",
+    "History",
+    "JsonLinesLogger",
+    "Logger",
+    "OpponentSteps",
+    "StopRequest",
+    "TensorBoardLogger",
+    "TrainingSettings",
+    "has_opponent",
+    "stopping_on",
+    "train",
+]

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["EpochMetrics", "History"]
+__all__ = ["ACTIVE_KL", "EpochMetrics", "History"]
+
+ACTIVE_KL = 0.01
+"""A latent dimension whose mean KL exceeds this many nats counts as active."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +28,14 @@ class EpochMetrics:
         Of the epoch's last step.
     seconds
         Wall time of the epoch, validation included.
+    active_units
+        How many dimensions have a mean KL above :data:`ACTIVE_KL`; None where the KL does not fall apart.
+    gradient_norm
+        Mean global norm of the epoch's gradients before they were clipped; None without clipping.
+    clipped
+        Share of the epoch's steps whose gradient was shortened; None without clipping.
+    rows_per_second
+        Training rows, validation included in the time.
     """
 
     epoch: int
@@ -38,6 +49,24 @@ class EpochMetrics:
     kl_per_dimension: list[float] | None
     learning_rate: float
     seconds: float
+    active_units: int | None = None
+    gradient_norm: float | None = None
+    clipped: float | None = None
+    rows_per_second: float | None = None
+
+    @property
+    def bound(self) -> float:
+        """The bound that counts: on the validation rows, or on the training rows where there are none."""
+        return self.train_bound if self.validation_bound is None else self.validation_bound
+
+    def numbers(self) -> dict[str, float]:
+        """Every number by name, for a logger: nothing that is missing, no list, and not the epoch."""
+        left_out = ("epoch", "epochs", "kl_per_dimension")
+        return {
+            name: float(value)
+            for name, value in vars(self).items()
+            if value is not None and name not in left_out
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""

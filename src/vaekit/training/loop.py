@@ -1,35 +1,47 @@
 """The training loop.
 
-The data sit in one tensor on the device; an epoch is one permutation, a step is one gather. Nothing is read
-back from an accelerator inside an epoch but at the few steps where the loss is checked.
+The data sit in one tensor on the device; an epoch is one permutation, a step is one gather. Every idea has a file:
+the step (``step``), the epoch and its way back to a good state (``epoch``), all that changes (``run``, ``state``),
+what is kept on disk (``keeper``, ``checkpoints``), and who may stop it (``stopping``).
 """
 
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from math import isfinite
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vaekit.errors import TrainingDivergedError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
-from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.objectives import Objective
 from vaekit.randomness import seeded
+from vaekit.training.averaging import WeightAverage
+from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.denormals import flushed_denormals
-from vaekit.training.diagnosis import diagnose
-from vaekit.training.history import EpochMetrics, History
+from vaekit.training.epoch import train_epoch
+from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
+from vaekit.training.identity import describe_run
+from vaekit.training.keeper import Keeper
+from vaekit.training.loggers import Logger, log_to_all
 from vaekit.training.opponent import OpponentSteps, has_opponent
-from vaekit.training.scheduled import scheduled
+from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.run import Run
 from vaekit.training.settings import TrainingSettings
+from vaekit.training.state import Players
+from vaekit.training.step import Batch, Stepper
+from vaekit.training.stopping import StopRequest, stopping_on
 from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
 
 __all__ = ["train"]
 
-_CHECK_EVERY = 200  # steps between looks at the loss where a look would stall the device
-
 _DRAWS_WORTH_HAVING = 1000  # of the validation bound
+
+_SECONDS_BETWEEN_CALLS = 0.25  # of on_step
+
+
+class _StoppedError(Exception):
+    """Somebody asked the run to stop; no error, but a way out of an epoch."""
 
 
 def train(
@@ -40,15 +52,25 @@ def train(
     *,
     settings: TrainingSettings,
     seed: int,
+    c: Tensor | None = None,
+    validation_c: Tensor | None = None,
     on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
+    on_step: Callable[[float], None] | None = None,
+    loggers: Sequence[Logger] = (),
     history: History | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     opponent: OpponentSteps | None = None,
+    checkpoints: Checkpoints | None = None,
+    stop: StopRequest | None = None,
+    column_names: Sequence[str] | None = None,
 ) -> History:
     """Train a model in place, and leave it with the weights of its best epoch.
 
     Best is by the validation bound, un-annealed and unweighted; without validation rows the last epoch counts
-    as best. Ctrl-C ends the run with the best weights so far, as ``history.stopped`` says.
+    as best. Ctrl-C ends the run before the next step, with the best weights so far, as ``history.stopped`` says.
+
+    A loss or gradient that is not finite sets the run back to a state at most a hundred steps old, at half the
+    learning rate, with a :class:`~vaekit.errors.TrainingWarning`; the fourth time in a run ends it.
 
     Parameters
     ----------
@@ -63,17 +85,29 @@ def train(
     validation
         Held-out data for early stopping, evaluated with the same noise after every epoch.
     settings
-        Epochs, batch size, learning rate, patience.
+        Epochs, batch size, learning rate, patience, ...
     seed
         Governs the order of the data and all noise; torch's global generators are put back afterwards.
+    c, validation_c
+        Conditions of ``x`` and ``validation``, ``(n, d)``.
     on_epoch
         Called after every epoch with its metrics and whether it is the best so far.
+    on_step
+        Called with the epochs done, a fraction, some times a second.
+    loggers
+        Their ``log`` is called after every epoch with its metrics; see :mod:`vaekit.training.loggers`.
     history
         To append to; a new one by default.
     optimizer
-        To go on with; a fresh Adam by default.
+        To go on with; a fresh one by default.
     opponent
         To go on with, where the objective has a second player; a new one by default.
+    checkpoints
+        Where and when to write them, and whether to go on from one.
+    stop
+        To stop the run before its next step from elsewhere.
+    column_names
+        Of ``x``, for messages.
 
     Returns
     -------
@@ -82,160 +116,140 @@ def train(
     Raises
     ------
     TrainingDivergedError
-        If the loss is not finite: the model then holds the best weights so far, and the message names the
-        step, the term and the column with the most extreme value.
+        If the loss is not finite for the fourth time: the model then holds the best weights so far, and the
+        message names the step, the term and the column with the most extreme value.
+    CheckpointError
+        If the run is to be resumed, and the checkpoints are another run's or cannot be read.
     """
     history = History() if history is None else history
+    stop = StopRequest() if stop is None else stop
     if optimizer is None:
-        optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+        optimizer = parse_optimizer(settings.optimizer).build(model.parameters(), settings.learning_rate)
     if opponent is None and has_opponent(objective):
         opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
-    run = _Run(model, objective, x, settings, optimizer, opponent, epochs_before=len(history.epochs))
     if hasattr(objective, "begin"):
         objective.begin(rows=len(x))  # type: ignore[attr-defined]
-    order = torch.Generator().manual_seed(seed)
-    best_bound, best_weights = -float("inf"), _snapshot(model)
-    with seeded(seed), threads_for(model, settings.batch_size), flushed_denormals():
+    average = None if settings.averaging is None else WeightAverage(model, settings.averaging)
+    players = Players(model, optimizer, average, opponent)
+    held_out = None if validation is None else Batch(validation, validation_c)
+    with (
+        seeded(seed),
+        threads_for(model, settings.batch_size),
+        flushed_denormals(),
+        stopping_on(stop, signal.SIGINT),
+    ):
+        run = Run(
+            players=players,
+            stepper=Stepper(players, objective, settings.clip_at(x[0].numel())),
+            data=Batch(x, c),
+            settings=settings,
+            order=torch.Generator().manual_seed(seed),
+            history=history,
+            column_names=column_names,
+        )
+
+        def identity() -> dict[str, str]:
+            data = {"training data": x, "validation data": validation}
+            conditions = {} if c is None else {"condition": c, "validation condition": validation_c}
+            given = {} if checkpoints is None else checkpoints.identity
+            return describe_run(model, settings, seed, {**data, **conditions}, given)
+
+        keeper = Keeper(run, checkpoints, identity)
+        if checkpoints is not None and checkpoints.resume:
+            keeper.resume()
         try:
-            for epoch in range(run.epochs_before + 1, run.last_epoch + 1):
-                started = time.perf_counter()
-                permutation = torch.randperm(len(x), generator=order).to(x.device)
-                means = run.epoch(epoch, permutation)
-                held_out = None if validation is None else run.validate(validation, seed + 1)
-                metrics = run.metrics(epoch, means, held_out, time.perf_counter() - started)
-                bound = metrics.train_bound if metrics.validation_bound is None else metrics.validation_bound
-                is_best = validation is None or bound > best_bound
-                if is_best:
-                    best_bound, best_weights, history.best_epoch = bound, _snapshot(model), epoch
-                history.epochs.append(metrics)
-                if on_epoch is not None:
-                    on_epoch(metrics, is_best)
-                if settings.patience is not None and epoch - history.best_epoch >= settings.patience:
-                    history.stopped = "patience"
-                    break
-        except KeyboardInterrupt:
-            history.stopped = "interrupted"
+            _train(run, keeper, held_out, seed + 1, stop, on_epoch, on_step, list(loggers))
         finally:
-            model.load_state_dict(best_weights)
+            model.load_state_dict(run.best_weights)
             model.eval()
     return history
 
 
-@dataclass
-class _Run:
-    """What every epoch of one run needs."""
+def _train(
+    run: Run,
+    keeper: Keeper,
+    held_out: Batch | None,
+    seed: int,
+    stop: StopRequest,
+    on_epoch: Callable[[EpochMetrics, bool], None] | None,
+    on_step: Callable[[float], None] | None,
+    loggers: list[Logger],
+) -> None:
+    """Train epoch after epoch, to the end or until somebody stops it."""
+    called = time.perf_counter()
 
-    model: VAE
-    objective: Objective
-    x: Tensor
-    settings: TrainingSettings
-    optimizer: torch.optim.Optimizer
-    opponent: OpponentSteps | None
-    epochs_before: int
+    def between_steps(epochs_done: float, look: Callable[[], None]) -> None:
+        nonlocal called
+        if stop:
+            look()
+            raise _StoppedError
+        if keeper.is_due:
+            look()
+            keeper.save()
+        if on_step is not None and time.perf_counter() - called > _SECONDS_BETWEEN_CALLS:
+            on_step(epochs_done)
+            called = time.perf_counter()
 
-    @property
-    def last_epoch(self) -> int:
-        return self.epochs_before + self.settings.epochs
-
-    def epoch(self, epoch: int, permutation: Tensor) -> "_Means":
-        """Take one step a batch, every example once."""
-        self.model.train()
-        batches = permutation.split(self.settings.batch_size)
-        check_every = 1 if self.x.device.type == "cpu" else _CHECK_EVERY
-        losses: list[Tensor] = []
-        means = _Means()
-        movers = scheduled(self.objective, self.model)
-        for step, batch in enumerate(batches):
-            epochs_done = epoch - 1 + step / len(batches)
-            self._set_learning_rate(epochs_done - self.epochs_before)
-            for at in movers:
-                at(epochs_done)
-            x = self.x.index_select(0, batch)
-            result = self.objective(self.model, x)
-            loss = -result.surrogate.mean()
-            losses.append(loss.detach())
-            if len(losses) == check_every or step + 1 == len(batches):
-                self._check(losses, step + 1 - len(losses), batches, epoch)
-                losses.clear()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            self.optimizer.step()
-            if self.opponent is not None:
-                self.opponent.step(x)
-            means.add(result)
-        return means
-
-    def validate(self, validation: Tensor, seed: int) -> BoundSummary:
-        """Evaluate with the same noise every time, so that epochs differ by their weights alone.
-
-        A few rows are evaluated several times over, or the noise would choose among the epochs.
-        """
-        self.model.eval()
-        repeats = min(16, max(1, _DRAWS_WORTH_HAVING // len(validation)))
-        with seeded(seed):
-            return evaluate_bound(self.model, self.objective, torch.cat([validation] * repeats))
-
-    def metrics(
-        self, epoch: int, means: "_Means", held_out: BoundSummary | None, seconds: float
-    ) -> EpochMetrics:
-        bound, reconstruction, kl = means.terms
-        dimensions = means.kl_per_dimension if held_out is None else held_out.kl_per_dimension
-        return EpochMetrics(
-            epoch=epoch,
-            epochs=self.last_epoch,
-            train_bound=bound,
-            train_reconstruction=reconstruction,
-            train_kl=kl,
-            validation_bound=None if held_out is None else held_out.estimate.mean,
-            validation_reconstruction=None if held_out is None else held_out.reconstruction,
-            validation_kl=None if held_out is None else held_out.kl,
-            kl_per_dimension=None if dimensions is None else dimensions.tolist(),
-            learning_rate=self.optimizer.param_groups[0]["lr"],
-            seconds=seconds,
-        )
-
-    def _set_learning_rate(self, epochs_done: float) -> None:
-        rate = self.settings.learning_rate_at(epochs_done / self.settings.epochs)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        if self.opponent is not None:
-            self.opponent.set_learning_rate(rate)
-
-    def _check(self, losses: list[Tensor], first: int, batches: tuple[Tensor, ...], epoch: int) -> None:
-        """Read the losses since the last look back from the device, and stop at the first that is not finite."""
-        values = [losses[0].item()] if len(losses) == 1 else torch.stack(losses).tolist()
-        for step, value in enumerate(values, first):
-            if not isfinite(value):
-                raise TrainingDivergedError(
-                    f"the loss became {value:g} in epoch {epoch}, step {step + 1}: "
-                    + diagnose(self.model, self.objective, self.x[batches[step]])
-                )
+    keeper.note_epochs()
+    try:
+        while run.ended is None:
+            train_epoch(run, between_steps)
+            metrics = _measure(run, held_out, seed)
+            is_best = held_out is None or metrics.bound > run.best_bound
+            run.finish_epoch(metrics, is_best=is_best)
+            keeper.note_epochs()
+            log_to_all(loggers, metrics)
+            if on_epoch is not None:
+                on_epoch(metrics, is_best)
+            if is_best or run.ended:
+                keeper.save_if_cheap()
+        run.history.stopped = run.ended
+    except _StoppedError:
+        run.history.stopped = "interrupted"
+        keeper.save()
+    except (
+        KeyboardInterrupt
+    ):  # from inside a step, or from somebody's function: the state may be half a step's
+        run.history.stopped = "interrupted"
+        run.return_to(run.good)
+        keeper.save()
 
 
-class _Means:
-    """Means of an epoch's results: kept per example on the device, summed in float64 at the end."""
+def _measure(run: Run, held_out: Batch | None, seed: int) -> EpochMetrics:
+    """Give the numbers of an epoch whose steps are done."""
+    summary = None if held_out is None else _validate(run, held_out, seed)
+    each = run.means["kl_per_dimension"]
+    kl = summary.kl_per_dimension if summary is not None else None if each is None else each.mean(0)
+    dimensions = None if kl is None else kl.tolist()
+    norms = run.means["norm"]
+    limit = run.stepper.limit
+    seconds = run.seconds
+    return EpochMetrics(
+        epoch=run.epoch,
+        epochs=run.last_epoch,
+        train_bound=run.means.mean("bound").item(),
+        train_reconstruction=run.means.mean("reconstruction").item(),
+        train_kl=run.means.mean("kl").item(),
+        validation_bound=None if summary is None else summary.estimate.mean,
+        validation_reconstruction=None if summary is None else summary.reconstruction,
+        validation_kl=None if summary is None else summary.kl,
+        kl_per_dimension=dimensions,
+        learning_rate=run.players.optimizer.param_groups[0]["lr"],
+        seconds=seconds,
+        active_units=None if dimensions is None else sum(value > ACTIVE_KL for value in dimensions),
+        gradient_norm=None if norms is None else norms.mean().item(),
+        clipped=None if norms is None or limit is None else (norms > limit).double().mean().item(),
+        rows_per_second=len(run.data.x) / seconds,
+    )
 
-    def __init__(self) -> None:
-        self._terms: list[list[Tensor]] = [[], [], []]
-        self._dimensions: list[Tensor] = []
 
-    def add(self, result: ObjectiveResult) -> None:
-        """Keep a batch: three references and no work."""
-        for kept, term in zip(self._terms, (result.bound, result.reconstruction, result.kl), strict=True):
-            kept.append(term.detach())
-        if result.kl_per_dimension is not None:
-            self._dimensions.append(result.kl_per_dimension.detach())
+def _validate(run: Run, held_out: Batch, seed: int) -> BoundSummary:
+    """Evaluate with the same noise every time, so that epochs differ by their weights alone.
 
-    @property
-    def terms(self) -> list[float]:
-        """Bound, reconstruction and KL."""
-        return [torch.cat(term).double().mean().item() for term in self._terms]
-
-    @property
-    def kl_per_dimension(self) -> Tensor | None:
-        """Mean KL of each latent dimension, where the KL falls apart."""
-        return torch.cat(self._dimensions).double().mean(0) if self._dimensions else None
-
-
-def _snapshot(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    A few rows are evaluated several times over, or the noise would choose among the epochs.
+    """
+    model = run.players.evaluated.eval()
+    repeats = min(16, max(1, _DRAWS_WORTH_HAVING // len(held_out.x)))
+    x, c = (None if part is None else torch.cat([part] * repeats) for part in held_out)
+    with seeded(seed):
+        return evaluate_bound(model, run.stepper.objective, x, c=c)  # type: ignore[arg-type]

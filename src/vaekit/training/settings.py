@@ -1,9 +1,13 @@
 """How long, how fast and in what steps to train."""
 
 from dataclasses import dataclass
-from math import cos, log2, pi
+from math import isfinite, log2
+from typing import Literal
 
 from vaekit.errors import UsageError
+from vaekit.training.clipping import default_limit
+from vaekit.training.learning_rates import parse_schedule
+from vaekit.training.optimizers import parse_optimizer
 
 __all__ = ["TrainingSettings"]
 
@@ -19,12 +23,21 @@ class TrainingSettings:
     batch_size
         Examples a step; the last batch of an epoch may be smaller and is kept.
     learning_rate
-        Adam's.
+        The optimiser's, before its schedule.
     patience
         Stop after this many epochs without a better validation bound; None: never.
     schedule
-        ``constant``, or ``cosine``: the learning rate falls to zero over the epochs (Loshchilov and Hutter,
-        2017, equation 5, without restarts).
+        Of the learning rate: ``constant``, ``cosine``, ``one-cycle``, ``plateau`` or ``staircase``, with options
+        such as ``plateau:patience=5``; see :mod:`vaekit.training.learning_rates`.
+    optimizer
+        ``adam`` or ``rmsprop``, with options such as ``adam:epsilon=1e-4``; see
+        :mod:`vaekit.training.optimizers`.
+    clip
+        Global norm that a gradient is shortened to; ``auto``: ten times the dimensions of the data, and at least
+        100; None: never.
+    averaging
+        Decay of an exponential moving average of the weights, such as 0.999, which is then evaluated, selected and
+        kept in their place; None: no average.
 
     Raises
     ------
@@ -43,6 +56,9 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     patience: int | None = None
     schedule: str = "constant"
+    optimizer: str = "adam"
+    clip: float | Literal["auto"] | None = "auto"
+    averaging: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -52,8 +68,14 @@ class TrainingSettings:
             raise UsageError(f"learning_rate={self.learning_rate:g}: give a positive number, such as 0.001")
         if self.patience is not None and self.patience < 1:
             raise UsageError(f"patience={self.patience}: give at least 1 epoch, or none to train to the end")
-        if self.schedule not in ("constant", "cosine"):
-            raise UsageError(f"schedule={self.schedule!r}: there are constant and cosine")
+        if isinstance(self.clip, str) and self.clip != "auto":
+            raise UsageError(f"clip={self.clip!r}: give a positive number, auto, or none")
+        if isinstance(self.clip, (int, float)) and not (isfinite(self.clip) and self.clip > 0):
+            raise UsageError(f"clip={self.clip:g}: give a positive number, auto, or none")
+        if self.averaging is not None and not 0 < self.averaging < 1:
+            raise UsageError(f"averaging={self.averaging:g}: give a decay between 0 and 1, such as 0.999")
+        parse_schedule(self.schedule)
+        parse_optimizer(self.optimizer)
 
     @classmethod
     def for_rows(
@@ -65,16 +87,20 @@ class TrainingSettings:
         learning_rate: float = 3e-3,
         patience: int | None = 50,
         schedule: str = "cosine",
+        optimizer: str = "adam",
+        clip: float | Literal["auto"] | None = "auto",
+        averaging: float | None = None,
     ) -> "TrainingSettings":
         """Fill in what was left open by the number of training rows.
 
         A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
-        steps, but are at least 30 and at most 300.
+        steps, but are at least 30 and at most 300; a staircase has its own 3,280.
 
         Examples
         --------
-        >>> TrainingSettings.for_rows(1450)
-        TrainingSettings(epochs=152, batch_size=64, learning_rate=0.003, patience=50, schedule='cosine')
+        >>> settings = TrainingSettings.for_rows(1450)
+        >>> settings.epochs, settings.batch_size, settings.learning_rate, settings.schedule
+        (152, 64, 0.003, 'cosine')
         >>> TrainingSettings.for_rows(54_000).epochs
         30
         """
@@ -82,15 +108,22 @@ class TrainingSettings:
             batch_size = min(128, max(16, 2 ** round(log2(max(rows, 1) / 20))))
         if epochs is None:
             steps = -(-rows // max(1, batch_size))
-            epochs = min(300, max(30, 3500 // steps))
+            epochs = 3280 if schedule == "staircase" else min(300, max(30, 3500 // steps))
         return cls(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
             patience=patience,
             schedule=schedule,
+            optimizer=optimizer,
+            clip=clip,
+            averaging=averaging,
         )
 
     def learning_rate_at(self, progress: float) -> float:
-        """Give the learning rate when a share of all steps, from 0 to 1, is done."""
-        return self.learning_rate * (0.5 * (1 + cos(pi * progress)) if self.schedule == "cosine" else 1.0)
+        """Give the learning rate when a share of all steps, from 0 to 1, is done, and no bound is known."""
+        return self.learning_rate * parse_schedule(self.schedule)(progress * self.epochs, self.epochs)
+
+    def clip_at(self, dimensions: int) -> float | None:
+        """Give the norm that gradients are shortened to, for data of so many dimensions."""
+        return default_limit(dimensions) if self.clip == "auto" else self.clip

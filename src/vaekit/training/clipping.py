@@ -1,0 +1,49 @@
+r"""Clipping by global norm: a gradient longer than a limit is shortened to it (Pascanu et al., 2013, algorithm 1).
+
+.. math::
+
+    g \leftarrow g \, \min\!\left(1, \frac{c}{\lVert g \rVert}\right), \qquad
+    \lVert g \rVert^2 = \sum_{\theta} \lVert \partial_\theta \rVert^2 .
+
+A gradient that is short enough is left exactly as it is.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import (
+    Tensor,
+    _foreach_mul_,  # pyright: ignore
+    _foreach_norm,  # pyright: ignore
+    nn,
+)
+
+__all__ = ["clip_gradient", "default_limit"]
+
+
+def default_limit(dimensions: int) -> float:
+    """Ten times the dimensions of the data, and at least 100.
+
+    The loss is a sum over the dimensions, and its gradient grows with them: that of a scale that all share is about
+    their number. The default is out of reach of training that goes well.
+
+    >>> default_limit(5), default_limit(784)
+    (100.0, 7840.0)
+    """
+    return 10.0 * max(dimensions, 10)
+
+
+def clip_gradient(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
+    """Shorten the gradient of parameters in place, and give the norm that it had, a scalar on its device.
+
+    Nothing is read back from an accelerator. Parameters without gradient play no part.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return torch.zeros(())
+    norm = torch.linalg.vector_norm(torch.stack(_foreach_norm(gradients)))
+    if norm.device.type != "cpu":
+        _foreach_mul_(gradients, (limit / norm).clamp(max=1.0))
+    elif norm > limit:
+        _foreach_mul_(gradients, limit / norm)
+    return norm

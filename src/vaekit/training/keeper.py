@@ -1,0 +1,84 @@
+"""Keeps what a run has done on disk, while there is a disk to keep it on."""
+
+from collections.abc import Callable
+
+from vaekit.training.checkpoints import CheckpointFolder, Checkpoints
+from vaekit.training.identity import require_same_run
+from vaekit.training.loggers import JsonLinesLogger
+from vaekit.training.run import Run
+
+__all__ = ["Keeper"]
+
+
+class Keeper:
+    """Writes the checkpoints and ``metrics.jsonl`` of a run, and resumes it.
+
+    Parameters
+    ----------
+    run
+        What is kept.
+    options
+        Where and when; None: nothing is kept.
+    identity
+        Describes the run; called when first needed, for it reads all of the data.
+    """
+
+    def __init__(self, run: Run, options: Checkpoints | None, identity: Callable[[], dict[str, str]]) -> None:
+        self.run = run
+        self._folder = None if options is None else CheckpointFolder(options)
+        self._describe = identity
+        self._identity: dict[str, str] | None = None
+        self._lines: JsonLinesLogger | None = None
+        if self._folder is not None:
+            self._lines = JsonLinesLogger(self._folder.folder / "metrics.jsonl")
+        weights = sum(value.nbytes for value in run.best_weights.values())
+        self._size = 5 * weights  # model, best and average weights, and two averages of Adam
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return self._folder is not None and self._folder.is_due()
+
+    def resume(self) -> bool:
+        """Go on from the newest checkpoint, where there is one; False where there is none.
+
+        Raises
+        ------
+        CheckpointError
+            If it is another run's, or none can be read.
+        """
+        found = None if self._folder is None else self._folder.read()
+        if self._folder is None or found is None:
+            return False
+        tensors, facts = found
+        require_same_run(facts["identity"], self.identity, self._folder.folder)
+        self.run.load(tensors, facts)
+        return True
+
+    def save(self) -> bool:
+        """Write a checkpoint of the present state; False if it could not be written, or none is wanted."""
+        if self._folder is None:
+            return False
+        tensors, facts = self.run.save()
+        return self._folder.write(tensors, {**facts, "identity": self.identity})
+
+    def save_if_cheap(self) -> None:
+        """Write a checkpoint if it would take a small share of the time since the last one."""
+        if self._folder is not None and self._folder.is_cheap(self._size):
+            self.save()
+
+    def note_epochs(self) -> None:
+        """Bring ``metrics.jsonl`` up to the epochs of the run."""
+        if self._folder is None or self._lines is None:
+            return
+        try:
+            self._lines.bring_to(self.run.history.epochs)
+        except OSError as error:
+            self._folder.complain(error)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What makes this run itself."""
+        if self._identity is None:
+            self._identity = self._describe()
+        return self._identity

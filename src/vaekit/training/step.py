@@ -1,0 +1,96 @@
+"""One step: gather a batch, differentiate the surrogate, shorten the gradient, move the weights."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.training.clipping import clip_gradient
+from vaekit.training.scheduled import scheduled
+from vaekit.training.state import Players
+
+__all__ = ["Batch", "Gradient", "Stepper"]
+
+
+class Batch(NamedTuple):
+    """Examples ``(batch, *event)`` and their condition ``(batch, d)``, where there is one."""
+
+    x: Tensor
+    c: Tensor | None = None
+
+    def rows(self, rows: Tensor) -> "Batch":
+        """Gather some rows."""
+        x, c = self
+        return Batch(x.index_select(0, rows), None if c is None else c.index_select(0, rows))
+
+
+class Gradient(NamedTuple):
+    """What is known before the weights move.
+
+    Parameters
+    ----------
+    result
+        The objective's, per example.
+    loss
+        A scalar on the device.
+    norm
+        Of the gradient before it was shortened, on the device; None without clipping.
+    """
+
+    result: ObjectiveResult
+    loss: Tensor
+    norm: Tensor | None
+
+
+@dataclass
+class Stepper:
+    """Takes steps of a model, and of its opponent after it.
+
+    Parameters
+    ----------
+    players
+        All that learns.
+    objective
+        What is maximised.
+    limit
+        Of the gradient's global norm; None: no clipping.
+    """
+
+    players: Players
+    objective: Objective
+    limit: float | None
+
+    def __post_init__(self) -> None:
+        self._movers = scheduled(self.objective, self.players.model)
+        if self.players.average is not None:
+            self._movers += scheduled(None, self.players.average.model)
+
+    def move_schedules(self, epochs_done: float) -> None:
+        """Tell the objective and the parts of the model how many epochs are done."""
+        for at in self._movers:
+            at(epochs_done)
+
+    def gradient(self, batch: Batch, epochs_done: float) -> Gradient:
+        """Differentiate the surrogate of a batch."""
+        self.move_schedules(epochs_done)
+        result = self.objective(self.players.model, *batch)
+        loss = -result.surrogate.mean()
+        self.players.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = None
+        if self.limit is not None:
+            norm = clip_gradient(self.players.model.parameters(), self.limit)
+        return Gradient(result, loss.detach(), norm)
+
+    def move(self, batch: Batch, learning_rate: float) -> None:
+        """Move the weights, then the opponent's."""
+        _, optimizer, average, opponent = self.players
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+        optimizer.step()
+        if opponent is not None:
+            opponent.set_learning_rate(learning_rate)
+            opponent.step(*batch)
+        if average is not None:
+            average.update()
