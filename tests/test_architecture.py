@@ -17,6 +17,7 @@ FLOORS = [
     {"gaussian", "data", "randomness", "schedules"},
     {"annealing", "distributions"},
     {"networks"},
+    {"distributions"},
     {"posteriors", "priors", "likelihoods"},
     {"vae"},
     {"objectives"},

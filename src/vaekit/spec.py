@@ -62,8 +62,16 @@ from vaekit.objectives import (
     Schedule,
     TotalCorrelation,
 )
-from vaekit.posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior, PointPosterior
-from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior, VampPrior
+from vaekit.posteriors import (
+    DiagonalPosterior,
+    FullPosterior,
+    InverseAutoregressivePosterior,
+    LowRankPosterior,
+    MaskedAutoregressivePosterior,
+    PointPosterior,
+    SplinePosterior,
+)
+from vaekit.priors import FlowPrior, GaussianPrior, MixturePrior, StandardPrior, VampPrior
 from vaekit.vae import VAE
 
 __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
@@ -84,12 +92,16 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "full": FullPosterior,
         "low-rank": LowRankPosterior,
         "point": PointPosterior,
+        "iaf": InverseAutoregressivePosterior,
+        "maf": MaskedAutoregressivePosterior,
+        "spline": SplinePosterior,
     },
     "prior": {
         "standard": StandardPrior,
         "gaussian": GaussianPrior,
         "mixture": MixturePrior,
         "vamp": VampPrior,
+        "flow": FlowPrior,
     },
     "likelihood": {
         "bernoulli": BernoulliLikelihood,

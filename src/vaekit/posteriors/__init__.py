@@ -9,7 +9,19 @@ density sets ``has_density = False``, on itself and on the distribution.
 
 from vaekit.posteriors.diagonal import DiagonalPosterior
 from vaekit.posteriors.full import FullPosterior
+from vaekit.posteriors.iaf import InverseAutoregressivePosterior
 from vaekit.posteriors.low_rank import LowRankPosterior
+from vaekit.posteriors.maf import MaskedAutoregressivePosterior
 from vaekit.posteriors.point import PointMass, PointPosterior
+from vaekit.posteriors.spline import SplinePosterior
 
-__all__ = ["DiagonalPosterior", "FullPosterior", "LowRankPosterior", "PointMass", "PointPosterior"]
+__all__ = [
+    "DiagonalPosterior",
+    "FullPosterior",
+    "InverseAutoregressivePosterior",
+    "LowRankPosterior",
+    "MaskedAutoregressivePosterior",
+    "PointMass",
+    "PointPosterior",
+    "SplinePosterior",
+]

@@ -1,0 +1,182 @@
+r"""Invertible maps in steps, each autoregressive: dimension :math:`i` depends on those before it.
+
+.. math:: y_i = g(x_i;\ \theta_i(x_{<i}, h)), \qquad
+          \log \left| \det \frac{\partial y}{\partial x} \right| = \sum_i \log |g'(x_i;\ \theta_i)|
+
+:math:`\theta` is a masked network (Germain et al., 2015, "MADE") of the other dimensions and a context :math:`h`; the
+order is reversed from one step to the next. This way round takes one pass; the inverse finds one dimension after
+the other. Run from noise to :math:`z` it is an inverse autoregressive flow (Kingma et al., 2016), from :math:`z` to
+noise a masked autoregressive flow (Papamakarios, Pavlakou and Murray, 2017). zuko supplies masks, networks and
+splines.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.distributions.gate import GatedTransform
+from vaekit.distributions.zuko_import import import_zuko
+from vaekit.errors import UsageError
+
+__all__ = ["FlowSteps", "LocatedFlow", "gated_steps", "masked_affine_steps", "spline_steps"]
+
+_INITIAL_SIZE = 0.1  # of a step's last layer, relative to torch's default: a flow starts near the identity
+
+
+class FlowSteps(nn.Module):
+    r"""A flow :math:`f = f_T \circ \dots \circ f_1`, from noise to :math:`z`.
+
+    Parameters
+    ----------
+    steps
+        Modules that turn a context into one of zuko's transforms.
+    draws_in_one_pass
+        Whether the transforms run from noise to :math:`z` (drawing is one pass, the density elsewhere is
+        sequential) or from :math:`z` to noise (the other way round).
+
+    Examples
+    --------
+    >>> flow = gated_steps("iaf", 3, context=2, layers=2)
+    >>> h = torch.randn(5, 2)
+    >>> z, log_det = flow(torch.randn(5, 3), h)
+    >>> u, minus_log_det = flow(z, h, invert=True)
+    >>> z.shape, torch.allclose(log_det, -minus_log_det, atol=1e-5)
+    (torch.Size([5, 3]), True)
+    """
+
+    def __init__(self, steps: Sequence[nn.Module], *, draws_in_one_pass: bool) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+        self.draws_in_one_pass = draws_in_one_pass
+        with torch.no_grad():
+            for step in steps:
+                for parameter in _last_layer(step):
+                    parameter.mul_(_INITIAL_SIZE)
+
+    def forward(
+        self, value: Tensor, context: Tensor | None, *, invert: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Map ``(..., k)`` in a context ``(..., h)``; gives the image, and the log-determinant ``(...,)``."""
+        total: Tensor = value.new_zeros(value.shape[:-1])
+        if invert != self.draws_in_one_pass:
+            for step in self.steps:
+                value, log_det = step(context).call_and_ladj(value)
+                total = total + log_det
+            return value, total
+        for step in reversed(self.steps):
+            transform = step(context)
+            before = transform.inv(value)
+            total = total - transform.log_abs_det_jacobian(before, value)
+            value = before
+        return value, total
+
+
+class LocatedFlow(nn.Module):
+    r"""A flow in the units of its noise, and then its place and size: :math:`z = \mu + \sigma f(u; h)`.
+
+    Its context is the tuple of :math:`\mu`, :math:`\log \sigma` and :math:`h`.
+
+    Examples
+    --------
+    >>> flow = LocatedFlow(spline_steps("spline", 3, context=2, layers=2, draws_in_one_pass=True))
+    >>> flow(torch.zeros(5, 3), (torch.zeros(5, 3), torch.zeros(5, 3), torch.zeros(5, 2)))[0].shape
+    torch.Size([5, 3])
+    """
+
+    def __init__(self, flow: nn.Module) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(
+        self, value: Tensor, context: tuple[Tensor, Tensor, Tensor], *, invert: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Map ``(..., k)``; gives the image, and the log-determinant ``(...,)``."""
+        mean, log_scale, h = context
+        if invert:
+            u, log_det = self.flow((value - mean) * (-log_scale).exp(), h, invert=True)
+            return u, log_det - log_scale.sum(-1)
+        z, log_det = self.flow(value, h)
+        return mean + log_scale.exp() * z, log_det + log_scale.sum(-1)
+
+
+def gated_steps(
+    kind: str, latent: int, *, context: int, layers: int = 2, hidden: tuple[int, ...] | None = None
+) -> FlowSteps:
+    """Build gated steps that draw in one pass; raises a UsageError for sizes that cannot be (named after ``kind``)."""
+    return _build(kind, latent, context, layers, hidden, draws_in_one_pass=True, univariate=GatedTransform)
+
+
+def masked_affine_steps(
+    kind: str, latent: int, *, context: int = 0, layers: int = 3, hidden: tuple[int, ...] | None = None
+) -> FlowSteps:
+    """Build affine steps whose density is one pass; raises a UsageError for sizes that cannot be."""
+    return _build(kind, latent, context, layers, hidden, draws_in_one_pass=False)
+
+
+def spline_steps(
+    kind: str,
+    latent: int,
+    *,
+    context: int = 0,
+    layers: int = 3,
+    bins: int = 8,
+    hidden: tuple[int, ...] | None = None,
+    draws_in_one_pass: bool = False,
+) -> FlowSteps:
+    """Build coupled rational-quadratic splines (two passes for the inverse); raises a UsageError for sizes that cannot be."""
+    if bins < 2:
+        raise UsageError(f"{kind}: bins={bins}; a spline needs at least 2, 8 is usual")
+    return _build(
+        kind,
+        latent,
+        context,
+        layers,
+        hidden,
+        draws_in_one_pass=draws_in_one_pass,
+        univariate=import_zuko().transforms.MonotonicRQSTransform,
+        shapes=((bins,), (bins,), (bins - 1,)),
+        passes=2,
+    )
+
+
+def _build(
+    kind: str,
+    latent: int,
+    context: int,
+    layers: int,
+    hidden: tuple[int, ...] | None,
+    *,
+    draws_in_one_pass: bool,
+    **options: Any,
+) -> FlowSteps:
+    if latent < 1 or layers < 1:
+        raise UsageError(f"{kind}: latent={latent}, layers={layers}; both must be at least 1")
+    needed = min(latent, options.get("passes", latent))
+    sizes = (max(64, needed),) if hidden is None else hidden
+    if any(size < needed for size in sizes):
+        raise UsageError(
+            f"{kind}: hidden={'x'.join(map(str, sizes))}; a hidden layer needs at least {needed} units for {latent} "
+            "latent dimensions (a unit hears the dimensions up to some place, and with fewer units than places some "
+            f"dimensions would be heard by nobody); give hidden={needed} or more"
+        )
+    make = partial(
+        import_zuko().flows.MaskedAutoregressiveTransform,
+        latent,
+        context,
+        hidden_features=sizes,
+        activation=nn.ELU,
+        **options,
+    )
+    order = torch.arange(latent)
+    steps = [make(order=order if step % 2 == 0 else order.flip(0)) for step in range(layers)]
+    return FlowSteps(steps, draws_in_one_pass=draws_in_one_pass)
+
+
+def _last_layer(step: nn.Module) -> list[nn.Parameter]:
+    """The parameters that a step's univariate maps come from: the network's last layer, or the numbers themselves."""
+    if hasattr(step, "hyper"):
+        return list(step.hyper[-1].parameters())  # type: ignore[index, operator]
+    return list(step.parameters())
