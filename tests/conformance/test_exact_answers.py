@@ -73,6 +73,21 @@ def test_common_noise_estimates_the_same_evidence():
     assert (estimate.values - truth.log_evidence(x)).abs().max() < 0.05
 
 
+def test_with_common_noise_a_value_does_not_depend_on_order_company_or_chunks():
+    truth = LinearGaussian.random(4, 2, scale=1.0)
+    x = truth.draw(12)
+    model = truth.vae(exact=False)
+
+    def score(rows, memory=6 * 8 * 256 * 120):
+        with seeded(3):
+            return log_likelihood(model, rows, samples=40, common_noise=True, memory=memory).values
+
+    values = score(x)
+    torch.testing.assert_close(score(x.flip(0)), values.flip(0), rtol=0, atol=1e-10)
+    torch.testing.assert_close(score(x[7:8]), values[7:8], rtol=0, atol=1e-10)
+    torch.testing.assert_close(score(x, memory=6 * 8 * 256 * 10_000), values, rtol=0, atol=1e-10)
+
+
 def test_a_decoder_that_ignores_z_has_every_bound_equal_to_the_evidence():
     class Constant(nn.Module):
         def forward(self, z):

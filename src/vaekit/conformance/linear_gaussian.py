@@ -188,6 +188,8 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
         return [Finding(first, "not checked", str(refusal))]
     if hasattr(maximised, "begin"):
         maximised.begin(rows=rows)
+    if hasattr(maximised, "build_opponent"):
+        maximised.build_opponent(model)
     exact = truth.log_evidence(x)
     findings = []
     gap = exact - maximised(model, x).bound.detach()

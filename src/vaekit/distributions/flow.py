@@ -7,7 +7,7 @@ Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equa
 was made from, so the density at one's own draw costs nothing beyond the draw; anywhere else :math:`f` is inverted.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ class FlowDistribution(Distribution):
     (tensor([1., 1.]), tensor(-1.8379))
     """
 
-    arg_constraints: dict[str, Any] = {}
+    arg_constraints: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
     support = constraints.real_vector  # type: ignore[assignment]
     has_rsample = True
 
@@ -57,7 +57,8 @@ class FlowDistribution(Distribution):
         self.flow = flow
         self.context = context
         self._stopped: dict[str, Tensor] | None = None
-        self._drawn: tuple[Tensor, Tensor, bool] | None = None  # z, log p(z), whether a graph was recorded
+        # z and its version, log p(z), whether a graph was recorded
+        self._drawn: tuple[Tensor, int, Tensor, bool] | None = None
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
@@ -65,11 +66,11 @@ class FlowDistribution(Distribution):
         """The image of the base's mean: *where the centre goes*, not the expectation, which has no closed form."""
         return self._apply(self.base.mean)[0]
 
-    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
         """Draw ``(*sample_shape, *batch, k)``, reparameterised; remembers the draw's density."""
         u = self.base.rsample(torch.Size(sample_shape))
         z, log_det = self._apply(u)
-        self._drawn = z, self.base.log_prob(u) - log_det, torch.is_grad_enabled()
+        self._drawn = z, _version(z), self.base.log_prob(u) - log_det, torch.is_grad_enabled()
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -82,27 +83,27 @@ class FlowDistribution(Distribution):
         return self.base.log_prob(u) + log_det
 
     def detached(self) -> "FlowDistribution":
-        """Give the same distribution, whose density still has a gradient with respect to :math:`z`, and to nothing else."""
+        """Give the same distribution, whose density has a gradient with respect to :math:`z` and to nothing else."""
         base = _detach_base(self.base)
         stopped = FlowDistribution(base, self.flow, tree_map(_detach, self.context))
         stopped._stopped = {name: value.detach() for name, value in self.flow.named_parameters()}
         if self._drawn is not None:
-            z, log_prob, _ = self._drawn
-            stopped._drawn = z.detach(), log_prob.detach(), False
+            z, version, log_prob, _ = self._drawn
+            stopped._drawn = z, version, log_prob.detach(), False
         return stopped
 
     def _apply(self, value: Tensor, *, invert: bool = False) -> tuple[Tensor, Tensor]:
         if self._stopped is None:
             return self.flow(value, self.context, invert=invert)
-        return torch.func.functional_call(
-            self.flow, self._stopped, (value, self.context), {"invert": invert}
-        )
+        return torch.func.functional_call(self.flow, self._stopped, (value, self.context), {"invert": invert})
 
     def _remembered(self, value: Tensor) -> Tensor | None:
         """The density that came with the draw, where it is also right to the gradient."""
         if self._drawn is None:
             return None
-        z, log_prob, recorded = self._drawn
+        z, version, log_prob, recorded = self._drawn
+        if version != _version(z):
+            return None  # changed in place since it was drawn
         if not torch.is_grad_enabled():
             return log_prob if value is z or _same_memory(value, z) else None
         if value is not z or not recorded or (z.requires_grad and not log_prob.requires_grad):
@@ -124,11 +125,16 @@ def _detach_base(base: Distribution) -> Distribution:
     return stopped
 
 
+def _version(z: Tensor) -> int:
+    """How often a tensor has been written to; 0 where nobody can tell."""
+    return 0 if torch.compiler.is_compiling() or z.is_inference() else z._version
+
+
 def _same_memory(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are views of the same numbers."""
     if torch.compiler.is_compiling() or a.shape != b.shape or a.stride() != b.stride():
         return False
     try:
-        return a.data_ptr() == b.data_ptr() and a._version == b._version
+        return a.data_ptr() == b.data_ptr()
     except RuntimeError:  # a tensor without storage, under torch.func.vmap
         return False

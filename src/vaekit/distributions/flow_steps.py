@@ -77,7 +77,7 @@ class FlowSteps(nn.Module):
 class LocatedFlow(nn.Module):
     r"""A flow in the units of its noise, and then its place and size: :math:`z = \mu + \sigma f(u; h)`.
 
-    Its context is the tuple of :math:`\mu`, :math:`\log \sigma` and :math:`h`.
+    Its context is the tuple of :math:`\mu`, :math:`\log \sigma` and :math:`h` (or None).
 
     Examples
     --------
@@ -91,7 +91,7 @@ class LocatedFlow(nn.Module):
         self.flow = flow
 
     def forward(
-        self, value: Tensor, context: tuple[Tensor, Tensor, Tensor], *, invert: bool = False
+        self, value: Tensor, context: tuple[Tensor, Tensor, Tensor | None], *, invert: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Map ``(..., k)``; gives the image, and the log-determinant ``(...,)``."""
         mean, log_scale, h = context
@@ -126,7 +126,7 @@ def spline_steps(
     hidden: tuple[int, ...] | None = None,
     draws_in_one_pass: bool = False,
 ) -> FlowSteps:
-    """Build coupled rational-quadratic splines (two passes for the inverse); raises a UsageError for sizes that cannot be."""
+    """Build coupled splines, inverted in two passes; raises a UsageError for sizes that cannot be."""
     if bins < 2:
         raise UsageError(f"{kind}: bins={bins}; a spline needs at least 2, 8 is usual")
     return _build(

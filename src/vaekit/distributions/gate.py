@@ -42,7 +42,7 @@ class GatedTransform(Transform):
     domain = constraints.real
     codomain = constraints.real
     bijective = True
-    sign = 1
+    sign = 1  # type: ignore[assignment]
 
     def __init__(self, target: Tensor, raw: Tensor) -> None:
         super().__init__()

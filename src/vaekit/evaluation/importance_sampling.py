@@ -135,8 +135,12 @@ def _estimate(
     total, total_of_squares, total_of_logs, total_of_kls = (torch.zeros_like(largest) for _ in range(4))
     for start in range(0, samples, samples_at_once):
         shape = torch.Size((min(samples_at_once, samples - start),))
-        z = _draw_with_common_noise(model, x, c, q, shape) if common_noise else q.sample(shape)
-        kl = q.log_prob(z) - p.log_prob(z)
+        if common_noise:
+            z, log_posterior = _draw_with_common_noise(model, x, c, q, shape)
+        else:
+            z = q.sample(shape)
+            log_posterior = q.log_prob(z)
+        kl = log_posterior - p.log_prob(z)
         log_weight = (model.decode(z, c).log_prob(x) - kl).double()
         new_largest = torch.maximum(largest, log_weight.amax(0))
         # -inf - -inf would be NaN: where no sample has weight yet, shift by zero.
@@ -155,15 +159,20 @@ def _estimate(
 
 def _draw_with_common_noise(
     model: VAE, x: Tensor, c: Tensor | None, q: Distribution, shape: torch.Size
-) -> Tensor:
-    """Draw ``(*shape, n, *latent)`` with one noise for all examples, whatever the posterior's family."""
+) -> tuple[Tensor, Tensor]:
+    """Draw ``(*shape, n, *latent)`` with one noise for all examples, whatever the posterior's family.
+
+    With the log-density ``(*shape, n)``, asked of the distribution that drew: some know it from the draw alone.
+    """
     if not getattr(model, "has_density", True):
         noise = torch.randn(*shape, 1, *q.event_shape, dtype=x.dtype, device=x.device)
-        return q.mean + q.stddev * noise
+        z = q.mean + q.stddev * noise
+        return z, q.log_prob(z)
 
-    def draw(row: Tensor, row_c: Tensor | None) -> Tensor:
+    def draw(row: Tensor, row_c: Tensor | None) -> tuple[Tensor, Tensor]:
         q = model.encode(row[None], None if row_c is None else row_c[None])
-        return q.rsample(shape)[:, 0]
+        z = q.rsample(shape)
+        return z[:, 0], q.log_prob(z)[:, 0]
 
     in_dims = (0, None if c is None else 0)
     return torch.func.vmap(draw, in_dims=in_dims, out_dims=1, randomness="same")(x, c)

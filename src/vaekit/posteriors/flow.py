@@ -73,6 +73,6 @@ def check_context(kind: str, latent: int, context: int) -> None:
         raise UsageError(f"latent={latent}: a latent space needs at least 1 dimension")
     if context < 1:
         raise UsageError(
-            f"{kind}: context={context}; the flow would do the same to every example: a learned prior in disguise. Give "
-            "context=64 or so, or use posterior=diagonal with prior=flow"
+            f"{kind}: context={context}; the flow would do the same to every example: a learned prior in disguise. "
+            "Give context=64 or so, or use posterior=diagonal with prior=flow"
         )

@@ -1,8 +1,10 @@
-r"""The neural spline flow posterior, :math:`z = \mu(x) + \sigma(x)\, f(\epsilon;\ h(x))`, :math:`\epsilon \sim \mathcal N(0, I)`.
+r"""The neural spline flow posterior.
+
+.. math:: z = \mu(x) + \sigma(x) \odot f(\epsilon;\ h(x)), \qquad \epsilon \sim \mathcal N(0, I)
 
 Durkan et al. (2019), "Neural Spline Flows", with coupling layers: monotone rational-quadratic splines on
-:math:`[-5, 5]`, the identity outside, of half the dimensions given the other half and :math:`h(x)`. Splines have a place
-where they act, so here the noise is bent first and then put in place.
+:math:`[-5, 5]`, the identity outside, of half the dimensions given the other half and :math:`h(x)`. Splines have a
+place where they act, so here the noise is bent first and then put in place.
 """
 
 import torch

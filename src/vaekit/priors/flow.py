@@ -1,6 +1,7 @@
 r"""The flow prior: a density of any shape, learned with the rest or fitted afterwards.
 
-.. math:: \log p(z) = \log \mathcal N(f^{-1}(z); 0, I) + \log \left| \det \frac{\partial f^{-1}(z)}{\partial z} \right|
+.. math:: z = m + s \odot f(u), \quad u \sim \mathcal N(0, I), \qquad
+          \log p(z) = \log \mathcal N(u; 0, I) - \log \left| \det \frac{\partial z}{\partial u} \right|
 
 Chen et al. (2017), "Variational Lossy Autoencoder", section 3.2; the maps are those of Papamakarios, Pavlakou and
 Murray (2017), "Masked Autoregressive Flow for Density Estimation", or of Durkan et al. (2019), "Neural Spline Flows".
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit.distributions import FlowDistribution, masked_affine_steps, spline_steps
+from vaekit.distributions import FlowDistribution, LocatedFlow, masked_affine_steps, spline_steps
 from vaekit.errors import UsageError
+from vaekit.networks.bounded import soft_bound
 
 __all__ = ["FlowPrior"]
 
@@ -21,8 +23,9 @@ __all__ = ["FlowPrior"]
 class FlowPrior(nn.Module):
     """``flow``: a standard Gaussian carried along a flow; the density, which training needs, is one pass.
 
-    It starts near the standard Gaussian. ``maf`` draws one latent dimension after the other; ``spline`` in two passes
-    a layer, and acts within 5 of the origin (the identity outside). ``mean`` is where the flow takes the origin.
+    It starts near the standard Gaussian; place :math:`m` and size :math:`s` are learned too. ``maf`` draws one latent
+    dimension after the other; ``spline`` in two passes a layer, and bends what is within 5 sizes of its place. The
+    distribution's ``mean`` is where the origin goes, not the expectation.
 
     Parameters
     ----------
@@ -49,8 +52,8 @@ class FlowPrior(nn.Module):
     """
 
     needs: frozenset[str] = frozenset()
-    mean: Tensor
-    scale: Tensor
+    zeros: Tensor
+    ones: Tensor
 
     def __init__(
         self,
@@ -65,11 +68,14 @@ class FlowPrior(nn.Module):
             raise UsageError(f"flow: kind={kind!r}; there are maf and spline")
         (k,) = latent_shape
         build = masked_affine_steps if kind == "maf" else spline_steps
-        self.flow = build("flow", k, layers=layers, hidden=hidden)
-        self.register_buffer("mean", torch.zeros(k), persistent=False)
-        self.register_buffer("scale", torch.ones(k), persistent=False)
+        self.flow = LocatedFlow(build("flow", k, layers=layers, hidden=hidden))
+        self.location = nn.Parameter(torch.zeros(k))
+        self.log_scale = nn.Parameter(torch.zeros(k))
+        self.register_buffer("zeros", torch.zeros(k), persistent=False)
+        self.register_buffer("ones", torch.ones(k), persistent=False)
 
     def forward(self) -> Distribution:
         """Give the prior over ``(k,)``."""
-        normal = Normal(self.mean, self.scale, validate_args=False)
-        return FlowDistribution(Independent(normal, 1, validate_args=False), self.flow)
+        normal = Normal(self.zeros, self.ones, validate_args=False)
+        base = Independent(normal, 1, validate_args=False)
+        return FlowDistribution(base, self.flow, (self.location, soft_bound(self.log_scale), None))
