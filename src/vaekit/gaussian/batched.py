@@ -1,18 +1,15 @@
-"""Many small pairs of full covariances through the lanes of `lanes`, where numba is installed
+"""Many small pairs of full covariances through the lanes of `lanes_kernel`, where numba is installed
 (`vaekit[fast]`).
 
 The kernel computes value and gradients in one pass. The items it marks (ill-conditioned, singular, not a
-covariance) go the
-general way of `dense`, so that both ways give the same answers, errors included.
+covariance) go the general way of `dense`, so that both ways give the same answers, errors included.
 """
 
 import importlib.util
 import math
 from functools import cache
-from threading import Thread
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,17 +24,23 @@ from vaekit.gaussian.dense import (
     quantities,
 )
 from vaekit.gaussian.errors import MissingAccelerationError
+from vaekit.gaussian.threads import in_threads
 
-__all__ = ["BatchedDivergence", "fits_lanes", "lanes_are_on", "use_lanes"]
+__all__ = ["BatchedDivergence", "batched_divergence", "fits_lanes", "lanes_are_on", "use_lanes"]
 
 #: Trailing dimensions of the two means and the two covariances.
 DIMS = (1, 1, 2, 2)
 SMALLEST_BATCH = 8
 LARGEST_DIMENSION = 64
-#: Work (items times cube of the dimension) below which a second thread costs more than it does.
-WORK_PER_THREAD = 400_000
+#: Work of one item beside the cube of its dimension.
+WORK_PER_ITEM = 100
 #: Symmetry to the bit up to rounding: anything worse is judged the general way.
 SYMMETRY = 1e-12
+#: The thresholds of the kernel; "fast" tolerates any condition.
+LIMITS = {
+    "auto": (SYMMETRY, NEAR_SQUARED, TOLERATED_LOSS, TOLERATED_LOSS_CLOSE, CLOSE_SQUARED),
+    "fast": (SYMMETRY, NEAR_SQUARED, math.inf, math.inf, CLOSE_SQUARED),
+}
 
 _enabled = True
 
@@ -65,113 +68,135 @@ def numba_is_installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def fits_lanes(plan: Plan, tensors: tuple[Tensor, ...]) -> bool:
-    """Whether a problem is of the kind the kernel is made for. Values must be accessible (`is_concrete`)."""
-    if plan.kind_p != "covariance" or plan.kind_q != "covariance" or plan.precision == "exact":
-        return False
+def fits_lanes(tensors: tuple[Tensor, ...], precision: str) -> bool:
+    """Whether means and covariances of p and q are of the kind the kernel is made for (`is_concrete`)."""
     mean_p, mean_q, S_p, S_q = tensors
-    if mean_p.shape[-1] > LARGEST_DIMENSION or mean_p.device.type != "cpu":
+    k = mean_p.shape[-1]
+    if precision == "exact" or k > LARGEST_DIMENSION or mean_p.device.type != "cpu":
         return False
-    batch = max(mean_p.numel(), mean_q.numel(), S_p[..., 0].numel(), S_q[..., 0].numel()) // mean_p.shape[-1]
+    batch = max(mean_p.numel(), mean_q.numel(), S_p.numel() // k, S_q.numel() // k) // k
     return batch >= SMALLEST_BATCH and lanes_are_on()
 
 
+def batched_divergence(precision: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, bool]:
+    """The divergence in float64 from the means and covariances of p and q, and whether every item was
+    regular."""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        return BatchedDivergence.apply(precision, *tensors)
+    value, _, regular = compute(precision, tensors, False)
+    return value, regular
+
+
 class BatchedDivergence(torch.autograd.Function):
-    """The divergence in float64 from the means and covariances, and whether every item was regular."""
+    """`batched_divergence` with its gradients, computed beside the value."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, bool]:
-        want = any(ctx.needs_input_grad)
-        value, gradients, regular = compute(plan, tensors, want)
-        ctx.plan = plan
-        ctx.save_for_backward(*tensors, *gradients)
+    def forward(ctx: Any, precision: str, *tensors: Tensor) -> tuple[Tensor, bool]:
+        value, gradients, regular = compute(precision, tensors, True)
+        ctx.precision, ctx.gradients = precision, gradients
+        ctx.save_for_backward(*tensors)
         return value, regular
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        grad = grad_outputs[0]
-        tensors, gradients = ctx.saved_tensors[:4], ctx.saved_tensors[4:]
+        grad, tensors, needs = grad_outputs[0], ctx.saved_tensors, ctx.needs_input_grad[1:]
         if torch.is_grad_enabled():
-            gradients = differentiable_gradients(ctx.plan, tensors)
-        by_mean, by_p, by_q = gradients
-        column, block = grad.unsqueeze(-1), grad[..., None, None]
-        asked = grad != 0
-        if not bool(asked.all()):
-            # An item nobody asks about must not spoil with its NaN what others share with it.
-            by_mean = torch.where(asked.unsqueeze(-1), by_mean, torch.zeros_like(by_mean))
-            by_p = torch.where(asked[..., None, None], by_p, torch.zeros_like(by_p))
-            by_q = torch.where(asked[..., None, None], by_q, torch.zeros_like(by_q))
-        needs = ctx.needs_input_grad[1:]
-        mean = column * by_mean if needs[0] or needs[1] else None
-        found = (
-            mean,
-            None if mean is None else -mean,
-            block * by_p if needs[2] else None,
-            block * by_q if needs[3] else None,
-        )
+            plan = Plan("covariance", "covariance", 1, ctx.precision)
+            by_mean, by_p, by_q = differentiable_gradients(plan, tensors)
+            found = scaled((by_mean, -by_mean, by_p, by_q), grad, needs)
+        else:
+            # They are given away, since they may be changed in place; a second backward pass makes its own.
+            gradients, ctx.gradients = ctx.gradients, None
+            found = gradients or compute(ctx.precision, tensors, True)[1]
+            if not is_one(grad):
+                found = scaled(found, grad, needs)
         return None, *(
-            g.sum_to_size(t.shape) if need and g is not None else None
+            (g if g.shape == t.shape else g.sum_to_size(t.shape)) if need and g is not None else None
             for g, t, need in zip(found, tensors, needs, strict=True)
         )
 
 
-def compute(plan: Plan, tensors: tuple[Tensor, ...], want: bool) -> tuple[Tensor, tuple[Tensor, ...], bool]:
-    """Values (...), if wanted gradients by the mean of p and both covariances, and if none was marked."""
-    k = tensors[0].shape[-1]
-    batches = [t.shape[:-d] for t, d in zip(tensors, DIMS, strict=True)]
-    batch = batches[0] if all(b == batches[0] for b in batches) else torch.broadcast_shapes(*batches)
-    n = math.prod(batch)
-
-    def flat(t: Tensor, d: int) -> Tensor:
-        """One batch dimension; a view unless the batch has to be copied for it."""
-        return t.detach().expand(batch + t.shape[-d:]).reshape(n, *t.shape[-d:])
-
-    arrays = [flat(t, d).numpy() for t, d in zip(tensors, DIMS, strict=True)]
-    value, marked = np.empty(n), np.empty(n, np.uint8)
-    size = n if want else 0
-    by = [np.empty((size, k)), np.empty((size, k, k)), np.empty((size, k, k))]
-    in_threads(n, k, arrays, limits_of(plan.precision), (value, marked, *by))
-    result = torch.from_numpy(value)
-    gradients = tuple(torch.from_numpy(g) for g in by)
-    regular = not marked.any()
-    if not regular:
-        items = torch.from_numpy(marked.astype(bool))
-        some = tuple(flat(t, d)[items] for t, d in zip(tensors, DIMS, strict=True))
-        alone = Plan("covariance", "covariance", 1, plan.precision)
-        general = quantities(alone, some)
-        result[items] = general[0]
-        if want:
-            closed = closed_gradients(alone, some, general[1:], (True, True))
-            for whole, better in zip(gradients, closed, strict=True):
-                if better is not None:
-                    whole[items] = better
-    shaped = tuple(g.reshape(batch + g.shape[1:]) for g in gradients) if want else ()
-    return result.reshape(batch), shaped, regular
+def is_one(grad: Tensor) -> bool:
+    """Whether a gradient is 1 everywhere and known to be by its strides, as that of a plain sum is."""
+    return not any(grad.stride()) and grad.numel() > 0 and grad[(0,) * grad.dim()].item() == 1.0
 
 
-def limits_of(precision: str) -> np.ndarray:
-    """The thresholds of the kernel; "fast" tolerates any condition."""
-    careful = precision == "auto"
-    far, close = (TOLERATED_LOSS, TOLERATED_LOSS_CLOSE) if careful else (np.inf, np.inf)
-    return np.array([SYMMETRY, NEAR_SQUARED, far, close, CLOSE_SQUARED])
+def scaled(gradients: tuple[Tensor, ...], grad: Tensor, needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+    """Times ``grad``, 0 where that is: an item nobody asks about must not spoil with its NaN what others
+    share."""
+    asked = grad != 0
+    whole = bool(asked.all())
+    found: list[Tensor | None] = []
+    for g, d, need in zip(gradients, DIMS, needs, strict=True):
+        shaped = grad[(...,) + (None,) * d]
+        product = shaped * g if need else None
+        if product is not None and not whole:
+            product = torch.where(asked[(...,) + (None,) * d], product, torch.zeros_like(product))
+        found.append(product)
+    return tuple(found)
 
 
-def in_threads(
-    n: int, k: int, arrays: list[np.ndarray], limits: np.ndarray, outputs: tuple[np.ndarray, ...]
-) -> None:
-    """Run the kernel over the batch, in as many threads as torch uses and the work is worth."""
-    from vaekit.gaussian.lanes import LANES, run
+def compute(
+    precision: str, tensors: tuple[Tensor, ...], want: bool
+) -> tuple[Tensor, tuple[Tensor, ...], bool]:
+    """Values (...), gradients by means and covariances if wanted, and whether no item was marked."""
+    mean_p, mean_q, S_p, S_q = tensors
+    k = mean_p.shape[-1]
+    batch = mean_p.shape[:-1]
+    if not mean_q.shape[:-1] == S_p.shape[:-2] == S_q.shape[:-2] == batch:
+        batch = torch.broadcast_shapes(batch, mean_q.shape[:-1], S_p.shape[:-2], S_q.shape[:-2])
+    n = batch.numel()
+    flat = [flattened(t, d, batch) for t, d in zip(tensors, DIMS, strict=True)]
+    value, marked = torch.empty(batch, dtype=torch.float64), torch.empty(batch, dtype=torch.uint8)
+    gradients: tuple[Tensor, ...] = ()
+    if want:
+        vector, matrix = (*batch, k), (*batch, k, k)
+        gradients = tuple(
+            torch.empty(shape, dtype=torch.float64) for shape in (vector, vector, matrix, matrix)
+        )
+    places = tuple(t.data_ptr() for t in flat) + tuple(8 * t.stride(0) for t in flat)
+    outputs = (
+        value.data_ptr(),
+        marked.data_ptr(),
+        *((g.data_ptr() for g in gradients) if want else (0,) * 4),
+    )
+    if not run_kernel(n, k, places, LIMITS[precision], outputs):
+        return value, gradients, True
+    items = marked.bool().reshape(n)
+    some = tuple(t[items] for t in flat)
+    alone = Plan("covariance", "covariance", 1, precision)
+    general = quantities(alone, some)
+    value.view(n)[items] = general[0]
+    if want:
+        by_mean, by_p, by_q = closed_gradients(alone, some, general[1:], (True, True))
+        for whole, better in zip(gradients, (by_mean, -by_mean, by_p, by_q), strict=True):
+            if better is not None:
+                whole.view(n, *whole.shape[len(batch) :])[items] = better
+    return value, gradients, False
 
-    count = max(1, min(torch.get_num_threads(), n * k**3 // WORK_PER_THREAD, n // LANES))
-    step = -(-n // (count * LANES)) * LANES
-    ranges = [(first, min(first + step, n)) for first in range(0, n, step)]
-    mean_p, mean_q, S_p, S_q = arrays
-    threads = [
-        Thread(target=run, args=(mean_p, S_p, mean_q, S_q, first, stop, limits, *outputs))
-        for first, stop in ranges[1:]
-    ]
-    for thread in threads:
-        thread.start()
-    run(mean_p, S_p, mean_q, S_q, *ranges[0], limits, *outputs)
-    for thread in threads:
-        thread.join()
+
+def flattened(t: Tensor, d: int, batch: torch.Size) -> Tensor:
+    """One batch dimension, items in one piece: a view unless something has to be copied for it."""
+    if t.dim() == d + 1 and t.shape[0] == batch.numel() and t.is_contiguous():
+        return t
+    t = t.detach()
+    if t.dim() != d + 1 or t.shape[0] != batch.numel():
+        tail = t.shape[t.dim() - d :]
+        t = t.expand(batch + tail).reshape(-1, *tail)
+    together = t.stride(-1) == 1 or t.shape[-1] == 1
+    if not together or (d == 2 and t.stride(-2) != t.shape[-1] and t.shape[-1] > 1):
+        t = t.contiguous()
+    return t
+
+
+def run_kernel(
+    n: int, k: int, places: tuple[int, ...], limits: tuple[float, ...], outputs: tuple[int, ...]
+) -> int:
+    """Run the kernel over the batch, in as many threads as the work is worth; how many items it marked."""
+    from vaekit.gaussian.lanes_kernel import UNROLLED, run
+
+    kernel = UNROLLED.get(k, run)
+    parts = in_threads(
+        lambda first, stop: kernel(places, first, stop, k, limits, outputs), n, n * (WORK_PER_ITEM + k**3)
+    )
+    return sum(parts)

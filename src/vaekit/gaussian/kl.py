@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.batched import BatchedDivergence, fits_lanes
+from vaekit.gaussian.batched import batched_divergence, fits_lanes
 from vaekit.gaussian.conversion import as_gaussian, same_kind
 from vaekit.gaussian.dense import Plan, dense_divergence
 from vaekit.gaussian.diagonal import diagonal_divergence
 from vaekit.gaussian.errors import GaussianError
 from vaekit.gaussian.low_rank import low_rank_divergence
 from vaekit.gaussian.parameters import finish
+from vaekit.gaussian.quick import quick_divergence
 from vaekit.gaussian.singular import mend_failures
 from vaekit.gaussian.validation import is_concrete
 
@@ -93,9 +94,12 @@ def kl_divergence(
             "and "
             "on_error 'raise' or 'nan'"
         )
+    quick = None if return_error else quick_divergence(p, q, precision)
+    if quick is not None and quick[1]:
+        return quick[0]
     p, q = as_gaussian(p, "p", validate=False), as_gaussian(q, "q", validate=False)
     same_kind(p, q)
-    value, checked = divergence(p.promoted(), q.promoted(), precision)
+    value, checked = quick or divergence(p.promoted(), q.promoted(), precision)
     if is_concrete(value):
         value = mend_failures(value, p, q, on_error, checked)
     dtype = torch.float32 if p.dtype in (torch.float16, torch.bfloat16) else p.dtype
@@ -120,10 +124,9 @@ def divergence(p: "Gaussian", q: "Gaussian", precision: Precision) -> tuple[Tens
         g.parameters[name] for name in ("mean", "covariance") for g in (p, q) if name in g.parameters
     )
     if len(tensors) == 4 and is_concrete(*tensors):
-        plan = Plan("covariance", "covariance", 1, precision)
-        if fits_lanes(plan, tensors):
-            value, symmetric = BatchedDivergence.apply(plan, *tensors)
-            return value, symmetric
+        means_and_covariances = (tensors[0], tensors[1], tensors[2], tensors[3])
+        if fits_lanes(means_and_covariances, precision):
+            return batched_divergence(precision, means_and_covariances)
     plan, tensors = dense_inputs(p, q, precision)
     return dense_divergence(plan, *tensors), False
 

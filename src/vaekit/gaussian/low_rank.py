@@ -290,8 +290,8 @@ def gradients(
         return delta.unsqueeze(-1) * right + E @ (W_p.mT @ right) + W_q @ (E.mT @ right)
 
     U, V = torch.cat([E, W_q], -1), torch.cat([W_p, E], -1)
-    by_factor_p = inverse_q.times(apart(inverse_p.times(factor_p)))
-    solved_q = inverse_q.times(factor_q)
+    by_factor_p = inverse_q.times(apart(inverse_p.times_factor()))
+    solved_q = inverse_q.times_factor()
     by_factor_q = -inverse_q.times(apart(solved_q)) - by_mean * (by_mean * factor_q).sum(-2, keepdim=True)
     by_diagonal_p = 0.5 * diagonal_of_product(inverse_q, delta, U, V, inverse_p)
     by_diagonal_q = -0.5 * (
@@ -306,11 +306,16 @@ class Inverse:
 
     def __init__(self, diagonal: Tensor, factor: Tensor) -> None:
         self.reciprocal = 1 / diagonal
-        self.F = solve_lower(capacitance(diagonal, factor), (self.reciprocal.unsqueeze(-1) * factor).mT).mT
+        self.capacitance = capacitance(diagonal, factor)
+        self.F = solve_lower(self.capacitance, (self.reciprocal.unsqueeze(-1) * factor).mT).mT
 
     def times(self, right: Tensor) -> Tensor:
         """The inverse times a tall matrix."""
         return self.reciprocal.unsqueeze(-1) * right - self.F @ (self.F.mT @ right)
+
+    def times_factor(self) -> Tensor:
+        """The inverse times `W`, `D^-1 W C^-1`: the difference in `times` would cancel where `W` is large."""
+        return torch.linalg.solve_triangular(self.capacitance.mT, self.F.mT, upper=True).mT
 
 
 def diagonal_of_product(first: Inverse, delta: Tensor, U: Tensor, V: Tensor, second: Inverse) -> Tensor:

@@ -7,14 +7,15 @@ so the work is
 done in blocks that stay in the cache, or by one fused loop where numba is installed.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.batched import lanes_are_on
+from vaekit.gaussian.batched import flattened, lanes_are_on
 from vaekit.gaussian.normal import NormalDivergence, formula
+from vaekit.gaussian.threads import in_threads
 
 __all__ = ["RowwiseDivergence"]
 
@@ -22,6 +23,8 @@ __all__ = ["RowwiseDivergence"]
 BLOCK = 16_384
 #: Numbers above which the fused loop is worth its call.
 FUSED = 512
+#: Work of one term and of one row of the fused loop, in the unit of `threads`.
+TERM, ROW = 4, 40
 
 
 class RowwiseDivergence(torch.autograd.Function):
@@ -30,14 +33,9 @@ class RowwiseDivergence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
         ctx.save_for_backward(*inputs)
-        shape, rows = inputs[0].shape[:-1], flattened(inputs)
-        if rows[0].numel() >= FUSED and rows[0].device.type == "cpu" and lanes_are_on():
-            from vaekit.gaussian.lanes import rowwise
-
-            value = np.empty(rows[0].shape[0])
-            mean_p, scale_p, mean_q, scale_q = (t.detach().numpy() for t in rows)
-            rowwise(mean_p, scale_p, mean_q, scale_q, value)
-            return torch.from_numpy(value).reshape(shape)
+        shape, rows = inputs[0].shape[:-1], as_rows(inputs)
+        if fits_loop(rows[0]):
+            return fused_sums(rows).reshape(shape)
         step = max(1, BLOCK // max(1, rows[0].shape[-1]))
         mean_p, scale_p, mean_q, scale_q = (t.split(step) for t in rows)
         blocks = zip(mean_p, scale_p, mean_q, scale_q, strict=True)
@@ -46,20 +44,64 @@ class RowwiseDivergence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        inputs = ctx.saved_tensors
-        grad = grad_outputs[0].unsqueeze(-1).expand(inputs[0].shape)
-        needs = ctx.needs_input_grad
+        inputs, needs = ctx.saved_tensors, ctx.needs_input_grad
+        shape, grad = inputs[0].shape, grad_outputs[0].unsqueeze(-1)
         if torch.is_grad_enabled():
-            return NormalDivergence.gradients(inputs, grad, needs)
-        step = max(1, BLOCK // max(1, inputs[0].shape[-1]))
-        rows = [t.split(step) for t in flattened((*inputs, grad))]
-        blocks = [NormalDivergence.gradients(block[:4], block[4], needs) for block in zip(*rows, strict=True)]
+            return NormalDivergence.gradients(inputs, grad.expand(shape), needs)
+        rows = as_rows(inputs)
+        by_row = grad.reshape(-1, 1)
+        if fits_loop(rows[0]):
+            found = fused_gradients(rows, by_row)
+            return tuple(g.reshape(shape) if need else None for g, need in zip(found, needs, strict=True))
+        step = max(1, BLOCK // max(1, shape[-1]))
+        pieces = [t.split(step) for t in (*rows, by_row)]
+        blocks = [
+            NormalDivergence.gradients(block[:4], block[4], needs) for block in zip(*pieces, strict=True)
+        ]
         return tuple(
-            torch.cat(parts).reshape(inputs[0].shape) if need else None
+            torch.cat(parts).reshape(shape) if need else None
             for parts, need in zip(zip(*blocks, strict=True), needs, strict=True)
         )
 
 
-def flattened(tensors: tuple[Tensor, ...]) -> list[Tensor]:
+def as_rows(tensors: tuple[Tensor, ...]) -> list[Tensor]:
     """One batch dimension; views where the batch is not broadcast in the middle."""
-    return [t.reshape(-1, t.shape[-1]) for t in tensors]
+    return [flattened(t, 1, t.shape[:-1]) for t in tensors]
+
+
+def fits_loop(rows: Tensor) -> bool:
+    """Whether the fused loop may be used and is worth it."""
+    return rows.numel() >= FUSED and rows.device.type == "cpu" and lanes_are_on()
+
+
+def fused_sums(rows: list[Tensor]) -> Tensor:
+    """The sums, in one pass."""
+    from vaekit.gaussian.lanes_diagonal import diagonal_sums
+
+    (n, k), places = rows[0].shape, places_of(rows)
+    value = torch.empty(n, dtype=torch.float64)
+    target = value.data_ptr()
+    over_rows(lambda first, stop: diagonal_sums(places, first, stop, k, target), n, k)
+    return value
+
+
+def fused_gradients(rows: list[Tensor], grad: Tensor) -> list[Tensor]:
+    """The gradients times ``grad`` (n, 1), in one pass."""
+    from vaekit.gaussian.lanes_diagonal import diagonal_gradients
+
+    (n, k), places = rows[0].shape, places_of(rows)
+    found = [torch.empty(n, k, dtype=torch.float64) for _ in range(4)]
+    outputs = tuple(g.data_ptr() for g in found)
+    source, step = grad.data_ptr(), 8 * grad.stride(0)
+    over_rows(lambda first, stop: diagonal_gradients(places, first, stop, k, source, step, outputs), n, k)
+    return found
+
+
+def over_rows(function: Callable[[int, int], object], n: int, k: int) -> None:
+    """In as many threads as so many rows are worth."""
+    in_threads(function, n, n * (ROW + TERM * k))
+
+
+def places_of(rows: list[Tensor]) -> tuple[int, ...]:
+    """Addresses, and steps in bytes from row to row."""
+    return tuple(t.data_ptr() for t in rows) + tuple(8 * t.stride(0) for t in rows)
