@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 FLOORS = [
     {"errors"},
     {"gaussian", "data", "randomness", "schedules"},
-    {"annealing", "distributions"},
+    {"annealing"},
     {"networks"},
     {"distributions"},
     {"posteriors", "priors", "likelihoods"},

@@ -63,15 +63,26 @@ from vaekit.objectives import (
     TotalCorrelation,
 )
 from vaekit.posteriors import (
+    CategoricalPosterior,
     DiagonalPosterior,
     FullPosterior,
     InverseAutoregressivePosterior,
     LowRankPosterior,
     MaskedAutoregressivePosterior,
     PointPosterior,
+    QuantizedPosterior,
+    ResidualQuantizedPosterior,
     SplinePosterior,
 )
-from vaekit.priors import FlowPrior, GaussianPrior, MixturePrior, StandardPrior, VampPrior
+from vaekit.priors import (
+    AutoregressivePrior,
+    CategoricalPrior,
+    FlowPrior,
+    GaussianPrior,
+    MixturePrior,
+    StandardPrior,
+    VampPrior,
+)
 from vaekit.vae import VAE
 
 __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]
@@ -95,6 +106,9 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "iaf": InverseAutoregressivePosterior,
         "maf": MaskedAutoregressivePosterior,
         "spline": SplinePosterior,
+        "quantized": QuantizedPosterior,
+        "residual-quantized": ResidualQuantizedPosterior,
+        "categorical": CategoricalPosterior,
     },
     "prior": {
         "standard": StandardPrior,
@@ -102,6 +116,8 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "mixture": MixturePrior,
         "vamp": VampPrior,
         "flow": FlowPrior,
+        "categorical": CategoricalPrior,
+        "autoregressive": AutoregressivePrior,
     },
     "likelihood": {
         "bernoulli": BernoulliLikelihood,
@@ -129,7 +145,12 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     },
 }
 
-_SPACES = {"euclidean": "in R^k", "sphere": "on the unit sphere", "poincare": "in the Poincare ball"}
+_SPACES = {
+    "euclidean": "in R^k",
+    "sphere": "on the unit sphere",
+    "poincare": "in the Poincare ball",
+    "codes": "among a finite number of codes",
+}
 
 
 @dataclass(frozen=True)
@@ -253,6 +274,7 @@ def build_vae(
     """
     _check_space(sentence)
     _check_density(sentence)
+    _check_spread(sentence)
     network = sentence.network.build()
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure == "density"
@@ -269,12 +291,28 @@ def build_vae(
     encoder = network.encoder(event_shape, posterior.feature_shape)
     if likelihood.encoder_input is not None:
         encoder = TransformedInput(likelihood.encoder_input, encoder)
-    decoder = network.decoder(posterior.latent_shape, likelihood.feature_shape)
+    decoder = _decoder(network, posterior, likelihood.feature_shape)
     model = VAE(encoder, posterior, prior, decoder, likelihood)
     objective = sentence.objective.build()
+    if getattr(posterior, "relaxed", False) and not getattr(objective, "takes_relaxation", False):
+        fitting = [
+            kind for kind, part in PARTS["objective"].items() if getattr(part, "takes_relaxation", False)
+        ]
+        raise UsageError(
+            f"objective {sentence.objective.kind} evaluates its surrogate at the draws of its bound, so it cannot see "
+            f"their relaxation instead; use straight_through=true, or one of: {', '.join(fitting)}"
+        )
     if hasattr(objective, "check"):
         objective.check(model)
     return model
+
+
+def _decoder(network: Any, posterior: Any, feature_shape: tuple[int, ...]) -> Any:
+    """The network's decoder, behind what the posterior says a decoder is to begin with."""
+    first = getattr(posterior, "decoder_input", None)
+    if first is None:
+        return network.decoder(posterior.latent_shape, feature_shape)
+    return TransformedInput(first, network.decoder(posterior.decoder_shape, feature_shape))
 
 
 def parse(room: Room, text: "str | Spec") -> Spec:
@@ -380,6 +418,19 @@ def _check_density(sentence: Sentence) -> None:
                 f"{room} {spec.kind} needs the density q(z|x), and the posterior {sentence.posterior.kind} has none; "
                 f"with it use one of: {', '.join(fitting)}; or another posterior"
             )
+
+
+def _check_spread(sentence: Sentence) -> None:
+    """Refuse a prior made of posteriors that are points of a finite set: it would give most others no mass."""
+    posterior, prior = sentence.posterior, sentence.prior
+    if getattr(posterior.part, "is_deterministic", False) and getattr(prior.part, "needs_spread", False):
+        space = _space(posterior.part)
+        fitting = [kind for kind, part in PARTS["prior"].items() if _space(part) == space]
+        raise UsageError(
+            f"prior {prior.kind} is a mixture of posteriors, and each of {posterior.kind} is a single point: every "
+            f"other would have probability 0, and an example there a bound of minus infinity; use one of: "
+            f"{', '.join(fitting)}"
+        )
 
 
 def _needs_density(part: Callable[..., Any]) -> bool:

@@ -135,9 +135,16 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, c: Tensor | None = None, *, sample: bool = False) -> Tensor:
-        r"""Encode and decode: the mean of :math:`p(x \mid z)` at the posterior's mean, or at a draw from it."""
+        r"""Encode and decode: the mean of :math:`p(x \mid z)` at the posterior's mean, or at a draw from it.
+
+        Where latents are codes, whose mean need not be one: at the most probable.
+        """
         posterior = self.encode(x, c)
-        return self.decode(posterior.sample() if sample else posterior.mean, c).mean
+        if sample:
+            z = posterior.sample()
+        else:
+            z = posterior.mode if getattr(posterior, "discrete", False) else posterior.mean
+        return self.decode(z, c).mean
 
     def _network(self, name: str, value: Tensor, c: Tensor | None) -> Tensor:
         network = self.parts[name]
@@ -149,5 +156,12 @@ class VAE(nn.Module):
         needs = getattr(part, "needs", frozenset())
         if not needs:
             return part(*arguments)
-        offers: dict[str, Any] = {"encode": self.encode, "condition": c, "log_joint": self.log_joint, "x": x}
+        offers: dict[str, Any] = {
+            "encode": self.encode,
+            "condition": c,
+            "log_joint": self.log_joint,
+            "x": x,
+            # What a prior over codes draws must be written as what the posterior's codes are written as.
+            "codebook": getattr(self.parts["posterior"], "codebook", None),
+        }
         return part(*arguments, **{need: offers[need] for need in needs})

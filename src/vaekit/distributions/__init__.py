@@ -2,9 +2,14 @@ r"""Distributions of our own that posteriors, priors and divergences share.
 
 Each has the interface of ``torch.distributions``: ``rsample``, ``sample``, ``log_prob``, ``mean``, ``batch_shape``
 and ``event_shape``. One that holds a module offers ``detached()``: the same distribution with parameters that no
-gradient flows into.
+gradient flows into. The latents of a *code space* are points of a finite set: :mod:`vaekit.distributions.codebook` says
+which, and the distributions over codes put masses on them.
 """
 
+from vaekit.distributions.autoregressive_codes import AutoregressiveCodes
+from vaekit.distributions.categorical_codes import CategoricalCodes
+from vaekit.distributions.codebook import Codebook, CodeSpace, OneHotCodes
+from vaekit.distributions.divergences import categorical_kl
 from vaekit.distributions.flow import FlowDistribution
 from vaekit.distributions.flow_steps import (
     FlowSteps,
@@ -13,11 +18,19 @@ from vaekit.distributions.flow_steps import (
     masked_affine_steps,
     spline_steps,
 )
+from vaekit.distributions.point_codes import PointCodes
 
 __all__ = [
+    "AutoregressiveCodes",
+    "CategoricalCodes",
+    "CodeSpace",
+    "Codebook",
     "FlowDistribution",
     "FlowSteps",
     "LocatedFlow",
+    "OneHotCodes",
+    "PointCodes",
+    "categorical_kl",
     "gated_steps",
     "masked_affine_steps",
     "spline_steps",

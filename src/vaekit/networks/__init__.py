@@ -9,6 +9,7 @@ from vaekit.networks.bounded import soft_bound
 from vaekit.networks.convolutional import ConvolutionalNetwork
 from vaekit.networks.gated import GatedNetwork
 from vaekit.networks.inputs import CenteredLevels, LogCounts, TransformedInput
+from vaekit.networks.masked import MaskedNetwork
 from vaekit.networks.mlp import MlpNetwork
 from vaekit.networks.residual import ResidualNetwork
 from vaekit.networks.residual_convolutional import ResidualConvolutionalNetwork
@@ -18,6 +19,7 @@ __all__ = [
     "ConvolutionalNetwork",
     "GatedNetwork",
     "LogCounts",
+    "MaskedNetwork",
     "MlpNetwork",
     "ResidualConvolutionalNetwork",
     "ResidualNetwork",

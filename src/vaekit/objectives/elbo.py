@@ -18,6 +18,7 @@ from torch import Tensor
 from vaekit.errors import UsageError
 from vaekit.objectives.annealed import Annealed, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
+from vaekit.objectives.discrete import reconstruct
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.objectives.schedules import Schedule
@@ -56,6 +57,7 @@ class Elbo(Annealed):
     0.0
     """
 
+    takes_relaxation = True
     beta: float
     free_bits: float
     capacity: float | None
@@ -89,12 +91,12 @@ class Elbo(Annealed):
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
         q, p = model.encode(x, c), model.prior(c)
-        z = q.rsample()
-        reconstruction = model.decode(z, c).log_prob(x)
+        z, reconstruction, seen = reconstruct(model, q, x, c)
         kl, per_dimension = divergence(q, p, z)
         bound = reconstruction - kl
         plain = not self.schedules and self.beta == 1 and not self.free_bits and self.capacity is None
-        surrogate = bound if plain else reconstruction - self._weighted(kl, per_dimension)
+        plain = plain and seen is reconstruction
+        surrogate = bound if plain else seen - self._weighted(kl, per_dimension)
         return ObjectiveResult(
             bound, subtract_auxiliary_loss(surrogate, q, p), reconstruction, kl, per_dimension
         )

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vaekit.errors import UsageError
 from vaekit.objectives.annealed import check_count
+from vaekit.objectives.discrete import refuse_discrete
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
 from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
@@ -67,8 +68,11 @@ class ImportanceWeighted:
         self.gradient = gradient
 
     def check(self, model: VAE) -> None:
-        """Refuse a posterior whose parameters cannot be held fixed, where the gradient needs it."""
+        """Refuse a posterior without a derivative along its draws, or whose parameters cannot be held fixed."""
         q = probe_posterior(model)
+        if self.gradient != "standard":
+            reason = f"gradient={self.gradient} differentiates the density along the draws alone"
+            refuse_discrete("iwae", q, reason=reason, instead="gradient=standard")
         if q is not None and self.gradient != "standard":
             stop_gradient(q)
 

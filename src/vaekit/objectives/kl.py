@@ -18,6 +18,8 @@ from torch.distributions import (
     Normal,
 )
 
+from vaekit.distributions import AutoregressiveCodes, CategoricalCodes, PointCodes, categorical_kl
+from vaekit.distributions.categorical_codes import pick
 from vaekit.gaussian import kl_divergence, normal_kl
 
 __all__ = ["Divergence", "closed_divergence", "divergence", "register_divergence"]
@@ -120,3 +122,20 @@ def _full_normal(q: Distribution, p: Distribution) -> Divergence:
 @register_divergence((LowRankMultivariateNormal,), (MultivariateNormal,))
 def _gaussian_gaussian(q: Distribution, p: Distribution) -> Divergence:
     return Divergence(kl_divergence(q, p), None)
+
+
+@register_divergence((CategoricalCodes,), (CategoricalCodes,))
+def _categorical_categorical(q: Distribution, p: Distribution) -> Divergence:
+    each = categorical_kl(q.log_masses, p.log_masses)  # type: ignore[attr-defined]
+    return Divergence(each.sum(-1), each)
+
+
+@register_divergence((PointCodes,), (CategoricalCodes,))
+def _point_categorical(q: Distribution, p: Distribution) -> Divergence:
+    each = -pick(p.log_masses, q.codes)  # type: ignore[attr-defined]
+    return Divergence(each.sum(-1), each)
+
+
+@register_divergence((PointCodes,), (AutoregressiveCodes,))
+def _point_autoregressive(q: Distribution, p: Distribution) -> Divergence:
+    return Divergence(-p.log_mass(q.probs).sum(-1), None)  # type: ignore[attr-defined]

@@ -29,6 +29,7 @@ from torch.distributions import Distribution, Independent
 from vaekit.errors import UsageError
 from vaekit.objectives.annealed import Annealed, check_count, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
+from vaekit.objectives.discrete import refuse_discrete
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
@@ -99,6 +100,8 @@ class TotalCorrelation(Annealed):
     def check(self, model: VAE) -> None:
         """Refuse a posterior whose dimensions are not independent."""
         q = probe_posterior(model)
+        reason = "the total correlation is estimated from densities of single dimensions"
+        refuse_discrete("tc", q, reason=reason, instead="posterior=diagonal")
         if q is not None:
             _factors(q)
 

@@ -7,15 +7,18 @@ not live in :math:`\mathbb R^k` says where in ``space`` (see :mod:`vaekit.spec`)
 density sets ``has_density = False``, on itself and on the distribution.
 """
 
+from vaekit.posteriors.categorical import CategoricalPosterior
 from vaekit.posteriors.diagonal import DiagonalPosterior
 from vaekit.posteriors.full import FullPosterior
 from vaekit.posteriors.iaf import InverseAutoregressivePosterior
 from vaekit.posteriors.low_rank import LowRankPosterior
 from vaekit.posteriors.maf import MaskedAutoregressivePosterior
 from vaekit.posteriors.point import PointMass, PointPosterior
+from vaekit.posteriors.quantized import QuantizedPosterior, ResidualQuantizedPosterior
 from vaekit.posteriors.spline import SplinePosterior
 
 __all__ = [
+    "CategoricalPosterior",
     "DiagonalPosterior",
     "FullPosterior",
     "InverseAutoregressivePosterior",
@@ -23,5 +26,7 @@ __all__ = [
     "MaskedAutoregressivePosterior",
     "PointMass",
     "PointPosterior",
+    "QuantizedPosterior",
+    "ResidualQuantizedPosterior",
     "SplinePosterior",
 ]

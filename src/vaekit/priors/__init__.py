@@ -5,10 +5,20 @@ model (VampPrior needs ``encode``) lists what in ``needs`` and is given it as a 
 called: nothing is stored, so deepcopy, save and distribution over processes keep the tie.
 """
 
+from vaekit.priors.autoregressive import AutoregressivePrior
+from vaekit.priors.categorical import CategoricalPrior
 from vaekit.priors.flow import FlowPrior
 from vaekit.priors.gaussian import GaussianPrior
 from vaekit.priors.mixture import MixturePrior
 from vaekit.priors.standard import StandardPrior
 from vaekit.priors.vamp import VampPrior
 
-__all__ = ["FlowPrior", "GaussianPrior", "MixturePrior", "StandardPrior", "VampPrior"]
+__all__ = [
+    "AutoregressivePrior",
+    "CategoricalPrior",
+    "FlowPrior",
+    "GaussianPrior",
+    "MixturePrior",
+    "StandardPrior",
+    "VampPrior",
+]

@@ -44,6 +44,7 @@ class VampPrior(nn.Module):
     needs = frozenset({"encode"})
     space = "any"  # the posterior's
     needs_density = True
+    needs_spread = True  # or all but the points of its pseudo-inputs had probability 0
 
     def __init__(
         self,

@@ -1,0 +1,84 @@
+r"""A joint mass over codes, one position after the other.
+
+.. math:: \log p(k) = \sum_{i=1}^P \log p(k_i \mid k_1, \dots, k_{i-1})
+
+Germain et al. (2015), "MADE: Masked Autoencoder for Distribution Estimation", equation 3; as the prior of a quantised
+model, van den Oord et al. (2017), section 3.4.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+from torch.nn import functional as F
+from torch.types import _size
+
+from vaekit.distributions.codebook import CodeSpace
+
+__all__ = ["AutoregressiveCodes"]
+
+_ONE = torch.Size()
+
+
+class AutoregressiveCodes(Distribution):
+    """A mass over codes given by a network that sees, for each position, only the ones before it.
+
+    Parameters
+    ----------
+    network
+        From unit vectors ``(..., positions, codes)`` to logits of the same shape; those of a position must not
+        depend on that position or on later ones.
+    codebook
+        How codes are written.
+    like
+        A tensor of the type and on the device that draws are to have.
+
+    Examples
+    --------
+    >>> from vaekit.distributions import OneHotCodes
+    >>> p = AutoregressiveCodes(torch.zeros_like, OneHotCodes(3, 2), torch.zeros(()))
+    >>> p.sample(torch.Size((5,))).shape, p.log_prob(p.sample())
+    (torch.Size([5, 6]), tensor(-2.0794))
+    """
+
+    has_rsample = False
+    discrete = True
+
+    def __init__(self, network: Callable[[Tensor], Tensor], codebook: CodeSpace, like: Tensor) -> None:
+        self.network = network
+        self.codebook = codebook
+        self.like = like
+        super().__init__(torch.Size(), codebook.event_shape, validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        """None: PyTorch wants to be told, in order to print a distribution."""
+        return {}
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Vectors of numbers, though only those of codes have any mass."""
+        return constraints.independent(constraints.real, 1)
+
+    def log_mass(self, one_hot: Tensor) -> Tensor:
+        """Evaluate unit vectors ``(..., positions, codes)``: ``(..., positions)``, in nats."""
+        return (one_hot * self.network(one_hot).log_softmax(-1)).sum(-1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Evaluate the mass of latents, in nats; minus infinity at what is no code."""
+        one_hot, exact = self.codebook.one_hot(value)
+        return self.log_mass(one_hot).sum(-1).masked_fill(~exact, -torch.inf)
+
+    @torch.no_grad()
+    def sample(self, sample_shape: _size = _ONE) -> Tensor:
+        """Draw one position after the other: exact."""
+        positions, codes = self.codebook.positions, self.codebook.codes
+        one_hot = self.like.new_zeros(*sample_shape, positions, codes)
+        drawn = []
+        for i in range(positions):
+            logits = self.network(one_hot)[..., i, :].log_softmax(-1)
+            drawn.append((logits - torch.empty_like(logits).exponential_().log()).argmax(-1))
+            one_hot[..., i, :] = F.one_hot(drawn[-1], codes).to(one_hot.dtype)
+        return self.codebook.embed(torch.stack(drawn, -1))

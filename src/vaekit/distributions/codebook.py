@@ -1,0 +1,201 @@
+r"""Code spaces: a latent is a tuple of codes, written as numbers that a decoder can read.
+
+A latent of :math:`P` positions with :math:`K` codes each is one of :math:`K^P` points, and a distribution over
+them is a probability *mass*, not a density: nothing is lost or gained by the numbers it is written in. Two ways of
+writing:
+
+* :class:`Codebook`: each code is a vector, looked up in a table (van den Oord et al., 2017); with several levels a
+  position has one code a level, whose vectors are meant to be added (Lee et al., 2022).
+* :class:`OneHotCodes`: code :math:`k` is the unit vector :math:`e_k`.
+
+Where two codes have the very same vector, the first of them is meant: a mass is that of the codes.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["CodeSpace", "Codebook", "OneHotCodes"]
+
+
+class CodeSpace(Protocol):
+    """How codes are written as latents, and read from them.
+
+    A posterior over codes has one as its attribute ``codebook``; a prior over codes lists ``"codebook"`` in its
+    ``needs`` and is given the posterior's at every call.
+    """
+
+    @property
+    def positions(self) -> int:
+        """How many codes make a latent, over all levels."""
+        ...
+
+    @property
+    def codes(self) -> int:
+        """How many there are to choose from at each position."""
+        ...
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """The shape of a latent."""
+        ...
+
+    is_differentiable: ClassVar[
+        bool
+    ]  # whether unit vectors have the gradient of the latent they are read from
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Write codes ``(..., positions)`` as latents ``(..., *event)``."""
+        ...
+
+    def find(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Read latents ``(..., *event)``: the codes ``(..., positions)``, and where ``(...)`` they are exact."""
+        ...
+
+    def one_hot(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Read latents as unit vectors ``(..., positions, codes)``, and where ``(...)`` they are exact."""
+        ...
+
+    def pool(self, frequencies: Tensor) -> Tensor:
+        """Average ``(positions, codes)`` over the positions that share a codebook: ``(codebooks, codes)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """Codes written as vectors.
+
+    Parameters
+    ----------
+    vectors
+        ``(codebooks, codes, dimension)``: one codebook a level, or one for all.
+    places
+        Positions of a level; a latent is ``(levels * places * dimension,)``, level by level.
+    levels
+        How many.
+
+    Examples
+    --------
+    >>> book = Codebook(torch.tensor([[[0.0, 0.0], [1.0, 2.0]]]), places=2)
+    >>> z = book.embed(torch.tensor([[1, 0]]))
+    >>> z
+    tensor([[1., 2., 0., 0.]])
+    >>> book.find(z)
+    (tensor([[1, 0]]), tensor([True]))
+    """
+
+    vectors: Tensor
+    places: int
+    levels: int = 1
+    is_differentiable: ClassVar[bool] = False
+
+    @property
+    def positions(self) -> int:
+        """Over all levels."""
+        return self.levels * self.places
+
+    @property
+    def codes(self) -> int:
+        """Of each codebook."""
+        return self.vectors.shape[1]
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """``(levels * places * dimension,)``."""
+        return torch.Size((self.positions * self.vectors.shape[2],))
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Look the vectors up."""
+        levels = codes.unflatten(-1, (self.levels, self.places)).unbind(-2)
+        vectors = [self.vectors[min(i, len(self.vectors) - 1)][c] for i, c in enumerate(levels)]
+        return torch.stack(vectors, -3).flatten(-3)
+
+    @torch.no_grad()
+    def find(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the nearest codes, and whether they are the latent exactly."""
+        each = z.unflatten(-1, (self.levels, self.places, self.vectors.shape[2]))
+        codes = []
+        for i, level in enumerate(each.unbind(-3)):
+            vectors = self.vectors[min(i, len(self.vectors) - 1)]
+            codes.append(nearest(level, vectors, norm=torch.inf))
+        found = torch.stack(codes, -2).flatten(-2)
+        return found, (self.embed(found) == z).all(-1)
+
+    @torch.no_grad()
+    def one_hot(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Find codes as unit vectors; no gradient flows into a look-up."""
+        codes, exact = self.find(z)
+        return F.one_hot(codes, self.codes).to(z.dtype), exact
+
+    def pool(self, frequencies: Tensor) -> Tensor:
+        """Average over the places of a level, or over all of them where the levels share a codebook."""
+        return frequencies.reshape(len(self.vectors), -1, self.codes).mean(1)
+
+
+@dataclass(frozen=True)
+class OneHotCodes:
+    """Codes written as unit vectors.
+
+    Parameters
+    ----------
+    positions, codes
+        A latent is ``(positions * codes,)``.
+
+    Examples
+    --------
+    >>> space = OneHotCodes(2, 3)
+    >>> z = space.embed(torch.tensor([2, 0]))
+    >>> z
+    tensor([0., 0., 1., 1., 0., 0.])
+    >>> space.find(z)[0], space.find(z / 2)[1]
+    (tensor([2, 0]), tensor(False))
+    """
+
+    positions: int
+    codes: int
+    dtype: torch.dtype = torch.float32
+    is_differentiable: ClassVar[bool] = True
+
+    @property
+    def event_shape(self) -> torch.Size:
+        """``(positions * codes,)``."""
+        return torch.Size((self.positions * self.codes,))
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Write unit vectors."""
+        return F.one_hot(codes, self.codes).to(self.dtype).flatten(-2)
+
+    @torch.no_grad()
+    def find(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the largest entries, and whether the latent is exactly their unit vectors."""
+        each = z.unflatten(-1, (self.positions, self.codes))
+        codes = each.argmax(-1)
+        exact = each == F.one_hot(codes, self.codes).to(z.dtype)
+        return codes, exact.flatten(-2).all(-1)
+
+    def one_hot(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the latent itself, with its gradient."""
+        return z.unflatten(-1, (self.positions, self.codes)), self.find(z)[1]
+
+    def pool(self, frequencies: Tensor) -> Tensor:
+        """Each position is a variable of its own."""
+        return frequencies
+
+
+def nearest(z: Tensor, vectors: Tensor, *, norm: float = 2.0) -> Tensor:
+    """Find for each of ``(..., dimension)`` the nearest of ``(codes, dimension)``, the first of equally near ones.
+
+    The distance is that of the difference, not of an expanded square, and with the norm ``inf`` has no squares
+    that could vanish: it is then zero for a vector of the codebook and for nothing else.
+
+    Examples
+    --------
+    >>> nearest(torch.tensor([[0.9], [-3.0]]), torch.tensor([[0.0], [1.0]]))
+    tensor([1, 0])
+    """
+    flat = z.reshape(-1, z.shape[-1])
+    distance = torch.cdist(flat, vectors, p=norm, compute_mode="donot_use_mm_for_euclid_dist")
+    return distance.argmin(-1).reshape(z.shape[:-1])

@@ -1,0 +1,70 @@
+r"""A fully connected network in which the output at a position depends only on the positions before it.
+
+Germain et al. (2015), "MADE: Masked Autoencoder for Distribution Estimation", equations 8 and 9: hidden unit
+:math:`h` has a degree :math:`m(h)`, and a weight from :math:`i` to :math:`h` is there only where
+:math:`m(h) \ge i`, one from :math:`h` to the output at :math:`j` only where :math:`j > m(h)`.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaekit.networks.activations import Activation, build_activation
+
+__all__ = ["MaskedNetwork"]
+
+
+class MaskedNetwork(nn.Module):
+    """An autoregressive map of ``(..., positions, width)`` to the same shape, zero at first.
+
+    Parameters
+    ----------
+    positions, width
+        Of input and output.
+    hidden
+        Sizes of the hidden layers; empty: linear.
+    activation
+        Applied after every hidden layer.
+
+    Examples
+    --------
+    >>> network = MaskedNetwork(3, 2, hidden=(8,))
+    >>> network(torch.zeros(5, 3, 2)).shape
+    torch.Size([5, 3, 2])
+    """
+
+    def __init__(
+        self, positions: int, width: int, *, hidden: Sequence[int] = (128,), activation: Activation = "gelu"
+    ) -> None:
+        super().__init__()
+        self.positions, self.width = positions, width
+        self.activation = build_activation(activation)
+        place = torch.arange(1, positions + 1).repeat_interleave(width)
+        degrees = [place, *(1 + torch.arange(size) % max(1, positions - 1) for size in hidden)]
+        masks = [after[:, None] >= before for before, after in zip(degrees[:-1], degrees[1:], strict=True)]
+        masks.append(place[:, None] > degrees[-1])
+        self.layers = nn.ModuleList(_MaskedLinear(mask) for mask in masks)
+        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., positions, width)``."""
+        x = x.flatten(-2)
+        for layer in list(self.layers)[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x).unflatten(-1, (self.positions, self.width))
+
+
+class _MaskedLinear(nn.Linear):
+    """A linear layer some of whose weights are not there."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight * self.mask, self.bias)

@@ -1,0 +1,74 @@
+r"""The categorical prior over codes, :math:`p(k) = \prod_{i=1}^P \pi_{i, k_i}`, uniform or learned."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from vaekit.distributions import CategoricalCodes, CodeSpace
+from vaekit.errors import UsageError
+
+__all__ = ["CategoricalPrior"]
+
+
+class CategoricalPrior(nn.Module):
+    """``categorical``: independent positions of a code space.
+
+    How codes are written as latents is the posterior's to say, and given at every call.
+
+    Parameters
+    ----------
+    positions, codes
+        Of the posterior.
+    masses
+        ``uniform``: all codes alike; ``learned``: each position has its own, learned with the rest, uniform at
+        first.
+
+    Raises
+    ------
+    UsageError
+        For an unknown word; and when called, if the posterior has no codes.
+
+    Examples
+    --------
+    >>> from vaekit.distributions import OneHotCodes
+    >>> prior = CategoricalPrior(2, 4)
+    >>> p = prior(codebook=OneHotCodes(2, 4))
+    >>> p.log_prob(p.sample()) / torch.tensor(4.0).log()
+    tensor(-2.)
+    """
+
+    needs = frozenset({"codebook"})
+    space = "codes"
+    logits: Tensor
+
+    def __init__(
+        self, positions: int, codes: int, *, masses: Literal["uniform", "learned"] = "uniform"
+    ) -> None:
+        super().__init__()
+        if masses not in ("uniform", "learned"):
+            raise UsageError(f"categorical: masses={masses!r}; there are uniform and learned")
+        if masses == "learned":
+            self.logits = nn.Parameter(torch.zeros(positions, codes))
+        else:
+            self.register_buffer("logits", torch.zeros(positions, codes), persistent=False)
+
+    def forward(self, *, codebook: CodeSpace | None) -> Distribution:
+        """Give the prior over the latents of a code space."""
+        return CategoricalCodes(self.logits, check_codebook("categorical", codebook))
+
+
+def check_codebook(kind: str, codebook: CodeSpace | None) -> CodeSpace:
+    """Refuse a posterior without codes.
+
+    Raises
+    ------
+    UsageError
+        If there is no code space.
+    """
+    if codebook is None:
+        raise UsageError(
+            f"the prior {kind} is over codes, but the posterior has none; use posterior=quantized or categorical"
+        )
+    return codebook
