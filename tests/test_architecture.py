@@ -24,7 +24,7 @@ FLOORS = [
     {"evaluation"},
     {"training"},
     {"spec"},
-    {"automatic", "artifact", "classroom", "conformance", "literature"},
+    {"automatic", "artifact", "classroom", "conformance", "literature", "reproductions"},
     {"estimator"},
     {"plots"},
     {"report"},

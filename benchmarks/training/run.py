@@ -19,10 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from vaekit.data import Schema, read
+from vaekit.reproductions import describe
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
-from machine import describe  # noqa: E402
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from vaekit.cli.kl import Kl
 from vaekit.cli.models import Models
 from vaekit.cli.reconstruct import Reconstruct
 from vaekit.cli.report import Report
+from vaekit.cli.reproduce import Reproduce
 from vaekit.cli.sample import Sample
 from vaekit.cli.score import Score
 
@@ -43,6 +44,7 @@ _VERBS = (
     | Report
     | Info
     | Models
+    | Reproduce
     | Kl
     | Check
     | Conformance

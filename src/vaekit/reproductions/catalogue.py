@@ -1,0 +1,208 @@
+"""The protocols that ``vaekit reproduce`` knows."""
+
+import difflib
+from collections.abc import Sequence
+
+from vaekit.errors import UsageError
+from vaekit.reproductions.protocol import Figure, Protocol
+from vaekit.training import TrainingSettings
+
+__all__ = ["PROTOCOLS", "find_protocol"]
+
+
+def find_protocol(name: str) -> Protocol:
+    """Look a protocol up by name.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name; the nearest is suggested.
+
+    Examples
+    --------
+    >>> find_protocol("classic-mnist").latent
+    20
+    """
+    by_name = {protocol.name: protocol for protocol in PROTOCOLS}
+    if name not in by_name:
+        near = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"unknown reproduction {name!r}; {hint}there are: {', '.join(by_name)}")
+    return by_name[name]
+
+
+def _curve(name: str, epochs: Sequence[int], values: Sequence[float], spread: float) -> dict[str, Figure]:
+    return {f"{name}, epoch {e}": Figure(v, spread) for e, v in zip(epochs, values, strict=True)}
+
+
+_CLASSIC = Protocol(
+    name="classic-mnist",
+    title="The VAE of the PyTorch examples: 784-400-20 relu",
+    source="pytorch/examples, vae: the log of ten epochs; a second log ends at 105.59, and runs spread by about 0.2 nat",
+    images="grey",
+    held_out=0,
+    parts={"network": "mlp:hidden=400,activation=relu", "likelihood": "bernoulli"},
+    latent=20,
+    settings=TrainingSettings(epochs=10, batch_size=128, learning_rate=1e-3, clip=None),
+    samples=0,
+    curve=tuple(range(1, 11)),
+    published=_curve(
+        "negative ELBO",
+        range(1, 11),
+        (127.30, 115.79, 112.22, 109.64, 108.54, 107.70, 107.07, 106.66, 106.04, 105.56),
+        0.5,
+    ),
+)
+
+_STATIC_EPOCHS = (13, 26, 38, 51, 64, 77)  # where 391 steps an epoch come nearest to 5,000, 10,000, ... 30,000 steps
+
+_MEAN_FIELD = Protocol(
+    name="mean-field-static-mnist",
+    title="Mean-field posterior on static MNIST: 784-256-256 relu, z 128",
+    source="J. Altosaar's variational-autoencoder, log of a run of 65,000 steps; its validation figures are given every "
+    "5,000 steps",
+    images="static",
+    held_out=10_000,
+    parts={"network": "mlp:hidden=256x256,activation=relu", "likelihood": "bernoulli"},
+    latent=128,
+    settings=TrainingSettings(
+        epochs=167, batch_size=128, learning_rate=1e-3, optimizer="rmsprop", clip=None
+    ),
+    samples=128,
+    curve=_STATIC_EPOCHS,
+    published=_curve(
+        "negative ELBO", _STATIC_EPOCHS, (112.57, 108.49, 106.97, 106.23, 104.89, 104.50), 1.0
+    )
+    | _curve(
+        "negative log-likelihood", _STATIC_EPOCHS, (107.01, 102.62, 100.97, 100.04, 98.83, 98.34), 1.0
+    )
+    | {
+        "test negative ELBO": Figure(103.31, 0.5),
+        "test negative log-likelihood": Figure(97.10, 0.5),
+    },
+    deviations="an epoch is one permutation of the 50,000 training images, whose last batch has 80; the published run draws "
+    "batches from a stream that is shuffled within a window",
+)
+
+_IAF = Protocol(
+    name="iaf-static-mnist",
+    title="Inverse autoregressive flow of depth 2 on static MNIST: 784-256-256 relu, z 128",
+    source="J. Altosaar's variational-autoencoder, log of a run of 150,000 steps",
+    images="static",
+    held_out=10_000,
+    parts={
+        "network": "mlp:hidden=256x256,activation=relu",
+        "posterior": "iaf:layers=2",
+        "likelihood": "bernoulli",
+    },
+    latent=128,
+    settings=TrainingSettings(
+        epochs=384, batch_size=128, learning_rate=1e-3, optimizer="rmsprop", clip=None
+    ),
+    samples=128,
+    curve=_STATIC_EPOCHS,
+    published={
+        "test negative ELBO": Figure(101.64, 0.5),
+        "test negative log-likelihood": Figure(95.33, 0.5),
+    },
+)
+
+_S_VAE = Protocol(
+    name="s-vae-mnist",
+    title="Hyperspherical VAE on dynamic MNIST: 784-256-128 relu, S^10",
+    source="Davidson et al. (2018), Hyperspherical Variational Auto-Encoders, table 1",
+    images="dynamic",
+    held_out=10_000,
+    parts={
+        "network": "mlp:hidden=256x128,activation=relu",
+        "posterior": "von-mises-fisher",
+        "prior": "uniform-sphere",
+        "likelihood": "bernoulli",
+        "objective": "elbo:warmup=100",
+    },
+    latent=11,
+    settings=TrainingSettings(epochs=1000, batch_size=64, learning_rate=1e-3, patience=50, clip=None),
+    samples=500,
+    published={"test negative log-likelihood": Figure(93.16, 0.31)},
+)
+
+_POINCARE = Protocol(
+    name="poincare-mnist",
+    title="Poincaré VAE with a wrapped normal on MNIST binarised once: 784-600 relu, z 10, c 0.7",
+    source="Mathieu et al. (2019), Continuous Hierarchical Representations with Poincaré Variational Auto-Encoders, table 2",
+    images="once",
+    held_out=0,
+    parts={
+        "network": "mlp:hidden=600,activation=relu",
+        "posterior": "wrapped-normal:curvature=0.7",
+        "prior": "wrapped-normal:curvature=0.7",
+        "likelihood": "bernoulli",
+    },
+    latent=10,
+    settings=TrainingSettings(epochs=80, batch_size=128, learning_rate=5e-4, clip=None),
+    samples=500,
+    published={"test negative log-likelihood": Figure(101.47, 0.5)},
+)
+
+
+def _importance_weighted(name: str, title: str, objective: str, published: float, spread: float) -> Protocol:
+    return Protocol(
+        name=name,
+        title=f"{title} on dynamic MNIST: 784-200-200-50 tanh, one stochastic layer",
+        source="Burda, Grosse and Salakhutdinov (2015), Importance Weighted Autoencoders, table 1"
+        if "rainforth" not in name
+        else "Rainforth et al. (2018), Tighter Variational Bounds are Not Necessarily Better, table 1",
+        images="dynamic",
+        held_out=0,
+        parts={
+            "network": "mlp:hidden=200x200,activation=tanh",
+            "likelihood": "bernoulli",
+            "objective": objective,
+        },
+        latent=50,
+        settings=TrainingSettings(
+            epochs=3280,
+            batch_size=20,
+            learning_rate=1e-3,
+            schedule="staircase",
+            optimizer="adam:epsilon=1e-4",
+            clip=None,
+        ),
+        samples=5000,
+        published={"test negative log-likelihood": Figure(published, spread)},
+    )
+
+
+_VAMP_PARTS = {"network": "gated:hidden=300x300", "likelihood": "bernoulli", "objective": "elbo:warmup=100"}
+
+
+def _vamp(name: str, title: str, prior: str) -> Protocol:
+    return Protocol(
+        name=name,
+        title=f"{title} on static MNIST: gated dense 2 x 300, z 40",
+        source="Tomczak and Welling (2018), VAE with a VampPrior, section 5",
+        images="static",
+        held_out=10_000,
+        parts={**_VAMP_PARTS, "prior": prior},
+        latent=40,
+        settings=TrainingSettings(epochs=2000, batch_size=100, learning_rate=5e-4, patience=50, clip=None),
+        samples=5000,
+    )
+
+
+#: All of them; those of Burda, Rainforth and Tomczak want an accelerator.
+PROTOCOLS: tuple[Protocol, ...] = (
+    _CLASSIC,
+    _MEAN_FIELD,
+    _IAF,
+    _S_VAE,
+    _POINCARE,
+    _importance_weighted("iwae-1", "IWAE, k = 1,", "elbo", 86.76, 0.4),
+    _importance_weighted("iwae-5", "IWAE, k = 5,", "iwae:samples=5", 85.54, 0.4),
+    _importance_weighted("iwae-50", "IWAE, k = 50,", "iwae:samples=50", 84.78, 0.4),
+    _importance_weighted("rainforth-miwae", "MIWAE(8, 8)", "miwae:samples=8,groups=8", 84.97, 0.4),
+    _importance_weighted("rainforth-piwae", "PIWAE(8, 8)", "piwae:samples=8,groups=8", 84.46, 0.4),
+    _importance_weighted("rainforth-ciwae", "CIWAE(0.05)", "ciwae:samples=64,beta=0.05", 84.57, 0.4),
+    _vamp("standard-static-mnist", "Standard prior", "standard"),
+    _vamp("vamp-static-mnist", "VampPrior with 500 pseudo-inputs", "vamp:components=500"),
+)
