@@ -127,6 +127,13 @@ def test_every_sentence(specs):
         flipped = log_likelihood(model, x.flip(0), samples=3, common_noise=True, memory=one_row)
     torch.testing.assert_close(flipped.values.flip(0), estimated.values, rtol=1e-3, atol=1e-3)
 
+    # an artifact can know the shapes of its tensors before it has them
+    with torch.device("meta"):
+        shapes = {
+            name: value.shape for name, value in build_vae(sentence, EVENT_SHAPE, LATENT).state_dict().items()
+        }
+    assert shapes == {name: value.shape for name, value in model.state_dict().items()}
+
     # a copy and a reloaded model give the same bytes
     with seeded(3):
         again = build_vae(sentence, EVENT_SHAPE, LATENT).eval()

@@ -170,9 +170,10 @@ def _build(
         activation=nn.ELU,
         **options,
     )
-    order = torch.arange(latent)
-    steps = [make(order=order if step % 2 == 0 else order.flip(0)) for step in range(layers)]
-    return FlowSteps(steps, draws_in_one_pass=draws_in_one_pass)
+    with torch.device("cpu"):  # masks are worked out from values, and tensors of the meta device have none
+        order = torch.arange(latent)
+        steps = [make(order=order if step % 2 == 0 else order.flip(0)) for step in range(layers)]
+    return FlowSteps(steps, draws_in_one_pass=draws_in_one_pass).to(torch.get_default_device())
 
 
 def _last_layer(step: nn.Module) -> list[nn.Parameter]:

@@ -80,7 +80,9 @@ def reproduce(
         say(line)
 
     settings = protocol.settings if epochs is None else _shortened(protocol, epochs)
-    history = train(model, objective, x, held_out, settings=settings, seed=seed, on_epoch=after_epoch, **training)
+    history = train(
+        model, objective, x, held_out, settings=settings, seed=seed, on_epoch=after_epoch, **training
+    )
     for name, value in _measure(model, test, protocol.samples, seed).items():
         measured[f"test {name}"] = value
         say(f"test {name} {value:.2f}")
