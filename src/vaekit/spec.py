@@ -390,17 +390,25 @@ def _check_space(sentence: Sentence) -> None:
     if spaces[0] == spaces[1] or "any" in spaces:
         return
     named = [_SPACES.get(space, space) for space in spaces]
-    rooms: tuple[tuple[Room, str], ...] = (("prior", spaces[0]), ("posterior", spaces[1]))
-    fitting = [
-        ", ".join(kind for kind, part in PARTS[room].items() if _space(part) in (space, "any"))
-        for room, space in rooms
-    ]
+    priors, posteriors = (
+        ", ".join(kind for kind, part in PARTS[room].items() if _is_of(space, part, sentence))
+        for room, space in zip(_PAIR, spaces, strict=True)
+    )
     raise UsageError(
         f"posterior {sentence.posterior.kind} and prior {sentence.prior.kind} do not fit together: latents of the "
         f"first live {named[0]}, of the second {named[1]}, so one has no density under the other. Priors for "
-        f"{sentence.posterior.kind}: {fitting[0] or 'none'}; posteriors for {sentence.prior.kind}: "
-        f"{fitting[1] or 'none'}"
+        f"{sentence.posterior.kind}: {priors or 'none'}; posteriors for {sentence.prior.kind}: "
+        f"{posteriors or 'none'}"
     )
+
+
+_PAIR: tuple[Room, Room] = ("prior", "posterior")
+
+
+def _is_of(space: str, part: Callable[..., Any], sentence: Sentence) -> bool:
+    """Whether a part fits into a space, next to the posterior of a sentence."""
+    is_point = getattr(sentence.posterior.part, "is_deterministic", False)
+    return _space(part) == space or (_space(part) == "any" and not (is_point and _needs_spread(part)))
 
 
 def _check_density(sentence: Sentence) -> None:
@@ -423,7 +431,7 @@ def _check_density(sentence: Sentence) -> None:
 def _check_spread(sentence: Sentence) -> None:
     """Refuse a prior made of posteriors that are points of a finite set: it would give most others no mass."""
     posterior, prior = sentence.posterior, sentence.prior
-    if getattr(posterior.part, "is_deterministic", False) and getattr(prior.part, "needs_spread", False):
+    if getattr(posterior.part, "is_deterministic", False) and _needs_spread(prior.part):
         space = _space(posterior.part)
         fitting = [kind for kind, part in PARTS["prior"].items() if _space(part) == space]
         raise UsageError(
@@ -431,6 +439,10 @@ def _check_spread(sentence: Sentence) -> None:
             f"other would have probability 0, and an example there a bound of minus infinity; use one of: "
             f"{', '.join(fitting)}"
         )
+
+
+def _needs_spread(part: Callable[..., Any]) -> bool:
+    return getattr(part, "needs_spread", False)
 
 
 def _needs_density(part: Callable[..., Any]) -> bool:

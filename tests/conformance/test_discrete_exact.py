@@ -1,0 +1,107 @@
+"""Exact answers for discrete latents: few codes can be added up."""
+
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+
+from vaekit.evaluation import Estimate, evaluate_bound, log_likelihood
+from vaekit.likelihoods import BernoulliLikelihood
+from vaekit.objectives import Elbo, ImportanceWeighted
+from vaekit.posteriors import CategoricalPosterior
+from vaekit.priors import CategoricalPrior
+from vaekit.randomness import seeded
+from vaekit.spec import Sentence, build_vae
+from vaekit.vae import VAE
+
+POSTERIORS = [
+    "categorical:categories=3",
+    "categorical:categories=3,straight_through=false",
+    "quantized:codes=3",
+    "quantized:codes=3,codebook=gradient,dimension=2",
+    "residual-quantized:codes=3,levels=2,dimension=2",
+]
+PRIORS = ["categorical", "categorical:masses=learned", "autoregressive:hidden=8"]
+
+
+def make(posterior, prior):
+    sentence = Sentence.parse(network="mlp:hidden=8", posterior=posterior, prior=prior)
+    with seeded(0):
+        model = build_vae(sentence, (4,), latent=2).double().eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.normal_(0, 0.4)
+    return model
+
+
+def every_row():
+    return torch.tensor(list(product([0.0, 1.0], repeat=4)), dtype=torch.float64)
+
+
+def exact_evidence(model, x):
+    """log p(x) by adding up all codes."""
+    space = model.parts["posterior"].codebook
+    z = space.embed(torch.tensor(list(product(range(space.codes), repeat=space.positions))))
+    return (
+        model.decode(z[:, None].expand(-1, len(x), -1)).log_prob(x) + model.prior().log_prob(z)[:, None]
+    ).logsumexp(0)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_every_bound_is_below_the_evidence_that_all_codes_add_up_to(posterior, prior):
+    model, x = make(posterior, prior), every_row()
+    with torch.no_grad():
+        exact = exact_evidence(model, x)
+    assert exact.exp().sum() == pytest.approx(1, abs=1e-12), "the model is a distribution over rows"
+    with seeded(1):
+        gap = exact - evaluate_bound(model, Elbo(), x.repeat(200, 1)).values.reshape(200, -1)
+        many = log_likelihood(model, x, samples=3000)
+    mean, error = Estimate.of(gap.flatten().numpy())
+    assert mean > -4 * error
+    if posterior.startswith("categorical"):
+        error = (1 / many.effective_sample_size - 1 / 3000).clamp_min(0).sqrt()
+        assert ((many.values - exact).abs() <= 5 * error + 1e-9).all()
+        assert error.max() < 0.2
+    else:
+        assert (gap >= 0).all()
+        torch.testing.assert_close(many.values, exact - gap[0])
+
+
+def test_with_the_exact_posterior_every_bound_is_the_evidence():
+    class Table(nn.Module):
+        """log p(k | x), or logits of x given k, looked up."""
+
+        def __init__(self, table):
+            super().__init__()
+            self.table = nn.Parameter(table)
+
+        def forward(self, value):
+            if value.shape[1] == 5:  # one-hot z
+                return value @ self.table
+            return self.table[(value @ torch.tensor([2.0, 1.0], dtype=torch.float64)).long()]
+
+    with seeded(0):
+        logits = torch.randn(5, 2, dtype=torch.float64)
+        prior = CategoricalPrior(1, 5, masses="learned").double()
+        nn.init.normal_(prior.logits)
+    x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+    likelihood = BernoulliLikelihood((2,))
+    joint = likelihood(logits[:, None].expand(5, 4, 2)).log_prob(x) + prior.logits.log_softmax(-1).T
+    exact = joint.logsumexp(0).detach()
+    encoder, decoder = Table((joint - exact).T.detach()), Table(logits)
+    model = VAE(encoder, CategoricalPosterior(1, categories=5), prior, decoder, likelihood).double()
+    with seeded(1):
+        for samples in (1, 7):
+            estimate = log_likelihood(model, x, samples=samples)
+            torch.testing.assert_close(estimate.values, exact, rtol=0, atol=1e-12)
+            bound = evaluate_bound(model, ImportanceWeighted(samples=samples), x).values
+            torch.testing.assert_close(bound, exact, rtol=0, atol=1e-12)
+        estimate = log_likelihood(model, x, samples=7, common_noise=True)
+        torch.testing.assert_close(estimate.values, exact, rtol=0, atol=1e-12)
+        # The ELBO has its KL in closed form, and noise in its reconstruction alone.
+        elbo = evaluate_bound(model, Elbo(), x.repeat(20_000, 1)).values.reshape(-1, 4)
+    error = elbo.std(0) / 20_000**0.5
+    assert ((elbo.mean(0) - exact).abs() < 4 * error).all()
+    assert (error < 0.01).all()
