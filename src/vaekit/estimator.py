@@ -1,11 +1,11 @@
 """The scikit-learn face: one estimator for every sentence of parts."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,18 @@ from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae
-from vaekit.training import EpochMetrics, History, OpponentSteps, TrainingSettings, has_opponent, train
+from vaekit.training import (
+    Checkpoints,
+    EpochMetrics,
+    History,
+    Logger,
+    OpponentSteps,
+    StopRequest,
+    TrainingSettings,
+    has_opponent,
+    train,
+)
+from vaekit.training.optimizers import parse_optimizer
 from vaekit.vae import VAE
 
 __all__ = ["VariationalAutoencoder", "load"]
@@ -51,7 +62,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
         ``iwae:samples=50``, ``tc:beta=6``, ...
-    epochs, batch_size, learning_rate, patience, schedule
+    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
     device
@@ -103,6 +114,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         learning_rate: float = 3e-3,
         patience: int | None = 50,
         schedule: str = "cosine",
+        optimizer: str = "adam",
+        clip: float | Literal["auto"] | None = "auto",
+        averaging: float | None = None,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
@@ -118,6 +132,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.patience = patience
         self.schedule = schedule
+        self.optimizer = optimizer
+        self.clip: float | Literal["auto"] | None = clip
+        self.averaging = averaging
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -136,6 +153,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         *,
         validation: Any = None,
         on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
+        on_step: Callable[[float], None] | None = None,
+        loggers: Sequence[Logger] = (),
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 5.0,
+        resume: bool = False,
+        stop: StopRequest | None = None,
     ) -> "VariationalAutoencoder":
         """Fit to data.
 
@@ -151,6 +174,18 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             a hash of row and seed, where patience is given and there are rows enough. False: none at all.
         on_epoch
             Called after every epoch with its metrics and whether it is the best so far.
+        on_step
+            Called with the epochs done, a fraction, some times a second.
+        loggers
+            Their ``log`` is called after every epoch with its metrics.
+        checkpoint
+            A folder to keep the run in while it runs: made where missing, to be removed when it is needed no more.
+        checkpoint_minutes
+            Between two checkpoints.
+        resume
+            Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
+        stop
+            To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
 
         Returns
         -------
@@ -165,6 +200,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             For data that cannot be used.
         TrainingDivergedError
             If the loss is not finite; the estimator then holds the best weights so far.
+        CheckpointError
+            If the folder's checkpoints are another run's, or none can be read.
         """
         self.check_parameters()
         dataset = self._dataset(X, reset=True)
@@ -192,7 +229,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             settings=settings,
             seed=seed,
             on_epoch=self._reporter(on_epoch),
+            on_step=on_step,
+            loggers=loggers,
             history=history,
+            checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
+            stop=stop,
+            column_names=self._model_columns(),
         )
         return self
 
@@ -206,7 +248,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             self._start(dataset, self._draw_seed())
             self.history_, self.settings_ = History(), settings
         optimizer_state = getattr(self, "_optimizer_state", None)
-        optimizer = torch.optim.Adam(self.model_.parameters(), lr=self.learning_rate, fused=True)
+        optimizer = parse_optimizer(self.optimizer).build(self.model_.parameters(), self.learning_rate)
         if optimizer_state is not None:
             optimizer.load_state_dict(optimizer_state)
         opponent: OpponentSteps | None = getattr(self, "_opponent", None)
@@ -322,6 +364,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             learning_rate=settings.learning_rate,
             patience=settings.patience,
             schedule=settings.schedule,
+            optimizer=settings.optimizer,
+            clip=settings.clip,
+            averaging=settings.averaging,
             device=device,
             random_state=artifact.seed,
         )
@@ -383,6 +428,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             learning_rate=self.learning_rate,
             patience=self.patience,
             schedule=self.schedule,
+            optimizer=self.optimizer,
+            clip=self.clip,
+            averaging=self.averaging,
         )
 
     def _parse(self, likelihood: str) -> Sentence:
@@ -392,6 +440,22 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             prior=self.prior,
             likelihood=likelihood,
             objective=self.objective,
+        )
+
+    def _checkpoints(self, folder: str | Path | None, minutes: float, resume: bool) -> Checkpoints | None:
+        """Where to keep the run, with what must be the same for it to go on."""
+        if folder is None:
+            if resume:
+                raise UsageError("resume=True needs the folder of the run's checkpoints: checkpoint=PATH")
+            return None
+        identity = {"latent": str(self.latent), **self.sentence_.to_json()}
+        return Checkpoints(folder=Path(folder), minutes=minutes, resume=resume, identity=identity)
+
+    def _model_columns(self) -> list[str] | None:
+        """Names of the columns that the model sees."""
+        names = self.schema_.column_names
+        return (
+            None if names is None else [n for n, kept in zip(names, self.schema_.kept, strict=True) if kept]
         )
 
     def _draw_seed(self) -> int:

@@ -295,9 +295,14 @@ def test_divergence_ends_with_4_and_keeps_the_best_model(capsys, tmp_path, place
         "--latent",
         "2",
     ]
-    line = fails(capsys, 4, *arguments, "--epochs", 50, "--network", "mlp:hidden=8")
+    status, out, err = run(capsys, *arguments, "--epochs", 50, "--network", "mlp:hidden=8")
+    *warnings, line = err.strip().splitlines()
+    assert (status, out) == (4, "")
+    assert [w.startswith("vaekit: warning: the loss became") for w in warnings] == [True] * 3
+    assert "half the learning rate (3 of 3 times)" in warnings[2]
     assert "epoch" in line
     assert "learning rate" in line
+    assert not (tmp_path / "m.vae.training").exists(), "there is nothing to go on with"
 
 
 ANNOUNCING = """
@@ -326,6 +331,7 @@ def test_ctrl_c_saves_the_best_so_far_and_ends_with_130(tmp_path, place):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "interrupted" in out
+    assert "--resume" in err
     assert json.loads((folder / "model.json").read_text())["stopped"] == "interrupted"
     assert main(["info", str(folder)]) == 0
 

@@ -1,5 +1,7 @@
 """``vaekit fit DATA``: fit a model, prove it, and leave an artifact."""
 
+import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from vaekit.cli import common
+from vaekit.cli.unfinished import (
+    can_go_on,
+    checkpoint_folder,
+    prepare_destination,
+    remove_unfinished,
+    warnings_in_a_line,
+    write_somewhere,
+)
 
 if TYPE_CHECKING:
     from vaekit.data import Parts
@@ -71,10 +81,27 @@ class Fit:
     batch_size: Annotated[int | None, tyro.conf.arg(help="Rows a step; by default it depends on them.")] = (
         None
     )
-    learning_rate: Annotated[float, tyro.conf.arg(help="Adam's.")] = 3e-3
+    learning_rate: Annotated[float, tyro.conf.arg(help="The optimiser's, before its schedule.")] = 3e-3
     schedule: Annotated[
-        Literal["constant", "cosine"], tyro.conf.arg(help="Of the learning rate; cosine: it falls to zero.")
+        str,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="Of the learning rate: constant, cosine (it falls to zero), one-cycle, plateau:patience=10, "
+            "staircase.",
+        ),
     ] = "cosine"
+    optimizer: Annotated[
+        str, tyro.conf.arg(metavar="SPEC", help="adam:epsilon=1e-8, rmsprop:centered=true, ...")
+    ] = "adam"
+    clip: Annotated[
+        float | Literal["auto", "none"],
+        tyro.conf.arg(
+            help="Longest gradient, by its global norm; auto: out of reach of training that goes well."
+        ),
+    ] = "auto"
+    averaging: Annotated[
+        float | None, tyro.conf.arg(help="Decay of a moving average of the weights to keep, such as 0.999.")
+    ] = None
     patience: Annotated[
         int | Literal["none"],
         tyro.conf.arg(help="Stop after this many epochs without a better validation bound; none: never."),
@@ -87,6 +114,14 @@ class Fit:
     device: common.Device = "auto"
     label: common.LabelOption = None
     data_dir: common.DataDirOption = None
+    checkpoint_minutes: Annotated[
+        float,
+        tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
+    ] = 5.0
+    resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
+    tensorboard: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
+    ] = None
     force: Annotated[bool, tyro.conf.arg(help="Replace an artifact that is there.")] = False
     json: common.JsonFlag = False
 
@@ -95,30 +130,36 @@ class Fit:
         started = time.perf_counter()
         destination = self._destination()
         estimator, parts, origin = self._prepare()
-        interrupted, diverged = self._train(estimator, parts)
-        if estimator.history_.best_epoch == 0:
-            raise diverged or KeyboardInterrupt
-        results = {} if interrupted or diverged else self._evaluate(estimator, parts)
-        self._save(estimator, parts, origin, results, destination)
+        if self._is_finished(destination, origin):
+            return 0
+        stopped_by, diverged = self._train(estimator, parts, destination)
+        best = estimator.history_.best_epoch
+        if best:
+            results = {} if stopped_by or diverged else self._evaluate(estimator, parts)
+            self._save(estimator, parts, origin, results, destination)
+            if not diverged:
+                self._print(estimator, results, destination, time.perf_counter() - started)
+        if not stopped_by:
+            remove_unfinished(destination)
         if diverged:
-            print_path = (
-                f"the best weights so far (epoch {estimator.history_.best_epoch}) are in {destination}"
-            )
-            raise type(diverged)(f"{diverged}; {print_path}")
-        self._print(estimator, results, destination, time.perf_counter() - started)
-        return 130 if interrupted else 0
+            where = f"; the best weights so far (epoch {best}) are in {destination}" if best else ""
+            raise type(diverged)(f"{diverged}{where}")
+        return self._say_how_to_go_on(stopped_by, destination) if stopped_by else 0
 
     def _destination(self) -> Path:
-        from vaekit.artifact import check_destination
         from vaekit.errors import UsageError
 
         if not 0 <= self.validation < 1:
             raise UsageError(f"--validation {self.validation:g}: give a share between 0 and 1, such as 0.1")
         if self.samples < 1:
             raise UsageError(f"--samples {self.samples}: give a whole number of at least 1")
+        if not self.checkpoint_minutes > 0:
+            raise UsageError(
+                f"--checkpoint-minutes {self.checkpoint_minutes:g}: give a positive number, such as 5"
+            )
         stem = Path(self.data.rstrip("/")).name.removesuffix(".gz")
         folder = self.output or Path(Path(stem).stem + ".vae")
-        check_destination(folder, force=self.force)
+        prepare_destination(folder, force=self.force, resume=self.resume)
         return folder
 
     def _prepare(self) -> "tuple[VariationalAutoencoder, Parts, dict[str, Any]]":
@@ -133,6 +174,9 @@ class Fit:
             learning_rate=self.learning_rate,
             patience=None if self.patience == "none" else self.patience,
             schedule=self.schedule,
+            optimizer=self.optimizer,
+            clip=self.clip if self.clip == "auto" or isinstance(self.clip, float) else None,
+            averaging=self.averaging,
             device=self.device,
             random_state=self.seed,
         )
@@ -155,17 +199,57 @@ class Fit:
 
         return resolve(self.model, {room: getattr(self, room) for room in PARTS})
 
-    def _train(self, estimator: "VariationalAutoencoder", parts: "Parts") -> "tuple[bool, Exception | None]":
+    def _is_finished(self, destination: Path, origin: dict[str, Any]) -> bool:
+        """Whether there is nothing to resume, for the artifact is there: said, and refused where it is another's."""
+        from vaekit.artifact import read_artifact
+        from vaekit.errors import ArtifactError
+
+        if not (self.resume and not self.force and destination.exists() and not can_go_on(destination)):
+            return False
+        there = read_artifact(destination)
+        asked = {"data": origin["hash"], "seed": self.seed, "latent": self.latent}
+        found = {"data": there.data.get("hash"), "seed": there.seed, "latent": there.latent}
+        if asked != found:
+            names = ", ".join(name for name in asked if asked[name] != found[name])
+            raise ArtifactError(
+                f"{destination} is finished, of another run ({names}); choose another --output"
+            )
+        print(f"vaekit: {destination} is finished: there is nothing to resume", file=sys.stderr)
+        return True
+
+    def _train(
+        self, estimator: "VariationalAutoencoder", parts: "Parts", destination: Path
+    ) -> "tuple[signal.Signals | None, Exception | None]":
         from vaekit.cli.progress import Progress
         from vaekit.errors import TrainingDivergedError
+        from vaekit.training import StopRequest, TensorBoardLogger, stopping_on
 
-        held_out = False if parts.validation is None else parts.validation
-        with Progress() as progress:
+        loggers = [] if self.tensorboard is None else [TensorBoardLogger(self.tensorboard)]
+        with Progress() as progress, stopping_on(StopRequest(), signal.SIGTERM) as stop, warnings_in_a_line():
             try:
-                estimator.fit(parts.train, validation=held_out, on_epoch=progress.epoch)
+                estimator.fit(
+                    parts.train,
+                    validation=False if parts.validation is None else parts.validation,
+                    on_epoch=progress.epoch,
+                    on_step=progress.step,
+                    loggers=loggers,
+                    checkpoint=checkpoint_folder(destination),
+                    checkpoint_minutes=self.checkpoint_minutes,
+                    resume=self.resume,
+                    stop=stop,
+                )
             except TrainingDivergedError as error:
-                return False, error
-        return estimator.history_.stopped == "interrupted", None
+                return None, error
+        interrupted = estimator.history_.stopped == "interrupted"
+        return (stop.signal or signal.SIGINT) if interrupted else None, None
+
+    def _say_how_to_go_on(self, stopped_by: signal.Signals, destination: Path) -> int:
+        how = (
+            "to go on, give the same command with --resume" if can_go_on(destination) else "nothing was kept"
+        )
+        word = "interrupted" if stopped_by == signal.SIGINT else "terminated"
+        print(f"vaekit: {word}; {how}", file=sys.stderr)
+        return 128 + stopped_by
 
     def _evaluate(self, estimator: "VariationalAutoencoder", parts: "Parts") -> "dict[str, Evaluation]":
         common.say("evaluating on held-out rows ...")
@@ -189,12 +273,11 @@ class Fit:
         results: "dict[str, Evaluation]",
         destination: Path,
     ) -> None:
-        from vaekit.artifact import write_artifact
         from vaekit.report import render_report
 
         artifact = estimator.to_artifact(origin)
         report = render_report(estimator, artifact, parts.test, results)
-        write_artifact(destination, artifact, force=self.force, files={"report.html": report})
+        write_somewhere(destination, artifact, report, force=self.force or self.resume)
 
     def _print(
         self,

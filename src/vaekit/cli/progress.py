@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vaekit.training import EpochMetrics
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "describe_epoch"]
 
 
 class Progress:
-    """A context manager whose ``epoch`` is called after every epoch."""
+    """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it."""
 
     def __init__(self) -> None:
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
             self._bar = Bar(
                 TextColumn("training"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                TextColumn("{task.completed:.1f} of {task.fields[epochs]} epochs"),
                 TextColumn("{task.fields[state]}"),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task("", total=None, state="")
+            self._task = self._bar.add_task("", total=None, state="", epochs="?")
 
     def __enter__(self) -> "Progress":
         if self._bar is not None:
@@ -42,13 +42,38 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def step(self, epochs_done: float) -> None:
+        """Move the bar within an epoch."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=epochs_done)
+
     def epoch(self, metrics: "EpochMetrics", is_best: bool) -> None:
-        """Show an epoch's bound and KL."""
-        if self._bar is None:
-            return
-        held_out = metrics.validation_bound is not None
-        bound = metrics.validation_bound if held_out else metrics.train_bound
-        kl = metrics.validation_kl if held_out else metrics.train_kl
-        name = "validation" if held_out else "training"
-        state = f"{name} bound {bound:.2f} nats, KL {kl:.2f}{' (best)' if is_best else ''}"
-        self._bar.update(self._task, completed=metrics.epoch, total=metrics.epochs, state=state)
+        """Show an epoch's bound, KL, active units and rate."""
+        if self._bar is not None:
+            state = describe_epoch(metrics, is_best=is_best)
+            self._bar.update(
+                self._task, completed=metrics.epoch, total=metrics.epochs, epochs=metrics.epochs, state=state
+            )
+
+
+def describe_epoch(metrics: "EpochMetrics", *, is_best: bool) -> str:
+    """Bound, KL, active units and rate in a line.
+
+    Examples
+    --------
+    >>> from vaekit.training import EpochMetrics
+    >>> metrics = EpochMetrics(epoch=1, epochs=9, train_bound=-9.0, train_reconstruction=-7.0, train_kl=2.0,
+    ...     validation_bound=None, validation_reconstruction=None, validation_kl=None,
+    ...     kl_per_dimension=[1.5, 0.5], learning_rate=1e-3, seconds=0.1, active_units=2, rows_per_second=15e3)
+    >>> describe_epoch(metrics, is_best=True)
+    'training bound -9.00 nats (best), KL 2.00, 2 of 2 active, 15,000 rows/s'
+    """
+    held_out = metrics.validation_bound is not None
+    kl = metrics.validation_kl if held_out else metrics.train_kl
+    name = "validation" if held_out else "training"
+    parts = [f"{name} bound {metrics.bound:.2f} nats{' (best)' if is_best else ''}", f"KL {kl:.2f}"]
+    if metrics.active_units is not None and metrics.kl_per_dimension is not None:
+        parts.append(f"{metrics.active_units} of {len(metrics.kl_per_dimension)} active")
+    if metrics.rows_per_second is not None:
+        parts.append(f"{metrics.rows_per_second:,.0f} rows/s")
+    return ", ".join(parts)

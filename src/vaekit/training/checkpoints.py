@@ -8,6 +8,7 @@ import errno
 import re
 import time
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from vaekit.errors import CheckpointError, TrainingWarning, UsageError
 from vaekit.training.checkpoint_file import read_checkpoint, write_checkpoint
 
-__all__ = ["CheckpointFolder", "Checkpoints"]
+__all__ = ["CheckpointFolder", "Checkpoints", "numbered", "remove_checkpoints"]
 
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
 _KEPT = 2
@@ -113,6 +114,19 @@ class CheckpointFolder:
                 stacklevel=3,
             )
 
+    def require_empty(self) -> None:
+        """Refuse to begin where checkpoints lie.
+
+        Raises
+        ------
+        CheckpointError
+            Saying how to go on with them.
+        """
+        if numbered(self.folder):
+            raise CheckpointError(
+                f"{self.folder} holds the checkpoints of a run; resume it, or remove the folder to begin again"
+            )
+
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Read the newest checkpoint; one that is damaged is passed over for the one before, with a warning.
 
@@ -134,10 +148,6 @@ class CheckpointFolder:
             raise CheckpointError(f"{message}, and there is no other; remove {self.folder} to begin again")
         return None
 
-    def remove(self) -> None:
-        """Remove the folder with what is ours in it."""
-        remove_checkpoints(self.folder)
-
 
 def numbered(folder: Path) -> dict[int, Path]:
     """The checkpoints of a folder by number; none where there is no such folder."""
@@ -150,10 +160,8 @@ def numbered(folder: Path) -> dict[int, Path]:
 def remove_checkpoints(folder: Path) -> None:
     """Remove a folder of checkpoints; what else lies in it stays."""
     for path in folder.glob("*") if folder.is_dir() else ():
-        ours = _NAME.fullmatch(path.name) or path.name in ("metrics.jsonl",) or path.name.endswith(".partial")
-        if ours:
-            path.unlink(missing_ok=True)
-    try:
+        if _NAME.fullmatch(path.name) or path.name == "metrics.jsonl" or path.name.endswith(".partial"):
+            with suppress(OSError):
+                path.unlink()
+    with suppress(OSError):
         folder.rmdir()
-    except OSError:
-        return

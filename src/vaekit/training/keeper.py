@@ -25,6 +25,7 @@ class Keeper:
 
     def __init__(self, run: Run, options: Checkpoints | None, identity: Callable[[], dict[str, str]]) -> None:
         self.run = run
+        self._options = options
         self._folder = None if options is None else CheckpointFolder(options)
         self._describe = identity
         self._identity: dict[str, str] | None = None
@@ -39,16 +40,21 @@ class Keeper:
         """Whether it is time for a checkpoint."""
         return self._folder is not None and self._folder.is_due()
 
-    def resume(self) -> bool:
-        """Go on from the newest checkpoint, where there is one; False where there is none.
+    def start(self) -> bool:
+        """Go on from the newest checkpoint, if that is wanted and there is one; False at the beginning.
 
         Raises
         ------
         CheckpointError
-            If it is another run's, or none can be read.
+            If there is one and it is not to be gone on from, or it is another run's, or none can be read.
         """
-        found = None if self._folder is None else self._folder.read()
-        if self._folder is None or found is None:
+        if self._options is None or self._folder is None:
+            return False
+        if not self._options.resume:
+            self._folder.require_empty()
+            return False
+        found = self._folder.read()
+        if found is None:
             return False
         tensors, facts = found
         require_same_run(facts["identity"], self.identity, self._folder.folder)

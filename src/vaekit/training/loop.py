@@ -119,7 +119,8 @@ def train(
         If the loss is not finite for the fourth time: the model then holds the best weights so far, and the
         message names the step, the term and the column with the most extreme value.
     CheckpointError
-        If the run is to be resumed, and the checkpoints are another run's or cannot be read.
+        If there are checkpoints and the run is not to be resumed; or it is, and they are another run's or cannot
+        be read.
     """
     history = History() if history is None else history
     stop = StopRequest() if stop is None else stop
@@ -155,8 +156,7 @@ def train(
             return describe_run(model, settings, seed, {**data, **conditions}, given)
 
         keeper = Keeper(run, checkpoints, identity)
-        if checkpoints is not None and checkpoints.resume:
-            keeper.resume()
+        keeper.start()
         try:
             _train(run, keeper, held_out, seed + 1, stop, on_epoch, on_step, list(loggers))
         finally:
