@@ -78,13 +78,14 @@ def _take_steps(
             look()
             run.good = run.here()
         between_steps(run.epoch - 1 + share, look)
+        run.stepper.prepare(run.epoch - 1 + share, learning_rate(share))
         rows = batches[step]
         batch = run.data.rows(rows)
-        gradient = run.stepper.gradient(batch, run.epoch - 1 + share)
+        gradient = run.stepper.gradient(batch)
         unseen.append(_Look(rows, step, gradient))
         if len(unseen) == look_every or step + 1 == len(batches):
             look()
-        run.stepper.move(batch, learning_rate(share))
+        run.stepper.move(batch)
         run.means.add(gradient.result, gradient.norm)
         run.steps_done = step + 1
 

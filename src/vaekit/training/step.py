@@ -71,9 +71,16 @@ class Stepper:
         for at in self._movers:
             at(epochs_done)
 
-    def gradient(self, batch: Batch, epochs_done: float) -> Gradient:
-        """Differentiate the surrogate of a batch."""
+    def prepare(self, epochs_done: float, learning_rate: float) -> None:
+        """Move what follows a schedule to where it belongs at a step."""
         self.move_schedules(epochs_done)
+        for group in self.players.optimizer.param_groups:
+            group["lr"] = learning_rate
+        if self.players.opponent is not None:
+            self.players.opponent.set_learning_rate(learning_rate)
+
+    def gradient(self, batch: Batch) -> Gradient:
+        """Differentiate the surrogate of a batch."""
         result = self.objective(self.players.model, *batch)
         loss = -result.surrogate.mean()
         self.players.optimizer.zero_grad(set_to_none=True)
@@ -83,14 +90,11 @@ class Stepper:
             norm = clip_gradient(self.players.model.parameters(), self.limit)
         return Gradient(result, loss.detach(), norm)
 
-    def move(self, batch: Batch, learning_rate: float) -> None:
+    def move(self, batch: Batch) -> None:
         """Move the weights, then the opponent's."""
         _, optimizer, average, opponent = self.players
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate
         optimizer.step()
         if opponent is not None:
-            opponent.set_learning_rate(learning_rate)
             opponent.step(*batch)
         if average is not None:
             average.update()
