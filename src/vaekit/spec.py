@@ -64,6 +64,7 @@ from vaekit.objectives import (
 )
 from vaekit.posteriors import (
     CategoricalPosterior,
+    ChainPosterior,
     DiagonalPosterior,
     FullPosterior,
     InverseAutoregressivePosterior,
@@ -77,6 +78,7 @@ from vaekit.posteriors import (
 from vaekit.priors import (
     AutoregressivePrior,
     CategoricalPrior,
+    ChainPrior,
     FlowPrior,
     GaussianPrior,
     MixturePrior,
@@ -109,6 +111,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "quantized": QuantizedPosterior,
         "residual-quantized": ResidualQuantizedPosterior,
         "categorical": CategoricalPosterior,
+        "chain": ChainPosterior,
     },
     "prior": {
         "standard": StandardPrior,
@@ -118,6 +121,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "flow": FlowPrior,
         "categorical": CategoricalPrior,
         "autoregressive": AutoregressivePrior,
+        "chain": ChainPrior,
     },
     "likelihood": {
         "bernoulli": BernoulliLikelihood,

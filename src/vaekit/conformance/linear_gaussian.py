@@ -18,6 +18,7 @@ from vaekit.conformance.finding import Finding
 from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
+from vaekit.networks import TransformedInput
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 from vaekit.spec import parse
@@ -146,7 +147,11 @@ class LinearGaussian:
             decoder.weight.copy_(self.weight)
             decoder.bias.copy_(self.mean)
         likelihood = GaussianLikelihood((self.columns,), scale="fixed", value=self.scale)
-        return VAE(encoder, posterior, StandardPrior((self.latent,)), decoder, likelihood).double()
+        prior = StandardPrior(posterior.latent_shape)  # type: ignore[arg-type]
+        seen: nn.Module = decoder
+        if hasattr(posterior, "decoder_input"):  # what the decoder does not see integrates out
+            seen = TransformedInput(posterior.decoder_input, decoder)  # type: ignore[arg-type]
+        return VAE(encoder, posterior, prior, seen, likelihood).double()
 
 
 def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Finding]:

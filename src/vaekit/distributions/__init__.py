@@ -8,6 +8,7 @@ which, and the distributions over codes put masses on them.
 
 from vaekit.distributions.autoregressive_codes import AutoregressiveCodes
 from vaekit.distributions.categorical_codes import CategoricalCodes
+from vaekit.distributions.chain import ChainDistribution, GaussianLayer
 from vaekit.distributions.codebook import Codebook, CodeSpace, OneHotCodes
 from vaekit.distributions.divergences import categorical_kl
 from vaekit.distributions.flow import FlowDistribution
@@ -23,10 +24,12 @@ from vaekit.distributions.point_codes import PointCodes
 __all__ = [
     "AutoregressiveCodes",
     "CategoricalCodes",
+    "ChainDistribution",
     "CodeSpace",
     "Codebook",
     "FlowDistribution",
     "FlowSteps",
+    "GaussianLayer",
     "LocatedFlow",
     "OneHotCodes",
     "PointCodes",

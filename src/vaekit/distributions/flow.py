@@ -7,12 +7,14 @@ Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equa
 was made from, so the density at one's own draw costs nothing beyond the draw; anywhere else :math:`f` is inverted.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
-from torch.utils._pytree import tree_map
+
+from vaekit.distributions.stopped import detach_distribution, detach_tensors, stopped_call
 
 __all__ = ["FlowDistribution"]
 
@@ -56,7 +58,7 @@ class FlowDistribution(Distribution):
         self.base = base
         self.flow = flow
         self.context = context
-        self._stopped: dict[str, Tensor] | None = None
+        self._map: Callable[..., tuple[Tensor, Tensor]] = flow
         # z and its version, log p(z), whether a graph was recorded
         self._drawn: tuple[Tensor, int, Tensor, bool] | None = None
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
@@ -84,18 +86,16 @@ class FlowDistribution(Distribution):
 
     def detached(self) -> "FlowDistribution":
         """Give the same distribution, whose density has a gradient with respect to :math:`z` and to nothing else."""
-        base = _detach_base(self.base)
-        stopped = FlowDistribution(base, self.flow, tree_map(_detach, self.context))
-        stopped._stopped = {name: value.detach() for name, value in self.flow.named_parameters()}
+        base = detach_distribution(self.base)
+        stopped = FlowDistribution(base, self.flow, detach_tensors(self.context))
+        stopped._map = stopped_call(self.flow)
         if self._drawn is not None:
             z, version, log_prob, _ = self._drawn
             stopped._drawn = z, version, log_prob.detach(), False
         return stopped
 
     def _apply(self, value: Tensor, *, invert: bool = False) -> tuple[Tensor, Tensor]:
-        if self._stopped is None:
-            return self.flow(value, self.context, invert=invert)
-        return torch.func.functional_call(self.flow, self._stopped, (value, self.context), {"invert": invert})
+        return self._map(value, self.context, invert=invert)
 
     def _remembered(self, value: Tensor) -> Tensor | None:
         """The density that came with the draw, where it is also right to the gradient."""
@@ -109,20 +109,6 @@ class FlowDistribution(Distribution):
         if value is not z or not recorded or (z.requires_grad and not log_prob.requires_grad):
             return None
         return log_prob
-
-
-def _detach(leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
-
-
-def _detach_base(base: Distribution) -> Distribution:
-    """A copy of a distribution, and of those in it, with every tensor detached."""
-    stopped = type(base).__new__(type(base))
-    for name, value in vars(base).items():
-        stopped.__dict__[name] = (
-            _detach_base(value) if isinstance(value, Distribution) else tree_map(_detach, value)
-        )
-    return stopped
 
 
 def _version(z: Tensor) -> int:

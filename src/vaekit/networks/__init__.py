@@ -8,7 +8,7 @@ behind the colon in a sentence such as ``mlp:hidden=200x200,activation=tanh``.
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.convolutional import ConvolutionalNetwork
 from vaekit.networks.gated import GatedNetwork
-from vaekit.networks.inputs import CenteredLevels, LogCounts, TransformedInput
+from vaekit.networks.inputs import CenteredLevels, LeadingLatents, LogCounts, TransformedInput
 from vaekit.networks.masked import MaskedNetwork
 from vaekit.networks.mlp import MlpNetwork
 from vaekit.networks.residual import ResidualNetwork
@@ -18,6 +18,7 @@ __all__ = [
     "CenteredLevels",
     "ConvolutionalNetwork",
     "GatedNetwork",
+    "LeadingLatents",
     "LogCounts",
     "MaskedNetwork",
     "MlpNetwork",

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["CenteredLevels", "LogCounts", "TransformedInput"]
+__all__ = ["CenteredLevels", "LeadingLatents", "LogCounts", "TransformedInput"]
 
 
 class LogCounts(nn.Module):
@@ -46,6 +46,31 @@ class CenteredLevels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map any shape to the same shape."""
         return x * (2 / self.largest) - 1
+
+
+class LeadingLatents(nn.Module):
+    """The first entries of a latent vector: what the decoder of a chain of layers sees.
+
+    Parameters
+    ----------
+    length
+        How many.
+
+    Examples
+    --------
+    >>> import torch
+    >>> TransformedInput(LeadingLatents(2), nn.Identity())(torch.arange(10).reshape(2, 5))
+    tensor([[0, 1],
+            [5, 6]])
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Cut ``(..., k)`` to ``(..., length)``."""
+        return z[..., : self.length]
 
 
 class TransformedInput(nn.Module):

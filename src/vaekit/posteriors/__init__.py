@@ -8,6 +8,7 @@ density sets ``has_density = False``, on itself and on the distribution.
 """
 
 from vaekit.posteriors.categorical import CategoricalPosterior
+from vaekit.posteriors.chain import ChainPosterior
 from vaekit.posteriors.diagonal import DiagonalPosterior
 from vaekit.posteriors.full import FullPosterior
 from vaekit.posteriors.iaf import InverseAutoregressivePosterior
@@ -19,6 +20,7 @@ from vaekit.posteriors.spline import SplinePosterior
 
 __all__ = [
     "CategoricalPosterior",
+    "ChainPosterior",
     "DiagonalPosterior",
     "FullPosterior",
     "InverseAutoregressivePosterior",

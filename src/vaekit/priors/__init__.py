@@ -7,6 +7,7 @@ called: nothing is stored, so deepcopy, save and distribution over processes kee
 
 from vaekit.priors.autoregressive import AutoregressivePrior
 from vaekit.priors.categorical import CategoricalPrior
+from vaekit.priors.chain import ChainPrior
 from vaekit.priors.flow import FlowPrior
 from vaekit.priors.gaussian import GaussianPrior
 from vaekit.priors.mixture import MixturePrior
@@ -16,6 +17,7 @@ from vaekit.priors.vamp import VampPrior
 __all__ = [
     "AutoregressivePrior",
     "CategoricalPrior",
+    "ChainPrior",
     "FlowPrior",
     "GaussianPrior",
     "MixturePrior",
