@@ -6,6 +6,7 @@ Every message says what was given, what was expected and what to try.
 __all__ = [
     "ArtifactError",
     "CheckpointError",
+    "CodeCollapseWarning",
     "DataError",
     "MissingExtraError",
     "MissingLabelError",
@@ -48,6 +49,10 @@ class CheckpointError(DataError):
 
 class TrainingWarning(UserWarning):
     """Training met trouble and goes on: a loss that is not finite, a full disk, a damaged checkpoint."""
+
+
+class CodeCollapseWarning(UserWarning):
+    """A model uses hardly any of its codes; the message says the perplexity."""
 
 
 class TrainingDivergedError(VaekitError, ArithmeticError):

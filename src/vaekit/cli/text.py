@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vaekit.evaluation import Estimate, Evaluation
+    from vaekit.evaluation import CodeUsage, Estimate, Evaluation
 
 __all__ = ["evaluation_lines"]
 
@@ -26,12 +26,29 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
+    if evaluation.point_posterior:
+        lines.append(
+            "  the posterior is a single point: all importance samples are the same, and the log-likelihood shown is "
+            "the ELBO, a lower bound"
+        )
+    if evaluation.code_usage is not None:
+        lines.append("  " + _codes_in_use(evaluation.code_usage))
     if evaluation.fitted_proposal:
         lines.append(
             "  the posterior has no density: samples, ELBO and KL are of Gaussians fitted around the codes here; "
             "training had no bound"
         )
     return lines
+
+
+def _codes_in_use(usage: "CodeUsage") -> str:
+    least, most = min(usage.perplexity), max(usage.perplexity)
+    if len(usage.perplexity) == 1:
+        return f"{usage.used[0]} of {usage.codes} codes in use, perplexity {least:.1f}"
+    return (
+        f"{min(usage.used)} to {max(usage.used)} of {usage.codes} codes in use in {len(usage.used)} codebooks, "
+        f"perplexity {least:.1f} to {most:.1f}"
+    )
 
 
 def _number(estimate: "Estimate") -> str:

@@ -2,6 +2,7 @@ r"""Evaluation: bounds, :math:`\log p(x)` with error bars, latent diagnostics, a
 
 from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
+from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.estimate import Estimate
 from vaekit.evaluation.importance_sampling import LogLikelihood, log_likelihood
 from vaekit.evaluation.summary import Evaluation, evaluate
@@ -9,11 +10,14 @@ from vaekit.evaluation.summary import Evaluation, evaluate
 __all__ = [
     "Baseline",
     "BoundSummary",
+    "CodeUsage",
     "Estimate",
     "Evaluation",
     "LogLikelihood",
+    "code_usage",
     "evaluate",
     "evaluate_bound",
     "fit_baselines",
     "log_likelihood",
+    "warn_of_collapse",
 ]

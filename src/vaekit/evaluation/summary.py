@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import evaluate_bound
+from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.estimate import Estimate
 from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.objectives import Elbo
@@ -37,6 +38,10 @@ class Evaluation:
     fitted_proposal
         Whether the importance samples are drawn from Gaussians fitted at evaluation
         (:mod:`vaekit.evaluation.proposal`), because the posterior has no density.
+    point_posterior
+        Whether the posterior puts all its mass on one latent, so that more importance samples change nothing.
+    code_usage
+        How the codes are used, or None where latents are no codes.
     bits_per_dimension
         The negative log-likelihood, in bits, over the number of dimensions the model describes.
     baselines
@@ -56,6 +61,8 @@ class Evaluation:
     effective_sample_size: float
     smallest_effective_sample_size: float
     fitted_proposal: bool = False
+    point_posterior: bool = False
+    code_usage: CodeUsage | None = None
     bits_per_dimension: float
     baselines: list[Baseline]
     examples: int
@@ -66,6 +73,7 @@ class Evaluation:
         return {
             **vars(self),
             "elbo": self.elbo._asdict(),
+            "code_usage": None if self.code_usage is None else self.code_usage._asdict(),
             "log_likelihood": self.log_likelihood._asdict(),
             "baselines": [
                 {
@@ -110,6 +118,11 @@ def evaluate(
     Returns
     -------
     Evaluation
+
+    Warns
+    -----
+    CodeCollapseWarning
+        If the latents are codes, and hardly any are in use.
     """
     with seeded(seed):
         bound = evaluate_bound(model, Elbo(), x) if model.has_density else None
@@ -129,6 +142,8 @@ def evaluate(
             model_values=likelihood.values.numpy(),
             seed=seed,
         )
+    usage = code_usage(model, x)
+    warn_of_collapse(usage)
     kl = float(likelihood.kl.mean()) if bound is None else bound.kl
     dimensions = None if bound is None else bound.kl_per_dimension
     return Evaluation(
@@ -141,6 +156,8 @@ def evaluate(
         effective_sample_size=float(likelihood.effective_sample_size.mean()),
         smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
         fitted_proposal=not model.has_density,
+        point_posterior=usage is not None and getattr(model.parts["posterior"], "is_deterministic", False),
+        code_usage=usage,
         bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
         baselines=baselines,
         examples=len(x),

@@ -75,9 +75,25 @@ class Scene:
 
     @property
     def latent(self) -> int | None:
-        """Number of latent dimensions; None where a latent is not a vector of real numbers."""
+        """Number of latent dimensions to walk along; None where a latent is not a vector of real numbers."""
+        if hasattr(self._posterior, "codebook"):  # between codes there is nothing
+            return None
         shape = self.estimator.model_.latent_shape
         return shape[0] if len(shape) == 1 else None
+
+    @property
+    def has_places(self) -> bool:
+        """Whether latents are vectors, which can be drawn as points."""
+        return len(self.estimator.model_.latent_shape) == 1
+
+    @property
+    def has_shares(self) -> bool:
+        """Whether the parts of the KL tell anything: of a point among codes, each costs the same everywhere."""
+        return not getattr(self._posterior, "is_deterministic", False)
+
+    @property
+    def _posterior(self) -> object:
+        return self.estimator.model_.parts["posterior"]
 
 
 def evenly_spread(n: int, most: int) -> npt.NDArray[np.int64]:

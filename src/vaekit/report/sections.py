@@ -68,7 +68,7 @@ def _curves(scene: Scene) -> Section | None:
 
 def _latents(scene: Scene) -> Section | None:
     figures = []
-    if scene.shown is not None and scene.latent is not None:
+    if scene.shown is not None and scene.has_places:
         z, labels = scene.estimator.transform(scene.shown), scene.shown.labels
         ax = latent_scatter(z, labels)
         rows = count(len(z), scene.noun)
@@ -80,7 +80,7 @@ def _latents(scene: Scene) -> Section | None:
         )
         alt = f"Latent means of {rows}: {ax.get_xlabel()} against {ax.get_ylabel()}."
         figures.append(Figure(drawn(ax, "latents", alt), caption))
-    if scene.kl is not None:
+    if scene.kl is not None and scene.has_shares:
         ax = kl_per_dimension(scene.kl)
         caption = (
             "How much each latent dimension tells about an example. Grey ones tell nothing: the model would be as good "

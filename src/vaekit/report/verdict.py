@@ -67,7 +67,8 @@ def judge(
         findings = [_comparison(result, artifact, noun), *_estimate_quality(result, noun)]
         if result.split == "train":
             findings.append(_trained_on(noun))
-    if kl_per_dimension is not None:
+        findings += _codes(result)
+    if kl_per_dimension is not None and (result is None or result.code_usage is None):
         findings += _collapse(kl_per_dimension)
     return findings + _training(artifact, evaluated=result is not None)
 
@@ -138,6 +139,14 @@ def _ways_to_improve(artifact: "Artifact") -> list[str]:
 
 
 def _estimate_quality(result: "Evaluation", noun: str) -> list[Finding]:
+    if result.point_posterior:
+        text = (
+            f"The posterior is a single tuple of codes for each {noun}, so all importance samples are the same. The "
+            "number shown is log p(x|z) + log p(z) of that tuple alone; others add to the true log-likelihood, and the "
+            "comparison with the baselines errs against the model."
+        )
+        advice = "A prior that learns the codes costs less: `--prior autoregressive`, `categorical:masses=learned`."
+        return [Finding("note", "The log-likelihood shown is a lower bound, the ELBO", text, [advice])]
     size, samples = result.effective_sample_size, result.samples
     if size >= _FEWEST_SAMPLES and size >= _LEAST_SHARE * samples:
         return []
@@ -158,6 +167,31 @@ def _trained_on(noun: str) -> Finding:
         "They flatter it.",
         ["Evaluate on data that it has not seen: `vaekit evaluate`."],
     )
+
+
+def _codes(result: "Evaluation") -> list[Finding]:
+    """Say how many codes are in use, where latents are codes."""
+    usage = result.code_usage
+    if usage is None:
+        return []
+    least, most = min(usage.perplexity), max(usage.perplexity)
+    one = len(usage.perplexity) == 1
+    found = f"{number(least, 1)}" if one else f"{number(least, 1)} to {number(most, 1)}"
+    many = "" if one else f" in each of {len(usage.perplexity)} codebooks"
+    text = (
+        f"Perplexity is the number of codes that are in use in effect: 1 where all examples have the same, "
+        f"{usage.codes:,} where all codes are used alike."
+    )
+    title = f"Codes in use: perplexity {found} of {usage.codes:,}{many}"
+    if not usage.collapsed:
+        return [Finding("note", title, text)]
+    advice = [
+        "Give fewer codes (`codes=`, `categories=`), or lower the learning rate.",
+        "A quantised posterior: revive dead codes sooner (`revive=20`). A categorical one: `temperature=1`.",
+    ]
+    return [
+        Finding("caution", f"Codes have collapsed: perplexity {found} of {usage.codes:,}{many}", text, advice)
+    ]
 
 
 def _collapse(kl: Sequence[float]) -> list[Finding]:

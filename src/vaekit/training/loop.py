@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
+from vaekit.evaluation.codes import code_usage, warn_of_collapse
 from vaekit.objectives import Objective
 from vaekit.randomness import seeded
 from vaekit.training.averaging import WeightAverage
@@ -36,6 +37,8 @@ from vaekit.vae import VAE
 __all__ = ["train"]
 
 _DRAWS_WORTH_HAVING = 1000  # of the validation bound
+
+_ROWS_FOR_CODES = 4096  # of the training rows, to count codes in use where none are held out
 
 _SECONDS_BETWEEN_CALLS = 0.25  # of on_step
 
@@ -113,6 +116,11 @@ def train(
     -------
     History
 
+    Warns
+    -----
+    CodeCollapseWarning
+        If the latents are codes, and hardly any are in use at the end.
+
     Raises
     ------
     TrainingDivergedError
@@ -162,6 +170,10 @@ def train(
         finally:
             model.load_state_dict(run.best_weights)
             model.eval()
+    if history.epochs:
+        some = slice(_ROWS_FOR_CODES)
+        rows = Batch(x[some], None if c is None else c[some]) if held_out is None else held_out
+        warn_of_collapse(code_usage(model, rows.x, c=rows.c))
     return history
 
 
