@@ -50,6 +50,7 @@ from vaekit.networks import (
     TransformedInput,
 )
 from vaekit.objectives import (
+    Adversarial,
     CombinationImportanceWeighted,
     DisentangledInferredPrior,
     Elbo,
@@ -58,9 +59,11 @@ from vaekit.objectives import (
     MaximumMeanDiscrepancy,
     MultiplyImportanceWeighted,
     PartiallyImportanceWeighted,
+    RegularizedAutoencoder,
     Renyi,
     Schedule,
     TotalCorrelation,
+    VaeGan,
 )
 from vaekit.posteriors import (
     CategoricalPosterior,
@@ -146,6 +149,9 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "dip": DisentangledInferredPrior,
         "mmd": MaximumMeanDiscrepancy,
         "factor": FactorizedPosterior,
+        "adversarial": Adversarial,
+        "vae-gan": VaeGan,
+        "rae": RegularizedAutoencoder,
     },
 }
 
@@ -308,6 +314,8 @@ def build_vae(
         )
     if hasattr(objective, "check"):
         objective.check(model)
+    if hasattr(objective, "equip"):
+        objective.equip(model)
     return model
 
 

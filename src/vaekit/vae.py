@@ -106,6 +106,10 @@ class VAE(nn.Module):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Give the likelihood :math:`p(x \mid z)` for ``z`` of shape ``(..., *latent)``."""
+        return self.likelihood(self.decoder_features(z, c), c)
+
+    def decoder_features(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """Give what the decoder says of ``z`` of shape ``(..., *latent)``: features of the likelihood."""
         batch_shape = z.shape[: z.dim() - len(self.latent_shape)]
         flat = z if len(batch_shape) == 1 else z.reshape(-1, *self.latent_shape)
         if c is not None and len(batch_shape) > 1:
@@ -117,8 +121,10 @@ class VAE(nn.Module):
                 f"the decoder gave features of shape {tuple(features.shape[1:])} per example, but the likelihood "
                 f"{type(self.parts['likelihood']).__name__} takes {expected}; change the decoder's last layer"
             )
-        if len(batch_shape) != 1:
-            features = features.reshape(*batch_shape, *features.shape[1:])
+        return features if len(batch_shape) == 1 else features.reshape(*batch_shape, *features.shape[1:])
+
+    def likelihood(self, features: Tensor, c: Tensor | None = None) -> Distribution:
+        r"""Give the likelihood :math:`p(x \mid z)` of the decoder's features ``(..., *feature_shape)``."""
         return self._part("likelihood", c, features)
 
     def log_joint(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> Tensor:

@@ -7,6 +7,7 @@ batch is in the surrogate of each of its examples, so that the mean over them co
 a second player, such as a discriminator: see :class:`Opposed`.
 """
 
+from vaekit.objectives.adversarial import Adversarial
 from vaekit.objectives.annealed import Annealed
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.ciwae import CombinationImportanceWeighted
@@ -19,12 +20,16 @@ from vaekit.objectives.miwae import MultiplyImportanceWeighted
 from vaekit.objectives.mmd import MaximumMeanDiscrepancy, squared_mmd
 from vaekit.objectives.opposed import Opposed
 from vaekit.objectives.piwae import PartiallyImportanceWeighted
+from vaekit.objectives.prior_fit import prior_fit
+from vaekit.objectives.regularized import RegularizedAutoencoder
 from vaekit.objectives.renyi import Renyi
 from vaekit.objectives.result import Objective, ObjectiveResult
 from vaekit.objectives.schedules import Schedule
 from vaekit.objectives.total_correlation import TotalCorrelation
+from vaekit.objectives.vae_gan import VaeGan
 
 __all__ = [
+    "Adversarial",
     "Annealed",
     "CombinationImportanceWeighted",
     "DisentangledInferredPrior",
@@ -37,12 +42,15 @@ __all__ = [
     "ObjectiveResult",
     "Opposed",
     "PartiallyImportanceWeighted",
+    "RegularizedAutoencoder",
     "Renyi",
     "Schedule",
     "TotalCorrelation",
+    "VaeGan",
     "closed_divergence",
     "divergence",
     "permute_dimensions",
+    "prior_fit",
     "register_divergence",
     "squared_mmd",
     "subtract_auxiliary_loss",

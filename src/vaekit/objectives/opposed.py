@@ -68,17 +68,19 @@ class Opposed(Annealed):
         return functional_call(opponent, fixed, (value,))
 
 
-def check_layers(kind: str, hidden: tuple[int, ...]) -> tuple[int, ...]:
-    """Give the sizes back, or refuse a hidden layer without units.
+def check_layers(
+    kind: str, sizes: tuple[int, ...], name: str = "hidden", *, at_least_one: bool = False
+) -> tuple[int, ...]:
+    """Give the sizes back, or refuse a layer without units.
 
     Raises
     ------
     UsageError
-        If one is below 1.
+        If one is below 1, or there is none where there must be.
     """
-    if any(size < 1 for size in hidden):
+    if any(size < 1 for size in sizes) or (at_least_one and not sizes):
         raise UsageError(
-            f"{kind}: hidden={'x'.join(map(str, hidden))} has a layer without units; give the discriminator sizes "
-            "of at least 1, such as hidden=256x256"
+            f"{kind}: {name}={'x'.join(map(str, sizes)) or 'none'} leaves the discriminator a layer without units; "
+            f"give sizes of at least 1, such as {name}=64x64"
         )
-    return hidden
+    return sizes

@@ -58,8 +58,9 @@ class Objective(Protocol):
     An objective that draws several latents an example says how many in an attribute ``draws``, so that an
     evaluation takes fewer examples at a time. A method ``check(model)`` refuses a model that lacks what the
     objective needs, when a sentence is built; a posterior without a density is refused unless ``needs_density`` is
-    False, and one whose surrogate is to see a relaxation of discrete draws unless ``takes_relaxation`` is True. Two
-    more methods are optional, and called by the training loop where
+    False, and one whose surrogate is to see a relaxation of discrete draws unless ``takes_relaxation`` is True. A
+    method ``equip(model)`` changes the model where the objective asks for it, once, when it is built (a
+    normalisation of weights, say). Two more methods are optional, and called by the training loop where
     an objective has them: ``begin(rows=n)`` once, with the number of training rows; and ``at(epochs_done)``
     before every step, with the epochs done so far as a fraction, to move what follows a schedule (see
     :class:`vaekit.objectives.Annealed`; an objective whose ``schedules`` is empty is not called).

@@ -1,0 +1,158 @@
+r"""VAE/GAN: reconstruction in the feature space of a discriminator that tells data from what is generated.
+
+.. math::
+
+    \mathcal L_\text{prior} &= \mathrm{KL}(q(z \mid x) \,\|\, p(z)) \\
+    \mathcal L_\text{llike} &= -\mathbb E_{q(z \mid x)} \log \mathcal N(D_l(x);\, D_l(\tilde x), I) \\
+    \mathcal L_\text{GAN} &= -\log D(x) - \log(1 - D(\tilde x)) - \log(1 - D(x_p))
+
+Larsen et al. (2016), "Autoencoding beyond pixels using a learned similarity metric", equations 6 to 8 and algorithm 1:
+:math:`\tilde x` is the mean of :math:`p(x \mid z)` for a draw :math:`z \sim q(z \mid x)`, :math:`x_p` that for a draw
+from the prior, :math:`D_l` the features in a hidden layer of the discriminator :math:`D`, in units of their spread over
+the data (:mod:`vaekit.objectives.feature_discriminator`). Each part follows a gradient
+of its own:
+
+.. math::
+
+    \text{encoder} &: \mathcal L_\text{prior} + \mathcal L_\text{llike} \\
+    \text{decoder} &: \gamma \mathcal L_\text{llike} - \mathcal L_\text{GAN} \\
+    \text{discriminator} &: \mathcal L_\text{GAN}
+
+(the paper's algorithm writes :math:`\mathcal L_\text{GAN}` for its negative in the text before it; here it is what the
+discriminator minimises). So the decoder sees the draw twice, once with the encoder attached and once without.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from vaekit.errors import UsageError
+from vaekit.objectives.adversarial import draws
+from vaekit.objectives.annealed import check_scalar
+from vaekit.objectives.auxiliary import subtract_auxiliary_loss
+from vaekit.objectives.feature_discriminator import FeatureDiscriminator
+from vaekit.objectives.kl import divergence
+from vaekit.objectives.opposed import Opposed, check_layers
+from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.schedules import Schedule
+from vaekit.vae import VAE
+
+__all__ = ["VaeGan"]
+
+
+class VaeGan(Opposed):
+    r"""``vae-gan``: likeness that a discriminator learns, instead of the likelihood.
+
+    The bound that is reported is the plain ELBO, with the model's own likelihood, whose parameters outside the decoder
+    (a noise scale) are fitted to it.
+
+    Parameters
+    ----------
+    gamma
+        :math:`\gamma`, the weight of the reconstruction for the decoder alone.
+    hidden
+        Sizes of the discriminator's hidden layers; of rows, the last one is the feature space.
+    channels
+        Of images: its strided convolutions before them; the last one is the feature space.
+
+    Raises
+    ------
+    UsageError
+        If ``gamma`` is negative or not finite, a layer has no unit; when a model is checked, if the mean of its
+        likelihood does not depend on all that the decoder gives.
+
+    Examples
+    --------
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
+    >>> objective = VaeGan()
+    >>> objective.build_opponent(model)
+    >>> objective(model, torch.ones(4, 3)).surrogate.shape
+    torch.Size([4])
+    """
+
+    kind = "vae-gan"
+    gamma: float
+
+    def __init__(
+        self,
+        *,
+        gamma: float | Schedule = 1.0,
+        hidden: tuple[int, ...] = (256, 256),
+        channels: tuple[int, ...] = (32, 64),
+    ) -> None:
+        check_scalar("vae-gan", "gamma", gamma, meaning="the weight of likeness against fooling")
+        super().__init__(gamma=gamma)
+        self.hidden = check_layers("vae-gan", hidden, at_least_one=True)
+        self.channels = check_layers("vae-gan", channels, "channels", at_least_one=True)
+
+    def check(self, model: VAE) -> None:
+        """Refuse a likelihood with features that its mean does not show: nothing would train them."""
+        likelihood = model.parts["likelihood"]
+        if getattr(likelihood, "needs", frozenset()):
+            return
+        like = next(model.parameters(), torch.zeros(()))
+        with torch.enable_grad():
+            features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())  # type: ignore[arg-type]
+            features = features.to(like).reshape(1, *likelihood.feature_shape).requires_grad_()  # type: ignore[misc]
+            mean = likelihood(features).mean
+            slopes = torch.autograd.grad(mean.sum(), features)[0] if mean.requires_grad else torch.zeros(1)
+        if not bool(slopes.isfinite().all()) or bool((slopes == 0).all(0).any()):
+            raise UsageError(
+                f"vae-gan: compares means, and the mean of {type(likelihood).__name__} does not depend on all that the "
+                "decoder gives (a scale of each example, say), which would stay untrained; use bernoulli, or a "
+                "likelihood whose scale is the same for every example"
+            )
+
+    def new_opponent(self, model: VAE) -> nn.Module:
+        """Make the discriminator: from data to features and one logit."""
+        return FeatureDiscriminator(
+            model.event_shape,
+            hidden=self.hidden,
+            channels=self.channels,
+            transform=getattr(model.parts["likelihood"], "encoder_input", None),
+        )
+
+    def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
+        """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
+        q, p = model.encode(x, c), model.prior(c)
+        z = q.rsample()
+        kl, per_dimension = divergence(q, p, z)
+        decoded = model.decoder_features(z, c)
+        # With the decoder's output held fixed: the likelihood's own parameters alone learn from its density.
+        reconstruction = model.likelihood(decoded.detach(), c).log_prob(x)
+        seen, _ = self.judge(x)
+        for_encoder, _ = self._likeness(seen, model.likelihood(decoded, c).mean)
+        for_decoder, reconstructed = self._likeness(seen, model.decode(z.detach(), c).mean)
+        _, generated = self.judge(model.decode(draws(p, len(x)), c).mean)
+        surrogate = (
+            for_encoder
+            - kl
+            + (self.gamma - 1.0) * for_decoder
+            + softplus(reconstructed)
+            + softplus(generated)
+            + (reconstruction - reconstruction.detach())
+        )
+        surrogate = subtract_auxiliary_loss(surrogate, q, p)
+        return ObjectiveResult(reconstruction - kl, surrogate, reconstruction, kl, per_dimension)
+
+    def opponent_loss(self, model: VAE, x: Tensor, c: Tensor | None = None) -> Tensor:
+        r""":math:`\mathcal L_\text{GAN}`, ``(batch,)``: data, its reconstruction and a generated example each."""
+        with torch.no_grad():
+            reconstructed = model.decode(model.encode(x, c).sample(), c).mean
+            generated = model.decode(draws(model.prior(c), len(x)), c).mean
+        discriminator = cast(FeatureDiscriminator, self.player())
+        features, real = discriminator(x)
+        discriminator.follow(features)
+        return (
+            softplus(-real)
+            + softplus(discriminator(reconstructed)[1])
+            + softplus(discriminator(generated)[1])
+        )
+
+    def _likeness(self, seen: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
+        """Logarithm of the density of features, up to its constant, and the logit; ``(batch,)`` both."""
+        features, logit = self.judge(reconstruction)
+        return -0.5 * (seen - features).square().sum(1), logit
