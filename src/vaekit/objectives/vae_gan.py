@@ -94,6 +94,8 @@ class VaeGan(Opposed):
         if getattr(likelihood, "needs", frozenset()):
             return
         like = next(model.parameters(), torch.zeros(()))
+        if like.is_meta:  # shapes without values: nothing to look at
+            return
         with torch.enable_grad():
             features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())  # type: ignore[arg-type]
             features = features.to(like).reshape(1, *likelihood.feature_shape).requires_grad_()  # type: ignore[misc]
