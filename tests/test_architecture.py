@@ -22,7 +22,7 @@ FLOORS = [
     {"vae"},
     {"objectives"},
     {"evaluation"},
-    {"training"},
+    {"training", "aggregate"},
     {"spec"},
     {"automatic", "artifact", "classroom", "conformance", "literature", "reproductions"},
     {"estimator"},

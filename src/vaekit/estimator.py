@@ -14,13 +14,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from vaekit.aggregate import PriorFit, fit_prior
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.automatic import choose_likelihood
 from vaekit.data import Dataset, Schema, from_object, split_indices
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.spec import Sentence, build_vae, parse
 from vaekit.training import (
     Checkpoints,
     EpochMetrics,
@@ -90,6 +91,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         The seed that was used.
     origin_ : dict
         Where the data came from, where the artifact it was loaded from says so.
+    prior_fit_ : PriorFit
+        How well a prior was fitted after training, where :meth:`fit_prior` was called.
 
     Examples
     --------
@@ -269,6 +272,60 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             opponent=opponent,
         )
         self._optimizer_state, self._opponent = optimizer.state_dict(), opponent
+        return self
+
+    def fit_prior(
+        self, prior: str, X: Any, *, validation: Any = None, random_state: int | None = None
+    ) -> "VariationalAutoencoder":
+        r"""Replace the prior by one fitted to the aggregate posterior :math:`\frac 1 n \sum_i q(z \mid x_i)`.
+
+        Encoder and decoder stay as they are; what is sampled, scored and saved from then on is the model with the
+        new prior. See :mod:`vaekit.aggregate`; ``prior_fit_`` says how well it went.
+
+        Parameters
+        ----------
+        prior
+            A spec such as ``gmm:components=10``, ``flow`` or ``gaussian``; for codes, ``autoregressive``.
+        X
+            The training data, as a rule.
+        validation
+            Held-out data to stop early by. None: a tenth of ``X``, the rows that :meth:`fit` holds out of it.
+            False: none at all.
+        random_state
+            Of all noise; by default it follows from the estimator's. The same seed gives the same bytes on the CPU.
+
+        Raises
+        ------
+        UsageError
+            For a prior that cannot be understood, does not fit the posterior, or has nothing to fit.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
+        >>> str(vae.fit_prior("gmm:components=2", x).sentence_.prior)
+        'gmm:components=2'
+        """
+        rows, held_out = self._rows(X), None
+        if validation is None and len(rows) >= _ROWS_WORTH_SPLITTING:
+            split = split_indices(len(rows), self.seed_, validation=0.1, test=0.0)
+            rows, held_out = rows[split.train], rows[split.validation]
+        elif validation is not None and validation is not False:
+            held_out = self._rows(validation)
+        sentence = replace(self.sentence_, prior=parse("prior", prior))
+        seed = self.seed_ + 3 if random_state is None else random_state
+        shape, log_jacobian = self.schema_.model_event_shape, self.schema_.log_jacobian
+        with seeded(seed):  # a whole model, so that all that a sentence is refused for is looked at
+            fresh = build_vae(sentence, shape, int(self.latent), log_jacobian=log_jacobian).parts["prior"]
+        self.prior_fit_: PriorFit = fit_prior(
+            self.model_,
+            fresh,
+            self._to_model(rows),
+            None if held_out is None else self._to_model(held_out),
+            seed=seed,
+        )
+        self.sentence_, self._optimizer_state, self._opponent = sentence, None, None
         return self
 
     def transform(self, X: Any) -> _Floats:

@@ -60,6 +60,7 @@ def test_help_answers_without_importing_torch():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for verb in (
         "fit",
+        "fit-prior",
         "evaluate",
         "encode",
         "reconstruct",
@@ -287,6 +288,7 @@ def test_later_files_that_do_not_fit(capsys, tmp_path, place):
 def test_divergence_ends_with_4_and_keeps_the_best_model(capsys, tmp_path, place):
     arguments = [
         "fit",
+        "fit-prior",
         place / "table.csv",
         "-o",
         tmp_path / "m.vae",

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Independent, Normal
 
 from vaekit.errors import UsageError
-from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior, VampPrior
+from vaekit.priors import GaussianMixturePrior, GaussianPrior, MixturePrior, StandardPrior, VampPrior
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae
 
@@ -23,6 +23,7 @@ def make(kind):
             "standard": lambda: StandardPrior((1,)),
             "gaussian": lambda: GaussianPrior((1,)),
             "mixture": lambda: MixturePrior((1,), components=3),
+            "gmm": lambda: GaussianMixturePrior((1,), components=3),
             "vamp": lambda: VampPrior((2,), components=4),
         }[kind]()
         for parameter in prior.parameters():
@@ -30,7 +31,7 @@ def make(kind):
     return (lambda: prior(encode=encode)) if kind == "vamp" else prior
 
 
-@pytest.mark.parametrize("kind", ["standard", "gaussian", "mixture", "vamp"])
+@pytest.mark.parametrize("kind", ["standard", "gaussian", "mixture", "gmm", "vamp"])
 def test_density_integrates_to_one_and_agrees_with_draws(kind):
     p = make(kind)()
     grid = torch.linspace(-15, 15, 6001)[:, None]

@@ -13,6 +13,7 @@ from vaekit.cli.encode import Encode
 from vaekit.cli.evaluate import Evaluate
 from vaekit.cli.explain_loss import ExplainLoss
 from vaekit.cli.fit import Fit
+from vaekit.cli.fit_prior import FitPrior
 from vaekit.cli.info import Info
 from vaekit.cli.kl import Kl
 from vaekit.cli.models import Models
@@ -35,6 +36,7 @@ class Verb(Protocol):
 
 _VERBS = (
     Fit
+    | FitPrior
     | Evaluate
     | Encode
     | Reconstruct

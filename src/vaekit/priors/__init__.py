@@ -10,6 +10,7 @@ from vaekit.priors.categorical import CategoricalPrior
 from vaekit.priors.chain import ChainPrior
 from vaekit.priors.flow import FlowPrior
 from vaekit.priors.gaussian import GaussianPrior
+from vaekit.priors.gmm import GaussianMixturePrior
 from vaekit.priors.mixture import MixturePrior
 from vaekit.priors.standard import StandardPrior
 from vaekit.priors.vamp import VampPrior
@@ -19,6 +20,7 @@ __all__ = [
     "CategoricalPrior",
     "ChainPrior",
     "FlowPrior",
+    "GaussianMixturePrior",
     "GaussianPrior",
     "MixturePrior",
     "StandardPrior",

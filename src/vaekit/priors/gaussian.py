@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
+from vaekit.errors import DataError
 from vaekit.networks.bounded import soft_bound
 
 __all__ = ["GaussianPrior"]
@@ -35,6 +36,28 @@ class GaussianPrior(nn.Module):
     def forward(self) -> Distribution:
         """Give the prior over ``(k,)``."""
         return MultivariateNormal(self.mean, scale_tril=self._scale_tril(), validate_args=False)
+
+    @torch.no_grad()
+    def fit_draws(self, z: Tensor, seed: int = 0) -> None:
+        r"""Maximise :math:`\sum_i \log p(z_i)`: mean and covariance of the draws ``(n, k)``; the seed plays no part.
+
+        Raises
+        ------
+        DataError
+            If the covariance of the draws is singular.
+        """
+        z = z.double()
+        centred = z - z.mean(0)
+        factor, failed = torch.linalg.cholesky_ex(centred.T @ centred / len(z))
+        log_diagonal = factor.diagonal().log()
+        if bool(failed) or not bool((log_diagonal.abs() < 12).all()):
+            raise DataError(
+                f"gaussian: the covariance of {len(z)} draws of {z.shape[1]} dimensions is singular: they lie on "
+                "a plane; fit a model with fewer latent dimensions, or use more rows"
+            )
+        self.mean.copy_(z.mean(0))
+        self.log_diagonal.copy_(log_diagonal * (1 - (log_diagonal / 12).square()).rsqrt())
+        self.below.copy_(factor.tril(-1))
 
     def _scale_tril(self) -> Tensor:
         return torch.diag(soft_bound(self.log_diagonal).exp()) + self.below.tril(-1)
