@@ -33,7 +33,7 @@ def diagnose(
         result = objective(model, x, c)
         terms = {"reconstruction": result.reconstruction, "KL": result.kl, "bound": result.bound}
         bad = [name for name, value in terms.items() if not bool(value.isfinite().all())]
-        cause = f"the {bad[0]} term overflowed" if bad else "the surrogate overflowed"
+        cause = f"the {bad[0]} term overflowed" if bad else "the surrogate or its gradient overflowed"
     size = x.flatten(1).abs().amax(0)
     column = int(size.argmax())
     name = repr(names[column]) if names is not None and len(names) == len(size) else str(column)
