@@ -48,7 +48,7 @@ def prepare_destination(destination: Path, *, force: bool, resume: bool) -> None
             f"{folder} holds the checkpoints of an unfinished training; give --resume to go on with it, or --force "
             "to begin again"
         )
-    check_destination(destination, force=force or (unfinished and resume))
+    check_destination(destination, force=force or resume)
     if not resume:
         remove_checkpoints(folder)
     elif unfinished:  # it may have been killed while it wrote the artifact

@@ -24,7 +24,7 @@ def parse_choice(what: str, text: str, choices: Mapping[str, type[Choice]]) -> C
     text
         Such as ``one-cycle`` or ``one-cycle:warmup=0.2``.
     choices
-        Dataclasses by name; their fields are the options.
+        Dataclasses by name; their fields are the options, but for those whose metadata say ``option=False``.
 
     Raises
     ------
@@ -44,7 +44,8 @@ def parse_choice(what: str, text: str, choices: Mapping[str, type[Choice]]) -> C
     if name not in choices:
         raise UsageError(f"{what}={text!r}: {_suggest(name, choices)}There are: {', '.join(choices)}")
     kind = choices[name]
-    types = {option.name: type(option.default) for option in fields(kind)}  # type: ignore[arg-type]
+    options_of = [option for option in fields(kind) if option.metadata.get("option", True)]  # type: ignore[arg-type]
+    types = {option.name: type(option.default) for option in options_of}
     options: dict[str, Any] = {}
     for item in filter(None, written.split(",")):
         key, equals, value = item.partition("=")

@@ -15,7 +15,7 @@ epochs. Every one is a function of what is known, and keeps nothing between step
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import cos, pi
 
 from vaekit.errors import UsageError
@@ -128,7 +128,7 @@ class Plateau(LearningRateSchedule):
 
     factor: float = 0.5
     patience: int = 10
-    reductions: int = 0
+    reductions: int = field(default=0, metadata={"option": False})
 
     def __post_init__(self) -> None:
         if not 0 < self.factor < 1:
