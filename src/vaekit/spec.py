@@ -48,6 +48,8 @@ from vaekit.networks import (
     ResidualConvolutionalNetwork,
     ResidualNetwork,
     TransformedInput,
+    conditioned_decoder,
+    conditioned_encoder,
 )
 from vaekit.objectives import (
     Adversarial,
@@ -252,7 +254,12 @@ class Sentence:
 
 
 def build_vae(
-    sentence: Sentence, event_shape: tuple[int, ...], latent: int, *, log_jacobian: float = 0.0
+    sentence: Sentence,
+    event_shape: tuple[int, ...],
+    latent: int,
+    *,
+    log_jacobian: float = 0.0,
+    condition: int = 0,
 ) -> VAE:
     """Build the model a sentence describes, with fresh parameters from torch's global generator.
 
@@ -267,6 +274,9 @@ def build_vae(
     log_jacobian
         Logarithm of the Jacobian of the data's scaling, in nats. Only densities are told: a probability is
         the same in all units.
+    condition
+        How many numbers the condition of an example has; 0: the model is not conditional. It is put beside the
+        data in front of the encoder, beside the latents in front of the decoder, and given to priors that ask.
 
     Returns
     -------
@@ -298,12 +308,13 @@ def build_vae(
         event_shape=event_shape,
         lower=likelihood.support.lower,
         upper=likelihood.support.upper,
+        condition=condition,
         **getattr(posterior, "shared", {}),
     )
-    encoder = network.encoder(event_shape, posterior.feature_shape)
+    encoder = conditioned_encoder(network, event_shape, posterior.feature_shape, condition)
     if likelihood.encoder_input is not None:
         encoder = TransformedInput(likelihood.encoder_input, encoder)
-    decoder = _decoder(network, posterior, likelihood.feature_shape)
+    decoder = _decoder(network, posterior, likelihood.feature_shape, condition)
     model = VAE(encoder, posterior, prior, decoder, likelihood)
     objective = sentence.objective.build()
     if getattr(posterior, "relaxed", False) and not getattr(objective, "takes_relaxation", False):
@@ -321,12 +332,14 @@ def build_vae(
     return model
 
 
-def _decoder(network: Any, posterior: Any, feature_shape: tuple[int, ...]) -> Any:
+def _decoder(network: Any, posterior: Any, feature_shape: tuple[int, ...], condition: int) -> Any:
     """The network's decoder, behind what the posterior says a decoder is to begin with."""
     first = getattr(posterior, "decoder_input", None)
     if first is None:
-        return network.decoder(posterior.latent_shape, feature_shape)
-    return TransformedInput(first, network.decoder(posterior.decoder_shape, feature_shape))
+        return conditioned_decoder(network, posterior.latent_shape, feature_shape, condition)
+    return TransformedInput(
+        first, conditioned_decoder(network, posterior.decoder_shape, feature_shape, condition)
+    )
 
 
 def parse(room: Room, text: "str | Spec") -> Spec:

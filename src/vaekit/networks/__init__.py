@@ -6,6 +6,7 @@ behind the colon in a sentence such as ``mlp:hidden=200x200,activation=tanh``.
 """
 
 from vaekit.networks.bounded import soft_bound
+from vaekit.networks.conditioned import ConditionedInput, conditioned_decoder, conditioned_encoder
 from vaekit.networks.convolutional import ConvolutionalNetwork
 from vaekit.networks.gated import GatedNetwork
 from vaekit.networks.inputs import CenteredLevels, LeadingLatents, LogCounts, TransformedInput
@@ -16,6 +17,7 @@ from vaekit.networks.residual_convolutional import ResidualConvolutionalNetwork
 
 __all__ = [
     "CenteredLevels",
+    "ConditionedInput",
     "ConvolutionalNetwork",
     "GatedNetwork",
     "LeadingLatents",
@@ -25,5 +27,7 @@ __all__ = [
     "ResidualConvolutionalNetwork",
     "ResidualNetwork",
     "TransformedInput",
+    "conditioned_decoder",
+    "conditioned_encoder",
     "soft_bound",
 ]

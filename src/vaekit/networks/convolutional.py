@@ -8,6 +8,7 @@ layer gives :math:`2 s - 1` pixels and one more where the side on the way down w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from torch import nn
 
@@ -49,6 +50,8 @@ class ConvolutionalNetwork:
     >>> encoder(torch.zeros(5, 3, 27, 14)).shape, decoder(torch.zeros(5, 2)).shape
     (torch.Size([5, 4]), torch.Size([5, 3, 27, 14]))
     """
+
+    needs_images: ClassVar[bool] = True
 
     channels: tuple[int, ...] = (32, 64)
     hidden: tuple[int, ...] = (256,)

@@ -8,6 +8,7 @@ Networks", figure 4e. The decoder goes the same way back.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from torch import nn
 
@@ -48,6 +49,8 @@ class ResidualConvolutionalNetwork:
     >>> network.encoder((3, 27, 14), (4,))(torch.zeros(5, 3, 27, 14)).shape
     torch.Size([5, 4])
     """
+
+    needs_images: ClassVar[bool] = True
 
     channels: tuple[int, ...] = (32, 64)
     blocks: int = 2

@@ -1,4 +1,9 @@
-r"""The learned Gaussian prior, :math:`p(z) = \mathcal N(z; m, L L^\top)`, starting as the standard one."""
+r"""The learned Gaussian prior, :math:`p(z) = \mathcal N(z; m, L L^\top)`, starting as the standard one.
+
+With a condition, :math:`p(z \mid c) = \mathcal N(z; m + A c, L L^\top)`: one mean for each class, or a slope for each
+covariate (Sohn, Lee and Yan, 2015, "Learning Structured Output Representation using Deep Conditional Generative
+Models", section 3, with a linear map).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +11,7 @@ from torch.distributions import Distribution, MultivariateNormal
 
 from vaekit.errors import DataError
 from vaekit.networks.bounded import soft_bound
+from vaekit.networks.conditioned import require_condition
 
 __all__ = ["GaussianPrior"]
 
@@ -17,6 +23,8 @@ class GaussianPrior(nn.Module):
     ----------
     latent_shape
         The shape of :math:`z`, ``(k,)``.
+    condition
+        How many numbers a condition has; 0: the prior has none.
 
     Examples
     --------
@@ -26,16 +34,22 @@ class GaussianPrior(nn.Module):
 
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, latent_shape: tuple[int, ...]) -> None:
+    def __init__(self, latent_shape: tuple[int, ...], condition: int = 0) -> None:
         super().__init__()
         (k,) = latent_shape
         self.mean = nn.Parameter(torch.zeros(k))
         self.log_diagonal = nn.Parameter(torch.zeros(k))
         self.below = nn.Parameter(torch.zeros(k, k))
+        if condition:
+            self.of_condition = nn.Parameter(torch.zeros(condition, k))
+            self.needs = frozenset({"condition"})
 
-    def forward(self) -> Distribution:
-        """Give the prior over ``(k,)``."""
-        return MultivariateNormal(self.mean, scale_tril=self._scale_tril(), validate_args=False)
+    def forward(self, *, condition: Tensor | None = None) -> Distribution:
+        """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
+        mean = self.mean
+        if self.needs:
+            mean = mean + require_condition(condition) @ self.of_condition
+        return MultivariateNormal(mean, scale_tril=self._scale_tril(), validate_args=False)
 
     @torch.no_grad()
     def fit_draws(self, z: Tensor, seed: int = 0) -> None:

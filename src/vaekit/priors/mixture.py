@@ -1,15 +1,17 @@
 r"""The mixture prior, :math:`p(z) = \sum_{j=1}^K \pi_j\, \mathcal N(z; m_j, \operatorname{diag} s_j^2)`.
 
 Dilokthanakul et al. (2016), "Deep Unsupervised Clustering with Gaussian Mixture VAEs"; Tomczak and Welling
-(2018), section 4.1, as "MoG". Weights, means and scales are learned with the rest.
+(2018), section 4.1, as "MoG". Weights, means and scales are learned with the rest. With a condition, the weights depend
+on it: :math:`\log \pi_j(c) = a_j + b_j^\top c` up to a constant, and the components are shared.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
+from vaekit.networks.conditioned import require_condition
 
 __all__ = ["MixturePrior"]
 
@@ -21,6 +23,8 @@ class MixturePrior(nn.Module):
     ----------
     latent_shape
         The shape of :math:`z`, ``(k,)``.
+    condition
+        How many numbers a condition has; 0: the prior has none.
     components
         How many.
 
@@ -38,19 +42,26 @@ class MixturePrior(nn.Module):
 
     needs: frozenset[str] = frozenset()
 
-    def __init__(self, latent_shape: tuple[int, ...], *, components: int = 10) -> None:
+    def __init__(self, latent_shape: tuple[int, ...], condition: int = 0, *, components: int = 10) -> None:
         super().__init__()
         if components < 1:
             raise UsageError(f"mixture: components={components}; give at least 1")
         self.logits = nn.Parameter(torch.zeros(components))
         self.means = nn.Parameter(torch.randn(components, *latent_shape))
         self.log_scales = nn.Parameter(torch.zeros(components, *latent_shape))
+        if condition:
+            self.of_condition = nn.Parameter(torch.zeros(condition, components))
+            self.needs = frozenset({"condition"})
 
-    def forward(self) -> Distribution:
-        """Give the prior over ``(k,)``."""
-        normal = Normal(self.means, soft_bound(self.log_scales).exp(), validate_args=False)
+    def forward(self, *, condition: Tensor | None = None) -> Distribution:
+        """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
+        logits, means, scales = self.logits, self.means, soft_bound(self.log_scales).exp()
+        if self.needs:
+            logits = logits + require_condition(condition) @ self.of_condition
+            means, scales = (value.expand(len(logits), *value.shape) for value in (means, scales))
+        normal = Normal(means, scales, validate_args=False)
         return MixtureSameFamily(
-            Categorical(logits=self.logits, validate_args=False),
+            Categorical(logits=logits, validate_args=False),
             Independent(normal, self.means.dim() - 1, validate_args=False),
             validate_args=False,
         )

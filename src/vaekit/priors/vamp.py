@@ -2,7 +2,8 @@ r"""The VampPrior, :math:`p(z) = \frac 1 K \sum_{j=1}^K q(z \mid u_j)`.
 
 Tomczak and Welling (2018), "VAE with a VampPrior", equation 9: a mixture of the posteriors of learned
 *pseudo-inputs* :math:`u_j`. The prior needs the encoder, and is given it at every call (see
-:mod:`vaekit.vae`): a copy of the model is tied to its own encoder.
+:mod:`vaekit.vae`): a copy of the model is tied to its own encoder. Where the encoder is conditional, each pseudo-input
+comes with a *pseudo-condition*, learned beside it; the prior itself is then the same for every condition.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,8 @@ class VampPrior(nn.Module):
         The shape of :math:`x`, in the coordinates of the model.
     lower, upper
         The interval the data lie in; pseudo-inputs stay in it, by a sigmoid, where both are finite.
+    condition
+        How many numbers a condition has; 0: the encoder takes none.
     components
         :math:`K`, the number of pseudo-inputs.
 
@@ -51,6 +54,7 @@ class VampPrior(nn.Module):
         event_shape: tuple[int, ...],
         lower: float = -torch.inf,
         upper: float = torch.inf,
+        condition: int = 0,
         *,
         components: int = 500,
     ) -> None:
@@ -59,6 +63,7 @@ class VampPrior(nn.Module):
             raise UsageError(f"vamp: components={components}; give at least 1")
         self.lower, self.upper = lower, upper
         self.raw = nn.Parameter(torch.randn(components, *event_shape))
+        self.conditions = nn.Parameter(torch.randn(components, condition)) if condition else None
 
     @property
     def pseudo_inputs(self) -> Tensor:
@@ -67,8 +72,12 @@ class VampPrior(nn.Module):
             return self.lower + (self.upper - self.lower) * self.raw.sigmoid()
         return self.raw
 
-    def forward(self, *, encode: Callable[[Tensor], Distribution]) -> Distribution:
+    def forward(self, *, encode: Callable[..., Distribution]) -> Distribution:
         """Give the prior over the latent space of ``encode``."""
-        q = encode(self.pseudo_inputs)
+        q = (
+            encode(self.pseudo_inputs)
+            if self.conditions is None
+            else encode(self.pseudo_inputs, self.conditions)
+        )
         weights = Categorical(logits=self.raw.new_zeros(len(self.raw)), validate_args=False)
         return MixtureSameFamily(weights, q, validate_args=False)

@@ -1,0 +1,137 @@
+"""Conditional models: exact answers on p(x | z, c) = N(W z + B c + m, s^2 I), and laws of c."""
+
+import pytest
+import torch
+from torch import nn
+from torch.distributions import MultivariateNormal
+
+from vaekit.errors import UsageError
+from vaekit.evaluation import evaluate_bound, log_likelihood
+from vaekit.likelihoods import GaussianLikelihood
+from vaekit.networks import ConditionedInput
+from vaekit.objectives import Elbo, ImportanceWeighted
+from vaekit.posteriors import DiagonalPosterior
+from vaekit.priors import GaussianPrior, StandardPrior
+from vaekit.randomness import seeded
+from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.vae import VAE
+
+COLUMNS, LATENT, WIDTH, SCALE = 4, 2, 3, 1.5
+ROWS = 300
+
+
+def conditional_linear_gaussian(prior):
+    """The true decoder, any encoder, and the exact log p(x | c)."""
+    with seeded(0):
+        encoder = ConditionedInput(nn.Linear(COLUMNS + WIDTH, 2 * LATENT), width=WIDTH)
+        decoder = ConditionedInput(nn.Linear(LATENT + WIDTH, COLUMNS), width=WIDTH)
+        nn.init.normal_(encoder.network.weight, std=0.02)
+        nn.init.normal_(decoder.network.weight, std=0.6)
+        nn.init.zeros_(encoder.network.bias)
+        if isinstance(prior, GaussianPrior):
+            nn.init.normal_(prior.of_condition)
+            with torch.no_grad():  # proposals near the prior: importance sampling is to have an easy time
+                encoder.network.weight[:LATENT, COLUMNS:] = prior.of_condition.T
+    likelihood = GaussianLikelihood((COLUMNS,), scale="fixed", value=SCALE)
+    model = VAE(encoder, DiagonalPosterior(LATENT), prior, decoder, likelihood).double().requires_grad_(False)
+
+    def exact(x, c):
+        W, B = decoder.network.weight.split([LATENT, WIDTH], 1)
+        mean = c @ B.T + decoder.network.bias
+        if isinstance(prior, GaussianPrior):
+            mean = mean + c @ prior.of_condition @ W.T
+        covariance = W @ W.T + SCALE**2 * torch.eye(COLUMNS, dtype=torch.float64)
+        return MultivariateNormal(mean, covariance_matrix=covariance).log_prob(x)
+
+    return model, exact
+
+
+def conditions(rows=ROWS, dtype=torch.float64):
+    with seeded(1):
+        return torch.randn(rows, WIDTH, dtype=dtype)
+
+
+@pytest.mark.parametrize("prior", [StandardPrior((LATENT,)), GaussianPrior((LATENT,), condition=WIDTH)])
+def test_bounds_and_importance_sampling_meet_the_exact_evidence_given_the_condition(prior):
+    model, exact = conditional_linear_gaussian(prior)
+    c = conditions()
+    with seeded(2):
+        x = model.sample(ROWS, c)
+        truth = exact(x, c)
+        assert (truth - exact(x, c.flip(0))).mean() > 0.3, "the condition matters"
+        bounds = [
+            evaluate_bound(model, objective, x, c=c).values for objective in (Elbo(), ImportanceWeighted())
+        ]
+        for bound in bounds:
+            gap = truth - bound
+            assert gap.mean() > -4 * gap.std() / ROWS**0.5
+        assert bounds[1].mean() > bounds[0].mean()
+        for common_noise in (False, True):
+            found = log_likelihood(model, x, samples=4000, c=c, common_noise=common_noise, memory=2**20)
+            error = found.values - truth
+            standard_error = (1 / found.effective_sample_size - 1 / 4000).sqrt()
+            assert (error.abs() < 6 * standard_error + 1e-3).all()
+
+
+def data(model, n=6):
+    with seeded(3):
+        c = torch.eye(WIDTH)[torch.arange(n) % WIDTH]
+        return model.sample(n, c), c
+
+
+@pytest.mark.parametrize(
+    "prior", [kind for kind in PARTS["prior"] if kind not in ("categorical", "autoregressive")]
+)
+@pytest.mark.parametrize("network", list(PARTS["network"]))
+def test_laws_of_conditional_sentences(network, prior):
+    small = {
+        "mlp": "mlp:hidden=6",
+        "gated": "gated:hidden=6",
+        "convolutional": "convolutional:channels=3,hidden=6",
+    }
+    posterior = {"uniform-sphere": "von-mises-fisher", "wrapped-normal": "wrapped-normal", "chain": "chain"}
+    sentence = Sentence.parse(
+        network=small.get(network, network), prior=prior, posterior=posterior.get(prior, "diagonal")
+    )
+    with seeded(0):
+        model = build_vae(sentence, (1, 4, 4), 3, condition=WIDTH).eval()
+    x, c = data(model)
+    with torch.no_grad():
+        q = model.encode(x, c)
+        mean = q.mean
+        torch.testing.assert_close(
+            model.encode(x.flip(0), c.flip(0)).mean, mean.flip(0), rtol=1e-4, atol=1e-5
+        )
+        torch.testing.assert_close(model.encode(x[:1], c[:1]).mean, mean[:1], rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(model.encode(x, c.roll(1, 1)).mean, mean), "the encoder hears the condition"
+        z = q.sample(torch.Size((5,)))
+        several = model.decode(z, c).log_prob(x)
+        assert several.shape == (5, len(x))
+        torch.testing.assert_close(several[3], model.decode(z[3], c).log_prob(x), rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(model.decode(z, c.roll(1, 1)).log_prob(x), several), (
+            "and so does the decoder"
+        )
+    model.zero_grad()
+    with seeded(4):
+        Elbo()(model, x, c).surrogate.mean().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    with pytest.raises(UsageError, match="conditional"):
+        model.encode(x)
+    with pytest.raises(UsageError, match=r"shape \(6, 2\); expected \(6, 3\)"):
+        model.encode(x, c[:, :2])
+
+
+def test_a_learned_prior_begins_the_same_for_all_conditions_and_can_tell_them_apart():
+    for prior in ("gaussian", "mixture:components=4"):
+        with seeded(0):
+            model = build_vae(Sentence.parse(prior=prior, network="mlp:hidden=4"), (5,), 2, condition=WIDTH)
+        c = torch.eye(WIDTH)
+        z = torch.zeros(WIDTH, 2)
+        before = model.prior(c).log_prob(z)
+        assert torch.equal(before, before[:1].expand(WIDTH))
+        with seeded(1):
+            nn.init.normal_(model.parts["prior"].of_condition)
+        assert model.prior(c).log_prob(z).unique().numel() == WIDTH
+        assert model.prior(c).sample().shape == (WIDTH, 2)
