@@ -1,8 +1,9 @@
-"""Many small pairs of full covariances through the lanes of `lanes_kernel`, where numba is installed
-(`vaekit[fast]`).
+"""Many small pairs of full covariances at once.
 
-The kernel computes value and gradients in one pass. The items it marks (ill-conditioned, singular, not a
-covariance) go the general way of `dense`, so that both ways give the same answers, errors included.
+Where numba is installed (`vaekit[fast]`) they go through the lanes of `lanes_kernel`, elsewhere, if they are
+small, through `columns`; both compute value and gradients in one pass. The items these mark (ill-conditioned,
+singular, not a covariance) go the general way of `dense`, so that all ways give the same answers, errors
+included.
 """
 
 import importlib.util
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.gaussian.columns import LARGEST_COLUMNS, columns_divergence
 from vaekit.gaussian.dense import (
     CLOSE_SQUARED,
     NEAR_SQUARED,
@@ -26,7 +28,7 @@ from vaekit.gaussian.dense import (
 from vaekit.gaussian.errors import MissingAccelerationError
 from vaekit.gaussian.threads import in_threads
 
-__all__ = ["BatchedDivergence", "batched_divergence", "fits_lanes", "lanes_are_on", "use_lanes"]
+__all__ = ["BatchedDivergence", "batched_divergence", "fits_batched", "lanes_are_on", "use_lanes"]
 
 #: Trailing dimensions of the two means and the two covariances.
 DIMS = (1, 1, 2, 2)
@@ -68,14 +70,14 @@ def numba_is_installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def fits_lanes(tensors: tuple[Tensor, ...], precision: str) -> bool:
-    """Whether means and covariances of p and q are of the kind the kernel is made for (`is_concrete`)."""
+def fits_batched(tensors: tuple[Tensor, ...], precision: str) -> bool:
+    """Whether means and covariances of p and q are of the kind this is made for; they must be `is_concrete`."""
     mean_p, mean_q, S_p, S_q = tensors
     k = mean_p.shape[-1]
     if precision == "exact" or k > LARGEST_DIMENSION or mean_p.device.type != "cpu":
         return False
     batch = max(mean_p.numel(), mean_q.numel(), S_p.numel() // k, S_q.numel() // k) // k
-    return batch >= SMALLEST_BATCH and lanes_are_on()
+    return batch >= SMALLEST_BATCH and (lanes_are_on() or k <= LARGEST_COLUMNS)
 
 
 def batched_divergence(precision: str, tensors: tuple[Tensor, ...]) -> tuple[Tensor, bool]:
@@ -141,38 +143,29 @@ def compute(
 ) -> tuple[Tensor, tuple[Tensor, ...], bool]:
     """Values (...), gradients by means and covariances if wanted, and whether no item was marked."""
     mean_p, mean_q, S_p, S_q = tensors
-    k = mean_p.shape[-1]
     batch = mean_p.shape[:-1]
     if not mean_q.shape[:-1] == S_p.shape[:-2] == S_q.shape[:-2] == batch:
         batch = torch.broadcast_shapes(batch, mean_q.shape[:-1], S_p.shape[:-2], S_q.shape[:-2])
-    n = batch.numel()
     flat = [flattened(t, d, batch) for t, d in zip(tensors, DIMS, strict=True)]
-    value, marked = torch.empty(batch, dtype=torch.float64), torch.empty(batch, dtype=torch.uint8)
-    gradients: tuple[Tensor, ...] = ()
-    if want:
-        vector, matrix = (*batch, k), (*batch, k, k)
-        gradients = tuple(
-            torch.empty(shape, dtype=torch.float64) for shape in (vector, vector, matrix, matrix)
-        )
-    places = tuple(t.data_ptr() for t in flat) + tuple(8 * t.stride(0) for t in flat)
-    outputs = (
-        value.data_ptr(),
-        marked.data_ptr(),
-        *((g.data_ptr() for g in gradients) if want else (0,) * 4),
-    )
-    if not run_kernel(n, k, places, LIMITS[precision], outputs):
-        return value, gradients, True
-    items = marked.bool().reshape(n)
-    some = tuple(t[items] for t in flat)
-    alone = Plan("covariance", "covariance", 1, precision)
-    general = quantities(alone, some)
-    value.view(n)[items] = general[0]
-    if want:
-        by_mean, by_p, by_q = closed_gradients(alone, some, general[1:], (True, True))
-        for whole, better in zip(gradients, (by_mean, -by_mean, by_p, by_q), strict=True):
-            if better is not None:
-                whole.view(n, *whole.shape[len(batch) :])[items] = better
-    return value, gradients, False
+    if lanes_are_on():
+        value, marked, gradients = lanes_divergence(flat, LIMITS[precision], want)
+    else:
+        value, marked, gradients = columns_divergence(flat, LIMITS[precision], want)
+        marked = marked if bool(marked.any()) else None
+    if marked is not None:
+        some = tuple(t[marked] for t in flat)
+        alone = Plan("covariance", "covariance", 1, precision)
+        general = quantities(alone, some)
+        value[marked] = general[0]
+        if want:
+            by_mean, by_p, by_q = closed_gradients(alone, some, general[1:], (True, True))
+            for whole, better in zip(gradients, (by_mean, -by_mean, by_p, by_q), strict=True):
+                if better is not None:
+                    whole[marked] = better
+    if len(batch) != 1:
+        value = value.reshape(batch)
+        gradients = tuple(g.reshape(*batch, *g.shape[1:]) for g in gradients)
+    return value, gradients, marked is None
 
 
 def flattened(t: Tensor, d: int, batch: torch.Size) -> Tensor:
@@ -189,14 +182,23 @@ def flattened(t: Tensor, d: int, batch: torch.Size) -> Tensor:
     return t
 
 
-def run_kernel(
-    n: int, k: int, places: tuple[int, ...], limits: tuple[float, ...], outputs: tuple[int, ...]
-) -> int:
-    """Run the kernel over the batch, in as many threads as the work is worth; how many items it marked."""
+def lanes_divergence(
+    tensors: list[Tensor], limits: tuple[float, ...], want: bool
+) -> tuple[Tensor, Tensor | None, tuple[Tensor, ...]]:
+    """Values (n), which items are not regular if any, and if wanted gradients by means and covariances."""
     from vaekit.gaussian.lanes_kernel import UNROLLED, run
 
+    n, k = tensors[0].shape
+    value, marked = torch.empty(n, dtype=torch.float64), torch.empty(n, dtype=torch.uint8)
+    gradients: tuple[Tensor, ...] = ()
+    if want:
+        shapes = ((n, k), (n, k), (n, k, k), (n, k, k))
+        gradients = tuple(torch.empty(shape, dtype=torch.float64) for shape in shapes)
+    places = tuple(t.data_ptr() for t in tensors) + tuple(8 * t.stride(0) for t in tensors)
+    addresses = tuple(g.data_ptr() for g in gradients) if want else (0, 0, 0, 0)
+    outputs = (value.data_ptr(), marked.data_ptr(), *addresses)
     kernel = UNROLLED.get(k, run)
     parts = in_threads(
         lambda first, stop: kernel(places, first, stop, k, limits, outputs), n, n * (WORK_PER_ITEM + k**3)
     )
-    return sum(parts)
+    return value, marked.bool() if sum(parts) else None, gradients

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.batched import batched_divergence, fits_lanes
+from vaekit.gaussian.batched import batched_divergence, fits_batched
 from vaekit.gaussian.conversion import as_gaussian, same_kind
 from vaekit.gaussian.dense import Plan, dense_divergence
 from vaekit.gaussian.diagonal import diagonal_divergence
@@ -125,7 +125,7 @@ def divergence(p: "Gaussian", q: "Gaussian", precision: Precision) -> tuple[Tens
     )
     if len(tensors) == 4 and is_concrete(*tensors):
         means_and_covariances = (tensors[0], tensors[1], tensors[2], tensors[3])
-        if fits_lanes(means_and_covariances, precision):
+        if fits_batched(means_and_covariances, precision):
             return batched_divergence(precision, means_and_covariances)
     plan, tensors = dense_inputs(p, q, precision)
     return dense_divergence(plan, *tensors), False

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
-from vaekit.gaussian.batched import batched_divergence, fits_lanes
+from vaekit.gaussian.batched import DIMS, batched_divergence, fits_batched
+from vaekit.gaussian.small import LARGEST_SMALL, small_divergence
 
 __all__ = ["quick_divergence"]
 
@@ -27,8 +28,11 @@ def quick_divergence(p: Any, q: Any, precision: str) -> tuple[Tensor, bool] | No
     tensors = plain_tensors(p, q)
     if tensors is None or precision == "exact":
         return None
-    dtype = tensors[0].dtype
-    if fits_lanes(tensors, precision):
+    dtype, dimension = tensors[0].dtype, tensors[0].shape[-1]
+    if dimension <= LARGEST_SMALL and all(t.dim() == d for t, d in zip(tensors, DIMS, strict=True)):
+        value = small_divergence(precision, tensors)
+        return None if value is None else (value, True)
+    if fits_batched(tensors, precision):
         if dtype != torch.float64:
             mean_p, mean_q, S_p, S_q = tensors
             tensors = mean_p.double(), mean_q.double(), S_p.double(), S_q.double()
@@ -45,18 +49,20 @@ def plain_tensors(p: Any, q: Any) -> tuple[Tensor, Tensor, Tensor, Tensor] | Non
     mean_q, S_q = moments_of(q)
     tensors = (mean_p, mean_q, S_p, S_q)
     for t in tensors:
-        if not isinstance(t, Tensor) or t.layout is not torch.strided or is_functorch_wrapped_tensor(t):
+        if type(t) is not Tensor and not isinstance(t, Tensor):
             return None
-        if t.device.type != "cpu" or t.dtype not in DTYPES or t.dtype is not mean_p.dtype:
+        if t.dtype is not mean_p.dtype or not t.is_cpu or is_functorch_wrapped_tensor(t):
             return None
-    if mean_p.dim() < 1 or mean_q.dim() < 1:
+    if mean_p.dtype not in DTYPES or mean_p.dim() < 1:
         return None
     k = mean_p.shape[-1]
-    if k < 1 or mean_q.shape[-1] != k or S_p.shape[-2:] != (k, k) or S_q.shape[-2:] != (k, k):
+    shapes = mean_p.shape, mean_q.shape, S_p.shape, S_q.shape
+    if k < 1 or shapes[1][-1:] != (k,) or shapes[2][-2:] != (k, k) or shapes[3][-2:] != (k, k):
         return None
-    if not mean_p.shape[:-1] == mean_q.shape[:-1] == S_p.shape[:-2] == S_q.shape[:-2]:
+    batches = shapes[0][:-1], shapes[1][:-1], shapes[2][:-2], shapes[3][:-2]
+    if not batches[0] == batches[1] == batches[2] == batches[3]:
         try:
-            torch.broadcast_shapes(mean_p.shape[:-1], mean_q.shape[:-1], S_p.shape[:-2], S_q.shape[:-2])
+            torch.broadcast_shapes(*batches)
         except RuntimeError:
             return None
     return tensors
