@@ -15,16 +15,9 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.columns import LARGEST_COLUMNS, columns_divergence
-from vaekit.gaussian.dense import (
-    CLOSE_SQUARED,
-    NEAR_SQUARED,
-    TOLERATED_LOSS,
-    TOLERATED_LOSS_CLOSE,
-    Plan,
-    closed_gradients,
-    differentiable_gradients,
-    quantities,
-)
+from vaekit.gaussian.dense import CLOSE_SQUARED, TOLERATED_LOSS, TOLERATED_LOSS_CLOSE, quantities
+from vaekit.gaussian.dense_gradients import closed_gradients, differentiable_gradients
+from vaekit.gaussian.dense_plan import NEAR_SQUARED, Plan
 from vaekit.gaussian.errors import MissingAccelerationError
 from vaekit.gaussian.threads import in_threads
 

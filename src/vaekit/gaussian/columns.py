@@ -18,8 +18,8 @@ from vaekit.gaussian.stable import log_excess
 __all__ = ["LARGEST_COLUMNS", "columns_divergence"]
 
 #: The largest dimension in which this beats batched calls of LAPACK, and the numbers of a matrix per chunk.
-LARGEST_COLUMNS = 6
-CHUNK = 2**15
+LARGEST_COLUMNS = 8
+CHUNK = 2**16
 
 Chunk = tuple[Tensor, Tensor, tuple[Tensor, ...]]
 

@@ -9,23 +9,29 @@ again, the same gradients are written as `S_q^{-1} (S_p - S_q) S_p^{-1} / 2` and
 operations.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.exact import ExactDivergence, exact_divergence
-from vaekit.gaussian.factorization import solve_lower, symmetric_part
-from vaekit.gaussian.roots import Root, covariance_from, gradients_from, root_of
+from vaekit.gaussian.dense_gradients import closed_gradients, differentiable_gradients
+from vaekit.gaussian.dense_plan import (
+    NEAR_SQUARED,
+    Plan,
+    cancellation,
+    exact_of,
+    matrix_of,
+    taken,
+    taken_parameters,
+)
+from vaekit.gaussian.factorization import symmetric_part
+from vaekit.gaussian.roots import Root, gradients_from, root_of
 from vaekit.gaussian.stable import log_excess
 from vaekit.gaussian.triangular import less_identity, refined_excess
 from vaekit.gaussian.validation import is_concrete
 
-__all__ = ["DenseDivergence", "Plan", "dense_divergence"]
+__all__ = ["DenseDivergence", "dense_divergence", "quantities"]
 
-#: Items with `|X|^2` below this (Frobenius) are close: `X` is then found from the difference.
-NEAR_SQUARED = 0.25
 #: Where Cholesky loses more than this factor "auto" computes an item in double-double, up to the dimension
 #: below;
 #: very close pairs are held to a stricter one, since all their digits can be had.
@@ -36,25 +42,6 @@ LARGEST_ESCALATED = 64
 #: Parameterisations whose covariances are known to the bit, so that their difference is.
 KNOWN = ("covariance", "variance")
 TRIANGULAR = ("scale_tril", "standard_deviation", "scale")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What the autograd function has to know beside tensors."""
-
-    kind_p: str
-    kind_q: str
-    count_p: int
-    precision: str
-    factor_p: Tensor | None = field(default=None, compare=False)
-    factor_q: Tensor | None = field(default=None, compare=False)
-
-    def split(
-        self, tensors: tuple[Tensor, ...]
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """The means and the covariance parameters of p and of q."""
-        mean_p, mean_q, *rest = tensors
-        return mean_p, mean_q, tuple(rest[: self.count_p]), tuple(rest[self.count_p :])
 
 
 def dense_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
@@ -99,8 +86,15 @@ class DenseDivergence(torch.autograd.Function):
         k = by_mean.shape[-1]
         # An item nobody asks about must not spoil with its NaN what others share with it.
         asked = (grad != 0)[..., None, None]
-        zero = torch.zeros((), dtype=grad.dtype, device=grad.device)
-        by_mean = torch.where(asked.squeeze(-1), grad.unsqueeze(-1) * by_mean, zero)
+        all_asked = is_concrete(grad) and bool(asked.all())
+
+        def weighted(by: Tensor, dimensions: int) -> Tensor:
+            product = grad[(..., *(None,) * dimensions)] * by
+            if all_asked:
+                return product
+            return torch.where(asked if dimensions == 2 else asked.squeeze(-1), product, 0.0)
+
+        by_mean = weighted(by_mean, 1)
         found: list[Tensor | None] = [None, by_mean, -by_mean]
         for kind, theta, by, needed in (
             (plan.kind_p, theta_p, by_p, any_p),
@@ -109,7 +103,7 @@ class DenseDivergence(torch.autograd.Function):
             if by is None or not needed:
                 found += [None] * len(theta)
                 continue
-            found += gradients_from(kind, theta, torch.where(asked, grad[..., None, None] * by, zero), k)
+            found += gradients_from(kind, theta, weighted(by, 2), k)
         return (
             None,
             *(
@@ -208,108 +202,3 @@ def nearby_excess(
         X, there = refined_excess(0.5 * (D + D.mT))
         return X.flip((-2, -1)).mT, there
     return None
-
-
-def matrix_of(kind: str, theta: tuple[Tensor, ...]) -> Tensor:
-    """A covariance that is known to the bit, as a symmetric matrix."""
-    return symmetric_part(theta[0]) if kind == "covariance" else torch.diag_embed(theta[0])
-
-
-def cancellation(kind: str, theta: tuple[Tensor, ...], root: Root) -> Tensor | None:
-    """What Cholesky has lost: the largest ratio of a variance to what the coordinates before leave of it."""
-    if kind in ("covariance", "precision"):
-        pivots = root.tensor().diagonal(dim1=-2, dim2=-1).square()
-        return (theta[0].diagonal(dim1=-2, dim2=-1) / pivots).amax(-1)
-    if kind == "factor":
-        L = root.tensor()
-        return (L.square().sum(-1) / L.diagonal(dim1=-2, dim2=-1).square()).amax(-1)
-    return None
-
-
-def taken(plan: Plan, tensors: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
-    """The masked items of means and parameters, broadcast to the batch first: one batch dimension."""
-    mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
-    means = tuple(items(t, 1, mask) for t in (mean_p, mean_q))
-    return (
-        *means,
-        *taken_parameters(plan.kind_p, theta_p, mask),
-        *taken_parameters(plan.kind_q, theta_q, mask),
-    )
-
-
-def taken_parameters(kind: str, theta: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
-    """The masked items of the parameters of a covariance."""
-    if kind == "factor":
-        return items(theta[0], 2, mask), items(theta[1], 1, mask)
-    dimensions = {"covariance": 2, "scale_tril": 2, "precision": 2, "scale": 0}.get(kind, 1)
-    return tuple(items(t, dimensions, mask) for t in theta)
-
-
-def items(tensor: Tensor, dimensions: int, mask: Tensor) -> Tensor:
-    """The masked items of a tensor with so many trailing dimensions."""
-    return tensor.expand(mask.shape + tensor.shape[tensor.dim() - dimensions :])[mask]
-
-
-def exact_of(plan: Plan, *tensors: Tensor) -> ExactDivergence:
-    """The same in double-double."""
-    mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
-    k = mean_p.shape[-1]
-    if plan.kind_q == "precision":
-        variance_q = 1 / theta_q[0].diagonal(dim1=-2, dim2=-1)
-    elif plan.kind_q == "scale":
-        variance_q = theta_q[0].square().unsqueeze(-1).expand(*theta_q[0].shape, k)
-    elif plan.kind_q in ("variance", "standard_deviation"):
-        variance_q = theta_q[0] if plan.kind_q == "variance" else theta_q[0].square()
-    else:
-        variance_q = covariance_from(plan.kind_q, theta_q, k).diagonal(dim1=-2, dim2=-1)
-    return exact_divergence((mean_p, mean_q), (plan.kind_p, theta_p), (plan.kind_q, theta_q), variance_q)
-
-
-def closed_gradients(
-    plan: Plan, tensors: tuple[Tensor, ...], computed: tuple[Tensor, ...], needs: tuple[bool, bool]
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """By the mean of p and by the covariances that are needed, from the saved `X`, `z` and root of q."""
-    X, z, ratio, kept, suspect = computed
-    W = root_of(plan.kind_q, plan.split(tensors)[3], z.shape[-1], kept).replaced(kept).inverse()
-    by_mean = (W.mT @ z.unsqueeze(-1)).squeeze(-1)
-    by_p = by_q = None
-    if needs[0]:
-        # V = (I + X)^-1 X W; W^T (I - (I + D)^-1) W = W^T V + V^T W - V^T V
-        M = X.clone()
-        M.diagonal(dim1=-2, dim2=-1).copy_(ratio)
-        V = solve_lower(M, X @ W)
-        B = V.mT @ (W - 0.5 * V)
-        by_p = 0.5 * (B + B.mT)
-    if needs[1]:
-        U = X.mT @ W
-        B = U.mT @ (W + 0.5 * U)
-        by_q = -0.5 * (B + B.mT + by_mean.unsqueeze(-1) * by_mean.unsqueeze(-2))
-    if is_concrete(*tensors) and bool(suspect.any()):
-        exact = exact_of(plan, *taken(plan, tensors, suspect)).gradients()
-        by_mean = replaced(by_mean, suspect, exact[0])
-        by_p = None if by_p is None else replaced(by_p, suspect, exact[1])
-        by_q = None if by_q is None else replaced(by_q, suspect, exact[2])
-    return by_mean, by_p, by_q
-
-
-def replaced(found: Tensor, mask: Tensor, better: Tensor) -> Tensor:
-    """The same with the masked items replaced."""
-    whole = found.expand(mask.shape + better.shape[1:]).clone()
-    whole[mask] = better
-    return whole
-
-
-def differentiable_gradients(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """The same gradients as differentiable functions of the parameters, without cancellation."""
-    mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
-    k = mean_p.shape[-1]
-    S_p = covariance_from(plan.kind_p, theta_p, k)
-    S_q = covariance_from(plan.kind_q, theta_q, k)
-    difference = (mean_p - mean_q).unsqueeze(-1)
-    L_p, L_q = torch.linalg.cholesky(S_p), torch.linalg.cholesky(S_q)
-    by_mean = torch.cholesky_solve(difference, L_q)
-    apart = S_p - S_q
-    by_p = 0.5 * torch.cholesky_solve(torch.cholesky_solve(apart, L_q).mT, L_p)
-    by_p = 0.5 * (by_p + by_p.mT)
-    by_q = -0.5 * torch.cholesky_solve(torch.cholesky_solve(apart + difference @ difference.mT, L_q).mT, L_q)
-    return by_mean.squeeze(-1), by_p, 0.5 * (by_q + by_q.mT)

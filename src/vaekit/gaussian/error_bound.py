@@ -20,7 +20,7 @@ from vaekit.gaussian.factorization import solve_lower
 from vaekit.gaussian.triangular import relative_gradient
 
 if TYPE_CHECKING:
-    from vaekit.gaussian.dense import Plan
+    from vaekit.gaussian.dense_plan import Plan
     from vaekit.gaussian.distribution import Gaussian
     from vaekit.gaussian.kl import Precision
 
@@ -57,7 +57,8 @@ def error_bound(
 
 def propagated(plan: "Plan", tensors: tuple[Tensor, ...]) -> Tensor:
     """The effect of the roundings inside the factorisations and solves, to first order and doubled."""
-    from vaekit.gaussian.dense import NEAR_SQUARED, quantities
+    from vaekit.gaussian.dense import quantities
+    from vaekit.gaussian.dense_plan import NEAR_SQUARED
     from vaekit.gaussian.roots import root_of
 
     _, X, z, ratio, kept, exact = quantities(plan, tensors)

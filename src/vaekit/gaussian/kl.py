@@ -15,7 +15,8 @@ from torch import Tensor
 
 from vaekit.gaussian.batched import batched_divergence, fits_batched
 from vaekit.gaussian.conversion import as_gaussian, same_kind
-from vaekit.gaussian.dense import Plan, dense_divergence
+from vaekit.gaussian.dense import dense_divergence
+from vaekit.gaussian.dense_plan import Plan
 from vaekit.gaussian.diagonal import diagonal_divergence
 from vaekit.gaussian.errors import GaussianError
 from vaekit.gaussian.low_rank import low_rank_divergence

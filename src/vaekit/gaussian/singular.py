@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.dense import Plan, dense_divergence
+from vaekit.gaussian.dense import dense_divergence
+from vaekit.gaussian.dense_plan import Plan
 from vaekit.gaussian.validation import asymmetric_items
 
 if TYPE_CHECKING:

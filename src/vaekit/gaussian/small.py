@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.batched import LIMITS, scaled
-from vaekit.gaussian.dense import Plan, differentiable_gradients
+from vaekit.gaussian.dense_gradients import differentiable_gradients
+from vaekit.gaussian.dense_plan import Plan
 from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
 
 __all__ = ["LARGEST_SMALL", "SmallDivergence", "small_divergence"]
