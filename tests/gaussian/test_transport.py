@@ -176,11 +176,23 @@ def test_gradient_between_close_covariances_keeps_its_digits():
     torch.testing.assert_close(other.grad, expected, rtol=1e-9, atol=0)
 
 
-def test_second_derivatives_are_refused_rather_than_wrong():
-    S = torch.eye(2, dtype=torch.float64).mul(2).requires_grad_()
-    value = wasserstein(
-        Gaussian(torch.zeros(2).double(), covariance=S), Gaussian.standard(2, dtype=torch.float64)
-    )
-    (gradient,) = torch.autograd.grad(value, S, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+def test_second_derivatives_of_commuting_covariances():
+    """Between v and w along one axis `W^2 = (sqrt v - sqrt w)^2`; equal eigenvalues do no harm."""
+    v = torch.tensor(4.0, dtype=torch.float64, requires_grad=True)
+    p = Gaussian(torch.zeros(3, dtype=torch.float64), covariance=v * torch.eye(3, dtype=torch.float64))
+    q = Gaussian(torch.zeros(3, dtype=torch.float64), covariance=9 * torch.eye(3, dtype=torch.float64))
+    (first,) = torch.autograd.grad(wasserstein(p, q, squared=True), v, create_graph=True)
+    (second,) = torch.autograd.grad(first, v)
+    assert float(first.detach()) == pytest.approx(3 * (1 - 3 / 2), rel=1e-14)
+    assert float(second) == pytest.approx(3 * 3 / 2 * 4**-1.5, rel=1e-13)
+
+
+def test_second_derivatives_of_singular_covariances_are_not_a_number_and_spoil_no_other():
+    S = torch.stack([torch.eye(2), torch.ones(2, 2)]).double().requires_grad_()
+    p = Gaussian(torch.zeros(2, dtype=torch.float64), covariance=S)
+    value = wasserstein(p, Gaussian.standard(2, dtype=torch.float64), squared=True)
+    (first,) = torch.autograd.grad(value.sum(), S, create_graph=True)
+    assert first.isfinite().all()
+    (second,) = torch.autograd.grad(first.sum(), S)
+    assert second[0].isfinite().all()
+    assert second[1].isnan().all()

@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.errors import SingularCovarianceError
 from vaekit.gaussian.pair import deliver, pair_of
 from vaekit.gaussian.relative import NEAR, lower_factor, whitened
-from vaekit.gaussian.spectral import identity_plus, safe_sqrt
+from vaekit.gaussian.spectral import KnownValue, identity_plus, safe_sqrt
+from vaekit.gaussian.square_root import transport_matrix
 from vaekit.gaussian.validation import first_index, is_concrete
 
 __all__ = ["AffineMap", "optimal_map", "wasserstein"]
@@ -52,8 +52,8 @@ def wasserstein(p: Any, q: Any, *, squared: bool = False) -> Any:
     Returns
     -------
     tensor or array (...)
-        Never negative, exactly 0 for p = q. Gradients of first order; where a covariance is singular they are
-        those along its support.
+        Never negative, exactly 0 for p = q. Where a covariance is singular, gradients are those along its
+        support, and second derivatives are NaN.
 
     Raises
     ------
@@ -155,17 +155,18 @@ class SquaredBures(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs[2:])
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *grad_outputs: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        G, U, A, B = ctx.saved_tensors
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        Sp, Sq, G, U, A, B = ctx.saved_tensors
         grad = grad_outputs[0][..., None, None]
         to_p = -_symmetric(G @ torch.linalg.pinv(A))
         to_q = _symmetric((G @ U.mT) @ torch.linalg.pinv(B))
+        if torch.is_grad_enabled():
+            # To be differentiated again: the same values, now as functions of the covariances.
+            to_p = KnownValue.apply(-transport_matrix(Sp, Sq), to_p)
+            to_q = KnownValue.apply(-transport_matrix(Sq, Sp), to_q)
         return grad * to_p, grad * to_q, None, None, None, None
 
 
