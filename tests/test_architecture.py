@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 # Each room may import from rooms on lower floors, from its own, and from what is listed beside it.
 FLOORS = [
     {"errors"},
-    {"gaussian", "data", "randomness", "schedules"},
+    {"gaussian", "data", "randomness", "schedules", "chunks"},
     {"annealing"},
     {"networks"},
     {"distributions"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"evaluation"},
     {"training", "aggregate"},
     {"spec"},
-    {"automatic", "artifact", "classroom", "conformance", "literature", "reproductions"},
+    {"automatic", "artifact", "classroom", "inputs", "conformance", "literature", "reproductions"},
     {"estimator"},
     {"plots"},
     {"report"},

@@ -12,14 +12,16 @@ import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from vaekit.aggregate import PriorFit, fit_prior
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.automatic import choose_likelihood
+from vaekit.chunks import map_chunks
 from vaekit.data import Dataset, Schema, from_object, split_indices
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
+from vaekit.inputs import check_latents, choose_device, model_columns, read_input, to_model
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae, parse
 from vaekit.training import (
@@ -39,7 +41,6 @@ from vaekit.vae import VAE
 __all__ = ["VariationalAutoencoder", "load"]
 
 _Floats = npt.NDArray[np.float32]
-_ROWS_AT_ONCE = 4096
 _ROWS_WORTH_SPLITTING = 20
 
 
@@ -237,7 +238,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             history=history,
             checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
             stop=stop,
-            column_names=self._model_columns(),
+            column_names=model_columns(self.schema_),
         )
         return self
 
@@ -335,20 +336,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def inverse_transform(self, Z: npt.ArrayLike) -> npt.NDArray[np.float64]:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``."""
         check_is_fitted(self, "model_")
-        z = np.asarray(Z, dtype=np.float32)
-        if z.ndim < 2 or z.shape[1:] != self.model_.latent_shape:
-            raise DataError(
-                f"latents have shape {z.shape}, but this model decodes {('n', *self.model_.latent_shape)}; "
-                "give one row per latent point"
-            )
-        if not np.isfinite(z).all():
-            raise DataError("the latents hold NaN or infinity; give finite numbers")
-        with torch.no_grad():
-            parts = [
-                self.model_.decode(torch.from_numpy(chunk).to(self._torch_device())).mean.cpu().numpy()
-                for chunk in np.array_split(z, -(-len(z) // _ROWS_AT_ONCE))
-            ]
-        return self.schema_.inverse(np.concatenate(parts))
+        z = torch.from_numpy(check_latents(Z, self.model_.latent_shape)).to(self._torch_device())
+        return self.schema_.inverse(map_chunks(len(z), lambda rows: self.model_.decode(z[rows]).mean))
 
     def reconstruct(self, X: Any) -> npt.NDArray[np.float64]:
         """Encode and decode, in the units of the data, ``(n, *event)``; no noise."""
@@ -366,11 +355,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
         seed = _new_seed() if random_state is None else random_state
         with seeded(seed):
-            parts = [
-                self.model_.sample(min(_ROWS_AT_ONCE, n_samples - start), noise=noise).cpu().numpy()
-                for start in range(0, n_samples, _ROWS_AT_ONCE)
-            ]
-        return self.schema_.inverse(np.concatenate(parts))
+            rows = map_chunks(n_samples, lambda rows: self.model_.sample(rows.stop - rows.start, noise=noise))
+        return self.schema_.inverse(rows)
 
     def score_samples(self, X: Any, *, samples: int = 100) -> npt.NDArray[np.float64]:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
@@ -432,7 +418,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.settings_, estimator.history_ = settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
         estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
-        estimator.n_features_in_ = prod(artifact.schema.event_shape)
+        estimator.n_features_in_: int = prod(artifact.schema.event_shape)
         return estimator
 
     def check_parameters(self) -> None:
@@ -508,44 +494,16 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         identity = {"latent": str(self.latent), **self.sentence_.to_json()}
         return Checkpoints(folder=Path(folder), minutes=minutes, resume=resume, identity=identity)
 
-    def _model_columns(self) -> list[str] | None:
-        """Names of the columns that the model sees."""
-        names = self.schema_.column_names
-        return (
-            None if names is None else [n for n, kept in zip(names, self.schema_.kept, strict=True) if kept]
-        )
-
     def _draw_seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _torch_device(self) -> torch.device:
-        if self.device not in ("auto", "cpu", "cuda"):
-            raise UsageError(f"device={self.device!r}: there are auto, cpu and cuda")
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
-        return torch.device(self.device)
+        return choose_device(self.device)
 
     def _dataset(self, X: Any, *, reset: bool) -> Dataset:
-        """Read what was given, with scikit-learn's own checks where it is a table of its kind."""
-        is_ours = isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset))
-        if not is_ours and getattr(X, "ndim", 2) != 4:
-            columns = getattr(X, "columns", None)
-            values = validate_data(
-                self, X, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1
-            )
-            dataset = from_object(values)
-            if columns is not None:
-                dataset = replace(dataset, columns=tuple(map(str, columns)))
-        else:
-            dataset = from_object(X)
-            dataset.require_finite()
-            if reset:
-                self.n_features_in_ = prod(dataset.values.shape[1:])
-        return dataset if reset else self.schema_.align(dataset, what="the data")
+        return read_input(self, X, None if reset else self.schema_)
 
     def _start(self, dataset: Dataset, seed: int) -> None:
         """Choose the sentence, fix the schema, and build the model."""
@@ -574,15 +532,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return self._dataset(X, reset=False).values
 
     def _to_model(self, values: np.ndarray) -> torch.Tensor:
-        x = self.schema_.transform(values)
-        self.model_.parts["likelihood"].support.check(x, self.sentence_.likelihood.kind)  # type: ignore[union-attr]
-        return torch.from_numpy(x).to(self._torch_device())
+        return to_model(values, self.schema_, self.model_, self.sentence_).to(self._torch_device())
 
-    @torch.no_grad()
     def _map(self, values: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> _Floats:
         """Apply a function to chunks of rows given in the units of the data."""
-        chunks = (values[start : start + _ROWS_AT_ONCE] for start in range(0, len(values), _ROWS_AT_ONCE))
-        return np.concatenate([function(self._to_model(chunk)).cpu().numpy() for chunk in chunks])
+        return map_chunks(len(values), lambda rows: function(self._to_model(values[rows])))
 
     def _reporter(
         self, on_epoch: Callable[[EpochMetrics, bool], None] | None

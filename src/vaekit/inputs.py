@@ -1,0 +1,107 @@
+"""What is given to the estimator: read, checked, and brought to the model's coordinates."""
+
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from vaekit.data import Dataset, Schema, from_object
+from vaekit.errors import DataError, UsageError
+from vaekit.spec import Sentence
+from vaekit.vae import VAE
+
+__all__ = ["check_latents", "choose_device", "model_columns", "read_input", "to_model"]
+
+
+def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Dataset:
+    """Read what was given, with scikit-learn's own checks where it is a table of its kind.
+
+    Parameters
+    ----------
+    estimator
+        Told the number and names of the columns where they are fitted.
+    X
+        Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset`.
+    schema
+        What to check it against; None where it is to be fitted.
+
+    Raises
+    ------
+    DataError
+        For data that cannot be used.
+    """
+    is_ours = isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset))
+    reset = schema is None
+    if not is_ours and getattr(X, "ndim", 2) != 4:
+        columns = getattr(X, "columns", None)
+        values = validate_data(
+            estimator, X, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1
+        )
+        dataset = from_object(values)
+        if columns is not None:
+            dataset = replace(dataset, columns=tuple(map(str, columns)))
+    else:
+        dataset = from_object(X)
+        dataset.require_finite()
+        if reset:
+            estimator.n_features_in_ = prod(dataset.values.shape[1:])  # type: ignore[attr-defined]
+    return dataset if schema is None else schema.align(dataset, what="the data")
+
+
+def to_model(values: np.ndarray, schema: Schema, model: VAE, sentence: Sentence) -> Tensor:
+    """Bring rows to the model's coordinates, on the CPU, and hold them against its likelihood's support."""
+    x = schema.transform(values)
+    model.parts["likelihood"].support.check(x, sentence.likelihood.kind)  # type: ignore[union-attr]
+    return torch.from_numpy(x)
+
+
+def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
+    """Read latent points, ``(n, *latent)``, as float32.
+
+    Raises
+    ------
+    DataError
+        For another shape, or numbers that are not finite.
+    """
+    z = np.asarray(Z, dtype=np.float32)
+    if z.ndim < 2 or z.shape[1:] != latent_shape:
+        raise DataError(
+            f"latents have shape {z.shape}, but this model decodes {('n', *latent_shape)}; "
+            "give one row per latent point"
+        )
+    if not np.isfinite(z).all():
+        raise DataError("the latents hold NaN or infinity; give finite numbers")
+    return z
+
+
+def model_columns(schema: Schema) -> list[str] | None:
+    """Names of the columns that the model sees; None for images."""
+    names = schema.column_names
+    return None if names is None else [n for n, kept in zip(names, schema.kept, strict=True) if kept]
+
+
+def choose_device(device: str) -> torch.device:
+    """Give the device of a name; ``auto`` takes an accelerator where torch sees one.
+
+    Raises
+    ------
+    UsageError
+        For another name, or an accelerator that is not there.
+
+    Examples
+    --------
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device={device!r}: there are auto, cpu and cuda")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
+    return torch.device(device)
