@@ -104,6 +104,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ((150, 2), (150,))
     """
 
+    n_features_in_: int
+
     def __init__(
         self,
         latent: int = 10,
@@ -418,7 +420,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.settings_, estimator.history_ = settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
         estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
-        estimator.n_features_in_: int = prod(artifact.schema.event_shape)
+        estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
 
     def check_parameters(self) -> None:
