@@ -4,7 +4,8 @@ A likelihood is a module with ``event_shape`` (the shape of :math:`x`), ``featur
 the decoder), ``support`` (the data it accepts) and a call ``likelihood(features) -> Distribution``. Its class
 says in ``measure`` whether it gives densities or probabilities, and of what; in ``scaling`` the coordinates it
 wants its data in (see :mod:`vaekit.likelihoods.measure`). ``encoder_input``, where it is not None, is a map
-without parameters that belongs in front of the encoder.
+without parameters that belongs in front of the encoder. ``marginal_features(x)``, where there is one, says which
+features give data's means whatever the latent (see :mod:`vaekit.training.output_bias`).
 
 Densities are normalised, with every constant, and in the units of the data: a likelihood over scaled data is
 told the logarithm of the scaling's Jacobian.

@@ -50,6 +50,11 @@ class BernoulliLikelihood(nn.Module):
         require_no_jacobian("bernoulli", log_jacobian)
         self.event_shape = self.feature_shape = tuple(event_shape)
 
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        mean = (x.sum(0) + 0.5) / (len(x) + 1)
+        return mean.logit()
+
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *event_shape)``, the logits, into a distribution over the event."""
         bernoulli = Bernoulli(logits=features, validate_args=False)

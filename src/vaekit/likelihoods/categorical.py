@@ -63,6 +63,11 @@ class CategoricalLikelihood(nn.Module):
         self.feature_shape = stacked_shape(self.event_shape, levels)
         self.encoder_input = CenteredLevels(levels)
 
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the levels' frequencies in data ``(n, *event)``."""
+        counts = torch.stack([(x == level).sum(0) for level in range(self.levels)])
+        return ((counts + 0.5) / (len(x) + 0.5 * self.levels)).log().to(x.dtype).flatten(0, 1)
+
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the logits level by level, into a distribution over the event."""
         logits = unstack(features, self.event_shape).movedim(0, -1)

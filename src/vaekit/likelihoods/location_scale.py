@@ -88,6 +88,11 @@ class LocationScaleLikelihood(nn.Module):
     def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
         """Make the distribution of independent numbers, of two tensors that broadcast."""
 
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        mean = x.mean(0)
+        return torch.cat([mean, 0 * mean]) if self.scale == "per-example" else mean
+
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the locations first, into a distribution over the event."""
         if self.scale == "per-example":

@@ -18,7 +18,7 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import softplus
 from torch.types import _size
 
-from vaekit.likelihoods.counts import COUNTS, bounded_log_mean
+from vaekit.likelihoods.counts import COUNTS, bounded_log_mean, log_mean_features
 from vaekit.likelihoods.elementwise import ElementwiseDistribution
 from vaekit.likelihoods.measure import Measure, require_no_jacobian
 from vaekit.likelihoods.stacking import stacked_shape, unstack
@@ -75,6 +75,11 @@ class NegativeBinomialLikelihood(nn.Module):
         shape = self.event_shape if dispersion == "per-dimension" else ()
         self.log_concentration = nn.Parameter(torch.zeros(shape)) if own else None
         self.encoder_input = LogCounts()
+
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        log_mean = log_mean_features(x)
+        return torch.cat([log_mean, *([] if self.log_concentration is not None else [0 * log_mean])])
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the log-means first, into a distribution over the event."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.types import _size
 
-from vaekit.likelihoods.counts import COUNTS, bounded_log_mean
+from vaekit.likelihoods.counts import COUNTS, bounded_log_mean, log_mean_features
 from vaekit.likelihoods.elementwise import ElementwiseDistribution
 from vaekit.likelihoods.measure import Measure, require_no_jacobian
 from vaekit.networks.inputs import LogCounts
@@ -51,6 +51,10 @@ class PoissonLikelihood(nn.Module):
         require_no_jacobian("poisson", log_jacobian)
         self.event_shape = self.feature_shape = tuple(event_shape)
         self.encoder_input = LogCounts()
+
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        return log_mean_features(x)
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *event_shape)``, the log-means, into a distribution over the event."""

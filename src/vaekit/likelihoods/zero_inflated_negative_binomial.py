@@ -14,7 +14,7 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 from torch.types import _size
 
-from vaekit.likelihoods.counts import COUNTS
+from vaekit.likelihoods.counts import COUNTS, log_mean_features
 from vaekit.likelihoods.elementwise import ElementwiseDistribution
 from vaekit.likelihoods.measure import Measure, require_no_jacobian
 from vaekit.likelihoods.negative_binomial import Dispersion, NegativeBinomial
@@ -68,6 +68,12 @@ class ZeroInflatedNegativeBinomialLikelihood(nn.Module):
         shape = self.event_shape if dispersion == "per-dimension" else ()
         self.log_concentration = nn.Parameter(torch.zeros(shape)) if own else None
         self.encoder_input = LogCounts()
+
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        log_mean = log_mean_features(2 * x)  # of the half that does not drop out at first
+        rest = 1 if self.log_concentration is not None else 2
+        return torch.cat([log_mean, *[0 * log_mean] * rest])
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)`` into a distribution over the event."""

@@ -26,6 +26,7 @@ from vaekit.training.keeper import Keeper
 from vaekit.training.loggers import Logger, log_to_all
 from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 from vaekit.training.run import Run
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.state import Players
@@ -138,6 +139,8 @@ def train(
         opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
     if hasattr(objective, "begin"):
         objective.begin(rows=len(x))  # type: ignore[attr-defined]
+    if not history.epochs and begins_at_marginals(model, settings.output_bias):
+        begin_at_marginals(model, x)
     average = None if settings.averaging is None else WeightAverage(model, settings.averaging)
     players = Players(model, optimizer, average, opponent)
     held_out = None if validation is None else Batch(validation, validation_c)

@@ -8,6 +8,7 @@ from vaekit.errors import UsageError
 from vaekit.training.clipping import default_limit
 from vaekit.training.learning_rates import parse_schedule
 from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.output_bias import OutputBias
 
 __all__ = ["TrainingSettings"]
 
@@ -38,6 +39,9 @@ class TrainingSettings:
     averaging
         Decay of an exponential moving average of the weights, such as 0.999, which is then evaluated, selected and
         kept in their place; None: no average.
+    output_bias
+        ``marginal``: the decoder begins at the data's means, see :mod:`vaekit.training.output_bias`; ``auto``: for
+        counts; ``none``.
 
     Raises
     ------
@@ -59,6 +63,7 @@ class TrainingSettings:
     optimizer: str = "adam"
     clip: float | Literal["auto"] | None = "auto"
     averaging: float | None = None
+    output_bias: OutputBias = "auto"
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -74,6 +79,8 @@ class TrainingSettings:
             raise UsageError(f"clip={self.clip:g}: give a positive number, auto, or none")
         if self.averaging is not None and not 0 < self.averaging < 1:
             raise UsageError(f"averaging={self.averaging:g}: give a decay between 0 and 1, such as 0.999")
+        if self.output_bias not in ("auto", "marginal", "none"):
+            raise UsageError(f"output_bias={self.output_bias!r}: there are auto, marginal and none")
         parse_schedule(self.schedule)
         parse_optimizer(self.optimizer)
 
@@ -90,6 +97,7 @@ class TrainingSettings:
         optimizer: str = "adam",
         clip: float | Literal["auto"] | None = "auto",
         averaging: float | None = None,
+        output_bias: OutputBias = "auto",
     ) -> "TrainingSettings":
         """Fill in what was left open by the number of training rows.
 
@@ -118,6 +126,7 @@ class TrainingSettings:
             optimizer=optimizer,
             clip=clip,
             averaging=averaging,
+            output_bias=output_bias,
         )
 
     def learning_rate_at(self, progress: float) -> float:

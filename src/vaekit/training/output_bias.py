@@ -1,0 +1,91 @@
+r"""A decoder that begins at the data's marginals: its output bias is set so that :math:`p(x \mid z)`, whatever
+:math:`z`, has each dimension's mean.
+
+For a Bernoulli likelihood that is the logit of the training mean (Burda, Grosse and Salakhutdinov, 2015, "Importance
+Weighted Autoencoders", section 5), for counts its logarithm: without it, every count starts at mean 1 and has to grow
+by gradient steps. What features stand for given data, a likelihood says in ``marginal_features(x)``, ``(n, *event)`` to
+``feature_shape``; means and frequencies are smoothed by half an example, so that no dimension starts at infinity.
+"""
+
+from math import prod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.errors import UsageError
+from vaekit.vae import VAE
+
+__all__ = ["OutputBias", "begin_at_marginals", "begins_at_marginals"]
+
+OutputBias = Literal["auto", "marginal", "none"]
+
+
+def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
+    """Whether a model is to: ``auto`` is for counts, whose scale no preprocessing takes away.
+
+    Examples
+    --------
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> models = [build_vae(Sentence.parse(likelihood=kind), (3,), 2) for kind in ("bernoulli", "poisson")]
+    >>> [begins_at_marginals(model, "auto") for model in models]
+    [False, True]
+    """
+    likelihood = model.parts["likelihood"]
+    if choice == "auto":
+        counts = getattr(likelihood, "measure", None) == "counts"
+        return counts and hasattr(likelihood, "marginal_features") and _last_layer(model) is not None
+    return choice == "marginal"
+
+
+@torch.no_grad()
+def begin_at_marginals(model: VAE, x: Tensor) -> None:
+    """Set the output bias of a model's decoder.
+
+    Parameters
+    ----------
+    model
+        Whose decoder ends in a layer with a bias, fully connected or convolutional; of the latter, all pixels of a
+        channel share one.
+    x
+        ``(n, *event)``, the training data in the coordinates of the model.
+
+    Raises
+    ------
+    UsageError
+        If the likelihood does not say what features stand for given data, or the decoder has no such layer.
+
+    Examples
+    --------
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> model = build_vae(Sentence.parse(network="mlp:hidden=none", likelihood="poisson"), (2,), latent=1)
+    >>> begin_at_marginals(model, torch.tensor([[900.0, 1.0], [1100.0, 3.0]]))
+    >>> model.decode(torch.zeros(1, 1)).mean.detach().round()
+    tensor([[1000.,    2.]])
+    """
+    likelihood, layer = model.parts["likelihood"], _last_layer(model)
+    if not hasattr(likelihood, "marginal_features"):
+        raise UsageError(
+            f"output_bias=marginal: {type(likelihood).__name__} does not say which features reproduce the data's "
+            "marginals (no method marginal_features); use output_bias=none"
+        )
+    if layer is None:
+        raise UsageError(
+            "output_bias=marginal: the decoder does not end in a layer with a bias for each feature of the "
+            "likelihood; use output_bias=none"
+        )
+    if not isinstance(layer, nn.Linear):  # every pixel is an example of its channels
+        x = x.movedim(1, -1).flatten(0, -2)
+    features: Tensor = likelihood.marginal_features(x)  # type: ignore[operator]
+    layer.bias.copy_(features.flatten())  # type: ignore[union-attr]
+
+
+def _last_layer(model: VAE) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d | None:
+    """The decoder's last layer, if it gives the likelihood's features and has a bias."""
+    kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+    layers = [layer for layer in model.parts["decoder"].modules() if isinstance(layer, kinds)]
+    if not layers or layers[-1].bias is None:
+        return None
+    shape: tuple[int, ...] = model.parts["likelihood"].feature_shape  # type: ignore[assignment]
+    expected = prod(shape) if isinstance(layers[-1], nn.Linear) else shape[0]
+    return layers[-1] if len(layers[-1].bias) == expected else None
