@@ -41,6 +41,8 @@ def test_every_sentence_builds_and_takes_a_finite_step(model):
         objective = sentence.objective.build()
         if hasattr(objective, "begin"):
             objective.begin(rows=8)
+        if hasattr(objective, "build_opponent"):
+            objective.build_opponent(vae)
         x = torch.rand(8, *shape).round()
         result = objective(vae, x)
     assert result.surrogate.isfinite().all()
