@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal
 from vaekit.distributions import (
     FlowDistribution,
     LocatedFlow,
+    PlanarFlow,
     gated_steps,
     masked_affine_steps,
     spline_steps,
@@ -19,11 +20,17 @@ from vaekit.errors import UsageError
 from vaekit.objectives.stopped import stop_gradient
 from vaekit.randomness import seeded
 
-KINDS = ["gated", "affine", "spline", "spline-to-noise", "located"]
+KINDS = ["gated", "affine", "spline", "spline-to-noise", "located", "planar"]
 
 
 def make(kind, k, context=3, strength=10.0):
     """A flow far from its start, and a distribution of batch shape (2,) on it."""
+    if kind == "planar":
+        with seeded(1):
+            base = Independent(Normal(torch.randn(2, k).double(), 0.5 + torch.rand(2, k).double()), 1)
+            w, u = torch.randn(2, 2, 3, k).double()
+            context = (w, 0.7 * u, torch.randn(2, 3).double())
+        return FlowDistribution(base, PlanarFlow(), context)
     build = {
         "gated": gated_steps,
         "affine": masked_affine_steps,
@@ -221,6 +228,43 @@ def test_the_context_bends_the_shape_and_not_the_place_alone(kind):
     u = torch.zeros(2, 2, dtype=torch.float64)
     (slope,) = torch.autograd.grad(q.flow(u, q.context)[1].sum(), h)
     assert slope.abs().max() > 1e-3
+
+
+class Unconstrained(PlanarFlow):
+    """The faulty form: u as it comes."""
+
+    def constrain(self, w, u):
+        return u, (w * u).sum(-1)
+
+
+@pytest.mark.parametrize("projection", [-3.0, -1.0, 0.0, 3.0])
+def test_a_planar_step_is_invertible_whatever_u_is_and_one_that_is_not_is_found_out(projection):
+    w = torch.full((1, 1, 1), 2.0, dtype=torch.float64)
+    context = (w, projection / w, torch.full((1, 1), 0.3, dtype=torch.float64))
+    base = Independent(Normal(torch.zeros(1, 1).double(), torch.ones(1, 1).double()), 1)
+    z = torch.linspace(-14, 14, 280_001, dtype=torch.float64)
+
+    def mass(flow):
+        density = FlowDistribution(base, flow, context).log_prob(z[:, None, None]).exp()[:, 0]
+        return torch.trapezoid(density.nan_to_num(), z)
+
+    assert mass(PlanarFlow()) == pytest.approx(1, abs=1e-4)
+    image = PlanarFlow()(z[:, None, None], context)[0][:, 0, 0]
+    assert (image.diff() > 0).all()
+    if projection < -1:
+        assert abs(mass(Unconstrained()) - 1) > 0.1, "the faulty form has no density, and it shows"
+
+
+def test_a_planar_step_without_u_or_without_w_is_no_more_than_a_shift():
+    zero, some = torch.zeros(1, 1, 2), torch.ones(1, 1, 2)
+    z = torch.randn(5, 1, 2)
+    for context in ((some, zero, torch.ones(1, 1)), (zero, zero, torch.ones(1, 1))):
+        image, log_det = PlanarFlow()(z, context)
+        torch.testing.assert_close(image, z)
+        torch.testing.assert_close(log_det, torch.zeros(5, 1))
+    image, log_det = PlanarFlow()(z, (zero, some, torch.ones(1, 1)))
+    torch.testing.assert_close(image, z + torch.tanh(torch.tensor(1.0)))
+    assert (log_det == 0).all()
 
 
 @pytest.mark.parametrize("build", [gated_steps, masked_affine_steps])

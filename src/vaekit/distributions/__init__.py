@@ -19,6 +19,7 @@ from vaekit.distributions.flow_steps import (
     masked_affine_steps,
     spline_steps,
 )
+from vaekit.distributions.planar import PlanarFlow
 from vaekit.distributions.point_codes import PointCodes
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "GaussianLayer",
     "LocatedFlow",
     "OneHotCodes",
+    "PlanarFlow",
     "PointCodes",
     "categorical_kl",
     "gated_steps",

@@ -14,6 +14,7 @@ from vaekit.posteriors.full import FullPosterior
 from vaekit.posteriors.iaf import InverseAutoregressivePosterior
 from vaekit.posteriors.low_rank import LowRankPosterior
 from vaekit.posteriors.maf import MaskedAutoregressivePosterior
+from vaekit.posteriors.planar import PlanarPosterior
 from vaekit.posteriors.point import PointMass, PointPosterior
 from vaekit.posteriors.quantized import QuantizedPosterior, ResidualQuantizedPosterior
 from vaekit.posteriors.spline import SplinePosterior
@@ -26,6 +27,7 @@ __all__ = [
     "InverseAutoregressivePosterior",
     "LowRankPosterior",
     "MaskedAutoregressivePosterior",
+    "PlanarPosterior",
     "PointMass",
     "PointPosterior",
     "QuantizedPosterior",
