@@ -36,7 +36,7 @@ from vaekit.training import (
     train,
 )
 from vaekit.training.optimizers import parse_optimizer
-from vaekit.vae import VAE
+from vaekit.vae import VAE, code_of
 
 __all__ = ["VariationalAutoencoder", "load"]
 
@@ -332,8 +332,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> _Floats:
-        r"""Encode: the mean of :math:`q(z \mid x)`, ``(n, latent)``. The same bytes every time."""
-        return self._map(self._rows(X), lambda x: self.model_.encode(x).mean)
+        r"""Encode: the mean of :math:`q(z \mid x)`, ``(n, latent)``. The same bytes every time.
+
+        Where the latents live in a curved space, it is the point there that stands for the posterior.
+        """
+        return self._map(self._rows(X), lambda x: code_of(self.model_.encode(x)))
 
     def inverse_transform(self, Z: npt.ArrayLike) -> npt.NDArray[np.float64]:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``."""

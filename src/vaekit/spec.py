@@ -80,6 +80,7 @@ from vaekit.posteriors import (
     QuantizedPosterior,
     ResidualQuantizedPosterior,
     SplinePosterior,
+    VonMisesFisherPosterior,
 )
 from vaekit.priors import (
     AutoregressivePrior,
@@ -90,6 +91,7 @@ from vaekit.priors import (
     GaussianPrior,
     MixturePrior,
     StandardPrior,
+    UniformSpherePrior,
     VampPrior,
 )
 from vaekit.vae import VAE
@@ -120,6 +122,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "residual-quantized": ResidualQuantizedPosterior,
         "categorical": CategoricalPosterior,
         "chain": ChainPosterior,
+        "von-mises-fisher": VonMisesFisherPosterior,
     },
     "prior": {
         "standard": StandardPrior,
@@ -131,6 +134,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "categorical": CategoricalPrior,
         "autoregressive": AutoregressivePrior,
         "chain": ChainPrior,
+        "uniform-sphere": UniformSpherePrior,
     },
     "likelihood": {
         "bernoulli": BernoulliLikelihood,

@@ -22,7 +22,24 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-__all__ = ["VAE"]
+__all__ = ["VAE", "code_of"]
+
+
+def code_of(q: Distribution) -> Tensor:
+    r"""Give the latent point that stands for a posterior: its mean.
+
+    Where the mean is no point of the latent space (that of draws from a sphere lies inside it, and that of codes
+    between them) it is the distribution's ``code``, or the mode of one that is ``discrete``.
+
+    Examples
+    --------
+    >>> code_of(torch.distributions.Normal(torch.ones(2), 1.0))
+    tensor([1., 1.])
+    """
+    if getattr(q, "discrete", False):
+        return q.mode
+    code = getattr(q, "code", None)
+    return q.mean if code is None else code
 
 
 class VAE(nn.Module):
@@ -141,16 +158,9 @@ class VAE(nn.Module):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor, c: Tensor | None = None, *, sample: bool = False) -> Tensor:
-        r"""Encode and decode: the mean of :math:`p(x \mid z)` at the posterior's mean, or at a draw from it.
-
-        Where latents are codes, whose mean need not be one: at the most probable.
-        """
+        r"""Encode and decode: the mean of :math:`p(x \mid z)` at the posterior's code, or at a draw from it."""
         posterior = self.encode(x, c)
-        if sample:
-            z = posterior.sample()
-        else:
-            z = posterior.mode if getattr(posterior, "discrete", False) else posterior.mean
-        return self.decode(z, c).mean
+        return self.decode(posterior.sample() if sample else code_of(posterior), c).mean
 
     def _network(self, name: str, value: Tensor, c: Tensor | None) -> Tensor:
         network = self.parts[name]

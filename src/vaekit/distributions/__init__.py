@@ -21,6 +21,8 @@ from vaekit.distributions.flow_steps import (
 )
 from vaekit.distributions.planar import PlanarFlow
 from vaekit.distributions.point_codes import PointCodes
+from vaekit.distributions.uniform_sphere import UniformSphere
+from vaekit.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "AutoregressiveCodes",
@@ -35,6 +37,8 @@ __all__ = [
     "OneHotCodes",
     "PlanarFlow",
     "PointCodes",
+    "UniformSphere",
+    "VonMisesFisher",
     "categorical_kl",
     "gated_steps",
     "masked_affine_steps",

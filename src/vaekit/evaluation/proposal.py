@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit.vae import VAE
+from vaekit.vae import VAE, code_of
 
 __all__ = ["fit_proposal", "proposal"]
 
@@ -37,7 +37,7 @@ def proposal(model: VAE, x: Tensor, c: Tensor | None = None) -> Distribution:
     'Normal'
     """
     q = model.encode(x, c)
-    return q if getattr(q, "has_density", True) else fit_proposal(model, x, q.mean, c)
+    return q if getattr(q, "has_density", True) else fit_proposal(model, x, code_of(q), c)
 
 
 def fit_proposal(model: VAE, x: Tensor, code: Tensor, c: Tensor | None = None) -> Distribution:

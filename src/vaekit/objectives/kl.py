@@ -18,7 +18,14 @@ from torch.distributions import (
     Normal,
 )
 
-from vaekit.distributions import AutoregressiveCodes, CategoricalCodes, PointCodes, categorical_kl
+from vaekit.distributions import (
+    AutoregressiveCodes,
+    CategoricalCodes,
+    PointCodes,
+    UniformSphere,
+    VonMisesFisher,
+    categorical_kl,
+)
 from vaekit.distributions.categorical_codes import pick
 from vaekit.gaussian import kl_divergence, normal_kl
 
@@ -139,3 +146,8 @@ def _point_categorical(q: Distribution, p: Distribution) -> Divergence:
 @register_divergence((PointCodes,), (AutoregressiveCodes,))
 def _point_autoregressive(q: Distribution, p: Distribution) -> Divergence:
     return Divergence(-p.log_mass(q.probs).sum(-1), None)  # type: ignore[attr-defined]
+
+
+@register_divergence((VonMisesFisher,), (UniformSphere,))
+def _von_mises_fisher_uniform(q: Distribution, p: Distribution) -> Divergence:
+    return Divergence(q.kl_to_uniform(), None)  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from vaekit.posteriors.planar import PlanarPosterior
 from vaekit.posteriors.point import PointMass, PointPosterior
 from vaekit.posteriors.quantized import QuantizedPosterior, ResidualQuantizedPosterior
 from vaekit.posteriors.spline import SplinePosterior
+from vaekit.posteriors.von_mises_fisher import VonMisesFisherPosterior
 
 __all__ = [
     "CategoricalPosterior",
@@ -33,4 +34,5 @@ __all__ = [
     "QuantizedPosterior",
     "ResidualQuantizedPosterior",
     "SplinePosterior",
+    "VonMisesFisherPosterior",
 ]

@@ -13,6 +13,7 @@ from vaekit.priors.gaussian import GaussianPrior
 from vaekit.priors.gmm import GaussianMixturePrior
 from vaekit.priors.mixture import MixturePrior
 from vaekit.priors.standard import StandardPrior
+from vaekit.priors.uniform_sphere import UniformSpherePrior
 from vaekit.priors.vamp import VampPrior
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "GaussianPrior",
     "MixturePrior",
     "StandardPrior",
+    "UniformSpherePrior",
     "VampPrior",
 ]
