@@ -9,11 +9,13 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-# What TeX understands and docutils does not: fractions without braces, \Big without a side, \textstyle inside of a
+# What TeX understands and docutils does not: fractions without braces, \Big without a side, \dots, \textstyle inside a
 # group, and the space around \log.
 REWRITTEN = [
     (r"(\\(?:big|Big|bigg|Bigg))(?=\s*(?:[(\[|]|\\\{))", r"\1l"),
     (r"(\\(?:big|Big|bigg|Bigg))(?=\s*(?:[)\]]|\\\}))", r"\1r"),
+    (r"\\(big|Big|bigg|Bigg)\s*\\\|", r"\\\|"),
+    (r"\\dots(?![A-Za-z])", r"\\ldots"),
     (r"(?<=[^{\s])(\s*)\\textstyle(?![A-Za-z])", r"\1"),
     (r"\\([td]?frac)\s*([0-9A-Za-z])\s*([0-9A-Za-z])", r"\\\1{\2}{\3}"),
     (r"\\([td]?frac)\s*([0-9A-Za-z])\s*\{", r"\\\1{\2}{"),
