@@ -32,6 +32,7 @@ class Model(nn.Module):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", help=".npy of float32 images")
+    parser.add_argument("--workload", default="M1", choices=["M1"])
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
     x = torch.from_numpy(np.load(options.data))
@@ -53,7 +54,7 @@ def main() -> None:
             total += loss.item()
             optimizer.step()
         seconds.append(time.perf_counter() - started)
-    print(json.dumps({"seconds": seconds, "loss": total / len(x), "steps": len(loader)}))
+    print(json.dumps({"seconds": seconds, "seconds_in_all": sum(seconds), "loss": total / len(x)}))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""Milliseconds per training step of the classic MNIST network, beside what users would pick instead.
+"""Milliseconds per training step, beside what users would pick instead.
 
     python benchmarks/training/run.py --data-dir DIR --peers PYTHON [--output benchmarks/training/results.json]
 
-784-400-20-400-784 relu, batch 128, float32, 60,000 images, Adam 1e-3, two threads. Each loop runs in a process
-of its own, in turn, for several rounds; the fastest epoch of each counts, the first of each process left out.
-``--peers`` is the Python of an environment with pythae (``pip install torch==2.13.0 pythae``); without it that
-row is left out. Also measured: the peak memory of ``vaekit fit mnist``.
+Float32, Adam 1e-3, two threads. M1: 784-400-20-400-784 relu, batch 128. M2: 784-200-200-50-200-200-784 tanh, batch
+20 and 100, one and 50 importance samples. M3: convolutions of 32 and 64 channels with stride 2, latent 16, batch 128.
+Each loop runs in a process of its own, in turn, for several rounds; the fastest epoch of each counts, the first of
+each process left out. Also measured: ten epochs of M1 from the first line to the last, compilation included, and the
+peak memory of ``vaekit fit mnist``. ``--peers`` is the Python of an environment with the others (``pip install
+torch==2.13.0 pythae jax``); without it their rows are left out.
 """
 
 import argparse
@@ -15,13 +17,24 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from workloads import WORKLOADS
 
 from vaekit.data import Schema, read
 from vaekit.reproductions import describe
 
 HERE = Path(__file__).parent
+TARGETS = {  # how many times as fast as pythae, and as JAX's compiled scan
+    ("M1", "pythae"): 3.0,
+    ("M1", "JAX, compiled scan"): 1.0,
+    ("M2, batch 20", "pythae"): 1.8,
+    ("M2, batch 100", "pythae"): 1.8,
+    ("M2, batch 20, 50 samples", "pythae"): 2.5,
+    ("M2, batch 100, 50 samples", "pythae"): 2.5,
+    ("ten epochs of M1, all in", "pythae"): 2.5,
+}
 
 
 def main() -> None:
@@ -29,50 +42,99 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--peers", help="Python of an environment with pythae")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peers", help="Python of an environment with pythae and JAX")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS))
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    loops = {
-        "vaekit": [sys.executable, HERE / "vaekit_loop.py"],
-        "PyTorch examples' loop": [sys.executable, HERE / "examples_loop.py"],
-    }
-    if options.peers:
-        loops["pythae"] = [options.peers, HERE / "pythae_loop.py"]
-    milliseconds: dict[str, list[float]] = {name: [] for name in loops}
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "mnist.npy")
         mnist = read("mnist", data_dir=options.data_dir)
         np.save(data, Schema.fit(mnist, scaling="unit").transform(mnist.values).reshape(-1, 784))
-        for _ in range(options.rounds):
-            for name, command in loops.items():
-                arguments = [*map(str, command), str(data), "--epochs", str(options.epochs)]
-                done = subprocess.run(
-                    arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
-                )
-                found = json.loads(done.stdout.splitlines()[-1])
-                milliseconds[name] += [1e3 * s / found["steps"] for s in found["seconds"][1:]]
-                print(f"{name:<24} {min(milliseconds[name]):7.3f} ms per step", flush=True)
+        for workload in options.workloads:
+            rows += measure(workload, loops(workload, options.peers), data, options, environment)
+        if "M1" in options.workloads:
+            rows += all_in(loops("M1", options.peers), data, environment)
         memory = peak_memory(options.data_dir, folder, environment)
-    fastest = {name: min(values) for name, values in milliseconds.items()}
     result = {
-        "workload": "M1: 784-400-20-400-784 relu, batch 128, float32, 60,000 images",
         "threads": options.threads,
-        "milliseconds_per_step": fastest,
-        "times_as_fast": {
-            name: value / fastest["vaekit"] for name, value in fastest.items() if name != "vaekit"
-        },
-        "all_epochs": milliseconds,
+        "rows": rows,
         "peak_memory_of_fit_mnist_gigabytes": memory,
         "machine": describe("torch", "numpy"),
     }
-    print(json.dumps({key: result[key] for key in list(result)[2:4]}, indent=2))
     print(f"peak memory of `vaekit fit mnist`: {memory:.2f} GB")
     if options.output:
         options.output.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def loops(workload: str, peers: str | None) -> dict[str, list[str]]:
+    """The command of every loop that trains a workload."""
+    found = {"vaekit": [sys.executable, str(HERE / "vaekit_loop.py")]}
+    if workload == "M1":
+        found["PyTorch examples' loop"] = [sys.executable, str(HERE / "examples_loop.py")]
+    if peers:
+        found["pythae"] = [peers, str(HERE / "pythae_loop.py")]
+        if workload == "M1":
+            found["JAX, compiled scan"] = [peers, str(HERE / "jax_loop.py")]
+    return found
+
+
+def run(
+    command: list[str], data: Path, workload: str, epochs: int, environment: dict[str, str]
+) -> dict[str, Any]:
+    """Run a loop in a process of its own."""
+    arguments = [*command, str(data), "--workload", workload, "--epochs", str(epochs)]
+    done = subprocess.run(
+        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(
+    workload: str,
+    commands: dict[str, list[str]],
+    data: Path,
+    options: argparse.Namespace,
+    environment: dict[str, str],
+) -> list[dict[str, Any]]:
+    """The fastest epoch of every loop, in milliseconds a step."""
+    milliseconds: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(options.rounds):
+        for name, command in commands.items():
+            found = run(command, data, workload, options.epochs, environment)
+            milliseconds[name] += [1e3 * s / WORKLOADS[workload].steps for s in found["seconds"][1:]]
+    return compared(workload, {name: min(values) for name, values in milliseconds.items()}, "ms per step")
+
+
+def all_in(commands: dict[str, list[str]], data: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
+    """Ten epochs, compilation included, in seconds."""
+    seconds = {name: run(c, data, "M1", 10, environment)["seconds_in_all"] for name, c in commands.items()}
+    return compared("ten epochs of M1, all in", seconds, "seconds")
+
+
+def compared(workload: str, numbers: dict[str, float], unit: str) -> list[dict[str, Any]]:
+    """Rows of a table: every loop's number, and how many times as fast vaekit is."""
+    rows = []
+    for name, value in numbers.items():
+        target = TARGETS.get((workload, name))
+        ratio = None if name == "vaekit" else value / numbers["vaekit"]
+        rows.append(
+            {
+                "workload": workload,
+                "loop": name,
+                unit: round(value, 3),
+                "vaekit is so many times as fast": ratio,
+                "asked": target,
+            }
+        )
+        asked = "" if target is None else f"  (asked {target})"
+        shown = "" if ratio is None else f"vaekit is {ratio:.2f} times as fast{asked}"
+        print(f"{workload:<28} {name:<24} {value:9.3f} {unit:<12} {shown}", flush=True)
+    return rows
 
 
 def peak_memory(data_dir: Path | None, folder: str, environment: dict[str, str]) -> float:

@@ -1,12 +1,13 @@
-"""vaekit's training loop on the same network."""
+"""vaekit's training loop on a workload."""
 
 import argparse
 import json
+import time
 
 import numpy as np
 import torch
+from workloads import WORKLOADS
 
-from vaekit.objectives import Elbo
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae
 from vaekit.training import TrainingSettings, train
@@ -14,21 +15,29 @@ from vaekit.training import TrainingSettings, train
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("data", help=".npy of float32 images")
+    parser.add_argument("data", help=".npy of float32 images, (n, 784)")
+    parser.add_argument("--workload", default="M1")
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
-    x = torch.from_numpy(np.load(options.data))
-    sentence = Sentence.parse(network="mlp:hidden=400,activation=relu", likelihood="bernoulli")
+    work = WORKLOADS[options.workload]
+    x = torch.from_numpy(np.load(options.data)[: work.images])
+    network = f"mlp:hidden={'x'.join(map(str, work.hidden))},activation={work.activation}"
+    if work.channels:
+        x = x.reshape(-1, 1, 28, 28)
+        network = f"convolutional:channels={'x'.join(map(str, work.channels))},hidden=none,activation=relu"
+    objective = "elbo" if work.samples == 1 else f"iwae:samples={work.samples}"
+    started = time.perf_counter()
+    sentence = Sentence.parse(network=network, likelihood="bernoulli", objective=objective)
     with seeded(0):
-        model = build_vae(sentence, (784,), latent=20)
-    settings = TrainingSettings(epochs=options.epochs, batch_size=128, learning_rate=1e-3)
-    history = train(model, Elbo(), x, settings=settings, seed=0)
+        model = build_vae(sentence, tuple(x.shape[1:]), latent=work.latent)
+    settings = TrainingSettings(epochs=options.epochs, batch_size=work.batch, learning_rate=1e-3)
+    history = train(model, sentence.objective.build(), x, settings=settings, seed=0)
     print(
         json.dumps(
             {
                 "seconds": [epoch.seconds for epoch in history.epochs],
+                "seconds_in_all": time.perf_counter() - started,
                 "loss": -history.epochs[-1].train_bound,
-                "steps": -(-len(x) // settings.batch_size),
             }
         )
     )
