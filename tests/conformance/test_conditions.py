@@ -79,9 +79,7 @@ def data(model, n=6):
         return model.sample(n, c), c
 
 
-@pytest.mark.parametrize(
-    "prior", [kind for kind in PARTS["prior"] if kind not in ("categorical", "autoregressive")]
-)
+@pytest.mark.parametrize("prior", [*PARTS["prior"], "categorical:masses=learned"])
 @pytest.mark.parametrize("network", list(PARTS["network"]))
 def test_laws_of_conditional_sentences(network, prior):
     small = {
@@ -89,7 +87,14 @@ def test_laws_of_conditional_sentences(network, prior):
         "gated": "gated:hidden=6",
         "convolutional": "convolutional:channels=3,hidden=6",
     }
-    posterior = {"uniform-sphere": "von-mises-fisher", "wrapped-normal": "wrapped-normal", "chain": "chain"}
+    posterior = {
+        "uniform-sphere": "von-mises-fisher",
+        "wrapped-normal": "wrapped-normal",
+        "chain": "chain",
+        "categorical": "categorical",
+        "categorical:masses=learned": "categorical",
+        "autoregressive": "categorical",
+    }
     sentence = Sentence.parse(
         network=small.get(network, network), prior=prior, posterior=posterior.get(prior, "diagonal")
     )

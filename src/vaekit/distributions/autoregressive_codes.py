@@ -34,6 +34,8 @@ class AutoregressiveCodes(Distribution):
         How codes are written.
     like
         A tensor of the type and on the device that draws are to have.
+    batch_shape
+        Where the network is conditional: that of its condition.
 
     Examples
     --------
@@ -46,11 +48,17 @@ class AutoregressiveCodes(Distribution):
     has_rsample = False
     discrete = True
 
-    def __init__(self, network: Callable[[Tensor], Tensor], codebook: CodeSpace, like: Tensor) -> None:
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        codebook: CodeSpace,
+        like: Tensor,
+        batch_shape: torch.Size = _ONE,
+    ) -> None:
         self.network = network
         self.codebook = codebook
         self.like = like
-        super().__init__(torch.Size(), codebook.event_shape, validate_args=False)
+        super().__init__(batch_shape, codebook.event_shape, validate_args=False)
 
     @property
     def arg_constraints(self) -> dict[str, Any]:
@@ -64,7 +72,11 @@ class AutoregressiveCodes(Distribution):
 
     def log_mass(self, one_hot: Tensor) -> Tensor:
         """Evaluate unit vectors ``(..., positions, codes)``: ``(..., positions)``, in nats."""
-        return (one_hot * self.network(one_hot).log_softmax(-1)).sum(-1)
+        return (one_hot * self.conditional_log_masses(one_hot)).sum(-1)
+
+    def conditional_log_masses(self, one_hot: Tensor) -> Tensor:
+        """Every code's given the codes before: ``(..., positions, codes)``, in nats."""
+        return self.network(one_hot).log_softmax(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the mass of latents, in nats; minus infinity at what is no code."""
@@ -75,10 +87,10 @@ class AutoregressiveCodes(Distribution):
     def sample(self, sample_shape: _size = _ONE) -> Tensor:
         """Draw one position after the other: exact."""
         positions, codes = self.codebook.positions, self.codebook.codes
-        one_hot = self.like.new_zeros(*sample_shape, positions, codes)
+        one_hot = self.like.new_zeros(*sample_shape, *self.batch_shape, positions, codes)
         drawn = []
         for i in range(positions):
-            logits = self.network(one_hot)[..., i, :].log_softmax(-1)
+            logits = self.conditional_log_masses(one_hot)[..., i, :]
             drawn.append((logits - torch.empty_like(logits).exponential_().log()).argmax(-1))
             one_hot[..., i, :] = F.one_hot(drawn[-1], codes).to(one_hot.dtype)
         return self.codebook.embed(torch.stack(drawn, -1))

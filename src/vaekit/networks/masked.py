@@ -27,6 +27,8 @@ class MaskedNetwork(nn.Module):
         Sizes of the hidden layers; empty: linear.
     activation
         Applied after every hidden layer.
+    condition
+        How many numbers a condition has, which every output may depend on; 0: there is none.
 
     Examples
     --------
@@ -36,7 +38,13 @@ class MaskedNetwork(nn.Module):
     """
 
     def __init__(
-        self, positions: int, width: int, *, hidden: Sequence[int] = (128,), activation: Activation = "gelu"
+        self,
+        positions: int,
+        width: int,
+        *,
+        hidden: Sequence[int] = (128,),
+        activation: Activation = "gelu",
+        condition: int = 0,
     ) -> None:
         super().__init__()
         self.positions, self.width = positions, width
@@ -48,13 +56,24 @@ class MaskedNetwork(nn.Module):
         self.layers = nn.ModuleList(_MaskedLinear(mask) for mask in masks)
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
+        # Into the hidden units, and past them: the first position has none of them.
+        sizes = [*hidden[:1], positions * width] if condition else []
+        self.of_condition = nn.ModuleList(nn.Linear(condition, size, bias=False) for size in sizes)
+        if condition:
+            nn.init.zeros_(self.of_condition[-1].weight)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(..., positions, width)``."""
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map ``(..., positions, width)``, given a condition ``(..., d)``."""
         x = x.flatten(-2)
-        for layer in list(self.layers)[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x).unflatten(-1, (self.positions, self.width))
+        for i, layer in enumerate(list(self.layers)[:-1]):
+            x = layer(x)
+            if condition is not None and i == 0:
+                x = x + self.of_condition[0](condition)
+            x = self.activation(x)
+        x = self.layers[-1](x)
+        if condition is not None:
+            x = x + self.of_condition[-1](condition)
+        return x.unflatten(-1, (self.positions, self.width))
 
 
 class _MaskedLinear(nn.Linear):

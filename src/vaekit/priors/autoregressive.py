@@ -4,11 +4,14 @@ Van den Oord et al. (2017), section 3.4, fit such a prior to the codes of a trai
 the model, or afterwards to the codes of its posterior.
 """
 
-from torch import nn
+from functools import partial
+
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.distributions import AutoregressiveCodes, CodeSpace
 from vaekit.errors import UsageError
+from vaekit.networks.conditioned import require_condition
 from vaekit.networks.masked import MaskedNetwork
 from vaekit.priors.categorical import check_codebook
 
@@ -25,6 +28,8 @@ class AutoregressivePrior(nn.Module):
     ----------
     positions, codes
         Of the posterior.
+    condition
+        How many numbers a condition has; 0: the prior has none.
     hidden
         Sizes of the hidden layers of the masked network.
 
@@ -42,19 +47,27 @@ class AutoregressivePrior(nn.Module):
     torch.Size([5])
     """
 
-    needs = frozenset({"codebook"})
+    needs: frozenset[str] = frozenset({"codebook"})
     space = "codes"
 
-    def __init__(self, positions: int, codes: int, *, hidden: tuple[int, ...] = (256,)) -> None:
+    def __init__(
+        self, positions: int, codes: int, condition: int = 0, *, hidden: tuple[int, ...] = (256,)
+    ) -> None:
         super().__init__()
         if any(size < 1 for size in hidden):
             raise UsageError(
                 f"autoregressive: hidden={'x'.join(map(str, hidden))} has a layer without units; give sizes of at "
                 "least 1, such as hidden=256"
             )
-        self.network = MaskedNetwork(positions, codes, hidden=hidden)
+        self.network = MaskedNetwork(positions, codes, hidden=hidden, condition=condition)
+        if condition:
+            self.needs = self.needs | {"condition"}
 
-    def forward(self, *, codebook: CodeSpace | None) -> Distribution:
-        """Give the prior over the latents of a code space."""
+    def forward(self, *, codebook: CodeSpace | None, condition: Tensor | None = None) -> Distribution:
+        """Give the prior over the latents of a code space, one for each condition ``(batch, d)``."""
+        codebook = check_codebook("autoregressive", codebook)
         like = next(self.network.parameters())
-        return AutoregressiveCodes(self.network, check_codebook("autoregressive", codebook), like)
+        if "condition" not in self.needs:
+            return AutoregressiveCodes(self.network, codebook, like)
+        c = require_condition(condition)
+        return AutoregressiveCodes(partial(self.network, condition=c), codebook, like, c.shape[:-1])

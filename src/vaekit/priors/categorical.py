@@ -8,6 +8,7 @@ from torch.distributions import Distribution
 
 from vaekit.distributions import CategoricalCodes, CodeSpace
 from vaekit.errors import UsageError
+from vaekit.networks.conditioned import require_condition
 
 __all__ = ["CategoricalPrior"]
 
@@ -21,6 +22,8 @@ class CategoricalPrior(nn.Module):
     ----------
     positions, codes
         Of the posterior.
+    condition
+        How many numbers a condition has; 0: the prior has none. Uniform masses do not depend on it.
     masses
         ``uniform``: all codes alike; ``learned``: each position has its own, learned with the rest, uniform at
         first.
@@ -39,24 +42,35 @@ class CategoricalPrior(nn.Module):
     tensor(-2.)
     """
 
-    needs = frozenset({"codebook"})
+    needs: frozenset[str] = frozenset({"codebook"})
     space = "codes"
     logits: Tensor
 
     def __init__(
-        self, positions: int, codes: int, *, masses: Literal["uniform", "learned"] = "uniform"
+        self,
+        positions: int,
+        codes: int,
+        condition: int = 0,
+        *,
+        masses: Literal["uniform", "learned"] = "uniform",
     ) -> None:
         super().__init__()
         if masses not in ("uniform", "learned"):
             raise UsageError(f"categorical: masses={masses!r}; there are uniform and learned")
         if masses == "learned":
             self.logits = nn.Parameter(torch.zeros(positions, codes))
+            if condition:
+                self.of_condition = nn.Parameter(torch.zeros(condition, positions, codes))
+                self.needs = self.needs | {"condition"}
         else:
             self.register_buffer("logits", torch.zeros(positions, codes), persistent=False)
 
-    def forward(self, *, codebook: CodeSpace | None) -> Distribution:
-        """Give the prior over the latents of a code space."""
-        return CategoricalCodes(self.logits, check_codebook("categorical", codebook))
+    def forward(self, *, codebook: CodeSpace | None, condition: Tensor | None = None) -> Distribution:
+        """Give the prior over the latents of a code space, one for each condition ``(batch, d)``."""
+        logits = self.logits
+        if "condition" in self.needs:
+            logits = logits + torch.einsum("...d,dpk->...pk", require_condition(condition), self.of_condition)
+        return CategoricalCodes(logits, check_codebook("categorical", codebook))
 
 
 def check_codebook(kind: str, codebook: CodeSpace | None) -> CodeSpace:
