@@ -11,7 +11,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,22 @@ SHAPES = [
     (64, 200),
     (512, 1),
 ]
+#: Ratios to torch.distributions that are aimed at: (forward, forward and backward).
+TORCH, FAST = "vaekit", "vaekit[fast]"
+SMALLEST, SMALL, MIDDLE = (10.0, 15.0), (1.3, 2.0), (4.0, 6.0)
+
+
+def targets(k: int, batch: int, library: str) -> tuple[float, float] | None:
+    """What a row aims at, if anything."""
+    if library == FAST:
+        return SMALLEST if k <= 4 else (MIDDLE if k <= 32 else None)
+    if library == TORCH and k <= 16 and batch == 1000:
+        return SMALL
+    return (1.0, 1.7) if library == TORCH and k == 512 else None
+
+
+#: Seconds for one small pair in pure torch, and how much faster two threads are to be than one.
+SMALL_PAIR, TWO_THREADS = (60e-6, 120e-6), 1.6
 
 
 def textbook(mean_p: Any, S_p: Any, mean_q: Any, S_q: Any) -> float:
@@ -195,59 +212,96 @@ def theirs(mean_p: torch.Tensor, S_p: torch.Tensor, mean_q: torch.Tensor, S_q: t
 def forward_and_backward(
     function: Callable[..., torch.Tensor], arguments: list[torch.Tensor]
 ) -> Callable[[], object]:
-    leaves = [t.clone().requires_grad_() for t in arguments]
+    leaves = [t.detach().clone().requires_grad_() for t in arguments]
     return lambda: torch.autograd.grad(function(*leaves).sum(), leaves)
 
 
 def speed(budget: float) -> list[dict[str, Any]]:
     """Seconds per call from full covariances, and the ratio to torch.distributions in the same run."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for k, batch in [(4, 1), *SHAPES]:
         arguments = random_pair(k, batch)
         ways: dict[str, tuple[Callable[..., torch.Tensor], bool, int]] = {
             "torch.distributions": (theirs, False, 1),
-            "vaekit": (ours, False, 1),
+            TORCH: (ours, False, 1),
         }
         if numba_is_installed() and batch >= 8 and k <= 64:
-            ways |= {"vaekit[fast]": (ours, True, 1), "vaekit[fast], 2 threads": (ours, True, 2)}
+            ways |= {FAST: (ours, True, 1), f"{FAST}, 2 threads": (ours, True, 2)}
         base: tuple[float, float] | None = None
         for library, (function, lanes, threads) in ways.items():
             torch.set_num_threads(threads)
-            if numba_is_installed():
-                use_lanes(lanes)
-            forward = best_time(partial(function, *arguments), budget)
-            both = best_time(forward_and_backward(function, arguments), budget)
+            with lanes_switched(lanes):
+                forward = best_time(partial(function, *arguments), budget)
+                both = best_time(forward_and_backward(function, arguments), budget)
             base = base or (forward, both)
-            rows.append(
-                {
-                    "dimension": k,
-                    "batch": batch,
-                    "library": library,
-                    "forward_seconds": forward,
-                    "forward_backward_seconds": both,
-                    "forward_ratio": base[0] / forward,
-                    "forward_backward_ratio": base[1] / both,
+            row = {
+                "dimension": k,
+                "batch": batch,
+                "library": library,
+                "threads": threads,
+                "forward_seconds": forward,
+                "forward_backward_seconds": both,
+                "forward_ratio": base[0] / forward,
+                "forward_backward_ratio": base[1] / both,
+            }
+            aims = targets(k, batch, library)
+            if batch == 1 and k == 4 and library == TORCH:
+                row |= {
+                    "forward_seconds_target": SMALL_PAIR[0],
+                    "forward_backward_seconds_target": SMALL_PAIR[1],
                 }
-            )
+            elif aims:
+                row |= {"forward_ratio_target": aims[0], "forward_backward_ratio_target": aims[1]}
+            if threads == 2:
+                one = rows[-1]
+                row |= {
+                    "forward_over_one_thread": one["forward_seconds"] / forward,
+                    "forward_backward_over_one_thread": one["forward_backward_seconds"] / both,
+                    "over_one_thread_target": TWO_THREADS,
+                }
+            rows.append(row)
     torch.set_num_threads(1)
     return rows
 
 
-def diagonal_speed(budget: float) -> dict[str, float]:
-    """Diagonal against diagonal, 20,000 x 64 in float64, beside one read of its inputs."""
+@contextmanager
+def lanes_switched(on: bool) -> Iterator[None]:
+    """With the numba kernels on or off, where there are any."""
+    if numba_is_installed():
+        use_lanes(on)
+    try:
+        yield
+    finally:
+        if numba_is_installed():
+            use_lanes(True)
+
+
+def diagonal_speed(budget: float) -> list[dict[str, Any]]:
+    """Diagonal against diagonal, 20,000 x 64 in float64, beside one read of its inputs, which is the aim."""
     torch.set_num_threads(1)
-    means, scales = (
-        torch.randn(2, 20_000, 64, dtype=torch.float64),
-        torch.rand(2, 20_000, 64, dtype=torch.float64) + 0.5,
-    )
-    p, q = (Gaussian(m, standard_deviation=s) for m, s in zip(means, scales, strict=True))
-    first, second = (Independent(Normal(m, s), 1) for m, s in zip(means, scales, strict=True))
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(2, 20_000, 64, generator=generator, dtype=torch.float64)
+    scales = torch.rand(2, 20_000, 64, generator=generator, dtype=torch.float64) + 0.5
+    leaves = [t.clone().requires_grad_() for t in (means[0], scales[0], means[1], scales[1])]
+
+    def mine(a: torch.Tensor, s: torch.Tensor, b: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        p, q = (Gaussian(m, standard_deviation=d, validate=False) for m, d in ((a, s), (b, t)))
+        return kl_divergence(p, q)
+
+    def torchs(a: torch.Tensor, s: torch.Tensor, b: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return torch_kl(Independent(Normal(a, s), 1), Independent(Normal(b, t), 1))
+
     read = best_time(lambda: (means.sum(), scales.sum()), budget)
-    mine, torchs = (
-        best_time(lambda: kl_divergence(p, q), budget),
-        best_time(lambda: torch_kl(first, second), budget),
-    )
-    return {"read_inputs_seconds": read, "vaekit_seconds": mine, "torch.distributions_seconds": torchs}
+    rows: list[dict[str, Any]] = [{"library": "one read of the inputs", "forward_seconds": read}]
+    ways = {"torch.distributions": (torchs, False), TORCH: (mine, False)}
+    if numba_is_installed():
+        ways[FAST] = (mine, True)
+    for library, (function, lanes) in ways.items():
+        with lanes_switched(lanes):
+            forward = best_time(partial(function, *(t.detach() for t in leaves)), budget)
+            both = best_time(forward_and_backward(function, leaves), budget)
+        rows.append({"library": library, "forward_seconds": forward, "forward_backward_seconds": both})
+    return rows
 
 
 def machine() -> dict[str, Any]:
