@@ -122,6 +122,13 @@ def test_another_run_is_refused_and_the_difference_named(tmp_path, change, messa
         )
 
 
+def test_another_version_is_warned_of(tmp_path, monkeypatch):
+    run(make(), table(), stop_after=3, checkpoints=checkpoints(tmp_path))
+    monkeypatch.setattr(torch, "__version__", "9.9")
+    with pytest.warns(TrainingWarning, match=r"torch was .*, and is 9.9\): the result may differ"):
+        run(make(), table(), checkpoints=checkpoints(tmp_path, resume=True))
+
+
 def test_another_seed_is_refused(tmp_path):
     run(make(), table(), stop_after=3, checkpoints=checkpoints(tmp_path))
     with pytest.raises(CheckpointError, match="seed was 3, and is 4"):

@@ -1,17 +1,18 @@
 """What makes two runs the same, so that one may go on from the other's checkpoint."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
-from vaekit.errors import CheckpointError
+from vaekit.errors import CheckpointError, TrainingWarning
 from vaekit.training.settings import TrainingSettings
 from vaekit.vae import VAE
 
-__all__ = ["describe_run", "require_same_run"]
+__all__ = ["describe_environment", "describe_run", "require_same_run", "warn_of_another_environment"]
 
 
 def describe_run(
@@ -61,6 +62,29 @@ def require_same_run(then: Mapping[str, str], now: Mapping[str, str], folder: ob
         raise CheckpointError(
             f"the checkpoints in {folder} are of another run: {'; '.join(differences)}; give the same data and options "
             "to go on with it, or remove the folder to begin again"
+        )
+
+
+def describe_environment(device: torch.device) -> dict[str, str]:
+    """What the last digits of a run depend on, though it may go on without."""
+    return {
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def warn_of_another_environment(then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Say where a run goes on elsewhere than it was: it will not end in the same bytes."""
+    differences = [
+        f"{name} was {then.get(name)}, and is {now[name]}" for name in now if then.get(name) != now[name]
+    ]
+    if differences:
+        warnings.warn(
+            f"going on in another environment ({', '.join(differences)}): the result may differ in its last digits "
+            "from that of a run left alone",
+            TrainingWarning,
+            stacklevel=4,
         )
 
 

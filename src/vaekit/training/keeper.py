@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from vaekit.training.checkpoints import CheckpointFolder, Checkpoints
-from vaekit.training.identity import require_same_run
+from vaekit.training.identity import describe_environment, require_same_run, warn_of_another_environment
 from vaekit.training.loggers import JsonLinesLogger
 from vaekit.training.run import Run
 
@@ -58,6 +58,7 @@ class Keeper:
             return False
         tensors, facts = found
         require_same_run(facts["identity"], self.identity, self._folder.folder)
+        warn_of_another_environment(facts["environment"], describe_environment(self.run.data.x.device))
         self.run.load(tensors, facts)
         return True
 
@@ -66,7 +67,8 @@ class Keeper:
         if self._folder is None:
             return False
         tensors, facts = self.run.save()
-        return self._folder.write(tensors, {**facts, "identity": self.identity})
+        environment = describe_environment(self.run.data.x.device)
+        return self._folder.write(tensors, {**facts, "identity": self.identity, "environment": environment})
 
     def save_if_cheap(self) -> None:
         """Write a checkpoint if it would take a small share of the time since the last one."""
