@@ -196,9 +196,3 @@ def test_later_data_that_do_not_fit(iris, fitted):
         fitted.inverse_transform([[np.nan, 0]])
     with pytest.raises(UsageError, match="n_samples=0"):
         fitted.sample(0)
-
-
-def test_a_batch_larger_than_the_data_is_refused():
-    x = np.random.default_rng(0).normal(size=(30, 3))
-    with pytest.raises(UsageError, match="batch_size=64: there are 27 training rows"):
-        VariationalAutoencoder(2, batch_size=64, epochs=1, random_state=0).fit(x)

@@ -218,11 +218,6 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             train_rows, validation_rows = train_rows[split.train], train_rows[split.validation]
         elif validation is not None and validation is not False:
             validation_rows = from_object(validation).values
-        if self.batch_size is not None and self.batch_size > len(train_rows):
-            raise UsageError(
-                f"batch_size={self.batch_size}: there are {len(train_rows)} training rows; give at most as many, or "
-                "none to let it follow from them"
-            )
         settings = self._settings(len(train_rows))
         if validation_rows is None:
             settings = replace(settings, patience=None)

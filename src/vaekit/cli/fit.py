@@ -164,6 +164,7 @@ class Fit:
 
     def _prepare(self) -> "tuple[VariationalAutoencoder, Parts, dict[str, Any]]":
         from vaekit.data import partition
+        from vaekit.errors import UsageError
         from vaekit.estimator import VariationalAutoencoder
 
         estimator = VariationalAutoencoder(
@@ -190,7 +191,13 @@ class Fit:
             "own_test_split": dataset.test is not None,
             "label": self.label,
         }
-        return estimator, partition(dataset, self.seed, validation=self.validation), origin
+        parts = partition(dataset, self.seed, validation=self.validation)
+        if self.batch_size is not None and self.batch_size > len(parts.train):
+            raise UsageError(
+                f"--batch-size {self.batch_size}: there are {len(parts.train)} training rows; give at most as many, "
+                "or none to let it follow from them"
+            )
+        return estimator, parts, origin
 
     def _parts(self) -> dict[str, Any]:
         """The specs that were given, on top of the named model's; all others are the estimator's defaults."""
