@@ -3,7 +3,7 @@
     python benchmarks/evaluation/run.py --data-dir DIR --peers PYTHON [--output benchmarks/evaluation/results.json]
 
 The network of M2: 784-200-200-50-200-200-784 tanh, untrained, float32, two threads, on images of MNIST. Each measures
-some images in a process of its own, in turn, for several rounds, and the fastest counts; pythae's, which takes one image
+some images in a process of its own, in turn, for several rounds, and the fastest counts; pythae, which takes one image
 at a time, fewer of them, with its largest batch. ``--peers`` is the Python of an environment with it.
 """
 
