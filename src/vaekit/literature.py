@@ -141,6 +141,15 @@ MODELS: tuple[NamedModel, ...] = (
         pythae="Adversarial_AE",
     ),
     NamedModel(
+        name="planar",
+        title="VAE with planar flows as posterior",
+        paper='Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows"',
+        place="equations 10 to 13",
+        parts={"posterior": "planar"},
+        note="the parameters depend on x, and every layer is invertible",
+        pythae="VAE_LinNF",
+    ),
+    NamedModel(
         name="iwae",
         title="Importance weighted autoencoder",
         paper='Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders"',
@@ -270,6 +279,14 @@ MODELS: tuple[NamedModel, ...] = (
         place="equations 2 and 5",
         parts={"objective": "tc:beta=6"},
         pythae="BetaTCVAE",
+    ),
+    NamedModel(
+        name="s-vae",
+        title="Hyperspherical VAE",
+        paper='Davidson et al. (2018), "Hyperspherical Variational Auto-Encoders"',
+        place="section 3",
+        parts={"posterior": "von-mises-fisher", "prior": "uniform-sphere"},
+        pythae="SVAE",
     ),
     NamedModel(
         name="dip-vae-1",
