@@ -23,6 +23,7 @@ from typing import Any
 
 from vaekit.data import Schema
 from vaekit.errors import ArtifactError, UsageError
+from vaekit.networks import NetworkRecipe
 from vaekit.spec import Sentence, build_vae
 from vaekit.training import EpochMetrics, History, TrainingSettings
 from vaekit.vae import VAE
@@ -144,16 +145,21 @@ def write_artifact(
         ) from error
 
 
-def read_artifact(folder: Path) -> Artifact:
+def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Artifact:
     """Read an artifact, checking everything before it is believed.
 
     Parameters
     ----------
     folder
         A ``NAME.vae`` folder.
+    network
+        What makes the encoder and the decoder, of a model whose networks are its maker's own: their code is in no
+        artifact.
 
     Raises
     ------
+    UsageError
+        If the networks are its maker's own, and are not given; or given where they are not.
     ArtifactError
         If it is missing, damaged, or from a newer format; the message says which and what to do.
     """
@@ -165,6 +171,7 @@ def read_artifact(folder: Path) -> Artifact:
     settings = _checked(folder, "training", lambda: TrainingSettings(**description["training"]))
     sentence = _checked(folder, "sentence", lambda: _read_sentence(description["sentence"]))
     schema = _checked(folder, "schema", lambda: Schema.from_json(description["schema"]))
+    _check_network(folder, sentence, network)
     weights = _inside(folder, _MODEL).read_bytes()
     if hashlib.sha256(weights).hexdigest() != description["weights_sha256"]:
         raise ArtifactError(
@@ -176,7 +183,7 @@ def read_artifact(folder: Path) -> Artifact:
     except Exception as error:  # whatever the library raises on bytes that it cannot read
         raise ArtifactError(f"{folder}: {_MODEL} cannot be read: {error}") from error
     latent = description["latent"]
-    model = _checked(folder, "sentence", lambda: _build(folder, sentence, schema, latent, state))
+    model = _checked(folder, "sentence", lambda: _build(folder, sentence, schema, latent, state, network))
     return Artifact(
         model=model.eval(),
         sentence=sentence,
@@ -312,14 +319,33 @@ def _checked(folder: Path, key: str, make: Any) -> Any:
         raise ArtifactError(f"{folder / _DESCRIPTION}: {key} cannot be used: {error}") from error
 
 
-def _build(folder: Path, sentence: Sentence, schema: Schema, latent: int, state: dict[str, Any]) -> VAE:
+def _check_network(folder: Path, sentence: Sentence, network: NetworkRecipe | None) -> None:
+    own = sentence.network.build() if sentence.network.kind == "own" else None
+    if own is not None and network is None:
+        raise UsageError(f"{folder}: {own.what_is_missing}")
+    if own is None and network is not None:
+        raise UsageError(
+            f"{folder} says what its networks are ({sentence.network.kind}); leave encoder, decoder and network out"
+        )
+
+
+def _build(
+    folder: Path,
+    sentence: Sentence,
+    schema: Schema,
+    latent: int,
+    state: dict[str, Any],
+    network: NetworkRecipe | None,
+) -> VAE:
     """Build the model after its tensors are known to fit: an edited size costs no memory."""
     import torch
 
     from vaekit.randomness import seeded
 
     def build() -> VAE:
-        return build_vae(sentence, schema.model_event_shape, latent, log_jacobian=schema.log_jacobian)
+        return build_vae(
+            sentence, schema.model_event_shape, latent, log_jacobian=schema.log_jacobian, network=network
+        )
 
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in build().state_dict().items()}

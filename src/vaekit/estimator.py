@@ -22,6 +22,8 @@ from vaekit.data import Dataset, Schema, from_object, split_indices
 from vaekit.errors import UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.inputs import check_latents, choose_device, model_columns, read_input, to_model
+from vaekit.networks import NetworkRecipe
+from vaekit.networks.own import own_network, sentence_of
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae, parse
 from vaekit.training import (
@@ -30,6 +32,7 @@ from vaekit.training import (
     History,
     Logger,
     OpponentSteps,
+    OutputBias,
     StopRequest,
     TrainingSettings,
     has_opponent,
@@ -55,7 +58,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     latent
         Number of latent dimensions.
     network
-        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...
+        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...; or an object of one's own with
+        methods ``encoder(input_shape, output_shape)`` and ``decoder(input_shape, output_shape)`` that make modules.
+    encoder, decoder
+        Two networks of one's own instead, each a module (which is copied) or a function of the two shapes that makes
+        one: see :class:`vaekit.networks.OwnNetwork`.
     posterior, prior
         :math:`q(z \mid x)` and :math:`p(z)`. A prior that is None is the natural one of the posterior's space:
         ``standard`` in :math:`\mathbb R^k`.
@@ -64,7 +71,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
         ``iwae:samples=50``, ``tc:beta=6``, ...
-    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging
+    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
     device
@@ -110,7 +117,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self,
         latent: int = 10,
         *,
-        network: str = "mlp",
+        network: str | NetworkRecipe = "mlp",
+        encoder: Any = None,
+        decoder: Any = None,
         posterior: str = "diagonal",
         prior: str | None = None,
         likelihood: str = "auto",
@@ -123,12 +132,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         optimizer: str = "adam",
         clip: float | Literal["auto"] | None = "auto",
         averaging: float | None = None,
+        output_bias: OutputBias = "auto",
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
         self.latent = latent
-        self.network = network
+        self.network: str | NetworkRecipe = network
+        self.encoder = encoder
+        self.decoder = decoder
         self.posterior = posterior
         self.prior = prior
         self.likelihood = likelihood
@@ -141,6 +153,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.optimizer = optimizer
         self.clip: float | Literal["auto"] | None = clip
         self.averaging = averaging
+        self.output_bias: OutputBias = output_bias
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -397,12 +410,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         )
 
     @classmethod
-    def from_artifact(cls, artifact: Artifact, *, device: str = "auto") -> "VariationalAutoencoder":
-        """Make a fitted estimator of an artifact."""
+    def from_artifact(
+        cls, artifact: Artifact, *, device: str = "auto", network: NetworkRecipe | None = None
+    ) -> "VariationalAutoencoder":
+        """Make a fitted estimator of an artifact; ``network`` is what it was read with."""
         settings = artifact.settings
         estimator = cls(
             artifact.latent,
-            network=str(artifact.sentence.network),
+            network=str(artifact.sentence.network) if network is None else network,
             posterior=str(artifact.sentence.posterior),
             prior=str(artifact.sentence.prior),
             likelihood=str(artifact.sentence.likelihood),
@@ -415,6 +430,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             optimizer=settings.optimizer,
             clip=settings.clip,
             averaging=settings.averaging,
+            output_bias=settings.output_bias,
             device=device,
             random_state=artifact.seed,
         )
@@ -479,11 +495,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             optimizer=self.optimizer,
             clip=self.clip,
             averaging=self.averaging,
+            output_bias=self.output_bias,
         )
 
     def _parse(self, likelihood: str) -> Sentence:
+        network = own_network(self.network, self.encoder, self.decoder)
         return Sentence.parse(
-            network=self.network,
+            network=self.network if network is None else sentence_of(network),  # type: ignore[arg-type]
             posterior=self.posterior,
             prior=self.prior,
             likelihood=likelihood,
@@ -530,6 +548,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
                 self.schema_.model_event_shape,
                 int(self.latent),
                 log_jacobian=self.schema_.log_jacobian,
+                network=own_network(self.network, self.encoder, self.decoder),
             ).to(device)
 
     def _rows(self, X: Any) -> np.ndarray:
@@ -559,7 +578,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return report
 
 
-def load(path: str | Path, *, device: str = "auto") -> VariationalAutoencoder:
+def load(
+    path: str | Path,
+    *,
+    device: str = "auto",
+    encoder: Any = None,
+    decoder: Any = None,
+    network: NetworkRecipe | None = None,
+) -> VariationalAutoencoder:
     """Load an artifact as a fitted estimator. Runs no code from it and reads no pickle.
 
     Parameters
@@ -568,13 +594,21 @@ def load(path: str | Path, *, device: str = "auto") -> VariationalAutoencoder:
         A ``NAME.vae`` folder.
     device
         ``cpu``, ``cuda``, or ``auto``.
+    encoder, decoder, network
+        What the estimator was given, where it was given networks of one's own: the artifact holds their weights and
+        not their code.
 
     Raises
     ------
+    UsageError
+        If networks of one's own are missing, or given where there are none.
     ArtifactError
         If it is missing, damaged, or from a newer version of vaekit.
     """
-    return VariationalAutoencoder.from_artifact(read_artifact(Path(path)), device=device)
+    own = own_network(network, encoder, decoder)
+    return VariationalAutoencoder.from_artifact(
+        read_artifact(Path(path), network=own), device=device, network=own
+    )
 
 
 def _new_seed() -> int:

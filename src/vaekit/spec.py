@@ -45,6 +45,8 @@ from vaekit.networks import (
     ConvolutionalNetwork,
     GatedNetwork,
     MlpNetwork,
+    NetworkRecipe,
+    OwnNetworkName,
     ResidualConvolutionalNetwork,
     ResidualNetwork,
     TransformedInput,
@@ -165,6 +167,8 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     },
 }
 
+_OWN_NETWORK = {"own": OwnNetworkName}  # stands in sentences, and cannot be built from them
+
 _SPACES = {
     "euclidean": "in R^k",
     "sphere": "on the unit sphere",
@@ -206,7 +210,7 @@ class Spec:
     @property
     def part(self) -> Any:
         """The class behind the name."""
-        return PARTS[self.room][self.kind]
+        return _kinds(self.room)[self.kind]
 
     def build(self, **context: Any) -> Any:
         """Make the part; of ``context`` (shapes, say) it is given what its class asks for by name."""
@@ -266,6 +270,7 @@ def build_vae(
     *,
     log_jacobian: float = 0.0,
     condition: int = 0,
+    network: NetworkRecipe | None = None,
 ) -> VAE:
     """Build the model a sentence describes, with fresh parameters from torch's global generator.
 
@@ -283,6 +288,8 @@ def build_vae(
     condition
         How many numbers the condition of an example has; 0: the model is not conditional. It is put beside the
         data in front of the encoder, beside the latents in front of the decoder, and given to priors that ask.
+    network
+        What makes the encoder and the decoder, instead of the sentence's.
 
     Returns
     -------
@@ -303,7 +310,7 @@ def build_vae(
     _check_space(sentence)
     _check_density(sentence)
     _check_spread(sentence)
-    network = sentence.network.build()
+    network = sentence.network.build() if network is None else network
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure == "density"
     likelihood = sentence.likelihood.build(
@@ -385,9 +392,9 @@ def parse(room: Room, text: "str | Spec") -> Spec:
             f"{room}={text!r}: expected a string such as {next(iter(PARTS[room]))!r}, got a {type(text).__name__}"
         )
     kind, colon, rest = text.strip().partition(":")
-    kinds = PARTS[room]
+    kinds = _kinds(room)
     if kind not in kinds:
-        raise UsageError(f"unknown {room} {kind!r}; {_suggest(kind, kinds)}")
+        raise UsageError(f"unknown {room} {kind!r}; {_suggest(kind, PARTS[room])}")
     parameters = _option_parameters(kinds[kind])
     options = {name: parameter.default for name, parameter in parameters.items()}
     if colon and not rest:
@@ -404,6 +411,10 @@ def parse(room: Room, text: "str | Spec") -> Spec:
         given.add(key)
         options[key] = _read(value, parameters[key].annotation, f"{kind}: {key}={value}")
     return Spec(room, kind, options)
+
+
+def _kinds(room: Room) -> dict[str, Callable[..., Any]]:
+    return PARTS[room] | _OWN_NETWORK if room == "network" else PARTS[room]
 
 
 def _space(part: Callable[..., Any]) -> str:

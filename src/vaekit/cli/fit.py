@@ -102,6 +102,10 @@ class Fit:
     averaging: Annotated[
         float | None, tyro.conf.arg(help="Decay of a moving average of the weights to keep, such as 0.999.")
     ] = None
+    output_bias: Annotated[
+        Literal["auto", "marginal", "none"],
+        tyro.conf.arg(help="Begin the decoder at the data's means; auto: counts alone."),
+    ] = "auto"
     patience: Annotated[
         int | Literal["none"],
         tyro.conf.arg(help="Stop after this many epochs without a better validation bound; none: never."),
@@ -178,6 +182,7 @@ class Fit:
             optimizer=self.optimizer,
             clip=self.clip if self.clip == "auto" or isinstance(self.clip, float) else None,
             averaging=self.averaging,
+            output_bias=self.output_bias,
             device=self.device,
             random_state=self.seed,
         )

@@ -12,6 +12,7 @@ from vaekit.networks.gated import GatedNetwork
 from vaekit.networks.inputs import CenteredLevels, LeadingLatents, LogCounts, TransformedInput
 from vaekit.networks.masked import MaskedNetwork
 from vaekit.networks.mlp import MlpNetwork
+from vaekit.networks.own import NetworkRecipe, OwnNetwork, OwnNetworkName
 from vaekit.networks.residual import ResidualNetwork
 from vaekit.networks.residual_convolutional import ResidualConvolutionalNetwork
 
@@ -24,6 +25,9 @@ __all__ = [
     "LogCounts",
     "MaskedNetwork",
     "MlpNetwork",
+    "NetworkRecipe",
+    "OwnNetwork",
+    "OwnNetworkName",
     "ResidualConvolutionalNetwork",
     "ResidualNetwork",
     "TransformedInput",

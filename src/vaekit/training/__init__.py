@@ -5,6 +5,7 @@ from vaekit.training.history import EpochMetrics, History
 from vaekit.training.loggers import JsonLinesLogger, Logger, TensorBoardLogger
 from vaekit.training.loop import train
 from vaekit.training.opponent import OpponentSteps, has_opponent
+from vaekit.training.output_bias import OutputBias, begin_at_marginals
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.stopping import StopRequest, stopping_on
 
@@ -15,9 +16,11 @@ __all__ = [
     "JsonLinesLogger",
     "Logger",
     "OpponentSteps",
+    "OutputBias",
     "StopRequest",
     "TensorBoardLogger",
     "TrainingSettings",
+    "begin_at_marginals",
     "has_opponent",
     "stopping_on",
     "train",
