@@ -129,8 +129,8 @@ def own_network(network: Any, encoder: Any = None, decoder: Any = None) -> Netwo
     if not isinstance(network, NetworkRecipe):
         raise UsageError(
             f"network is a {type(network).__name__}: give a string such as 'mlp', or an object with methods "
-            "encoder(input_shape, output_shape) and decoder(input_shape, output_shape); two modules are given as encoder=... "
-            "and decoder=..."
+            "encoder(input_shape, output_shape) and decoder(input_shape, output_shape); two modules are given as "
+            "encoder=... and decoder=..."
         )
     return network
 
