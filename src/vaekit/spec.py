@@ -83,6 +83,7 @@ from vaekit.posteriors import (
     ResidualQuantizedPosterior,
     SplinePosterior,
     VonMisesFisherPosterior,
+    WrappedNormalPosterior,
 )
 from vaekit.priors import (
     AutoregressivePrior,
@@ -95,6 +96,7 @@ from vaekit.priors import (
     StandardPrior,
     UniformSpherePrior,
     VampPrior,
+    WrappedNormalPrior,
 )
 from vaekit.vae import VAE
 
@@ -125,6 +127,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "categorical": CategoricalPosterior,
         "chain": ChainPosterior,
         "von-mises-fisher": VonMisesFisherPosterior,
+        "wrapped-normal": WrappedNormalPosterior,
     },
     "prior": {
         "standard": StandardPrior,
@@ -137,6 +140,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "autoregressive": AutoregressivePrior,
         "chain": ChainPrior,
         "uniform-sphere": UniformSpherePrior,
+        "wrapped-normal": WrappedNormalPrior,
     },
     "likelihood": {
         "bernoulli": BernoulliLikelihood,
@@ -172,7 +176,7 @@ _OWN_NETWORK = {"own": OwnNetworkName}  # stands in sentences, and cannot be bui
 _SPACES = {
     "euclidean": "in R^k",
     "sphere": "on the unit sphere",
-    "poincare": "in the Poincare ball",
+    "poincare": "in hyperbolic space",
     "codes": "among a finite number of codes",
 }
 

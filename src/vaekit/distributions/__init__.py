@@ -23,6 +23,7 @@ from vaekit.distributions.planar import PlanarFlow
 from vaekit.distributions.point_codes import PointCodes
 from vaekit.distributions.uniform_sphere import UniformSphere
 from vaekit.distributions.von_mises_fisher import VonMisesFisher
+from vaekit.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "AutoregressiveCodes",
@@ -39,6 +40,7 @@ __all__ = [
     "PointCodes",
     "UniformSphere",
     "VonMisesFisher",
+    "WrappedNormal",
     "categorical_kl",
     "gated_steps",
     "masked_affine_steps",

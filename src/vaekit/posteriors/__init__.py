@@ -19,6 +19,7 @@ from vaekit.posteriors.point import PointMass, PointPosterior
 from vaekit.posteriors.quantized import QuantizedPosterior, ResidualQuantizedPosterior
 from vaekit.posteriors.spline import SplinePosterior
 from vaekit.posteriors.von_mises_fisher import VonMisesFisherPosterior
+from vaekit.posteriors.wrapped_normal import WrappedNormalPosterior
 
 __all__ = [
     "CategoricalPosterior",
@@ -35,4 +36,5 @@ __all__ = [
     "ResidualQuantizedPosterior",
     "SplinePosterior",
     "VonMisesFisherPosterior",
+    "WrappedNormalPosterior",
 ]

@@ -15,6 +15,7 @@ from vaekit.priors.mixture import MixturePrior
 from vaekit.priors.standard import StandardPrior
 from vaekit.priors.uniform_sphere import UniformSpherePrior
 from vaekit.priors.vamp import VampPrior
+from vaekit.priors.wrapped_normal import WrappedNormalPrior
 
 __all__ = [
     "AutoregressivePrior",
@@ -27,4 +28,5 @@ __all__ = [
     "StandardPrior",
     "UniformSpherePrior",
     "VampPrior",
+    "WrappedNormalPrior",
 ]

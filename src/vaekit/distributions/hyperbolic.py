@@ -1,0 +1,128 @@
+r"""Hyperbolic space of curvature :math:`-c`, in geodesic normal coordinates at the origin.
+
+A point is written as the tangent vector at the origin whose exponential it is: :math:`z = \log_0` of its place in the
+Poincare ball, scaled so that :math:`|z|` is its distance from the origin,
+
+.. math:: \text{ball}(z) = \tanh\!\left(\tfrac{\sqrt c}2 |z|\right) \frac{z}{\sqrt c\, |z|} .
+
+The coordinates cover all of :math:`\mathbb R^k` once. No point has to be told from the ball's boundary, where single
+precision runs out of digits at a distance of some :math:`17 / \sqrt c`; and a network that is given them works in the
+tangent space at the origin, as the encoder and decoder of Mathieu et al. (2019), "Continuous Hierarchical
+Representations with Poincare Variational Auto-Encoders", section 3.2, do by the exponential and logarithmic maps.
+
+What no coordinates change is that a circle of radius :math:`R` has the length
+:math:`2 \pi \sinh(\sqrt c R) / \sqrt c`: out there one rounding of a coordinate is a step of
+:math:`\epsilon \sinh(\sqrt c R) / \sqrt c`, and a density narrower than that cannot be told.
+
+The maps at another point are boosts of the hyperboloid. With rapidities :math:`a = \sqrt c |\mu|`,
+:math:`r = \sqrt c |v|` and the angle :math:`\theta` between the two, the component of :math:`\exp_\mu v` along
+:math:`\mu` is :math:`\sinh(a - r) + \cosh a \sinh r\, (1 + \cos\theta)`, and across :math:`\sinh r \sin\theta`; both
+are computed divided by :math:`e^{a + r}`, so that nothing overflows.
+"""
+
+from math import log
+
+import torch
+from torch import Tensor
+
+__all__ = ["exponential_map", "log_volume", "logarithmic_map", "to_ball"]
+
+
+def exponential_map(centre: Tensor, v: Tensor, curvature: float) -> Tensor:
+    r"""Go from a point along the geodesic of a tangent vector, :math:`\exp_\mu(v / \lambda_\mu)` in ball coordinates.
+
+    Parameters
+    ----------
+    centre
+        :math:`\mu`, ``(..., k)``.
+    v
+        ``(..., k)``, in the frame carried to :math:`\mu` from the origin: :math:`|v|` is the distance to go.
+    curvature
+        :math:`c > 0`.
+
+    Examples
+    --------
+    >>> exponential_map(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]), 0.7)
+    tensor([3., 0.])
+    """
+    return _boost(centre, v, curvature, forwards=True)
+
+
+def logarithmic_map(centre: Tensor, z: Tensor, curvature: float) -> Tensor:
+    r"""Give the tangent vector that leads from a point to another: the inverse of :func:`exponential_map`.
+
+    Examples
+    --------
+    >>> logarithmic_map(torch.tensor([1.0, 0.0]), torch.tensor([3.0, 0.0]), 0.7)[0]
+    tensor(2.0000)
+    """
+    return _boost(centre, z, curvature, forwards=False)
+
+
+def log_volume(z: Tensor, curvature: float) -> Tensor:
+    r"""Compute the logarithm of the volume of hyperbolic space per unit of volume of the coordinates.
+
+    .. math:: (k - 1) \log \frac{\sinh(\sqrt c |z|)}{\sqrt c |z|}
+    """
+    rapidity = curvature**0.5 * _norm(z).squeeze(-1)
+    far = rapidity > 1e-3
+    safe = torch.where(far, rapidity, 1.0)
+    log_ratio = safe + (-(-2.0 * safe).expm1() / (2.0 * safe)).log()
+    return (z.shape[-1] - 1) * torch.where(far, log_ratio, rapidity.square() / 6.0)
+
+
+def to_ball(z: Tensor, curvature: float) -> Tensor:
+    """Give a point's place in the Poincare ball, of radius one over the root of the curvature.
+
+    Examples
+    --------
+    >>> to_ball(torch.tensor([1e3, 0.0]), 4.0)
+    tensor([0.5000, 0.0000])
+    """
+    root, size = curvature**0.5, _norm(z)
+    scale = torch.where(size > 0, (0.5 * root * size).tanh() / (root * torch.where(size > 0, size, 1.0)), 0.5)
+    return scale * z
+
+
+def _boost(centre: Tensor, v: Tensor, curvature: float, *, forwards: bool) -> Tensor:
+    root = curvature**0.5
+    centre_size, size = _norm(centre), _norm(v)
+    along = centre / torch.where(centre_size > 0, centre_size, 1.0)
+    direction = v / torch.where(size > 0, size, 1.0)
+    a, r = root * centre_size, root * size
+    if not forwards:
+        along = -along
+    # 1 + cos: the larger of the two numbers cos can be next to is where digits would be lost
+    one_plus = 0.5 * (along + direction).square().sum(-1, keepdim=True)
+    shrink = 0.5 * (-2.0 * torch.minimum(a, r)).exp()
+    difference = torch.sign(a - r) * shrink * -(-2.0 * (a - r).abs()).expm1()
+    gone = -(-2.0 * r).expm1()  # 2 sinh(r) e^-r
+    parallel = difference + 0.25 * (1.0 + (-2.0 * a).exp()) * gone * one_plus
+    across = direction - (along * direction).sum(-1, keepdim=True) * along
+    moved = parallel * along + 0.5 * (-a).exp() * gone * across
+    away = _norm(moved)
+    rapidity = _scaled_asinh(away, a + r)
+    result = rapidity / (root * torch.where(away > 0, away, 1.0)) * moved
+    # At the origin the space is flat to first order, and the maps are sum and difference.
+    return torch.where(centre_size > 0, result, v + centre if forwards else v - centre)
+
+
+def _scaled_asinh(x: Tensor, log_scale: Tensor) -> Tensor:
+    r""":math:`\operatorname{asinh}(x e^s)` without the overflow of its argument."""
+    small = log_scale < 20.0
+    near = (x * torch.where(small, log_scale, 0.0).exp()).asinh()
+    far = log_scale + log(2.0) + torch.where(x > 0, x, 1.0).log()
+    # Where x e^s is not large although s is, the point has come back to near the origin.
+    returned = torch.where(small, 0.0, far) < 15.0
+    back = (
+        torch.where(returned, x, 0.0) * torch.where(returned, log_scale, 0.0).clamp_max(80.0).exp()
+    ).asinh()
+    return torch.where(small, near, torch.where(returned, back, far))
+
+
+def _norm(z: Tensor) -> Tensor:
+    """The length, ``(..., 1)``; 0, with a gradient of 0, where its square has no digits (below 1e-15 in single)."""
+    squared = z.square().sum(-1, keepdim=True)
+    precision = torch.finfo(z.dtype)
+    known = squared > precision.tiny / precision.eps
+    return torch.where(known, torch.where(known, squared, 1.0).sqrt(), 0.0)

@@ -1,0 +1,65 @@
+r"""The wrapped normal posterior on hyperbolic space (the Poincare VAE).
+
+Mathieu et al. (2019), "Continuous Hierarchical Representations with Poincare Variational Auto-Encoders", section 3.
+The features are the centre as a tangent vector at the origin, and the logarithms of the variances: :math:`2k` numbers
+an example. Latents are such tangent vectors too (see :mod:`vaekit.distributions.hyperbolic`), so that the paper's
+exponential map after the encoder and its logarithmic map before the decoder are both in the coordinates.
+"""
+
+from math import isfinite
+
+from torch import Tensor, nn
+
+from vaekit.distributions import WrappedNormal
+from vaekit.errors import UsageError
+from vaekit.networks.bounded import soft_bound
+from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
+
+__all__ = ["WrappedNormalPosterior"]
+
+
+class WrappedNormalPosterior(nn.Module):
+    r"""``wrapped-normal``: latents in hyperbolic space, with the prior ``wrapped-normal``.
+
+    Parameters
+    ----------
+    latent
+        Number of latent dimensions, :math:`k`.
+    curvature
+        :math:`c > 0`; the space has the curvature :math:`-c`, and as :math:`c \to 0` it is :math:`\mathbb R^k`. The
+        prior takes it from here.
+
+    Raises
+    ------
+    UsageError
+        If ``latent`` is below 1, or the curvature is not a positive number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> WrappedNormalPosterior(2, curvature=0.7)(torch.zeros(5, 4)).mean.shape
+    torch.Size([5, 2])
+    """
+
+    needs: frozenset[str] = frozenset()
+    space = "poincare"
+
+    def __init__(self, latent: int, *, curvature: float = 1.0) -> None:
+        super().__init__()
+        if latent < 1:
+            raise UsageError(f"latent={latent}: a latent space needs at least 1 dimension")
+        if not (isfinite(curvature) and curvature > 0):
+            raise UsageError(
+                f"wrapped-normal: curvature={curvature:g}; give a positive number, such as 1 (for a flat space: "
+                "posterior=diagonal)"
+            )
+        self.latent_shape = (latent,)
+        self.feature_shape = (2 * latent,)
+        self.curvature = curvature
+        self.shared = {"curvature": curvature}
+
+    def forward(self, features: Tensor) -> WrappedNormal:
+        """Turn features ``(..., 2k)`` into a distribution over ``(k,)``."""
+        centre, log_variance = features.chunk(2, dim=-1)
+        scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
+        return WrappedNormal(centre, scale, self.curvature)
