@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from vaekit.conformance import check
+from vaekit.distributions import CategoricalCodes
 from vaekit.evaluation import Estimate, evaluate_bound, log_likelihood
 from vaekit.likelihoods import BernoulliLikelihood
 from vaekit.objectives import Elbo, ImportanceWeighted
@@ -105,3 +107,32 @@ def test_with_the_exact_posterior_every_bound_is_the_evidence():
     error = elbo.std(0) / 20_000**0.5
     assert ((elbo.mean(0) - exact).abs() < 4 * error).all()
     assert (error < 0.01).all()
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+@pytest.mark.parametrize("posterior", POSTERIORS)
+def test_discrete_models_are_held_to_the_laws(posterior, prior):
+    model = make(posterior, prior)
+    findings = check(model, every_row().repeat(2, 1))
+    assert [f for f in findings if f.outcome == "broken"] == []
+    held = {f.law for f in findings if f.outcome == "holds"}
+    assert {f"the {part}'s draws and log_prob belong together" for part in ("prior", "posterior")} <= held
+
+
+@pytest.mark.parametrize("wrong", ["a constant", "other draws"])
+def test_a_wrong_mass_breaks_the_law(wrong):
+    model = make("quantized:codes=3", "categorical:masses=learned")
+
+    class Wrong(CategoricalCodes):
+        def log_prob(self, value):
+            return super().log_prob(value) + (0.3 if wrong == "a constant" else 0.0)
+
+        def sample(self, sample_shape=()):
+            flat = CategoricalCodes(3 * self.log_masses, self.codebook)
+            return super().sample(sample_shape) if wrong == "a constant" else flat.sample(sample_shape)
+
+    right = model.parts["prior"]
+    model.prior = lambda c=None: Wrong(right.logits, model.parts["posterior"].codebook)
+    broken = [f for f in check(model, every_row()) if f.outcome == "broken"]
+    assert [f.law for f in broken] == ["the prior's draws and log_prob belong together"]
+    assert "the masses do not sum to one" in broken[0].detail

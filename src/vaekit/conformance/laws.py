@@ -173,6 +173,8 @@ def _integrates(distribution: Any) -> Outcome:
     if _has_no_density(distribution):
         return unseen("a point mass has no density")
     z = distribution.sample(torch.Size((_DRAWS,)))
+    if getattr(distribution, "discrete", False):
+        return _sums(z, distribution.log_prob(z))
     if not z.is_floating_point():
         return unseen("the latents are not continuous")
     event = tuple(distribution.event_shape)
@@ -210,3 +212,27 @@ def _integrates(distribution: Any) -> Outcome:
     return holds(
         f"an integral that is 1 comes out as {float(mean.mean()):.3f} ± {float(error.mean()):.3f} over {event or 'R'}",
     )
+
+
+def _sums(z: Tensor, log_mass: Tensor) -> Outcome:
+    """Estimate the sum of a mass that is 1 from draws of a discrete distribution: of the shares of half the draws."""
+    log_mass = log_mass.double().reshape(_DRAWS, -1)
+    half, worst, means = _DRAWS // 2, 0.0, []
+    for points, logs in zip(
+        z.reshape(_DRAWS, log_mass.shape[1], -1).unbind(1), log_mass.unbind(1), strict=True
+    ):
+        _, place = torch.unique(points, dim=0, return_inverse=True)
+        share = torch.bincount(place[:half], minlength=int(place.max()) + 1).double() / half
+        weight = share[place[half:]] / logs[half:].exp()
+        if int((weight > 0).sum()) < 100:
+            return unseen("too many codes to look at in this way: hardly any is drawn twice")
+        error = float(weight.std()) / sqrt(half) + 1e-6
+        worst = max(worst, abs(float(weight.mean()) - 1) / error)
+        means.append(float(weight.mean()))
+    furthest = max(means, key=lambda mean: abs(mean - 1))
+    if worst > _ERRORS:
+        return broken(
+            f"a sum over codes that is 1 comes out as {furthest:.4g}: the masses do not sum to one, or the draws have "
+            "others"
+        )
+    return holds(f"a sum over codes that is 1 comes out as {furthest:.3f} at the furthest")
