@@ -74,6 +74,7 @@ from vaekit.posteriors import (
     ChainPosterior,
     DiagonalPosterior,
     FullPosterior,
+    HamiltonianPosterior,
     InverseAutoregressivePosterior,
     LowRankPosterior,
     MaskedAutoregressivePosterior,
@@ -122,6 +123,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "maf": MaskedAutoregressivePosterior,
         "spline": SplinePosterior,
         "planar": PlanarPosterior,
+        "hamiltonian": HamiltonianPosterior,
         "quantized": QuantizedPosterior,
         "residual-quantized": ResidualQuantizedPosterior,
         "categorical": CategoricalPosterior,
@@ -314,6 +316,7 @@ def build_vae(
     _check_space(sentence)
     _check_density(sentence)
     _check_spread(sentence)
+    _check_own_draws(sentence)
     network = sentence.network.build() if network is None else network
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure == "density"
@@ -486,6 +489,17 @@ def _check_spread(sentence: Sentence) -> None:
             f"prior {prior.kind} is a mixture of posteriors, and each of {posterior.kind} is a single point: every "
             f"other would have probability 0, and an example there a bound of minus infinity; use one of: "
             f"{', '.join(fitting)}"
+        )
+
+
+def _check_own_draws(sentence: Sentence) -> None:
+    """Refuse a prior made of posteriors that know the density of their own draws alone."""
+    posterior, prior = sentence.posterior, sentence.prior
+    needs = getattr(prior.part, "needs", frozenset())
+    if getattr(posterior.part, "scores_own_draws_only", False) and "encode" in needs:
+        raise UsageError(
+            f"prior {prior.kind} is a mixture of posteriors evaluated at the draws of others, and a {posterior.kind} "
+            "posterior knows the density of its own draws alone; use prior=standard, mixture or flow"
         )
 
 

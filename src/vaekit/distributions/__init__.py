@@ -19,6 +19,7 @@ from vaekit.distributions.flow_steps import (
     masked_affine_steps,
     spline_steps,
 )
+from vaekit.distributions.hamiltonian import HamiltonianDistribution
 from vaekit.distributions.planar import PlanarFlow
 from vaekit.distributions.point_codes import PointCodes
 from vaekit.distributions.uniform_sphere import UniformSphere
@@ -34,6 +35,7 @@ __all__ = [
     "FlowDistribution",
     "FlowSteps",
     "GaussianLayer",
+    "HamiltonianDistribution",
     "LocatedFlow",
     "OneHotCodes",
     "PlanarFlow",

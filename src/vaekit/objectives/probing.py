@@ -12,7 +12,8 @@ __all__ = ["probe_posterior"]
 def probe_posterior(model: VAE) -> Distribution | None:
     """Give the posterior of features that are all zero, of batch shape ``(1,)``.
 
-    None where the posterior needs more than features: then what it lacks is said at the first step.
+    None where the posterior needs more than features, and offers no ``probe(features)`` that does without: then what
+    it lacks is said at the first step.
 
     Examples
     --------
@@ -21,7 +22,8 @@ def probe_posterior(model: VAE) -> Distribution | None:
     'MultivariateNormal'
     """
     posterior = model.parts["posterior"]
-    if getattr(posterior, "needs", frozenset()):
+    look = getattr(posterior, "probe", None if getattr(posterior, "needs", frozenset()) else posterior)
+    if look is None:
         return None
     like = next(model.parameters(), torch.zeros(()))
-    return posterior(like.new_zeros(1, *posterior.feature_shape))  # type: ignore[arg-type, misc]
+    return look(like.new_zeros(1, *posterior.feature_shape))  # type: ignore[arg-type, misc]

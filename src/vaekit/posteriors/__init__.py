@@ -11,6 +11,7 @@ from vaekit.posteriors.categorical import CategoricalPosterior
 from vaekit.posteriors.chain import ChainPosterior
 from vaekit.posteriors.diagonal import DiagonalPosterior
 from vaekit.posteriors.full import FullPosterior
+from vaekit.posteriors.hamiltonian import HamiltonianPosterior
 from vaekit.posteriors.iaf import InverseAutoregressivePosterior
 from vaekit.posteriors.low_rank import LowRankPosterior
 from vaekit.posteriors.maf import MaskedAutoregressivePosterior
@@ -26,6 +27,7 @@ __all__ = [
     "ChainPosterior",
     "DiagonalPosterior",
     "FullPosterior",
+    "HamiltonianPosterior",
     "InverseAutoregressivePosterior",
     "LowRankPosterior",
     "MaskedAutoregressivePosterior",
