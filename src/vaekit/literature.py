@@ -241,6 +241,15 @@ MODELS: tuple[NamedModel, ...] = (
         parts={"objective": "iwae:samples=1,gradient=stl"},
     ),
     NamedModel(
+        name="hvae",
+        title="Hamiltonian VAE",
+        paper='Caterini, Doucet and Sejdinovic (2018), "Hamiltonian Variational Auto-Encoder"',
+        place="equations 10 to 12, algorithm 1",
+        parts={"posterior": "hamiltonian:steps=3"},
+        note="bound over the extended space of latents and momenta, which holds for log p(x) as it stands",
+        pythae="HVAE",
+    ),
+    NamedModel(
         name="capacity-vae",
         title="beta-VAE with controlled capacity",
         paper='Burgess et al. (2018), "Understanding disentangling in beta-VAE"',

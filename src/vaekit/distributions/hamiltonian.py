@@ -36,8 +36,9 @@ class HamiltonianDistribution(Distribution):
 
     ``log_prob`` of the tensor that the last ``rsample`` or ``sample`` gave is the bracket above: what a bound or an
     importance weight has to subtract, though the marginal :math:`\log q(z_K \mid x)` itself is an integral over the
-    momenta that nobody knows. At any other point there is no density, and asking for it raises. ``mean`` is where the
-    dynamics take the mean of :math:`q_0` from rest: deterministic, and not the expectation.
+    momenta that nobody knows. It has the gradient of the draw: none for ``sample``. At any other point there is no
+    density, and asking for it raises. ``mean`` is where the dynamics take the mean of :math:`q_0` from rest:
+    deterministic, and not the expectation.
 
     Parameters
     ----------
@@ -102,14 +103,14 @@ class HamiltonianDistribution(Distribution):
         z, momentum = self.evolve(start, noise * self.root_temperature)
         # The constants of the two standard Gaussians cancel.
         extended = self.base.log_prob(start) + 0.5 * (momentum.square() - noise.square()).sum(-1)
-        self._drawn = z, extended, torch.is_grad_enabled()
+        self._drawn = z, extended
         return z
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Give the extended log-density of the last draw, in nats; raises a UsageError for any other point."""
         if self._drawn is not None:
-            z, extended, recorded = self._drawn
-            if value is z and (recorded or not torch.is_grad_enabled()):
+            z, extended = self._drawn
+            if value is z:
                 return extended
         raise UsageError(
             "a Hamiltonian posterior knows the density of its last draw alone, with the momenta that made it; at any "
