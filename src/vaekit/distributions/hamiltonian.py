@@ -85,9 +85,7 @@ class HamiltonianDistribution(Distribution):
         self.step_size = step_size
         self.root_temperature = root_temperature
         self.steps = steps
-        self._drawn: tuple[Tensor, Tensor, bool] | None = (
-            None  # z, its extended log-density, whether with a graph
-        )
+        self._drawn: tuple[Tensor, Tensor] | None = None  # z and its extended log-density
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     @property
