@@ -354,6 +354,14 @@ MODELS: tuple[NamedModel, ...] = (
         pythae="INFOVAE_MMD",
     ),
     NamedModel(
+        name="poincare-vae",
+        title="Poincaré VAE with a wrapped normal",
+        paper='Mathieu et al. (2019), "Continuous Hierarchical Representations with Poincaré VAEs"',
+        place="sections 3.1 and 3.2",
+        parts={"posterior": "wrapped-normal:curvature=1", "prior": "wrapped-normal"},
+        pythae="PoincareVAE",
+    ),
+    NamedModel(
         name="full-covariance",
         title="VAE with a full-covariance Gaussian posterior",
         paper='Kingma and Welling (2019), "An Introduction to Variational Autoencoders"',
