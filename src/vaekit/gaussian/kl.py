@@ -23,6 +23,7 @@ from vaekit.gaussian.low_rank import low_rank_divergence
 from vaekit.gaussian.parameters import finish
 from vaekit.gaussian.quick import quick_divergence
 from vaekit.gaussian.singular import mend_failures
+from vaekit.gaussian.small import small_divergence
 from vaekit.gaussian.validation import is_concrete
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def divergence(p: "Gaussian", q: "Gaussian", precision: Precision) -> tuple[Tens
     )
     if len(tensors) == 4 and is_concrete(*tensors):
         means_and_covariances = (tensors[0], tensors[1], tensors[2], tensors[3])
+        single = small_divergence(precision, means_and_covariances)
+        if single is not None:
+            return single, True
         if fits_batched(means_and_covariances, precision):
             return batched_divergence(precision, means_and_covariances)
     plan, tensors = dense_inputs(p, q, precision)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
-from vaekit.gaussian.batched import DIMS, batched_divergence, fits_batched
-from vaekit.gaussian.small import LARGEST_SMALL, small_divergence
+from vaekit.gaussian.batched import batched_divergence, fits_batched
+from vaekit.gaussian.small import small_divergence
 
 __all__ = ["quick_divergence"]
 
@@ -28,10 +28,10 @@ def quick_divergence(p: Any, q: Any, precision: str) -> tuple[Tensor, bool] | No
     tensors = plain_tensors(p, q)
     if tensors is None or precision == "exact":
         return None
-    dtype, dimension = tensors[0].dtype, tensors[0].shape[-1]
-    if dimension <= LARGEST_SMALL and all(t.dim() == d for t, d in zip(tensors, DIMS, strict=True)):
-        value = small_divergence(precision, tensors)
-        return None if value is None else (value, True)
+    single = small_divergence(precision, tensors)
+    if single is not None:
+        return single, True
+    dtype = tensors[0].dtype
     if fits_batched(tensors, precision):
         if dtype != torch.float64:
             mean_p, mean_q, S_p, S_q = tensors

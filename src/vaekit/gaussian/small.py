@@ -23,7 +23,7 @@ from vaekit.gaussian.dense_gradients import differentiable_gradients
 from vaekit.gaussian.dense_plan import Plan
 from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
 
-__all__ = ["LARGEST_SMALL", "SmallDivergence", "small_divergence"]
+__all__ = ["SmallDivergence", "small_divergence"]
 
 #: The largest dimension in which this is the quick way.
 LARGEST_SMALL = 8
@@ -41,12 +41,19 @@ class Parts(NamedTuple):
 
 
 def small_divergence(precision: str, tensors: tuple[Tensor, ...]) -> Tensor | None:
-    """The divergence of one pair from means and covariances, a tensor of their dtype; None if not regular."""
+    """The divergence of one small pair from means and covariances, a tensor of their dtype.
+
+    None where it is not one, not small or not regular.
+    """
+    mean_p, mean_q, S_p, S_q = tensors
+    single = mean_p.dim() == mean_q.dim() == 1 and S_p.dim() == S_q.dim() == 2
+    if not single or len(mean_p) > LARGEST_SMALL or precision == "exact" or not mean_p.is_cpu:
+        return None
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         value, regular = SmallDivergence.apply(precision, *tensors)
         return value if regular else None
     found = solved(precision, *(t.tolist() for t in tensors))
-    return None if found is None else torch.tensor(found[0], dtype=tensors[0].dtype)
+    return None if found is None else torch.tensor(found[0], dtype=mean_p.dtype)
 
 
 class SmallDivergence(torch.autograd.Function):
