@@ -1,5 +1,6 @@
 """What ``likelihood="auto"`` does: look at the data, choose, and say why."""
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -7,9 +8,10 @@ import numpy as np
 from vaekit.data import Dataset
 from vaekit.likelihoods.support import LARGEST_COUNT
 
-__all__ = ["Choice", "choose_likelihood"]
+__all__ = ["Choice", "choose_columns", "choose_likelihood"]
 
 _LOOK_AT = 2_000_000  # numbers; more would not change the answer
+_FEW_LEVELS, _SMALL_COUNTS, _HEAVY_TAILS = 32, 255, 9  # the last: a fourth moment thrice that of a Gaussian
 
 
 class Choice(NamedTuple):
@@ -28,6 +30,8 @@ def choose_likelihood(dataset: Dataset) -> Choice:
     >>> choose_likelihood(from_object([[0, 1], [1, 1], [1, 0]]))
     Choice(spec='bernoulli', reason='every value is 0 or 1')
     """
+    if _has_types(dataset):
+        return choose_columns(dataset)
     values = dataset.values
     if values.size > _LOOK_AT:
         values = values[:: -(-values.size // _LOOK_AT)]
@@ -57,6 +61,65 @@ def choose_likelihood(dataset: Dataset) -> Choice:
             "with a variance well above the mean and a long tail",
         )
     return Choice("gaussian", f"a table of numbers from {lowest:.4g} to {highest:.4g}: real numbers")
+
+
+def choose_columns(dataset: Dataset) -> Choice:
+    """Choose a likelihood for each column of a table that varies: its spec, and why.
+
+    Text is categories. Whole numbers that are not negative are probabilities, lest a density collapse onto them:
+    categories below 32, counts up to 255 or where most are zero. All others are real numbers.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from vaekit.data import from_object
+    >>> table = pd.DataFrame({"size": [0.1, 2.5, 3.0], "kind": ["a", "b", "c"], "on": [0, 1, 1]})
+    >>> choose_columns(from_object(table)).spec
+    'mixed:columns=gaussianxcategorical3xbernoulli'
+    """
+    names = dataset.columns or ()
+    texts = dataset.categories or (None,) * len(names)
+    kinds = {
+        name: _kind(dataset.values[:, j], texts[j])
+        for j, name in enumerate(names)
+        if dataset.values[:, j].min() != dataset.values[:, j].max()
+    }
+    families = [re.sub(r"\d+$", "", kind) for kind in kinds.values()]
+    told = ", ".join(f"{families.count(family)} {family}" for family in dict.fromkeys(families))
+    if not kinds:
+        return Choice("gaussian", "no column varies")
+    return Choice(
+        f"mixed:columns={'x'.join(kinds.values())}", f"a table whose columns are of different types: {told}"
+    )
+
+
+def _has_types(dataset: Dataset) -> bool:
+    """Whether a table has columns of text, or of zeros and ones beside columns of fractions."""
+    if dataset.kind != "table":
+        return False
+    if dataset.categories is not None:
+        return True
+    values = dataset.values
+    varying = values[:, values.min(0) != values.max(0)]
+    binary = ((varying == 0) | (varying == 1)).all(0)
+    return bool(binary.any() and (varying != np.floor(varying)).any())
+
+
+def _kind(values: np.ndarray, categories: tuple[str, ...] | None) -> str:
+    lowest, highest = values.min(), values.max()
+    if categories is not None:
+        return "bernoulli" if len(categories) == 2 else f"categorical{len(categories)}"
+    if lowest < 0 or not (values == np.floor(values)).all():
+        spread = values - values.mean()
+        heavy = np.mean(spread**4) > _HEAVY_TAILS * np.mean(spread**2) ** 2
+        return "student-t" if heavy else "gaussian"
+    if highest <= 1:
+        return "bernoulli"
+    if highest < _FEW_LEVELS:
+        return f"categorical{int(highest) + 1}"
+    if highest <= LARGEST_COUNT and np.mean(values == 0) > 0.5:
+        return "zero-inflated-negative-binomial"
+    return "negative-binomial" if highest <= _SMALL_COUNTS else "gaussian"
 
 
 def _are_overdispersed_counts(values: np.ndarray) -> bool:

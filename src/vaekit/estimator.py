@@ -16,11 +16,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from vaekit.aggregate import PriorFit, fit_prior
 from vaekit.artifact import Artifact, read_artifact, write_artifact
-from vaekit.automatic import choose_likelihood
+from vaekit.automatic import choose_columns, choose_likelihood
 from vaekit.chunks import map_chunks
 from vaekit.data import Dataset, Schema, from_object, split_indices
 from vaekit.errors import UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
+from vaekit.fitting_schema import fit_schema
 from vaekit.inputs import check_latents, choose_device, model_columns, read_input, to_model
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
@@ -225,16 +226,19 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.check_parameters()
         dataset = self._dataset(X, reset=True)
         seed = self._draw_seed()
-        train_rows, validation_rows = dataset.values, None
+        train_rows, validation_rows, held_out_data = dataset.values, None, None
         if validation is None and self.patience is not None and len(train_rows) >= _ROWS_WORTH_SPLITTING:
             split = split_indices(len(train_rows), seed, validation=0.1, test=0.0)
             train_rows, validation_rows = train_rows[split.train], train_rows[split.validation]
         elif validation is not None and validation is not False:
-            validation_rows = from_object(validation).values
+            held_out_data = from_object(validation)
+            validation_rows = held_out_data.values
         settings = self._settings(len(train_rows))
         if validation_rows is None:
             settings = replace(settings, patience=None)
         self._start(replace(dataset, values=train_rows), seed)
+        if held_out_data is not None:
+            validation_rows = self.schema_.align(held_out_data, what="the validation data").values
         x = self._to_model(train_rows)
         held_out = None if validation_rows is None else self._to_model(validation_rows)
         history = History()
@@ -532,14 +536,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """Choose the sentence, fix the schema, and build the model."""
         if self.likelihood == "auto":
             chosen, self.likelihood_reason_ = choose_likelihood(dataset)
+        elif self.likelihood == "mixed":
+            chosen, self.likelihood_reason_ = choose_columns(dataset)
         else:
             chosen, self.likelihood_reason_ = self.likelihood, "asked for"
         self.sentence_ = self._parse(chosen)
         device = self._torch_device()
-        likelihood = self.sentence_.likelihood.build(event_shape=dataset.event_shape)
-        if not (likelihood.scaling == "unit" and dataset.values.dtype == np.uint8):
-            likelihood.support.check(dataset.values, self.sentence_.likelihood.kind)
-        self.schema_ = Schema.fit(dataset, scaling=likelihood.scaling)
+        self.schema_: Schema = fit_schema(dataset, self.sentence_.likelihood)
         self.seed_, self.origin_ = seed, {}
         self._optimizer_state, self._opponent = None, None
         with seeded(seed):

@@ -37,7 +37,7 @@ def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Datas
     """
     is_ours = isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset))
     reset = schema is None
-    if not is_ours and getattr(X, "ndim", 2) != 4:
+    if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
         columns = getattr(X, "columns", None)
         values = validate_data(
             estimator, X, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1
@@ -51,6 +51,18 @@ def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Datas
         if reset:
             estimator.n_features_in_ = prod(dataset.values.shape[1:])  # type: ignore[attr-defined]
     return dataset if schema is None else schema.align(dataset, what="the data")
+
+
+def _has_text(X: object) -> bool:
+    """Whether it is a data frame with columns that do not hold numbers."""
+    return (
+        hasattr(X, "columns")
+        and hasattr(X, "dtypes")
+        and any(
+            dtype.kind not in "buif"
+            for dtype in X.dtypes  # type: ignore[attr-defined]
+        )
+    )
 
 
 def to_model(values: np.ndarray, schema: Schema, model: VAE, sentence: Sentence) -> Tensor:

@@ -36,6 +36,7 @@ from vaekit.likelihoods import (
     DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     LaplaceLikelihood,
+    MixedLikelihood,
     NegativeBinomialLikelihood,
     PoissonLikelihood,
     StudentTLikelihood,
@@ -155,6 +156,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "poisson": PoissonLikelihood,
         "negative-binomial": NegativeBinomialLikelihood,
         "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
+        "mixed": MixedLikelihood,
     },
     "objective": {
         "elbo": Elbo,
@@ -319,7 +321,7 @@ def build_vae(
     _check_own_draws(sentence)
     network = sentence.network.build() if network is None else network
     posterior = sentence.posterior.build(latent=latent)
-    is_density = sentence.likelihood.part.measure == "density"
+    is_density = sentence.likelihood.part.measure in ("density", "mixed")
     likelihood = sentence.likelihood.build(
         event_shape=event_shape, log_jacobian=log_jacobian if is_density else 0.0
     )
@@ -331,7 +333,8 @@ def build_vae(
         condition=condition,
         **getattr(posterior, "shared", {}),
     )
-    encoder = conditioned_encoder(network, event_shape, posterior.feature_shape, condition)
+    encoder_shape = getattr(likelihood, "encoder_shape", event_shape)
+    encoder = conditioned_encoder(network, encoder_shape, posterior.feature_shape, condition)
     if likelihood.encoder_input is not None:
         encoder = TransformedInput(likelihood.encoder_input, encoder)
     decoder = _decoder(network, posterior, likelihood.feature_shape, condition)

@@ -138,8 +138,8 @@ REFUSED = {
     "a stream": (Stream(), "the Stream: a data set without a length; expected a map-style one"),
     "dictionaries": ([{"x": 1}], "objects that are no numbers"),
     "frame of text": (
-        pd.DataFrame({"a": [1.0], "b": ["u"]}),
-        "column 'b' holds text, for instance 'u' in row 0",
+        pd.DataFrame({"a": range(150), "b": [f"u{i}" for i in range(150)]}),
+        r"column 'b' holds text, for instance 'u0' in row 0 .*\(150 different values\)",
     ),
     "frame of dates": (
         pd.DataFrame({"d": pd.to_datetime(["2020-01-01"])}),
@@ -149,9 +149,9 @@ REFUSED = {
     "frame without rows": (pd.DataFrame({"a": [], "b": []}), r"no rows \(0 samples\) below 2 column names"),
     "frame without columns": (pd.DataFrame(index=[1, 2]), "no columns"),
     "repeated names": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "column name 'a' stands more than once"),
-    "categories": (
-        pd.DataFrame({"c": pd.Categorical(["u", "v"])}),
-        "column 'c' holds text, for instance 'u'",
+    "text among numbers": (
+        pd.DataFrame({"c": pd.Categorical(["1", "2", "3", "v"])}),
+        "column 'c' holds text, for instance 'v' in row 3 .*, among 3 numbers",
     ),
 }
 

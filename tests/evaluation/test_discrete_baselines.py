@@ -76,5 +76,5 @@ def test_each_measure_has_its_own_and_probabilities_take_no_jacobian():
         for a, b in zip(plain, moved, strict=True):
             assert b.log_likelihood.mean == pytest.approx(a.log_likelihood.mean + shift)
     for wrong in ({"measure": "probability"}, {"measure": "levels"}):
-        with pytest.raises(ValueError, match="expected density, unit, counts, or levels and how many"):
+        with pytest.raises(ValueError, match="expected density, unit, counts, levels and how many, or mixed"):
             fit_baselines(x, x, latent=1, **wrong)

@@ -22,6 +22,7 @@ SMALL = {
     "residual": "residual:hidden=6",
     "residual-convolutional": "residual-convolutional:channels=3,blocks=1,hidden=6",
     "gated": "gated:hidden=6",
+    "mixed": "mixed:columns=" + "x".join(["gaussian", "categorical3", "bernoulli", "negative-binomial"] * 3),
 }
 EVENT_SHAPE, LATENT = (1, 3, 4), 2
 EACH, AT_LEAST, TRIES = 6, 3, 400  # accepted sentences a kind: aimed at, and required

@@ -22,7 +22,7 @@ VARIANTS = [
     "zero-inflated-negative-binomial:dispersion=per-example",
 ]
 SPECS = [*PARTS["likelihood"], *VARIANTS]
-DENSITIES = [spec for spec in SPECS if parse("likelihood", spec).part.measure == "density"]
+DENSITIES = [spec for spec in SPECS if parse("likelihood", spec).part.measure in ("density", "mixed")]
 PROBABILITIES = [spec for spec in SPECS if spec not in DENSITIES]
 
 

@@ -52,6 +52,7 @@ def test_the_baselines_are_of_the_same_measure(kind):
         "unit": "Bernoullis",
         "counts": "negative binomials",
         "levels": "categoricals",
+        "mixed": "independent columns",
     }[parse("likelihood", kind).part.measure]
     assert expected in names
     assert all(np.isfinite(baseline.log_likelihood.mean) for baseline in result.baselines)

@@ -39,6 +39,8 @@ def reference(kind, likelihood, features, x):
         scale = np.exp(bound(more[0] + likelihood.start, 12)) if more else likelihood.value
         nu = 2 + np.exp(bound(likelihood.log_degrees.detach().numpy(), 12))
         return stats.t.logpdf(x, nu, first, scale)
+    if kind == "mixed":  # all Gaussian, by default
+        return stats.norm.logpdf(x, first, 1.0)
     if kind == "poisson":
         return stats.poisson.logpmf(x, np.exp(bound(first, 20)))
     if kind in ("negative-binomial", "zero-inflated-negative-binomial"):
@@ -196,5 +198,5 @@ def test_the_last_level_and_no_further():
 
 def test_every_kind_says_what_it_measures():
     for kind, part in PARTS["likelihood"].items():
-        assert part.measure in ("density", "unit", "counts", "levels"), kind
-        assert part.scaling in ("standardize", "unit", "none"), kind
+        assert part.measure in ("density", "unit", "counts", "levels", "mixed"), kind
+        assert part.scaling in ("standardize", "unit", "none", "mixed"), kind

@@ -130,7 +130,13 @@ def finish_data(estimator: "VariationalAutoencoder", output: Path, rows: Any, *,
     from vaekit.data import write
 
     schema = estimator.schema_
-    write(output, rows, columns=schema.column_names, images=schema.kind == "images")
+    write(
+        output,
+        rows,
+        columns=schema.column_names,
+        categories=schema.categories,
+        images=schema.kind == "images",
+    )
     return _tell(output, rows, as_json)
 
 

@@ -34,6 +34,9 @@ class Dataset:
         The source's own test split, where it has one.
     source : str
         What to show a person: ``"digits"``, or the path.
+    categories : tuple of (tuple of str, or None), or None
+        For each column of a table the names of its categories, where it holds text: its values are then their
+        numbers, counted from 0. A missing text is the category ``""``. None where no column holds text.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class Dataset:
     labels: np.ndarray | None = field(default=None, repr=False)
     test: "Dataset | None" = None
     source: str = "data"
+    categories: "tuple[tuple[str, ...] | None, ...] | None" = None
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -60,7 +64,9 @@ class Dataset:
     def take(self, indices: "np.ndarray | list[int]") -> "Dataset":
         """Return the examples at ``indices`` with their labels, without the test split."""
         labels = None if self.labels is None else self.labels[indices]
-        return Dataset(self.values[indices], self.kind, self.columns, labels, None, self.source)
+        return Dataset(
+            self.values[indices], self.kind, self.columns, labels, None, self.source, self.categories
+        )
 
     def hash(self) -> str:
         """Return the SHA-256 (hexadecimal) of type, shape and bytes of the values, and of the test split's.
@@ -69,6 +75,8 @@ class Dataset:
         '6633ca76b99175ef'
         """
         digest = hashlib.sha256()
+        if self.categories is not None:
+            digest.update(repr(self.categories).encode())
         for part in (self, self.test):
             if part is None:
                 continue

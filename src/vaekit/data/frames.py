@@ -1,5 +1,7 @@
-"""From a pandas DataFrame to a data set: numbers stay, one column may be the label, text is refused."""
+"""From a pandas DataFrame to a data set: numbers stay, text becomes categories, one column may be the label."""
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = ["dataset_from_frame"]
+
+_CATEGORIES_AT_MOST = (
+    100  # of a column of text, in a file of any size; how many a model takes, its schema says
+)
 
 
 def dataset_from_frame(
@@ -40,7 +46,8 @@ def dataset_from_frame(
     Raises
     ------
     DataError
-        For columns of text (naming the column and a value), dates, repeated names, or an unknown label.
+        For text among numbers, text with too many different values (naming the column and a value), dates, repeated
+        names, or an unknown label.
 
     Examples
     --------
@@ -49,6 +56,9 @@ def dataset_from_frame(
     >>> data = dataset_from_frame(frame, source="flowers", label="species")
     >>> data.columns, data.labels.tolist()
     (('length',), ['setosa', 'virginica'])
+    >>> data = dataset_from_frame(frame, source="flowers")
+    >>> data.values.tolist(), data.categories
+    ([[5.1, 0.0], [4.9, 1.0]], (None, ('setosa', 'virginica')))
     """
     names = [str(name) for name in frame.columns]
     if len(set(names)) < len(names):
@@ -71,9 +81,12 @@ def dataset_from_frame(
             f"{source}: no rows (0 samples) below {plural(len(names), 'column name')} ({few(names)})"
         )
     values = np.empty(frame.shape, dtype=np.float64)
+    categories: list[tuple[str, ...] | None] = []
     for j, name in enumerate(frame.columns):
-        values[:, j] = _column_values(cast("pandas.Series", frame[name]), name, source, lines)
-    return dataset_from_array(values, source=source, columns=list(frame.columns), labels=labels)
+        values[:, j], names_of = _column_values(cast("pandas.Series", frame[name]), name, source, lines)
+        categories.append(names_of)
+    dataset = dataset_from_array(values, source=source, columns=list(frame.columns), labels=labels)
+    return replace(dataset, categories=tuple(categories)) if any(categories) else dataset
 
 
 def _label_values(column: "pandas.Series") -> np.ndarray:
@@ -84,7 +97,9 @@ def _label_values(column: "pandas.Series") -> np.ndarray:
     return np.asarray(as_labels(values, len(values), str(column.name)))
 
 
-def _column_values(column: "pandas.Series", name: str, source: str, lines: np.ndarray | None) -> np.ndarray:
+def _column_values(
+    column: "pandas.Series", name: str, source: str, lines: np.ndarray | None
+) -> "tuple[np.ndarray, tuple[str, ...] | None]":
     import pandas as pd
 
     if pd.api.types.is_complex_dtype(column.dtype):
@@ -96,7 +111,7 @@ def _column_values(column: "pandas.Series", name: str, source: str, lines: np.nd
             f"{source}: column {name!r} holds dates or durations; expected numbers, such as days since a date"
         )
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
     try:
@@ -105,9 +120,22 @@ def _column_values(column: "pandas.Series", name: str, source: str, lines: np.nd
     except TypeError as error:
         raise DataError(f"{source}: column {name!r} holds objects that are no numbers ({error})") from error
     text = np.isnan(numbers) & ~column.isna().to_numpy()
-    if text.any():
+    if not text.any():
+        return numbers, None
+    filled = int((~column.isna()).sum())
+    first = column.iloc[int(np.flatnonzero(text)[0])]
+    few_enough = column.nunique() <= max(_CATEGORIES_AT_MOST, filled // 20)
+    is_text = (
+        isinstance(first, str)
+        and not _is_decimal_comma(first)
+        and not _is_date(first)
+        and text.sum() >= 0.5 * filled
+    )
+    if not (is_text and few_enough):
         _refuse_text(column, text, name, source, lines)
-    return numbers
+    texts = ["" if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
+    names, codes = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
+    return codes.astype(np.float64), tuple(str(category) for category in names)
 
 
 def _refuse_text(
@@ -118,7 +146,6 @@ def _refuse_text(
     value = column.iloc[first]
     found = f"{source}: column {name!r} holds text, for instance {value!r:.60} in {where}"
     filled = len(column) - int(column.isna().sum())
-    different = column.nunique()
     if text.sum() < 0.5 * filled:
         advice = "correct it, or write missing values as an empty field"
         if isinstance(value, str) and _is_decimal_comma(value):
@@ -128,16 +155,14 @@ def _refuse_text(
         )
     if isinstance(value, str) and _is_decimal_comma(value):
         raise DataError(f"{found}; expected numbers: write decimals with a point")
-    if different <= max(20, filled // 20):
-        raise DataError(
-            f"{found} ({plural(different, 'different value')}); expected numbers: if it is a label, give "
-            f"--label {name}, "
-            "otherwise encode it as numbers or remove it"
-        )
     raise DataError(
-        f"{found}; expected numbers: encode or remove it, or give --label {name} to keep it for "
-        "colouring only"
+        f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: encode "
+        f"or remove it, or give --label {name} to keep it for colouring only"
     )
+
+
+def _is_date(value: str) -> bool:
+    return re.match(r"\d{4}-\d\d?-\d\d?(\D|$)", value.strip()) is not None
 
 
 def _is_decimal_comma(value: str) -> bool:

@@ -10,6 +10,7 @@ log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-de
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -25,7 +26,7 @@ from vaekit.errors import DataError, UsageError
 
 __all__ = ["Scaling", "Schema"]
 
-Scaling = Literal["none", "unit", "standardize"]
+Scaling = Literal["none", "unit", "standardize", "mixed"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Schema:
         Type of the values as found, such as ``"float64"`` or ``"uint8"``.
     columns : tuple of Column
         One summary per column of a table; for images one, named ``"pixels"``, of all values together.
-    scaling : {"none", "unit", "standardize"}
+    scaling : {"none", "unit", "standardize", "mixed"}
     offset, scale : tuple of float
         a and b of the map above, one per entry of ``columns``.
 
@@ -67,23 +68,29 @@ class Schema:
     scale: tuple[float, ...]
 
     @classmethod
-    def fit(cls, data: "Dataset | np.ndarray", *, scaling: Scaling) -> "Schema":
+    def fit(
+        cls, data: "Dataset | np.ndarray", *, scaling: Scaling, continuous: Sequence[bool] | None = None
+    ) -> "Schema":
         """Learn the schema from the training rows, and from nothing else.
 
         Parameters
         ----------
         data : Dataset or ndarray
-        scaling : {"none", "unit", "standardize"}
+        scaling : {"none", "unit", "standardize", "mixed"}
             ``none`` leaves the values. ``unit`` is for likelihoods on [0, 1]: values already there stay,
             8-bit
             values are divided by 255. ``standardize`` subtracts the mean and divides by the standard
             deviation
-            (of the population), of each column of a table, or of all pixels of images together.
+            (of the population), of each column of a table, or of all pixels of images together. ``mixed`` does so
+            for some columns of a table.
+        continuous : sequence of bool, optional
+            For ``mixed``: of each column that varies, whether it is standardised.
 
         Raises
         ------
         DataError
-            For fewer than two rows, values that are missing or infinite, data that are constant throughout,
+            For a column of text with too many different values, fewer than two rows, values that are missing
+            or infinite, data that are constant throughout,
             and
             (``unit``) values outside [0, 1] that are not 8-bit.
         UsageError
@@ -105,7 +112,8 @@ class Schema:
                 "Expected data "
                 "in which at least one column varies"
             )
-        offset, scale = _offset_and_scale(dataset, columns, scaling)
+        _require_few_categories(dataset, columns)
+        offset, scale = _offset_and_scale(dataset, columns, scaling, continuous)
         dtype = str(dataset.values.dtype)
         return cls(dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale)
 
@@ -230,11 +238,24 @@ class Schema:
         kept, offset, scale = self._kept_offset_scale()
         data = x.astype(np.float64) * scale + offset
         if self.kind == "images" or kept.all():
-            return data
+            return self._to_categories(data)
         restored = np.empty((*data.shape[:-1], *self.event_shape))
         restored[...] = [column.minimum for column in self.columns]
         restored[..., kept] = data
-        return restored
+        return self._to_categories(restored)
+
+    def _to_categories(self, data: np.ndarray) -> np.ndarray:
+        """Round to the nearest category, in place, in the columns that have some."""
+        for j, column in enumerate(self.columns):
+            if column.categories is not None:
+                data[..., j] = np.rint(data[..., j]).clip(0, len(column.categories) - 1)
+        return data
+
+    @property
+    def categories(self) -> "tuple[tuple[str, ...] | None, ...] | None":
+        """Of each column the names of its categories, where it holds text; None where no column does."""
+        names = tuple(column.categories for column in self.columns)
+        return names if any(names) else None
 
     def constant_changes(self, values: np.ndarray) -> dict[str, int]:
         """Count the rows that differ in a column left out because it was constant in training.
@@ -272,9 +293,40 @@ def _dataset_of(values: np.ndarray) -> Dataset:
     return dataset_from_array(values, source="the array")
 
 
+def _require_few_categories(dataset: Dataset, columns: tuple[Column, ...]) -> None:
+    for column in columns:
+        count = len(column.categories or ())
+        if count > max(20, len(dataset) // 20):
+            raise DataError(
+                f"{dataset.source}: column {column.name!r} holds text of {count} different values in {len(dataset):,} "
+                f"rows: too many to be categories; remove it, or give --label {column.name} to keep it for colouring "
+                "only"
+            )
+
+
 def _offset_and_scale(
-    dataset: Dataset, columns: tuple[Column, ...], scaling: Scaling
+    dataset: Dataset,
+    columns: tuple[Column, ...],
+    scaling: Scaling,
+    continuous: Sequence[bool] | None = None,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if scaling == "mixed":
+        if dataset.kind == "images":
+            raise UsageError(
+                f"{dataset.source}: images have no columns; choose another likelihood than mixed"
+            )
+        varying = [not column.constant for column in columns]
+        if continuous is None or len(continuous) != sum(varying):
+            raise UsageError(
+                f"scaling 'mixed' needs to know of {sum(varying)} columns that vary whether they are continuous, got "
+                f"{continuous!r}"
+            )
+        told = iter(continuous)
+        standardised = [vary and next(told) for vary in varying]
+        return (
+            tuple(c.mean if on else 0.0 for c, on in zip(columns, standardised, strict=True)),
+            tuple(c.standard_deviation if on else 1.0 for c, on in zip(columns, standardised, strict=True)),
+        )
     if scaling == "standardize":
         # a constant column is left out of the model: its map is never used, and stays harmless
         return (

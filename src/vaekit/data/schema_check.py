@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +25,54 @@ def align_dataset(schema: Schema, dataset: Dataset, *, what: str) -> Dataset:
         if dataset.columns != expected and set(dataset.columns) == set(expected):
             order = [dataset.columns.index(name) for name in expected]
             values = np.ascontiguousarray(dataset.values[:, order])
-            dataset = Dataset(values, "table", expected, dataset.labels, dataset.test, dataset.source)
+            texts = dataset.categories
+            categories = None if texts is None else tuple(texts[j] for j in order)
+            dataset = replace(dataset, values=values, columns=expected, categories=categories)
+    if schema.kind == "table" and dataset.event_shape == schema.event_shape:
+        dataset = _recode(schema, dataset, what)
     check_dataset(schema, dataset, what=what)
     return dataset
+
+
+def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
+    """Number the categories of text columns as the schema does."""
+    given = dataset.categories or (None,) * len(schema.columns)
+    known = tuple(column.categories for column in schema.columns)
+    if given == known or (dataset.categories is None and not any(known)):
+        return dataset
+    values = dataset.values.copy()
+    for j, (names, expected) in enumerate(zip(given, known, strict=True)):
+        name = schema.columns[j].name
+        if names == expected:
+            continue
+        if expected is None:
+            raise DataError(
+                f"{what}: column {name!r} holds text, for instance {(names or ('',))[-1]!r:.60}; the model was "
+                "fitted to numbers there"
+            )
+        if names is None:
+            if dataset.categories is None and _are_numbers_of(values[:, j], len(expected)):
+                continue  # already numbered, as an array from Python is
+            raise DataError(
+                f"{what}: column {name!r} holds numbers; the model was fitted to the categories {few(expected, 9)}"
+            )
+        unknown = [
+            text for text in names if text not in expected and (values[:, j] == names.index(text)).any()
+        ]
+        if unknown:
+            raise DataError(
+                f"{what}: column {name!r} has the unknown categor{'y' if len(unknown) == 1 else 'ies'} {few(unknown)}"
+                f"{did_you_mean(unknown[0], expected)}; the model knows {few(expected, 50)}: correct or remove those "
+                "rows, or fit again with them"
+            )
+        position = {text: float(k) for k, text in enumerate(expected)}
+        renumbered = np.array([position.get(text, np.nan) for text in names])
+        values[:, j] = renumbered[dataset.values[:, j].astype(np.int64)]
+    return replace(dataset, values=values, categories=known)
+
+
+def _are_numbers_of(values: np.ndarray, count: int) -> bool:
+    return bool(((values >= 0) & (values < count) & (values == np.floor(values))).all())
 
 
 def check_dataset(schema: Schema, dataset: Dataset, *, what: str) -> None:

@@ -29,7 +29,7 @@ def schema_to_json(schema: Schema) -> dict[str, Any]:
         "kind": schema.kind,
         "event_shape": list(schema.event_shape),
         "dtype": schema.dtype,
-        "columns": [asdict(column) for column in schema.columns],
+        "columns": [_column_to_json(column) for column in schema.columns],
         "scaling": schema.scaling,
         "offset": list(schema.offset),
         "scale": list(schema.scale),
@@ -40,7 +40,7 @@ def schema_from_json(cls: type[Schema], document: Any) -> Schema:
     """Rebuild a schema, refusing anything `schema_to_json` would not have written."""
     _require_keys(document, SCHEMA_KEYS, "schema")
     kind = _one_of(document["kind"], ("table", "images"), "schema.kind")
-    scaling = _one_of(document["scaling"], ("none", "unit", "standardize"), "schema.scaling")
+    scaling = _one_of(document["scaling"], ("none", "unit", "standardize", "mixed"), "schema.scaling")
     dtype = document["dtype"]
     if dtype not in NUMERIC_TYPES:
         raise ArtifactError(
@@ -73,7 +73,18 @@ def schema_from_json(cls: type[Schema], document: Any) -> Schema:
     return cls(kind, tuple(event_shape), dtype, columns, scaling, offset, scale)  # type: ignore[arg-type]
 
 
+def _column_to_json(column: Column) -> dict[str, Any]:
+    """Write categories only where there are some: a table of numbers reads as it always did."""
+    entry = asdict(column)
+    names = entry.pop("categories")
+    return entry if names is None else {**entry, "categories": list(names)}
+
+
 def _column(entry: Any, where: str) -> Column:
+    categories = None
+    if isinstance(entry, dict) and "categories" in entry:
+        entry = dict(entry)
+        categories = _categories(entry.pop("categories"), f"{where}.categories")
     _require_keys(entry, COLUMN_KEYS, where)
     if not isinstance(entry["name"], str):
         raise ArtifactError(f"{where}.name: {entry['name']!r:.60}; expected text")
@@ -81,7 +92,21 @@ def _column(entry: Any, where: str) -> Column:
         if not isinstance(entry[key], bool):
             raise ArtifactError(f"{where}.{key}: {entry[key]!r:.60}; expected true or false")
     numbers = {key: _number(entry[key], f"{where}.{key}") for key in COLUMN_NUMBERS}
-    return Column(name=entry["name"], constant=entry["constant"], integer=entry["integer"], **numbers)
+    return Column(
+        name=entry["name"],
+        constant=entry["constant"],
+        integer=entry["integer"],
+        categories=categories,
+        **numbers,
+    )
+
+
+def _categories(names: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ArtifactError(f"{where}: {names!r:.60}; expected a list of texts")
+    if len(set(names)) < len(names):
+        raise ArtifactError(f"{where}: names that stand more than once among {few(names)}")
+    return tuple(names)
 
 
 def _require_keys(document: Any, keys: tuple[str, ...], where: str) -> None:

@@ -26,6 +26,8 @@ class Column:
         Every value is a whole number.
     missing_rate : float
         Share of rows in which the value is missing.
+    categories : tuple of str, or None
+        Names of the categories that the values number, where the column holds text.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Column:
     constant: bool
     integer: bool
     missing_rate: float
+    categories: tuple[str, ...] | None = None
 
 
 def summarise(dataset: Dataset) -> tuple[Column, ...]:
@@ -76,6 +79,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
             constant=bool(deviation[j] == 0),
             integer=bool(whole[j]),
             missing_rate=float(1 - count[j] / total),
+            categories=None if dataset.categories is None else dataset.categories[j],
         )
         for j, name in enumerate(names)
     )

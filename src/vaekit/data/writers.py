@@ -28,6 +28,7 @@ def write(
     array: Any,
     *,
     columns: Sequence[str] | None = None,
+    categories: "Sequence[Sequence[str] | None] | None" = None,
     images: bool | None = None,
     white: float | None = None,
 ) -> None:
@@ -43,6 +44,9 @@ def write(
         In the three formats of tables, images become rows of pixels.
     columns : sequence of str, optional
         Names of the columns; ``x0``, ``x1``... by default.
+    categories : sequence of (sequence of str, or None), optional
+        Of each column the names that its numbers stand for; the formats of tables get the names, ``.npy`` and
+        ``.npz`` the numbers.
     images : bool, optional
         Whether the examples are images, which is what ``.png`` asks for. By default, if there are three or
         four
@@ -93,7 +97,7 @@ def write(
         )
         write_atomically(path, lambda file: np.savez_compressed(file, X=values, **extra))
     else:
-        _write_table(path, values, columns, ending)
+        _write_table(path, values, columns, categories, ending)
 
 
 def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
@@ -132,13 +136,22 @@ def write_text(path: "str | os.PathLike[str]", text: str) -> None:
     write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
-def _write_table(path: Path, values: np.ndarray, columns: Sequence[str] | None, ending: str) -> None:
+def _write_table(
+    path: Path,
+    values: np.ndarray,
+    columns: Sequence[str] | None,
+    categories: "Sequence[Sequence[str] | None] | None",
+    ending: str,
+) -> None:
     import pandas as pd
 
     names = _names(path, values, columns)
     # float16 is widened: neither format can hold it
     table = values.astype(np.float32) if values.dtype == np.float16 else values
     frame = pd.DataFrame(table.reshape(-1, len(names)), columns=names)
+    for name, texts in zip(names, categories or (), strict=False):
+        if texts is not None:
+            frame[name] = np.array([*texts], dtype=object)[frame[name].to_numpy().astype(np.int64)]
     if ending == ".parquet":
         try:
             import pyarrow  # noqa: F401

@@ -8,15 +8,18 @@ the data. A density is never compared with a probability: each measure has basel
   Bishop, 1999) of the same latent size, the best that any linear VAE can do.
 * [0, 1] under ``bernoulli``: independent Bernoullis; a mixture of Bernoullis by expectation maximisation.
 * Counts: independent Poissons; independent negative binomials.
+* Columns of different types: independent, each by its type.
 * Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
+from vaekit.evaluation.column_baselines import mixed_baselines
 from vaekit.evaluation.discrete_baselines import count_baselines, level_baselines
 from vaekit.evaluation.estimate import Estimate
 from vaekit.likelihoods import Measure
@@ -55,6 +58,7 @@ def fit_baselines(
     latent: int,
     measure: Measure,
     levels: int | None = None,
+    columns: Sequence[str] | None = None,
     log_jacobian: float = 0.0,
     model_values: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -72,6 +76,8 @@ def fit_baselines(
         :mod:`vaekit.likelihoods.measure`.
     levels
         How many levels there are, for ``levels``.
+    columns
+        The kind of each column, for ``mixed``.
     log_jacobian
         Of the data's scaling, in nats: added to every density, and to no probability.
     model_values
@@ -109,13 +115,16 @@ def fit_baselines(
         scores = count_baselines(train, held_out)
     elif measure == "levels" and levels is not None:
         scores = level_baselines(train, held_out, levels)
+    elif measure == "mixed" and columns is not None:
+        scores = mixed_baselines(train, held_out, columns)
     else:
         raise ValueError(
-            f"measure={measure!r}, levels={levels}; expected density, unit, counts, or levels and how many"
+            f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
+            "many, or mixed and the columns"
         )
     baselines = []
     for name, values in scores:
-        values = values + (log_jacobian if measure == "density" else 0.0)
+        values = values + (log_jacobian if measure in ("density", "mixed") else 0.0)
         advantage = None if model_values is None else Estimate.of(np.asarray(model_values) - values)
         baselines.append(Baseline(name, Estimate.of(values), advantage))
     return baselines

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, log_ndtr
 
-__all__ = ["count_baselines", "level_baselines"]
+__all__ = ["count_baselines", "level_baselines", "log_negative_binomial"]
 
 _Array = npt.NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def count_baselines(train: _Array, held_out: _Array) -> list[tuple[str, _Array]]
     mean = (train.sum(0) + 0.5) / len(train)
     poisson = (held_out * np.log(mean) - mean - gammaln(held_out + 1)).sum(1)
     theta = np.array([_fit_concentration(column, m) for column, m in zip(train.T, mean, strict=True)])
-    negative_binomial = _negative_binomial(held_out, mean, theta).sum(1)
+    negative_binomial = log_negative_binomial(held_out, mean, theta).sum(1)
     return [("independent Poissons", poisson), ("independent negative binomials", negative_binomial)]
 
 
@@ -90,7 +90,8 @@ def _log_normal_mass(lower: _Array, upper: _Array) -> _Array:
     return log_high + np.log(-np.expm1(log_ndtr(low) - log_high))
 
 
-def _negative_binomial(x: _Array, mean: "_Array | float", theta: "_Array | float") -> _Array:
+def log_negative_binomial(x: _Array, mean: "_Array | float", theta: "_Array | float") -> _Array:
+    """Log-probabilities of counts, elementwise."""
     log_odds = np.log(mean) - np.log(theta)
     return (
         gammaln(x + theta)
@@ -105,7 +106,7 @@ def _fit_concentration(column: _Array, mean: float) -> float:
     """Maximise a column's likelihood over theta, on its distinct values; where it varies too little, e^14."""
     values, counts = np.unique(column, return_counts=True)
     found = minimize_scalar(
-        lambda log_theta: -(counts * _negative_binomial(values, mean, np.exp(log_theta))).sum(),
+        lambda log_theta: -(counts * log_negative_binomial(values, mean, np.exp(log_theta))).sum(),
         bounds=(-12.0, 14.0),
         method="bounded",
     )

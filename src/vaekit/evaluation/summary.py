@@ -138,6 +138,7 @@ def evaluate(
             latent=prod(model.latent_shape),
             measure=part.measure,  # type: ignore[arg-type]
             levels=getattr(part, "levels", None),
+            columns=getattr(part, "columns", None),
             log_jacobian=log_jacobian,
             model_values=likelihood.values.numpy(),
             seed=seed,

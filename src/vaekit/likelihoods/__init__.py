@@ -18,6 +18,7 @@ from vaekit.likelihoods.discretized_logistic import DiscretizedLogisticLikelihoo
 from vaekit.likelihoods.gaussian import GaussianLikelihood
 from vaekit.likelihoods.laplace import LaplaceLikelihood
 from vaekit.likelihoods.measure import Measure
+from vaekit.likelihoods.mixed import MixedLikelihood, is_continuous
 from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
@@ -34,9 +35,11 @@ __all__ = [
     "InDataUnits",
     "LaplaceLikelihood",
     "Measure",
+    "MixedLikelihood",
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "StudentTLikelihood",
     "Support",
     "ZeroInflatedNegativeBinomialLikelihood",
+    "is_continuous",
 ]

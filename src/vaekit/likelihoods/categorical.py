@@ -18,7 +18,7 @@ from vaekit.likelihoods.measure import Measure, require_no_jacobian
 from vaekit.likelihoods.stacking import stacked_shape, unstack
 from vaekit.networks.inputs import CenteredLevels
 
-__all__ = ["CategoricalLikelihood"]
+__all__ = ["CategoricalLikelihood", "Levels"]
 
 _SCALAR = torch.Size()
 
@@ -71,10 +71,10 @@ class CategoricalLikelihood(nn.Module):
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the logits level by level, into a distribution over the event."""
         logits = unstack(features, self.event_shape).movedim(0, -1)
-        return Independent(_Levels(logits), len(self.event_shape), validate_args=False)
+        return Independent(Levels(logits), len(self.event_shape), validate_args=False)
 
 
-class _Levels(Categorical):
+class Levels(Categorical):
     """A categorical distribution whose values are floating-point numbers with a mean."""
 
     def __init__(self, logits: Tensor) -> None:

@@ -12,6 +12,7 @@ unit        a probability of zeros and ones (or a pseudo-likelihood unit        
             of grey levels)
 counts      a probability of whole numbers 0, 1, 2, ...             none            poisson, ...
 levels      a probability of whole numbers 0, ..., levels - 1       none            categorical, ...
+mixed       a density of some columns, a probability of the others  mixed           mixed
 =========== ======================================================= =============== ==========================
 """
 
@@ -19,7 +20,7 @@ from typing import Literal
 
 __all__ = ["Measure", "require_no_jacobian"]
 
-Measure = Literal["density", "unit", "counts", "levels"]
+Measure = Literal["density", "unit", "counts", "levels", "mixed"]
 
 
 def require_no_jacobian(kind: str, log_jacobian: float) -> None:

@@ -1,13 +1,13 @@
 """The data a likelihood accepts, and the message for data that it does not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from vaekit.errors import DataError
 
-__all__ = ["LARGEST_COUNT", "Support"]
+__all__ = ["LARGEST_COUNT", "ColumnSupport", "Support"]
 
 LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
@@ -66,6 +66,57 @@ class Support:
             f"{kind} accepts {self.description}, but {seen}; {self.advice}. Likelihoods that fit these data: "
             f"{', '.join(_fitting(array))}"
         )
+
+
+@dataclass(frozen=True)
+class ColumnSupport:
+    """Supports of a table's columns.
+
+    Parameters
+    ----------
+    supports
+        Kinds of column with what they accept.
+    members
+        The columns of each, by number.
+    lower, upper
+        An interval that holds all.
+
+    Examples
+    --------
+    >>> zero_or_one = Support("zeros and ones", 0.0, 1.0, "recode them", whole=True)
+    >>> ColumnSupport([("bernoulli", zero_or_one)], [[1]], 0.0, 1.0).check(np.array([[7.0, 2.0]]), "mixed")
+    Traceback (most recent call last):
+    vaekit.errors.DataError: mixed accepts in column 1 (counted from 0 among those that vary), which is bernoulli, zeros
+    and ones, but the data run from 2 to 2; recode them. ...
+    """
+
+    supports: list[tuple[str, Support]]
+    members: list[list[int]]
+    lower: float
+    upper: float
+
+    def contains(self, values: npt.ArrayLike) -> bool:
+        """Whether every column lies in its support."""
+        flat = self._flat(values)
+        return all(
+            support.contains(flat[:, j])
+            for (_, support), columns in zip(self.supports, self.members, strict=True)
+            for j in columns
+        )
+
+    def check(self, values: npt.ArrayLike, kind: str) -> None:
+        """Refuse data outside with a :class:`~vaekit.errors.DataError` that says which column."""
+        flat = self._flat(values)
+        for (name, support), columns in zip(self.supports, self.members, strict=True):
+            for j in columns:
+                if not support.contains(flat[:, j]):
+                    where = f"in column {j} (counted from 0 among those that vary), which is {name}"
+                    replace(support, description=f"{where}, {support.description}").check(flat[:, j], kind)
+
+    @staticmethod
+    def _flat(values: npt.ArrayLike) -> np.ndarray:
+        array = np.asarray(values)
+        return array.reshape(len(array), -1)
 
 
 def _fractions(array: np.ndarray) -> np.ndarray:

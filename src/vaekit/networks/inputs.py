@@ -5,9 +5,10 @@ Maps without parameters in front of an encoder. The likelihood still judges the 
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["CenteredLevels", "LeadingLatents", "LogCounts", "TransformedInput"]
+__all__ = ["CenteredLevels", "ColumnInputs", "LeadingLatents", "LogCounts", "TransformedInput"]
 
 
 class LogCounts(nn.Module):
@@ -46,6 +47,55 @@ class CenteredLevels(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map any shape to the same shape."""
         return x * (2 / self.largest) - 1
+
+
+class ColumnInputs(nn.Module):
+    r"""Columns of different types: categories one-hot, the others as their kind wants them.
+
+    Category :math:`k` of a number :math:`x` is :math:`\max(0, 1 - |x - k|)`: exactly one-hot for whole numbers, and
+    with a slope between them, for pseudo-inputs that are learned.
+
+    Parameters
+    ----------
+    levels
+        Of each group of columns: how many categories, None where it has none.
+    transforms
+        Of each group: applied where it has no categories; None: nothing is.
+    members
+        The columns of each group, by number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ColumnInputs([None, 3], [None, None], [[1], [0]])(torch.tensor([[2.0, 0.7]]))
+    tensor([[0.7000, 0.0000, 0.0000, 1.0000]])
+    """
+
+    def __init__(
+        self, levels: list[int | None], transforms: list[nn.Module | None], members: list[list[int]]
+    ) -> None:
+        super().__init__()
+        self.levels, self.sizes = levels, [len(columns) for columns in members]
+        self.transforms = nn.ModuleList(
+            nn.Identity() if t is None or n is not None else t
+            for t, n in zip(transforms, levels, strict=True)
+        )
+        self.register_buffer(
+            "order", torch.tensor([j for columns in members for j in columns]), persistent=False
+        )
+        self.width = sum(size * (n or 1) for size, n in zip(self.sizes, levels, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, *event)`` to ``(batch, width)``."""
+        groups = x.flatten(1).index_select(1, self.order).split(self.sizes, 1)  # type: ignore[arg-type]
+        seen = []
+        for group, n, transform in zip(groups, self.levels, self.transforms, strict=True):
+            if n is None:
+                seen.append(transform(group))
+            else:
+                codes = torch.arange(n, dtype=x.dtype, device=x.device)
+                seen.append((1 - (group.unsqueeze(-1) - codes).abs()).clamp(min=0).flatten(1))
+        return torch.cat(seen, 1)
 
 
 class LeadingLatents(nn.Module):

@@ -22,7 +22,7 @@ OutputBias = Literal["auto", "marginal", "none"]
 
 
 def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
-    """Whether a model is to: ``auto`` is for counts, whose scale no preprocessing takes away.
+    """Whether a model is to: ``auto`` is for counts (and mixed columns), whose scale no preprocessing takes away.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
     """
     likelihood = model.parts["likelihood"]
     if choice == "auto":
-        counts = getattr(likelihood, "measure", None) == "counts"
+        counts = getattr(likelihood, "measure", None) in ("counts", "mixed")
         return counts and hasattr(likelihood, "marginal_features") and _last_layer(model) is not None
     return choice == "marginal"
 

@@ -1,0 +1,215 @@
+r"""A likelihood per column, for tables whose columns are of different types.
+
+.. math:: \log p(x \mid z) = \sum_j \log p_j(x_j \mid z)
+
+where :math:`p_j` is a density for columns of real numbers and a probability for the others, so that
+:math:`p(x \mid z)` is a density over the real columns and a probability of the rest. Nazabal et al. (2020), "Handling
+Incomplete Heterogeneous Data using VAEs", section 3.
+"""
+
+import re
+from collections.abc import Sequence
+from math import inf, prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.types import _size
+
+from vaekit.errors import UsageError
+from vaekit.likelihoods.bernoulli import BernoulliLikelihood
+from vaekit.likelihoods.gaussian import GaussianLikelihood
+from vaekit.likelihoods.laplace import LaplaceLikelihood
+from vaekit.likelihoods.measure import Measure
+from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
+from vaekit.likelihoods.nominal import NominalLikelihood
+from vaekit.likelihoods.poisson import PoissonLikelihood
+from vaekit.likelihoods.student_t import StudentTLikelihood
+from vaekit.likelihoods.support import ColumnSupport
+from vaekit.likelihoods.units import InDataUnits
+from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
+from vaekit.networks.inputs import ColumnInputs
+
+__all__ = ["MixedColumns", "MixedLikelihood", "is_continuous"]
+
+_SCALAR = torch.Size()
+_DENSITIES = {
+    "gaussian": GaussianLikelihood,
+    "laplace": LaplaceLikelihood,
+    "student-t": StudentTLikelihood,
+}
+_PROBABILITIES = {
+    "bernoulli": BernoulliLikelihood,
+    "poisson": PoissonLikelihood,
+    "negative-binomial": NegativeBinomialLikelihood,
+    "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
+}
+
+
+def is_continuous(kind: str) -> bool:
+    """Whether a kind of column is a density of real numbers, which wants its data standardised.
+
+    Examples
+    --------
+    >>> is_continuous("gaussian"), is_continuous("categorical7")
+    (True, False)
+    """
+    return kind in _DENSITIES
+
+
+class MixedLikelihood(nn.Module):
+    r"""``mixed``: every column of a table has a likelihood of its own.
+
+    The mean, which reconstructions show, is the most probable category of a categorical column.
+
+    Parameters
+    ----------
+    event_shape
+        The shape of :math:`x`.
+    log_jacobian
+        Logarithm of the Jacobian of the scaling of the real columns, in nats (see :class:`InDataUnits`).
+    columns
+        A kind for each column: ``gaussian``, ``laplace``, ``student-t``, each with a scale of its own; ``bernoulli``;
+        ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
+        ``zero-inflated-negative-binomial``. One kind alone is for all columns.
+
+    Raises
+    ------
+    UsageError
+        For an unknown kind, or as many kinds as there are not columns.
+
+    Examples
+    --------
+    >>> likelihood = MixedLikelihood((3,), columns=("gaussian", "categorical4", "bernoulli"))
+    >>> likelihood.feature_shape
+    (6,)
+    >>> p = likelihood(torch.zeros(5, 6))
+    >>> p.log_prob(torch.tensor([0.0, 3.0, 1.0]))[0] + torch.tensor(8.0 * (2 * torch.pi) ** 0.5).log()
+    tensor(0., grad_fn=<AddBackward0>)
+    """
+
+    needs: frozenset[str] = frozenset()
+    measure: Measure = "mixed"
+    scaling = "mixed"
+    order: Tensor
+    places: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        log_jacobian: float = 0.0,
+        *,
+        columns: tuple[str, ...] = ("gaussian",),
+    ) -> None:
+        super().__init__()
+        count = prod(event_shape)
+        kinds = columns * count if len(columns) == 1 else columns
+        if len(kinds) != count:
+            raise UsageError(
+                f"mixed: {len(columns)} kinds of column for {count} columns that vary; give one for each, such as "
+                "mixed:columns=gaussianxbernoulli, or leave columns out to have them chosen"
+            )
+        self.columns, self.event_shape, self.log_jacobian = kinds, tuple(event_shape), log_jacobian
+        names = list(dict.fromkeys(kinds))
+        members = [[j for j, kind in enumerate(kinds) if kind == name] for name in names]
+        self.groups = nn.ModuleList(_build(n, len(m)) for n, m in zip(names, members, strict=True))
+        self.sizes = [group.feature_shape[0] for group in self.groups]  # type: ignore[index]
+        self.feature_shape = (sum(self.sizes),)
+        order = [j for m in members for j in m]
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer(
+            "places", torch.tensor(sorted(range(count), key=order.__getitem__)), persistent=False
+        )
+        self.support = ColumnSupport(
+            [(kind, group.support) for kind, group in zip(names, self.groups, strict=True)],  # type: ignore[misc]
+            members,
+            -inf,
+            inf,
+        )
+        levels = [getattr(group, "levels", None) for group in self.groups]
+        inputs = [getattr(group, "encoder_input", None) for group in self.groups]
+        plain = not any(levels) and all(transform is None for transform in inputs)
+        self.encoder_input = None if plain else ColumnInputs(levels, inputs, members)
+        self.encoder_shape = self.event_shape if self.encoder_input is None else (self.encoder_input.width,)
+
+    def marginal_features(self, x: Tensor) -> Tensor:
+        """Give the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
+        groups: list[Any] = list(self.groups)
+        sizes = [group.event_shape[0] for group in groups]
+        parts = x.flatten(1).index_select(1, self.order).split(sizes, 1)
+        return torch.cat([group.marginal_features(part) for group, part in zip(groups, parts, strict=True)])
+
+    def forward(self, features: Tensor) -> Distribution:
+        """Turn features ``(..., *feature_shape)``, kind by kind, into a distribution over the event."""
+        parts = [group(part) for group, part in zip(self.groups, features.split(self.sizes, -1), strict=True)]
+        joined = MixedColumns(parts, self.order, self.places, self.event_shape)
+        return InDataUnits(joined, self.log_jacobian) if self.log_jacobian else joined
+
+
+class MixedColumns(Distribution):
+    """Independent groups of columns, each with a distribution of its own.
+
+    Parameters
+    ----------
+    parts
+        Of event shape ``(columns of the group,)``, and one batch shape.
+    order, places
+        Which column each entry of all groups in a row is, and the inverse of that permutation.
+    event_shape
+        With as many entries as there are columns.
+    """
+
+    has_rsample = False
+
+    def __init__(
+        self, parts: list[Distribution], order: Tensor, places: Tensor, event_shape: tuple[int, ...]
+    ) -> None:
+        self.parts, self.order, self.places = parts, order, places
+        super().__init__(parts[0].batch_shape, torch.Size(event_shape), validate_args=False)
+
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        """None: PyTorch wants to be told, in order to print a distribution."""
+        return {}
+
+    def log_prob_by_part(self, value: Tensor) -> list[Tensor]:
+        """The terms of ``log_prob``, one for each group."""
+        flat = value.flatten(value.dim() - len(self.event_shape)).index_select(-1, self.order)
+        sizes = [part.event_shape[0] for part in self.parts]
+        return [part.log_prob(x) for part, x in zip(self.parts, flat.split(sizes, -1), strict=True)]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
+        return torch.stack(torch.broadcast_tensors(*self.log_prob_by_part(value))).sum(0)
+
+    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+        """Draw ``(*sample_shape, *batch, *event)``."""
+        return self._join([part.sample(torch.Size(sample_shape)) for part in self.parts])
+
+    @property
+    def mean(self) -> Tensor:
+        """Means; of a categorical column the most probable category."""
+        return self._join([part.mean for part in self.parts])
+
+    @property
+    def variance(self) -> Tensor:
+        """Variances; of a categorical column that of being the most probable category or another."""
+        return self._join([part.variance for part in self.parts])
+
+    def _join(self, groups: list[Tensor]) -> Tensor:
+        joined = torch.cat(groups, -1).index_select(-1, self.places)
+        return joined.unflatten(-1, self.event_shape)
+
+
+def _build(kind: str, count: int) -> nn.Module:
+    if kind in _DENSITIES:
+        return _DENSITIES[kind]((count,), scale="per-dimension")
+    if kind in _PROBABILITIES:
+        return _PROBABILITIES[kind]((count,))
+    if match := re.fullmatch(r"categorical([1-9]\d*)", kind):
+        return NominalLikelihood((count,), levels=int(match[1]))
+    known = ", ".join([*_DENSITIES, *_PROBABILITIES])
+    raise UsageError(
+        f"mixed: unknown kind of column {kind!r}; there are {known}, and categorical7 for 7 categories"
+    )

@@ -1,0 +1,157 @@
+"""Tables with columns of different types, from the file to the artifact and back to a file."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.cli.test_command_line import fails, run
+
+from vaekit import VariationalAutoencoder, load
+from vaekit.automatic import choose_likelihood
+from vaekit.data import Schema, from_object, read
+from vaekit.errors import ArtifactError, DataError, UsageError
+
+COLOURS = np.array(["blue", "green", "red"])
+
+
+def table(n=400, seed=0):
+    """Columns that depend on one another, of five types, one of them constant."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=n)
+    return pd.DataFrame(
+        {
+            "size": 100 + 20 * z + rng.normal(size=n),
+            "colour": COLOURS[np.clip(np.round(z + 1 + 0.3 * rng.normal(size=n)), 0, 2).astype(int)],
+            "on": (z + 0.5 * rng.normal(size=n) > 0).astype(int),
+            "always": "same",
+            "visits": rng.poisson(np.exp(2.5 + 0.8 * z)),
+            "sex": np.where(rng.random(n) < 0.5, "F", "M"),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return VariationalAutoencoder(2, network="mlp:hidden=32", epochs=40, random_state=0).fit(table())
+
+
+def test_the_likelihood_is_chosen_column_by_column_with_a_reason():
+    chosen = choose_likelihood(from_object(table()))
+    assert chosen.spec == "mixed:columns=gaussianxcategorical3xbernoullixnegative-binomialxbernoulli"
+    assert chosen.reason.startswith("a table whose columns are of different types: 1 gaussian, 1 categorical")
+    numbers = from_object(table()[["size", "on"]])
+    assert choose_likelihood(numbers).spec == "mixed:columns=gaussianxbernoulli"
+    assert choose_likelihood(from_object(table()[["size"]])).spec == "gaussian"
+
+
+def test_it_beats_independent_columns_and_comes_back_in_the_datas_words(fitted, tmp_path):
+    test = table(200, seed=1)
+    result = fitted.evaluate(test, samples=50, train=table())
+    (baseline,) = result.baselines
+    assert baseline.advantage.mean > 5 * baseline.advantage.standard_error
+    again = fitted.reconstruct(test)
+    assert fitted.schema_.categories[1] == ("blue", "green", "red")
+    assert (COLOURS[again[:, 1].astype(int)] == test["colour"]).mean() > 0.7
+    assert (again[:, 3] == 0).all(), "the constant column is restored"
+    sampled = fitted.sample(500, random_state=0, noise=True)
+    assert set(np.unique(sampled[:, 1])) <= {0.0, 1.0, 2.0}
+    assert (sampled[:, 4] == np.round(sampled[:, 4])).all()
+    fitted.save(tmp_path / "m.vae")
+    loaded = load(tmp_path / "m.vae")
+    assert loaded.sentence_ == fitted.sentence_
+    assert loaded.schema_ == fitted.schema_
+    assert np.array_equal(loaded.score_samples(test, samples=5), fitted.score_samples(test, samples=5))
+
+
+def test_a_real_column_in_other_units_moves_the_score_by_the_logarithm_of_the_factor(fitted):
+    scaled = table()
+    scaled["size"] *= 1000
+    other = VariationalAutoencoder(2, network="mlp:hidden=32", epochs=40, random_state=0).fit(scaled)
+    difference = fitted.score_samples(table(50, 1), samples=5) - other.score_samples(
+        table(50, 1).assign(size=lambda t: 1000 * t["size"]), samples=5
+    )
+    np.testing.assert_allclose(difference, np.log(1000), atol=2e-2)
+
+
+def test_a_later_table_is_read_by_the_categories_of_the_model(fitted):
+    few = table(60, seed=2)
+    reds = few[few["colour"] == "red"].reset_index(
+        drop=True
+    )  # "red" is category 0 of this table, 2 of the model
+    together = fitted.score_samples(few, samples=5)[(few["colour"] == "red").to_numpy()]
+    np.testing.assert_allclose(fitted.score_samples(reds, samples=5), together, rtol=1e-4)
+    unknown = few.assign(colour=["purple", *few["colour"][1:]])
+    with pytest.raises(
+        DataError, match=r"'colour' has the unknown category 'purple'.*knows 'blue', 'green', 'red'"
+    ):
+        fitted.score_samples(unknown)
+    with pytest.raises(DataError, match="'size' holds text"):
+        fitted.score_samples(few.assign(size="large"))
+
+
+def test_missing_text_is_a_category_and_a_missing_number_is_refused(tmp_path):
+    few = table(60)
+    few.loc[3, "colour"] = None
+    dataset = from_object(few)
+    assert dataset.categories[1] == ("", "blue", "green", "red")
+    few.loc[4, "size"] = np.nan
+    with pytest.raises(DataError, match="1 value of 360 missing"):
+        from_object(few).require_finite()
+
+
+def test_text_that_is_no_category_is_refused():
+    rows = pd.DataFrame({"name": [f"row {i}" for i in range(60)], "x": np.arange(60.0)})
+    with pytest.raises(DataError, match=r"text of 60 different values in 5\d rows: too many"):
+        VariationalAutoencoder(2, epochs=1, random_state=0).fit(rows)
+    with pytest.raises(UsageError, match="likelihood gaussian: columns colour, always, sex with text"):
+        VariationalAutoencoder(2, epochs=1, likelihood="gaussian").fit(table(60))
+
+
+def test_the_schema_is_read_strictly_and_an_older_one_without_categories_loads():
+    schema = Schema.fit(from_object(table()), scaling="mixed", continuous=[True, False, False, False, False])
+    document = json.loads(json.dumps(schema.to_json()))
+    assert Schema.from_json(document) == schema
+    assert "categories" not in document["columns"][0]
+    document["columns"][1]["categories"] = ["red", "red"]
+    with pytest.raises(ArtifactError, match="stand more than once"):
+        Schema.from_json(document)
+
+
+FAST = ["--epochs", "2", "--network", "mlp:hidden=16", "--latent", "2", "--samples", "5"]
+
+
+def test_every_verb_from_file_to_file(capsys, tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    model = tmp_path / "t.vae"
+    status, out, err = run(capsys, "fit", tmp_path / "t.csv", "-o", model, *FAST, "--json")
+    assert status == 0, err
+    document = json.loads(out)
+    assert document["likelihood"].startswith("mixed:columns=gaussianxcategorical3x")
+    assert [b["name"] for b in document["test"]["baselines"]] == ["independent columns"]
+    for verb, extra in (("sample", ["-n", "20"]), ("reconstruct", [tmp_path / "t.csv"])):
+        assert run(capsys, verb, model, *extra, "-o", tmp_path / "out.csv")[0] == 0
+        written = pd.read_csv(tmp_path / "out.csv")
+        assert list(written.columns) == list(table().columns)
+        assert set(written["colour"]) <= set(COLOURS)
+        assert set(written["always"]) == {"same"}
+    assert run(capsys, "score", model, tmp_path / "t.csv", "-o", tmp_path / "s.csv", "--samples", "5")[0] == 0
+    table(20).assign(sex="X").to_csv(tmp_path / "x.csv", index=False)
+    message = fails(capsys, 3, "score", model, tmp_path / "x.csv", "-o", tmp_path / "s.csv")
+    assert "unknown category 'X'" in message
+
+
+def test_census_rows_with_missing_occupations(shared_data):
+    path = shared_data / "tables" / "adult.data"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    dataset = read(path)
+    assert len(dataset) == 32_561
+    assert dataset.categories[6][0] == "", "a question mark is a missing value"
+    few = dataset.take(np.arange(0, 32_561, 12))
+    vae = VariationalAutoencoder(4, network="mlp:hidden=64", epochs=25, random_state=0).fit(few)
+    assert str(vae.sentence_.likelihood).count("categorical") == 8
+    held_out = dataset.take(np.arange(5, 32_561, 40))
+    result = vae.evaluate(held_out, samples=20, train=few)
+    (baseline,) = result.baselines
+    assert baseline.advantage.mean > 5 * baseline.advantage.standard_error
