@@ -235,7 +235,7 @@ def test_the_bound_of_vae_gan_is_the_plain_elbo(game):
 
 
 @pytest.mark.parametrize("network", ["convolutional:channels=8,hidden=16"])
-def test_vae_gan_learns_images_and_tables(network):
+def test_vae_gan_learns_images(network):
     with seeded(0):
         z = torch.rand(200, 1, 1, 1)
         x = (z * torch.linspace(-4, 4, 64).reshape(1, 1, 8, 8)).sigmoid()
