@@ -1,11 +1,13 @@
 """What ``likelihood="auto"`` does: look at the data, choose, and say why."""
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from vaekit.data import Dataset
+from vaekit.data.mapped import MappedRows
 from vaekit.likelihoods.support import LARGEST_COUNT
 
 __all__ = ["Choice", "choose_columns", "choose_likelihood"]
@@ -30,6 +32,7 @@ def choose_likelihood(dataset: Dataset) -> Choice:
     >>> choose_likelihood(from_object([[0, 1], [1, 1], [1, 0]]))
     Choice(spec='bernoulli', reason='every value is 0 or 1')
     """
+    dataset = _some(dataset)
     if _has_types(dataset):
         return choose_columns(dataset)
     values = dataset.values
@@ -77,6 +80,7 @@ def choose_columns(dataset: Dataset) -> Choice:
     >>> choose_columns(from_object(table)).spec
     'mixed:columns=gaussianxcategorical3xbernoulli'
     """
+    dataset = _some(dataset)
     names = dataset.columns or ()
     texts = dataset.categories or (None,) * len(names)
     kinds = {
@@ -91,6 +95,13 @@ def choose_columns(dataset: Dataset) -> Choice:
     return Choice(
         f"mixed:columns={'x'.join(kinds.values())}", f"a table whose columns are of different types: {told}"
     )
+
+
+def _some(dataset: Dataset) -> Dataset:
+    """As many rows as are looked at, where they are left in their file."""
+    if not isinstance(dataset.values, MappedRows):
+        return dataset
+    return replace(dataset, values=dataset.values[:: -(-dataset.values.size // _LOOK_AT)])
 
 
 def _has_types(dataset: Dataset) -> bool:

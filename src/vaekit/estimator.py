@@ -19,6 +19,7 @@ from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.automatic import choose_columns, choose_likelihood
 from vaekit.chunks import map_chunks
 from vaekit.data import Dataset, Schema, from_object, split_indices
+from vaekit.data.mapped import MappedRows, memory_limit
 from vaekit.errors import UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.fitting_schema import fit_schema
@@ -35,11 +36,13 @@ from vaekit.training import (
     OpponentSteps,
     OutputBias,
     StopRequest,
+    StreamedRows,
     TrainingSettings,
     has_opponent,
     train,
 )
 from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.plan import describe_plan
 from vaekit.vae import VAE, code_of
 
 __all__ = ["VariationalAutoencoder", "load"]
@@ -77,6 +80,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         number of rows.
     device
         ``cpu``, ``cuda``, or ``auto``.
+    memory_limit
+        Memory for data, such as ``"2GB"``, a quarter of the machine's by default. An array mapped into memory
+        (``numpy.load(path, mmap_mode="r")``) that needs more is left in its file, and read in windows as it is trained
+        on: see :mod:`vaekit.data.mapped` and :mod:`vaekit.training.streamed`.
     random_state
         One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
     verbose
@@ -135,6 +142,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         averaging: float | None = None,
         output_bias: OutputBias = "auto",
         device: str = "auto",
+        memory_limit: str | int | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -156,6 +164,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.averaging = averaging
         self.output_bias: OutputBias = output_bias
         self.device = device
+        self.memory_limit = memory_limit
         self.random_state = random_state
         self.verbose = verbose
 
@@ -179,6 +188,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         checkpoint_minutes: float = 5.0,
         resume: bool = False,
         stop: StopRequest | None = None,
+        on_plan: Callable[[str], None] | None = None,
     ) -> "VariationalAutoencoder":
         """Fit to data.
 
@@ -206,6 +216,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
         stop
             To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
+        on_plan
+            Called once before training where the data are read from their file as it goes, with an estimate of
+            memory and time.
 
         Returns
         -------
@@ -229,7 +242,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         train_rows, validation_rows, held_out_data = dataset.values, None, None
         if validation is None and self.patience is not None and len(train_rows) >= _ROWS_WORTH_SPLITTING:
             split = split_indices(len(train_rows), seed, validation=0.1, test=0.0)
-            train_rows, validation_rows = train_rows[split.train], train_rows[split.validation]
+            train_rows, validation_rows = (
+                dataset.take(part).values for part in (split.train, split.validation)
+            )
         elif validation is not None and validation is not False:
             held_out_data = from_object(validation)
             validation_rows = held_out_data.values
@@ -244,6 +259,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         history = History()
         self.history_ = history
         self.settings_ = settings
+        if on_plan is not None and isinstance(x, StreamedRows):
+            on_plan(describe_plan(x, self.model_, self.sentence_.objective.build(), settings))
         train(
             self.model_,
             self.sentence_.objective.build(),
@@ -327,10 +344,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         >>> str(vae.fit_prior("gmm:components=2", x).sentence_.prior)
         'gmm:components=2'
         """
-        rows, held_out = self._rows(X), None
+        dataset, held_out = self._dataset_of_fitted(X), None
+        rows = dataset.values
         if validation is None and len(rows) >= _ROWS_WORTH_SPLITTING:
             split = split_indices(len(rows), self.seed_, validation=0.1, test=0.0)
-            rows, held_out = rows[split.train], rows[split.validation]
+            rows, held_out = (dataset.take(part).values for part in (split.train, split.validation))
         elif validation is not None and validation is not False:
             held_out = self._rows(validation)
         sentence = replace(self.sentence_, prior=parse("prior", prior))
@@ -451,6 +469,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         if not isinstance(self.latent, (int, np.integer)) or self.latent < 1:
             raise UsageError(f"latent={self.latent!r}: give a whole number of at least 1")
         self._settings(rows=1)
+        memory_limit(self.memory_limit)
         self._torch_device()
         self._parse(self.likelihood if self.likelihood != "auto" else "gaussian")
 
@@ -474,17 +493,18 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         split
             What to call it.
         train
-            The training data, for baselines; None: no baselines.
+            The training data, for baselines; None, or data left in their file: no baselines.
         seed
             Of the noise; by default the estimator's.
         """
+        baselines = train is not None and not isinstance(self._rows(train), MappedRows)
         return evaluate(
             self.model_,
             self._to_model(self._rows(X)),
             samples=samples,
             seed=self.seed_ if seed is None else seed,
             split=split,
-            train=None if train is None else self._to_model(self._rows(train)),
+            train=self._to_model(self._rows(train)) if baselines else None,
             log_jacobian=self.schema_.log_jacobian,
         )
 
@@ -555,8 +575,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             ).to(device)
 
     def _rows(self, X: Any) -> np.ndarray:
+        return self._dataset_of_fitted(X).values
+
+    def _dataset_of_fitted(self, X: Any) -> Dataset:
         check_is_fitted(self, "model_")
-        return self._dataset(X, reset=False).values
+        return self._dataset(X, reset=False)
 
     def _to_model(self, values: np.ndarray) -> torch.Tensor:
         return to_model(values, self.schema_, self.model_, self.sentence_).to(self._torch_device())

@@ -3,6 +3,7 @@
 import numpy as np
 
 from vaekit.data import Dataset, Schema
+from vaekit.data.mapped import value_blocks
 from vaekit.errors import UsageError
 from vaekit.likelihoods import is_continuous
 from vaekit.spec import Spec
@@ -53,5 +54,6 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
         )
     part = likelihood.build(event_shape=dataset.event_shape)
     if not (part.scaling == "unit" and dataset.values.dtype == np.uint8):
-        part.support.check(dataset.values, likelihood.kind)
+        for block in value_blocks(dataset.values):
+            part.support.check(block, likelihood.kind)
     return Schema.fit(dataset, scaling=part.scaling)

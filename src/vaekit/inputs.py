@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from vaekit.data import Dataset, Schema, from_object
+from vaekit.data.mapped import MappedRows, mapped_dataset, memory_limit
 from vaekit.errors import DataError, UsageError
 from vaekit.spec import Sentence
+from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 
 __all__ = ["check_latents", "choose_device", "model_columns", "read_input", "to_model"]
@@ -35,6 +37,10 @@ def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Datas
     DataError
         For data that cannot be used.
     """
+    if isinstance(X, np.memmap):
+        limit = memory_limit(getattr(estimator, "memory_limit", None))
+        left_in_file = mapped_dataset(X, source="the array", limit=limit)
+        X = X if left_in_file is None else left_in_file
     is_ours = isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset))
     reset = schema is None
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
@@ -66,7 +72,15 @@ def _has_text(X: object) -> bool:
 
 
 def to_model(values: np.ndarray, schema: Schema, model: VAE, sentence: Sentence) -> Tensor:
-    """Bring rows to the model's coordinates, on the CPU, and hold them against its likelihood's support."""
+    """Bring rows to the model's coordinates, on the CPU, and hold them against its likelihood's support.
+
+    Rows that stay in their file are brought there as they are read.
+    """
+    if isinstance(values, MappedRows):
+        rows = StreamedRows(
+            values, lambda block: to_model(block, schema, model, sentence), limit=values.limit
+        )
+        return cast(Tensor, rows)  # it has what is asked of a tensor of data
     x = schema.transform(values)
     model.parts["likelihood"].support.check(x, sentence.likelihood.kind)  # type: ignore[union-attr]
     return torch.from_numpy(x)

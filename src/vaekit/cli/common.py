@@ -18,6 +18,7 @@ __all__ = [
     "Device",
     "JsonFlag",
     "LabelOption",
+    "MemoryOption",
     "OutputOption",
     "load_artifact",
     "print_json",
@@ -49,6 +50,14 @@ LabelOption = Annotated[
 ]
 DataDirOption = Annotated[
     Path | None, tyro.conf.arg(metavar="DIR", help="Where the named data sets lie, such as mnist.")
+]
+MemoryOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SIZE",
+        help="Memory for data, such as 2GB, by default a quarter of the machine's: an .npy that needs more is read "
+        "block by block.",
+    ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]
 
@@ -83,11 +92,13 @@ def load_artifact(folder: Path, device: str = "auto") -> "VariationalAutoencoder
     return load(folder, device=device)
 
 
-def read_data(source: str, *, label: str | None = None, data_dir: Path | None = None) -> "Dataset":
+def read_data(
+    source: str, *, label: str | None = None, data_dir: Path | None = None, memory: int | None = None
+) -> "Dataset":
     """Read data whose every value must be there."""
     from vaekit.data import read
 
-    dataset = read(source, label=label, data_dir=data_dir)
+    dataset = read(source, label=label, data_dir=data_dir, memory_limit=memory)
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
@@ -95,18 +106,24 @@ def read_data(source: str, *, label: str | None = None, data_dir: Path | None = 
 
 
 def read_model_data(
-    estimator: "VariationalAutoencoder", source: str, *, label: str | None, data_dir: Path | None
+    estimator: "VariationalAutoencoder",
+    source: str,
+    *,
+    label: str | None,
+    data_dir: Path | None,
+    memory: int | None = None,
 ) -> "Dataset":
     """Read data for a model and check it against the schema; the label column of the fit is known."""
     from vaekit.data import read
     from vaekit.errors import MissingLabelError
 
     try:
-        dataset = read(source, label=label or estimator.origin_.get("label"), data_dir=data_dir)
+        known = label or estimator.origin_.get("label")
+        dataset = read(source, label=known, data_dir=data_dir, memory_limit=memory)
     except MissingLabelError:
         if label is not None:
             raise
-        dataset = read(source, data_dir=data_dir)  # new rows need no label
+        dataset = read(source, data_dir=data_dir, memory_limit=memory)  # new rows need no label
     dataset = estimator.schema_.align(dataset, what=source)
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
         print(

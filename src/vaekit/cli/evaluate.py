@@ -57,4 +57,6 @@ class Evaluate(ModelVerb):
         print("\n".join(evaluation_lines(result)))
         if train is None:
             print("  no baselines: they are fitted on the training rows, which are not in this data")
+        elif not result.baselines:
+            print("  no baselines: the training rows are too many to be read for them")
         return 0

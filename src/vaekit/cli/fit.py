@@ -118,6 +118,7 @@ class Fit:
     device: common.Device = "auto"
     label: common.LabelOption = None
     data_dir: common.DataDirOption = None
+    memory_limit: common.MemoryOption = None
     checkpoint_minutes: Annotated[
         float,
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
@@ -168,6 +169,7 @@ class Fit:
 
     def _prepare(self) -> "tuple[VariationalAutoencoder, Parts, dict[str, Any]]":
         from vaekit.data import partition
+        from vaekit.data.mapped import memory_limit
         from vaekit.errors import UsageError
         from vaekit.estimator import VariationalAutoencoder
 
@@ -184,10 +186,12 @@ class Fit:
             averaging=self.averaging,
             output_bias=self.output_bias,
             device=self.device,
+            memory_limit=self.memory_limit,
             random_state=self.seed,
         )
         estimator.check_parameters()
-        dataset = common.read_data(self.data, label=self.label, data_dir=self.data_dir)
+        memory = memory_limit(self.memory_limit)
+        dataset = common.read_data(self.data, label=self.label, data_dir=self.data_dir, memory=memory)
         origin = {
             "source": self.data,
             "hash": dataset.hash(),
@@ -249,6 +253,7 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     stop=stop,
+                    on_plan=lambda plan: print(f"vaekit: {plan}", file=sys.stderr),
                 )
             except TrainingDivergedError as error:
                 return None, error

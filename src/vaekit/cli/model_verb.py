@@ -21,11 +21,15 @@ class ModelVerb:
     device: common.Device = "auto"
     label: common.LabelOption = None
     data_dir: common.DataDirOption = None
+    memory_limit: common.MemoryOption = None
     json: common.JsonFlag = False
 
     def open(self) -> "tuple[VariationalAutoencoder, Dataset]":
         """Load the artifact, and read the data checked against its schema."""
+        from vaekit.data.mapped import memory_limit
+
+        memory = memory_limit(self.memory_limit)
         estimator = common.load_artifact(self.artifact, self.device)
         return estimator, common.read_model_data(
-            estimator, self.data, label=self.label, data_dir=self.data_dir
+            estimator, self.data, label=self.label, data_dir=self.data_dir, memory=memory
         )

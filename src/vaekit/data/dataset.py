@@ -64,9 +64,9 @@ class Dataset:
     def take(self, indices: "np.ndarray | list[int]") -> "Dataset":
         """Return the examples at ``indices`` with their labels, without the test split."""
         labels = None if self.labels is None else self.labels[indices]
-        return Dataset(
-            self.values[indices], self.kind, self.columns, labels, None, self.source, self.categories
-        )
+        mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.mapped
+        values = self.values.take(indices) if mapped else self.values[indices]
+        return Dataset(values, self.kind, self.columns, labels, None, self.source, self.categories)
 
     def hash(self) -> str:
         """Return the SHA-256 (hexadecimal) of type, shape and bytes of the values, and of the test split's.
@@ -95,7 +95,7 @@ class Dataset:
         DataError
             Saying how many such values there are, in which columns, and where the first one stands.
         """
-        if self.values.dtype.kind != "f":
+        if self.values.dtype.kind != "f" or getattr(self.values, "known_finite", False):
             return
         count, first = 0, None
         in_column = np.zeros(self.event_shape, dtype=bool)
@@ -109,6 +109,8 @@ class Dataset:
                     first = (rows.start + int(place[0]), *(int(i) for i in place[1:]))
         if first is not None:
             raise DataError(self._describe_not_finite(count, first, in_column))
+        if hasattr(self.values, "known_finite"):  # rows in a file too large to look through often
+            self.values.known_finite = True  # type: ignore[attr-defined]
 
     def _describe_not_finite(self, count: int, first: tuple[int, ...], in_column: np.ndarray) -> str:
         value = self.values[first]

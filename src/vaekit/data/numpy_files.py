@@ -11,6 +11,7 @@ from numpy.lib import format as npy_format
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.hints import did_you_mean, few
+from vaekit.data.mapped import mapped_dataset
 from vaekit.errors import DataError, MissingLabelError
 
 __all__ = ["read_npy", "read_npz"]
@@ -27,8 +28,8 @@ NO_OBJECTS = (
 )
 
 
-def read_npy(path: Path) -> Dataset:
-    """Read one array.
+def read_npy(path: Path, *, memory_limit: int | None = None) -> Dataset:
+    """Read one array, or leave it in its file where it needs more than ``memory_limit`` bytes.
 
     Raises
     ------
@@ -49,6 +50,11 @@ def read_npy(path: Path) -> Dataset:
                 f"{state}; save it again"
             )
         file.seek(0)
+        if memory_limit is not None and expected * 20 > memory_limit:  # at most so much
+            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+            dataset = mapped_dataset(mapped, source=str(path), limit=memory_limit)
+            if dataset is not None:
+                return dataset
         array = np.load(file, allow_pickle=False)
     return dataset_from_array(array, source=str(path))
 

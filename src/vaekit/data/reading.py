@@ -26,7 +26,11 @@ ACCEPTED = (
 
 
 def read(
-    source: "str | os.PathLike[str]", *, label: str | None = None, data_dir: Path | None = None
+    source: "str | os.PathLike[str]",
+    *,
+    label: str | None = None,
+    data_dir: Path | None = None,
+    memory_limit: int | None = None,
 ) -> Dataset:
     """Read a data set from a file, a folder, or by name.
 
@@ -42,6 +46,9 @@ def read(
         The column (or, in an ``.npz``, the array) that is a label: kept for colouring, never trained on.
     data_dir : path, optional
         Where to look for ``mnist`` first.
+    memory_limit : int, optional
+        Bytes of memory that the data may take: an ``.npy`` that needs more is not read, but left in its file, to be
+        read block by block (:class:`vaekit.data.mapped.MappedRows`). By default everything is read.
 
     Returns
     -------
@@ -68,7 +75,7 @@ def read(
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return _reader(path, label)()
+        return _reader(path, label, memory_limit)()
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -79,7 +86,7 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-def _reader(path: Path, label: str | None) -> Callable[[], Dataset]:
+def _reader(path: Path, label: str | None, memory_limit: int | None) -> Callable[[], Dataset]:
     """Choose how to read an existing path."""
     name = path.name.lower()
     if path.is_dir():
@@ -94,7 +101,7 @@ def _reader(path: Path, label: str | None) -> Callable[[], Dataset]:
         return lambda: read_parquet(path, label=label)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
-        return lambda: read_npy(path)
+        return lambda: read_npy(path, memory_limit=memory_limit)
     if "ubyte" in name or ".idx" in name or looks_like_idx(path):
         return lambda: read_idx(path)
     if name.endswith(PICTURE_ENDINGS):

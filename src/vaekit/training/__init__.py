@@ -1,4 +1,4 @@
-"""Training: one loop over data that sits in one tensor on the device; it never loses work."""
+"""Training: one loop over data in a tensor on the device, or in a file larger than memory; it never loses work."""
 
 from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.history import EpochMetrics, History
@@ -8,6 +8,7 @@ from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.output_bias import OutputBias, begin_at_marginals
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.stopping import StopRequest, stopping_on
+from vaekit.training.streamed import StreamedRows
 
 __all__ = [
     "Checkpoints",
@@ -18,6 +19,7 @@ __all__ = [
     "OpponentSteps",
     "OutputBias",
     "StopRequest",
+    "StreamedRows",
     "TensorBoardLogger",
     "TrainingSettings",
     "begin_at_marginals",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaekit.errors import CheckpointError, TrainingWarning
 from vaekit.training.settings import TrainingSettings
+from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 
 __all__ = ["describe_environment", "describe_run", "require_same_run", "warn_of_another_environment"]
@@ -91,6 +92,8 @@ def warn_of_another_environment(then: Mapping[str, str], now: Mapping[str, str])
 def _describe_tensor(value: Tensor | None) -> str:
     if value is None:
         return "none"
+    if isinstance(value, StreamedRows):
+        return f"{' x '.join(map(str, value.shape))} numbers ({value.digest()[:16]}), in windows of {value.window}"
     content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     digest = hashlib.sha256(content.data).hexdigest()[:16]
     return f"{' x '.join(map(str, value.shape))} numbers ({digest})"

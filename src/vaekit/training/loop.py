@@ -32,6 +32,7 @@ from vaekit.training.settings import TrainingSettings
 from vaekit.training.state import Players
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.stopping import StopRequest, stopping_on
+from vaekit.training.streamed import StreamedRows
 from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
 
@@ -85,7 +86,8 @@ def train(
         part of the model that has any, the epochs done before every step, those of ``history`` included. One
         with a second player has it built, and trained by one step after each of the model's.
     x
-        ``(n, *event)`` training data, on the same device.
+        ``(n, *event)`` training data, on the same device; or :class:`~vaekit.training.streamed.StreamedRows`, which
+        read them from a file, and are then shuffled by windows.
     validation
         Held-out data for early stopping, evaluated with the same noise after every epoch.
     settings
@@ -140,7 +142,7 @@ def train(
     if hasattr(objective, "begin"):
         objective.begin(rows=len(x))  # type: ignore[attr-defined]
     if not history.epochs and begins_at_marginals(model, settings.output_bias):
-        begin_at_marginals(model, x)
+        begin_at_marginals(model, x.evenly_spread() if isinstance(x, StreamedRows) else x)
     average = None if settings.averaging is None else WeightAverage(model, settings.averaging)
     players = Players(model, optimizer, average, opponent)
     held_out = None if validation is None else Batch(validation, validation_c)
@@ -265,6 +267,8 @@ def _validate(run: Run, held_out: Batch, seed: int) -> BoundSummary:
     """
     model = run.players.evaluated.eval()
     repeats = min(16, max(1, _DRAWS_WORTH_HAVING // len(held_out.x)))
-    x, c = (None if part is None else torch.cat([part] * repeats) for part in held_out)
+    x, c = held_out
+    if repeats > 1:
+        x, c = (None if part is None else torch.cat([part[:]] * repeats) for part in held_out)
     with seeded(seed):
         return evaluate_bound(model, run.stepper.objective, x, c=c)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from vaekit.training.means import Means
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.state import Players, StepState
 from vaekit.training.step import Batch, Stepper
+from vaekit.training.streamed import StreamedRows
 
 __all__ = ["Good", "Run"]
 
@@ -107,6 +108,8 @@ class Run:
     def shuffle(self) -> tuple[Tensor, ...]:
         """Draw the order of this epoch: the rows of each step."""
         self.order.set_state(self.order_state)
+        if isinstance(self.data.x, StreamedRows):
+            return self.data.x.shuffle(self.order, self.settings.batch_size)
         rows = torch.randperm(len(self.data.x), generator=self.order)
         return rows.to(self.data.x.device).split(self.settings.batch_size)
 
