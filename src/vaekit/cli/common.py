@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from vaekit.data import Dataset
     from vaekit.estimator import VariationalAutoencoder
 
@@ -21,9 +25,11 @@ __all__ = [
     "MemoryOption",
     "OutputOption",
     "load_artifact",
+    "map_to_file",
     "print_json",
     "read_data",
     "say",
+    "tell",
 ]
 
 ArtifactArgument = Annotated[
@@ -134,12 +140,38 @@ def read_model_data(
     return dataset
 
 
+def map_to_file(
+    output: Path,
+    dataset: "Dataset",
+    function: "Callable[[Dataset], np.ndarray]",
+    *,
+    columns: tuple[str, ...] | None,
+    categories: tuple[tuple[str, ...] | None, ...] | None = None,
+    images: bool | None = None,
+    as_json: bool,
+) -> int:
+    """Write what a function makes of each row and say so; of rows that were left in their file, block by block."""
+    from vaekit.data import write
+    from vaekit.data.block_writer import write_blocks
+    from vaekit.data.mapped import MappedRows, few_rows
+
+    if not isinstance(dataset.values, MappedRows):
+        rows = function(dataset)
+        write(output, rows, columns=columns, categories=categories, images=images)
+        return tell(output, rows.shape, as_json)
+    blocks = (function(dataset.take(rows)) for rows in few_rows(dataset.values))
+    shape = write_blocks(
+        output, blocks, rows=len(dataset), columns=columns, categories=categories, images=images
+    )
+    return tell(output, shape, as_json)
+
+
 def finish(output: Path, rows: Any, *, columns: tuple[str, ...] | None, as_json: bool) -> int:
     """Write a table and say so."""
     from vaekit.data import write
 
     write(output, rows, columns=columns)
-    return _tell(output, rows, as_json)
+    return tell(output, rows.shape, as_json)
 
 
 def finish_data(estimator: "VariationalAutoencoder", output: Path, rows: Any, *, as_json: bool) -> int:
@@ -154,12 +186,13 @@ def finish_data(estimator: "VariationalAutoencoder", output: Path, rows: Any, *,
         categories=schema.categories,
         images=schema.kind == "images",
     )
-    return _tell(output, rows, as_json)
+    return tell(output, rows.shape, as_json)
 
 
-def _tell(output: Path, rows: Any, as_json: bool) -> int:
+def tell(output: Path, shape: tuple[int, ...], as_json: bool) -> int:
+    """Say what was written where."""
     if as_json:
-        print_json({"output": str(output), "rows": len(rows), "shape": list(rows.shape)})
+        print_json({"output": str(output), "rows": shape[0], "shape": list(shape)})
     else:
-        print(f"{output}: {' x '.join(map(str, rows.shape))}")
+        print(f"{output}: {' x '.join(map(str, shape))}")
     return 0

@@ -17,6 +17,7 @@ class Encode(ModelVerb):
     def run(self) -> int:
         """Encode and write."""
         estimator, dataset = self.open()
-        latents = estimator.transform(dataset)
-        columns = tuple(f"z{i}" for i in range(latents.shape[1]))
-        return common.finish(self.output, latents, columns=columns, as_json=self.json)
+        columns = tuple(f"z{i}" for i in range(estimator.model_.latent_shape[0]))
+        return common.map_to_file(
+            self.output, dataset, estimator.transform, columns=columns, as_json=self.json
+        )

@@ -17,4 +17,13 @@ class Reconstruct(ModelVerb):
     def run(self) -> int:
         """Reconstruct and write."""
         estimator, dataset = self.open()
-        return common.finish_data(estimator, self.output, estimator.reconstruct(dataset), as_json=self.json)
+        schema = estimator.schema_
+        return common.map_to_file(
+            self.output,
+            dataset,
+            estimator.reconstruct,
+            columns=schema.column_names,
+            categories=schema.categories,
+            images=schema.kind == "images",
+            as_json=self.json,
+        )

@@ -25,5 +25,10 @@ class Score(ModelVerb):
         if self.samples < 1:
             raise UsageError(f"--samples {self.samples}: give a whole number of at least 1")
         estimator, dataset = self.open()
-        scores = estimator.score_samples(dataset, samples=self.samples)
-        return common.finish(self.output, scores[:, None], columns=("log_likelihood",), as_json=self.json)
+        return common.map_to_file(
+            self.output,
+            dataset,
+            lambda rows: estimator.score_samples(rows, samples=self.samples)[:, None],
+            columns=("log_likelihood",),
+            as_json=self.json,
+        )

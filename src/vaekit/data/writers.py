@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from vaekit.data.hints import plural
 from vaekit.data.picture_grid import write_grid
 from vaekit.errors import DataError, MissingExtraError
 
-__all__ = ["ENDINGS", "write", "write_atomically", "write_text"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ENDINGS", "names_for", "table_frame", "text_dialect", "write", "write_atomically", "write_text"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".png")
 
@@ -93,7 +96,7 @@ def write(
         write_atomically(path, lambda file: write_grid(file, values, name=str(path), white=white))
     elif ending == ".npz":
         extra: dict[str, Any] = (
-            {} if columns is None else {"columns": np.array(_names(path, values, columns))}
+            {} if columns is None else {"columns": np.array(names_for(path, values, columns))}
         )
         write_atomically(path, lambda file: np.savez_compressed(file, X=values, **extra))
     else:
@@ -143,15 +146,7 @@ def _write_table(
     categories: "Sequence[Sequence[str] | None] | None",
     ending: str,
 ) -> None:
-    import pandas as pd
-
-    names = _names(path, values, columns)
-    # float16 is widened: neither format can hold it
-    table = values.astype(np.float32) if values.dtype == np.float16 else values
-    frame = pd.DataFrame(table.reshape(-1, len(names)), columns=names)
-    for name, texts in zip(names, categories or (), strict=False):
-        if texts is not None:
-            frame[name] = np.array([*texts], dtype=object)[frame[name].to_numpy().astype(np.int64)]
+    frame = table_frame(values, names_for(path, values, columns), categories)
     if ending == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -159,12 +154,31 @@ def _write_table(
             raise MissingExtraError.for_extra("writing parquet", "parquet") from error
         write_atomically(path, lambda file: frame.to_parquet(file, index=False))
         return
+    write_atomically(path, lambda file: frame.to_csv(file, **text_dialect(ending)))
+
+
+def table_frame(
+    values: np.ndarray, names: Sequence[str], categories: "Sequence[Sequence[str] | None] | None"
+) -> "pd.DataFrame":
+    """Make the data frame that is written, with names in the place of the numbers of categories."""
+    import pandas as pd
+
+    # float16 is widened: neither format can hold it
+    table = values.astype(np.float32) if values.dtype == np.float16 else values
+    frame = pd.DataFrame(table.reshape(-1, len(names)), columns=list(names))
+    for name, texts in zip(names, categories or (), strict=False):
+        if texts is not None:
+            frame[name] = np.array([*texts], dtype=object)[frame[name].to_numpy().astype(np.int64)]
+    return frame
+
+
+def text_dialect(ending: str) -> dict[str, Any]:
+    """How tables are written as text: options of ``DataFrame.to_csv``."""
     separator = "," if ending == ".csv" else "\t"
-    text: dict[str, Any] = {"index": False, "sep": separator, "lineterminator": "\n", "na_rep": "NaN"}
-    write_atomically(path, lambda file: frame.to_csv(file, **text))
+    return {"index": False, "sep": separator, "lineterminator": "\n", "na_rep": "NaN"}
 
 
-def _names(path: Path, values: np.ndarray, columns: Sequence[str] | None) -> list[str]:
+def names_for(path: Path, values: np.ndarray, columns: Sequence[str] | None) -> list[str]:
     """Name one column per number of an example."""
     count = 1 if values.ndim < 2 else int(np.prod(values.shape[1:]))
     names = made_up_names(count) if columns is None else tuple(str(name) for name in columns)
