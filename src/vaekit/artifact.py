@@ -30,7 +30,7 @@ from vaekit.vae import VAE
 
 __all__ = ["FORMAT_VERSION", "Artifact", "check_destination", "read_artifact", "write_artifact"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 2: schema.conditions; a model without conditions is still written as 1
 
 _MODEL, _DESCRIPTION, _METRICS = "model.safetensors", "model.json", "metrics.jsonl"
 _KEYS = {
@@ -200,7 +200,7 @@ def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Arti
 def _describe(artifact: Artifact, weights: bytes) -> dict[str, Any]:
     return {
         "format": "vaekit",
-        "format_version": FORMAT_VERSION,
+        "format_version": 1 if artifact.schema.conditions is None else FORMAT_VERSION,
         "sentence": artifact.sentence.to_json(),
         "latent": artifact.latent,
         "schema": artifact.schema.to_json(),
@@ -343,9 +343,9 @@ def _build(
     from vaekit.randomness import seeded
 
     def build() -> VAE:
-        return build_vae(
-            sentence, schema.model_event_shape, latent, log_jacobian=schema.log_jacobian, network=network
-        )
+        width = 0 if schema.conditions is None else schema.conditions.width
+        shape, log_jacobian = schema.model_event_shape, schema.log_jacobian
+        return build_vae(sentence, shape, latent, log_jacobian=log_jacobian, network=network, condition=width)
 
     with torch.device("meta"):
         expected = {name: tuple(value.shape) for name, value in build().state_dict().items()}

@@ -1,7 +1,7 @@
 """The scikit-learn face: one estimator for every sentence of parts."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -18,12 +18,21 @@ from vaekit.aggregate import PriorFit, fit_prior
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.automatic import choose_columns, choose_likelihood
 from vaekit.chunks import map_chunks
-from vaekit.data import Dataset, Schema, from_object, split_indices
+from vaekit.data import Dataset, Schema, split_indices
+from vaekit.data.condition_columns import LABELS
 from vaekit.data.mapped import MappedRows, memory_limit
 from vaekit.errors import UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.fitting_schema import fit_schema
-from vaekit.inputs import check_latents, choose_device, model_columns, read_input, to_model
+from vaekit.inputs import (
+    check_latents,
+    choose_device,
+    fit_conditions,
+    model_columns,
+    read_input,
+    read_names,
+    to_model,
+)
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
 from vaekit.randomness import seeded
@@ -48,6 +57,7 @@ from vaekit.vae import VAE, code_of
 __all__ = ["VariationalAutoencoder", "load"]
 
 _Floats = npt.NDArray[np.float32]
+Given = Mapping[str, Any] | str | None
 _ROWS_WORTH_SPLITTING = 20
 
 
@@ -75,6 +85,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
         ``iwae:samples=50``, ``tc:beta=6``, ...
+    condition
+        Names of columns, a list of them or one text with commas, that the model is told rather than describes:
+        :math:`p(x \mid c)`. ``labels`` are the labels of a data set. What holds text or few whole numbers is
+        categorical, everything else continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so.
     epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
@@ -132,6 +146,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         prior: str | None = None,
         likelihood: str = "auto",
         objective: str = "elbo",
+        condition: str | Sequence[str] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 3e-3,
@@ -154,6 +169,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.prior = prior
         self.likelihood = likelihood
         self.objective = objective
+        self.condition = condition
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -180,7 +196,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         X: Any,
         y: Any = None,
         *,
+        conditions: Any = None,
         validation: Any = None,
+        validation_conditions: Any = None,
         on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
         on_step: Callable[[float], None] | None = None,
         loggers: Sequence[Logger] = (),
@@ -198,10 +216,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset` of
             ``(n, columns)`` or ``(n, channels, height, width)``.
         y
-            Ignored.
+            Ignored, but for a condition called ``labels``: those, where ``conditions`` does not say.
+        conditions
+            Values of the conditions: a dictionary of one array each, a data frame, or one array where there is one
+            condition. None: columns of ``X``, or what the data set has.
         validation
             Held-out data for early stopping and the choice of the best weights. None: a tenth of ``X``, by
             a hash of row and seed, where patience is given and there are rows enough. False: none at all.
+        validation_conditions
+            As ``conditions``, of the held-out data.
         on_epoch
             Called after every epoch with its metrics and whether it is the best so far.
         on_step
@@ -237,25 +260,22 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             If the folder's checkpoints are another run's, or none can be read.
         """
         self.check_parameters()
-        dataset = self._dataset(X, reset=True)
+        names = read_names(self.condition)
+        if conditions is None and y is not None and list(names) == [LABELS]:
+            conditions = y
+        dataset, held_out = self._dataset(X, conditions, reset=True), None
         seed = self._draw_seed()
-        train_rows, validation_rows, held_out_data = dataset.values, None, None
-        if validation is None and self.patience is not None and len(train_rows) >= _ROWS_WORTH_SPLITTING:
-            split = split_indices(len(train_rows), seed, validation=0.1, test=0.0)
-            train_rows, validation_rows = (
-                dataset.take(part).values for part in (split.train, split.validation)
-            )
-        elif validation is not None and validation is not False:
-            held_out_data = from_object(validation)
-            validation_rows = held_out_data.values
-        settings = self._settings(len(train_rows))
-        if validation_rows is None:
+        if validation is None and self.patience is not None and len(dataset) >= _ROWS_WORTH_SPLITTING:
+            split = split_indices(len(dataset), seed, validation=0.1, test=0.0)
+            dataset, held_out = dataset.take(split.train), dataset.take(split.validation)
+        settings = self._settings(len(dataset))
+        self._start(dataset, seed)
+        if validation is not None and validation is not False:
+            held_out = self._dataset(validation, validation_conditions, reset=False)
+        if held_out is None:
             settings = replace(settings, patience=None)
-        self._start(replace(dataset, values=train_rows), seed)
-        if held_out_data is not None:
-            validation_rows = self.schema_.align(held_out_data, what="the validation data").values
-        x = self._to_model(train_rows)
-        held_out = None if validation_rows is None else self._to_model(validation_rows)
+        x, c = self._tensors(dataset)
+        held_out_x, held_out_c = (None, None) if held_out is None else self._tensors(held_out)
         history = History()
         self.history_ = history
         self.settings_ = settings
@@ -265,9 +285,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             self.model_,
             self.sentence_.objective.build(),
             x,
-            held_out,
+            held_out_x,
             settings=settings,
             seed=seed,
+            c=c,
+            validation_c=held_out_c,
             on_epoch=self._reporter(on_epoch),
             on_step=on_step,
             loggers=loggers,
@@ -278,11 +300,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         )
         return self
 
-    def partial_fit(self, X: Any, y: Any = None) -> "VariationalAutoencoder":
+    def partial_fit(self, X: Any, y: Any = None, *, conditions: Any = None) -> "VariationalAutoencoder":
         """Train one more epoch on the rows of ``X``; the first call fixes the schema, scaling included."""
         self.check_parameters()
         first = not hasattr(self, "model_")
-        dataset = self._dataset(X, reset=first)
+        if conditions is None and y is not None and list(read_names(self.condition)) == [LABELS]:
+            conditions = y
+        dataset = self._dataset(X, conditions, reset=first)
         settings = replace(self._settings(len(dataset)), epochs=1, patience=None, schedule="constant")
         if first:
             self._start(dataset, self._draw_seed())
@@ -297,10 +321,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             opponent = OpponentSteps(
                 objective, self.model_, learning_rate=self.learning_rate, seed=self.seed_ + 2
             )
+        x, c = self._tensors(dataset)
         train(
             self.model_,
             objective,
-            self._to_model(dataset.values),
+            x,
+            c=c,
             settings=settings,
             seed=self.seed_ + len(self.history_.epochs),
             on_epoch=self._reporter(None),
@@ -312,7 +338,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return self
 
     def fit_prior(
-        self, prior: str, X: Any, *, validation: Any = None, random_state: int | None = None
+        self,
+        prior: str,
+        X: Any,
+        *,
+        conditions: Any = None,
+        validation: Any = None,
+        validation_conditions: Any = None,
+        random_state: int | None = None,
     ) -> "VariationalAutoencoder":
         r"""Replace the prior by one fitted to the aggregate posterior :math:`\frac 1 n \sum_i q(z \mid x_i)`.
 
@@ -325,6 +358,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             A spec such as ``gmm:components=10``, ``flow`` or ``gaussian``; for codes, ``autoregressive``.
         X
             The training data, as a rule.
+        conditions, validation_conditions
+            As for :meth:`fit`.
         validation
             Held-out data to stop early by. None: a tenth of ``X``, the rows that :meth:`fit` holds out of it.
             False: none at all.
@@ -344,74 +379,101 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         >>> str(vae.fit_prior("gmm:components=2", x).sentence_.prior)
         'gmm:components=2'
         """
-        dataset, held_out = self._dataset_of_fitted(X), None
-        rows = dataset.values
+        rows, held_out = self._rows(X, conditions), None
         if validation is None and len(rows) >= _ROWS_WORTH_SPLITTING:
             split = split_indices(len(rows), self.seed_, validation=0.1, test=0.0)
-            rows, held_out = (dataset.take(part).values for part in (split.train, split.validation))
+            rows, held_out = rows.take(split.train), rows.take(split.validation)
         elif validation is not None and validation is not False:
-            held_out = self._rows(validation)
+            held_out = self._rows(validation, validation_conditions)
+        x, c = self._tensors(rows)
+        held_out_x, held_out_c = (None, None) if held_out is None else self._tensors(held_out)
         sentence = replace(self.sentence_, prior=parse("prior", prior))
         seed = self.seed_ + 3 if random_state is None else random_state
         shape, log_jacobian = self.schema_.model_event_shape, self.schema_.log_jacobian
         with seeded(seed):  # a whole model, so that all that a sentence is refused for is looked at
-            fresh = build_vae(sentence, shape, int(self.latent), log_jacobian=log_jacobian).parts["prior"]
+            fresh = build_vae(
+                sentence, shape, int(self.latent), log_jacobian=log_jacobian, condition=self._width()
+            ).parts["prior"]
         self.prior_fit_: PriorFit = fit_prior(
             self.model_,
             fresh,
-            self._to_model(rows),
-            None if held_out is None else self._to_model(held_out),
+            x,
+            held_out_x,
             seed=seed,
+            c=c,
+            held_out_c=held_out_c,
         )
         self.sentence_, self._optimizer_state, self._opponent = sentence, None, None
         return self
 
-    def transform(self, X: Any) -> _Floats:
+    def transform(self, X: Any, *, conditions: Any = None) -> _Floats:
         r"""Encode: the mean of :math:`q(z \mid x)`, ``(n, latent)``. The same bytes every time.
 
-        Where the latents live in a curved space, it is the point there that stands for the posterior.
+        Where the latents live in a curved space, it is the point there that stands for the posterior. A conditional
+        model needs the rows' conditions, as columns of ``X`` or given beside it as to :meth:`fit`.
         """
-        return self._map(self._rows(X), lambda x: code_of(self.model_.encode(x)))
+        return self._map(self._rows(X, conditions), lambda x, c: code_of(self.model_.encode(x, c)))
 
-    def inverse_transform(self, Z: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``."""
+    def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> npt.NDArray[np.float64]:
+        r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
+
+        ``given`` says under which condition, as for :meth:`sample`.
+        """
         check_is_fitted(self, "model_")
         z = torch.from_numpy(check_latents(Z, self.model_.latent_shape)).to(self._torch_device())
-        return self.schema_.inverse(map_chunks(len(z), lambda rows: self.model_.decode(z[rows]).mean))
+        c = self._given(given, len(z), self.seed_)
+        return self.schema_.inverse(
+            map_chunks(len(z), lambda rows: self.model_.decode(z[rows], None if c is None else c[rows]).mean)
+        )
 
-    def reconstruct(self, X: Any) -> npt.NDArray[np.float64]:
-        """Encode and decode, in the units of the data, ``(n, *event)``; no noise."""
-        return self.schema_.inverse(self._map(self._rows(X), self.model_.reconstruct))
+    def reconstruct(self, X: Any, *, conditions: Any = None) -> npt.NDArray[np.float64]:
+        """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`."""
+        return self.schema_.inverse(self._map(self._rows(X, conditions), self.model_.reconstruct))
 
     def sample(
-        self, n_samples: int = 1, *, random_state: int | None = None, noise: bool = False
+        self,
+        n_samples: int = 1,
+        *,
+        given: Given = None,
+        random_state: int | None = None,
+        noise: bool = False,
     ) -> npt.NDArray[np.float64]:
         r"""Generate: :math:`z \sim p(z)`, then the mean of :math:`p(x \mid z)`, or with ``noise`` a draw from it.
 
-        The same ``random_state`` gives the same bytes; None: new ones at every call.
+        The same ``random_state`` gives the same bytes; None: new ones at every call. ``given`` says under which
+        condition a conditional model generates: ``{"label": 3}`` or ``"label=3"``, with one value or ``n_samples`` of
+        each; ``"data"`` draws conditions as the training rows had them.
         """
         check_is_fitted(self, "model_")
         if n_samples < 1:
             raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
         seed = _new_seed() if random_state is None else random_state
+        c = self._given(given, n_samples, seed)
         with seeded(seed):
-            rows = map_chunks(n_samples, lambda rows: self.model_.sample(rows.stop - rows.start, noise=noise))
+            rows = map_chunks(
+                n_samples,
+                lambda rows: self.model_.sample(
+                    rows.stop - rows.start, None if c is None else c[rows], noise=noise
+                ),
+            )
         return self.schema_.inverse(rows)
 
-    def score_samples(self, X: Any, *, samples: int = 100) -> npt.NDArray[np.float64]:
+    def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> npt.NDArray[np.float64]:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
 
         All rows share the same fixed draws of noise: a row's score depends on nothing but the row, and is the
-        same bytes every time. See :func:`vaekit.evaluation.log_likelihood`.
+        same bytes every time. See :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is
+        :math:`\log p(x \mid c)`.
         """
-        x = self._to_model(self._rows(X))
+        x, c = self._tensors(self._rows(X, conditions))
         with seeded(self.seed_ + 2):
-            result = log_likelihood(self.model_, x, samples=samples, common_noise=True)
+            result = log_likelihood(self.model_, x, c=c, samples=samples, common_noise=True)
         return result.values.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Average :meth:`score_samples`: higher is better."""
-        return float(self.score_samples(X).mean())
+        conditions = y if y is not None and list(read_names(self.condition)) == [LABELS] else None
+        return float(self.score_samples(X, conditions=conditions).mean())
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the portable artifact, a folder without pickle; see :mod:`vaekit.artifact`."""
@@ -444,6 +506,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             prior=str(artifact.sentence.prior),
             likelihood=str(artifact.sentence.likelihood),
             objective=str(artifact.sentence.objective),
+            condition=_names_of(artifact.schema),
             epochs=settings.epochs,
             batch_size=settings.batch_size,
             learning_rate=settings.learning_rate,
@@ -470,6 +533,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             raise UsageError(f"latent={self.latent!r}: give a whole number of at least 1")
         self._settings(rows=1)
         memory_limit(self.memory_limit)
+        read_names(self.condition)
         self._torch_device()
         self._parse(self.likelihood if self.likelihood != "auto" else "gaussian")
 
@@ -477,6 +541,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self,
         X: Any,
         *,
+        conditions: Any = None,
         samples: int = 500,
         split: str = "all",
         train: Any = None,
@@ -488,6 +553,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         ----------
         X
             Held-out data.
+        conditions
+            As for :meth:`fit`.
         samples
             Importance samples an example.
         split
@@ -497,14 +564,18 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         seed
             Of the noise; by default the estimator's.
         """
-        baselines = train is not None and not isinstance(self._rows(train), MappedRows)
+        x, c = self._tensors(self._rows(X, conditions))
+        baselines = None if train is None else self._rows(train).values
+        if isinstance(baselines, MappedRows):
+            baselines = None
         return evaluate(
             self.model_,
-            self._to_model(self._rows(X)),
+            x,
+            c=c,
             samples=samples,
             seed=self.seed_ if seed is None else seed,
             split=split,
-            train=self._to_model(self._rows(train)) if baselines else None,
+            train=None if baselines is None else self._to_model(baselines),
             log_jacobian=self.schema_.log_jacobian,
         )
 
@@ -549,8 +620,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def _torch_device(self) -> torch.device:
         return choose_device(self.device)
 
-    def _dataset(self, X: Any, *, reset: bool) -> Dataset:
-        return read_input(self, X, None if reset else self.schema_)
+    def _dataset(self, X: Any, conditions: Any = None, *, reset: bool) -> Dataset:
+        names = list(read_names(self.condition))
+        return read_input(self, X, None if reset else self.schema_, names=names, conditions=conditions)
 
     def _start(self, dataset: Dataset, seed: int) -> None:
         """Choose the sentence, fix the schema, and build the model."""
@@ -563,6 +635,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.sentence_ = self._parse(chosen)
         device = self._torch_device()
         self.schema_: Schema = fit_schema(dataset, self.sentence_.likelihood)
+        if kinds := read_names(self.condition):
+            self.schema_ = replace(self.schema_, conditions=fit_conditions(dataset, kinds))
         self.seed_, self.origin_ = seed, {}
         self._optimizer_state, self._opponent = None, None
         with seeded(seed):
@@ -572,21 +646,48 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
                 int(self.latent),
                 log_jacobian=self.schema_.log_jacobian,
                 network=own_network(self.network, self.encoder, self.decoder),
+                condition=self._width(),
             ).to(device)
 
-    def _rows(self, X: Any) -> np.ndarray:
-        return self._dataset_of_fitted(X).values
-
-    def _dataset_of_fitted(self, X: Any) -> Dataset:
+    def _rows(self, X: Any, conditions: Any = None) -> Dataset:
         check_is_fitted(self, "model_")
-        return self._dataset(X, reset=False)
+        return self._dataset(X, conditions, reset=False)
+
+    def _width(self) -> int:
+        return 0 if self.schema_.conditions is None else self.schema_.conditions.width
+
+    def _tensors(self, dataset: Dataset) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Rows in the coordinates of the model, and their conditions where it has any."""
+        return self._to_model(dataset.values), self._condition(dataset)
+
+    def _condition(self, dataset: Dataset) -> torch.Tensor | None:
+        conditions = self.schema_.conditions
+        if conditions is None:
+            return None
+        c = conditions.encode(dataset.conditions, what=dataset.source)
+        return torch.from_numpy(c).to(self._torch_device())
+
+    def _given(self, given: Given, n: int, seed: int) -> torch.Tensor | None:
+        conditions = self.schema_.conditions
+        if conditions is not None:
+            return torch.from_numpy(conditions.given(given, n, seed)).to(self._torch_device())
+        if given is not None:
+            raise UsageError(f"given {given!r}: the model has no conditions; fit it with a condition")
+        return None
 
     def _to_model(self, values: np.ndarray) -> torch.Tensor:
         return to_model(values, self.schema_, self.model_, self.sentence_).to(self._torch_device())
 
-    def _map(self, values: np.ndarray, function: Callable[[torch.Tensor], torch.Tensor]) -> _Floats:
-        """Apply a function to chunks of rows given in the units of the data."""
-        return map_chunks(len(values), lambda rows: function(self._to_model(values[rows])))
+    def _map(
+        self, dataset: Dataset, function: Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+    ) -> _Floats:
+        """Apply a function to chunks of rows given in the units of the data, and of their conditions."""
+        values, c = dataset.values, self._condition(dataset)
+
+        def apply(rows: slice) -> torch.Tensor:
+            return function(self._to_model(values[rows]), None if c is None else c[rows])
+
+        return map_chunks(len(values), apply)
 
     def _reporter(
         self, on_epoch: Callable[[EpochMetrics, bool], None] | None
@@ -635,6 +736,14 @@ def load(
     return VariationalAutoencoder.from_artifact(
         read_artifact(Path(path), network=own), device=device, network=own
     )
+
+
+def _names_of(schema: Schema) -> list[str] | None:
+    """The conditions of a schema as the parameter writes them."""
+    if schema.conditions is None:
+        return None
+    kinds = {True: "continuous", False: "categorical"}
+    return [f"{c.name}:{kinds[c.categories is None]}" for c in schema.conditions.conditions]
 
 
 def _new_seed() -> int:

@@ -1,5 +1,6 @@
 """What is given to the estimator: read, checked, and brought to the model's coordinates."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from typing import Any, cast
@@ -10,17 +11,35 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from vaekit.data import Dataset, Schema, from_object
+from vaekit.data import ConditionSchema, Dataset, Schema, from_object
+from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
+from vaekit.data.conditions import ConditionKind, parse_condition
+from vaekit.data.frames import column_as_found
 from vaekit.data.mapped import MappedRows, mapped_dataset, memory_limit
 from vaekit.errors import DataError, UsageError
 from vaekit.spec import Sentence
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 
-__all__ = ["check_latents", "choose_device", "model_columns", "read_input", "to_model"]
+__all__ = [
+    "check_latents",
+    "choose_device",
+    "fit_conditions",
+    "model_columns",
+    "read_input",
+    "read_names",
+    "to_model",
+]
 
 
-def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Dataset:
+def read_input(
+    estimator: BaseEstimator,
+    X: Any,
+    schema: Schema | None,
+    *,
+    names: Sequence[str] = (),
+    conditions: Any = None,
+) -> Dataset:
     """Read what was given, with scikit-learn's own checks where it is a table of its kind.
 
     Parameters
@@ -31,6 +50,9 @@ def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Datas
         Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset`.
     schema
         What to check it against; None where it is to be fitted.
+    names, conditions
+        Names of the conditions, and their values where they are given beside the data; otherwise they are columns
+        of a data frame, or what a data set has.
 
     Raises
     ------
@@ -41,6 +63,10 @@ def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Datas
         limit = memory_limit(getattr(estimator, "memory_limit", None))
         left_in_file = mapped_dataset(X, source="the array", limit=limit)
         X = X if left_in_file is None else left_in_file
+    taken: Mapping[str, np.ndarray] = {}
+    if names and hasattr(X, "columns") and hasattr(X, "drop"):
+        taken = {name: column_as_found(X[name]) for name in names if name in X.columns}
+        X = X.drop(columns=list(taken))
     is_ours = isinstance(X, (Dataset, torch.Tensor, torch.utils.data.Dataset))
     reset = schema is None
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
@@ -56,6 +82,13 @@ def read_input(estimator: BaseEstimator, X: Any, schema: Schema | None) -> Datas
         dataset.require_finite()
         if reset:
             estimator.n_features_in_ = prod(dataset.values.shape[1:])  # type: ignore[attr-defined]
+    if names:
+        if conditions is not None:
+            taken = {**taken, **named_conditions(conditions, names, len(dataset))}
+        dataset = take_conditions(
+            dataset, [name for name in names if name not in taken and _has(dataset, name)]
+        )
+        dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
     return dataset if schema is None else schema.align(dataset, what="the data")
 
 
@@ -69,6 +102,46 @@ def _has_text(X: object) -> bool:
             for dtype in X.dtypes  # type: ignore[attr-defined]
         )
     )
+
+
+def _has(dataset: Dataset, name: str) -> bool:
+    found = name in (dataset.conditions or {}) or name in (dataset.columns or ())
+    return found or (name == LABELS and dataset.labels is not None)
+
+
+def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind]:
+    """Read which conditions a model is to have.
+
+    Examples
+    --------
+    >>> read_names("species,age:continuous"), read_names(None)
+    ({'species': 'auto', 'age': 'continuous'}, {})
+    """
+    if condition is None:
+        return {}
+    pieces = condition.split(",") if isinstance(condition, str) else list(condition)
+    names = [parse_condition(piece.strip()) for piece in pieces]
+    if len(dict(names)) < len(names):
+        raise UsageError(f"condition={condition!r} names one condition twice")
+    return dict(names)
+
+
+def fit_conditions(dataset: Dataset, kinds: Mapping[str, ConditionKind]) -> ConditionSchema:
+    """Learn what the conditions of the training rows are.
+
+    Raises
+    ------
+    DataError
+        If one is not there, or cannot be used.
+    """
+    found = dataset.conditions or {}
+    for name in kinds:
+        if name not in found:
+            raise DataError(
+                f"{dataset.source}: no values for the condition {name!r}; give them as a column, or beside the data in "
+                "conditions={...}"
+            )
+    return ConditionSchema.fit({name: found[name] for name in kinds}, kinds)
 
 
 def to_model(values: np.ndarray, schema: Schema, model: VAE, sentence: Sentence) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "DataArgument",
     "DataDirOption",
     "Device",
+    "GivenOption",
     "JsonFlag",
     "LabelOption",
     "MemoryOption",
@@ -53,6 +55,13 @@ JsonFlag = Annotated[bool, tyro.conf.arg(help="Print one JSON document instead o
 LabelOption = Annotated[
     str | None,
     tyro.conf.arg(metavar="COLUMN", help="A column that is a label: kept for colouring, never trained on."),
+]
+GivenOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="NAME=VALUE,...",
+        help="Under which condition, of a conditional model: label=3,age=40; data: as the training rows had them.",
+    ),
 ]
 DataDirOption = Annotated[
     Path | None, tyro.conf.arg(metavar="DIR", help="Where the named data sets lie, such as mnist.")
@@ -99,12 +108,17 @@ def load_artifact(folder: Path, device: str = "auto") -> "VariationalAutoencoder
 
 
 def read_data(
-    source: str, *, label: str | None = None, data_dir: Path | None = None, memory: int | None = None
+    source: str,
+    *,
+    label: str | None = None,
+    data_dir: Path | None = None,
+    memory: int | None = None,
+    conditions: Sequence[str] = (),
 ) -> "Dataset":
     """Read data whose every value must be there."""
     from vaekit.data import read
 
-    dataset = read(source, label=label, data_dir=data_dir, memory_limit=memory)
+    dataset = read(source, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
@@ -123,14 +137,20 @@ def read_model_data(
     from vaekit.data import read
     from vaekit.errors import MissingLabelError
 
+    told = estimator.schema_.conditions
+    names = () if told is None else told.names
     try:
         known = label or estimator.origin_.get("label")
-        dataset = read(source, label=known, data_dir=data_dir, memory_limit=memory)
+        dataset = read(source, label=known, data_dir=data_dir, memory_limit=memory, conditions=names)
     except MissingLabelError:
         if label is not None:
             raise
-        dataset = read(source, data_dir=data_dir, memory_limit=memory)  # new rows need no label
+        dataset = read(
+            source, data_dir=data_dir, memory_limit=memory, conditions=names
+        )  # new rows need no label
     dataset = estimator.schema_.align(dataset, what=source)
+    if told is not None:
+        told.encode(dataset.conditions, what=source)
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
         print(
             f"vaekit: warning: column {column!r} was constant when the model was fitted, and differs in {rows} "

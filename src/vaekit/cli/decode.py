@@ -19,6 +19,7 @@ class Decode:
         str, tyro.conf.Positional, tyro.conf.arg(metavar="LATENTS", help="A table, one latent point a row.")
     ]
     output: common.OutputOption
+    given: common.GivenOption = None
     device: common.Device = "auto"
     json: common.JsonFlag = False
 
@@ -27,5 +28,5 @@ class Decode:
         estimator = common.load_artifact(self.artifact, self.device)
         latents = common.read_data(self.latents).values
         return common.finish_data(
-            estimator, self.output, estimator.inverse_transform(latents), as_json=self.json
+            estimator, self.output, estimator.inverse_transform(latents, given=self.given), as_json=self.json
         )

@@ -74,6 +74,15 @@ class Fit:
             help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...",
         ),
     ] = None
+    condition: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(
+            metavar="COLUMN",
+            help="A column that the model is told rather than describes; labels: the data's labels. Several: again, or "
+            "with commas; COLUMN:categorical or COLUMN:continuous where it is not plain.",
+        ),
+    ] = ()
     epochs: Annotated[
         int | None,
         tyro.conf.arg(help="At most this many passes over the training rows; by default it depends on them."),
@@ -172,10 +181,12 @@ class Fit:
         from vaekit.data.mapped import memory_limit
         from vaekit.errors import UsageError
         from vaekit.estimator import VariationalAutoencoder
+        from vaekit.inputs import read_names
 
         estimator = VariationalAutoencoder(
             self.latent,
             **self._parts(),
+            condition=",".join(self.condition) or None,
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
@@ -191,7 +202,10 @@ class Fit:
         )
         estimator.check_parameters()
         memory = memory_limit(self.memory_limit)
-        dataset = common.read_data(self.data, label=self.label, data_dir=self.data_dir, memory=memory)
+        names = list(read_names(",".join(self.condition) or None))
+        dataset = common.read_data(
+            self.data, label=self.label, data_dir=self.data_dir, memory=memory, conditions=names
+        )
         origin = {
             "source": self.data,
             "hash": dataset.hash(),

@@ -24,7 +24,7 @@ class Info:
         history = artifact.history
         document: dict[str, Any] = {
             "artifact": str(self.artifact),
-            "format_version": FORMAT_VERSION,
+            "format_version": 1 if artifact.schema.conditions is None else FORMAT_VERSION,
             "sentence": artifact.sentence.to_json(),
             "latent": artifact.latent,
             "parameters": parameters,
@@ -43,6 +43,8 @@ class Info:
             print(f"{room:<12} {spec}")
         print(f"{'latent':<12} {artifact.latent} dimensions; {parameters:,} parameters in all")
         print(f"{'data':<12} {artifact.schema.describe()}, from {artifact.data.get('source', 'Python')}")
+        for condition in () if artifact.schema.conditions is None else artifact.schema.conditions.conditions:
+            print(f"{'condition':<12} {condition.describe()}")
         print(
             f"{'training':<12} {len(history.epochs)} epochs, best {history.best_epoch}; seed {artifact.seed}"
         )

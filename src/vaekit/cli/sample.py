@@ -24,6 +24,7 @@ class Sample:
             help="Write the mean of p(x|z), as pictures usually show it, rather than a draw from it."
         ),
     ] = False
+    given: common.GivenOption = None
     device: common.Device = "auto"
     json: common.JsonFlag = False
 
@@ -36,5 +37,5 @@ class Sample:
         estimator = common.load_artifact(self.artifact, self.device)
         # A picture shows means unless noise was asked for by any other ending: rows must be draws of p(x).
         noise = not self.mean and self.output.suffix.lower() != ".png"
-        rows = estimator.sample(self.n, random_state=self.seed, noise=noise)
+        rows = estimator.sample(self.n, given=self.given, random_state=self.seed, noise=noise)
         return common.finish_data(estimator, self.output, rows, as_json=self.json)

@@ -10,6 +10,7 @@
 ((1797, 1, 8, 8), 0.0)
 """
 
+from vaekit.data.conditions import Condition, ConditionSchema
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
 from vaekit.data.parts import Parts, partition
@@ -21,6 +22,8 @@ from vaekit.data.writers import write, write_text
 
 __all__ = [
     "Column",
+    "Condition",
+    "ConditionSchema",
     "Dataset",
     "Parts",
     "Schema",

@@ -1,7 +1,8 @@
 """What every reader returns: rows of numbers, or images, exactly as they were found."""
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -37,6 +38,8 @@ class Dataset:
     categories : tuple of (tuple of str, or None), or None
         For each column of a table the names of its categories, where it holds text: its values are then their
         numbers, counted from 0. A missing text is the category ``""``. None where no column holds text.
+    conditions : mapping of str to ndarray of shape (n,), or None
+        What a conditional model is told of each example, as found; see :mod:`vaekit.data.conditions`.
 
     Examples
     --------
@@ -52,6 +55,7 @@ class Dataset:
     test: "Dataset | None" = None
     source: str = "data"
     categories: "tuple[tuple[str, ...] | None, ...] | None" = None
+    conditions: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -64,9 +68,12 @@ class Dataset:
     def take(self, indices: "np.ndarray | list[int]") -> "Dataset":
         """Return the examples at ``indices`` with their labels, without the test split."""
         labels = None if self.labels is None else self.labels[indices]
+        conditions = self.conditions
+        if conditions is not None:
+            conditions = {name: values[indices] for name, values in conditions.items()}
         mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.mapped
-        values = self.values.take(indices) if mapped else self.values[indices]
-        return Dataset(values, self.kind, self.columns, labels, None, self.source, self.categories)
+        rows = self.values.take(indices) if mapped else self.values[indices]
+        return replace(self, values=rows, labels=labels, test=None, conditions=conditions)
 
     def hash(self) -> str:
         """Return the SHA-256 (hexadecimal) of type, shape and bytes of the values, and of the test split's.

@@ -1,6 +1,7 @@
 """From a pandas DataFrame to a data set: numbers stay, text becomes categories, one column may be the label."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ from vaekit.errors import DataError, MissingLabelError
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["dataset_from_frame"]
+__all__ = ["column_as_found", "dataset_from_frame"]
 
 _CATEGORIES_AT_MOST = (
     100  # of a column of text, in a file of any size; how many a model takes, its schema says
@@ -27,6 +28,7 @@ def dataset_from_frame(
     source: str,
     label: str | None = None,
     labels: Any = None,
+    conditions: Sequence[str] = (),
     lines: np.ndarray | None = None,
 ) -> Dataset:
     """Make a table of a DataFrame.
@@ -40,6 +42,8 @@ def dataset_from_frame(
         Name of the column to take out as the label.
     labels : array_like, optional
         Labels from elsewhere, instead of a column.
+    conditions : sequence of str
+        Names of columns to take out as conditions, where they are there.
     lines : ndarray of int, optional
         The line of the file each row came from, for messages.
 
@@ -65,6 +69,13 @@ def dataset_from_frame(
         repeated = sorted({name for name in names if names.count(name) > 1})
         raise DataError(f"{source}: column name {few(repeated)} stands more than once; names must differ")
     frame = frame.set_axis(names, axis="columns")
+    absent = [name for name in conditions if name not in names and name != "labels"]
+    if absent:
+        raise DataError(
+            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names)}; the columns are "
+            f"{few(names, 9)}"
+        )
+    whole = frame
     if label is not None:
         if label not in names:
             raise MissingLabelError(
@@ -73,6 +84,10 @@ def dataset_from_frame(
             )
         labels = _label_values(cast("pandas.Series", frame[label]))
         frame = frame.drop(columns=label)
+    taken = {
+        name: column_as_found(cast("pandas.Series", whole[name])) for name in conditions if name in names
+    }
+    frame = frame.drop(columns=[name for name in taken if name in frame.columns])
     if len(frame.columns) == 0:
         beside = f" beside the label {label!r}" if label is not None else ""
         raise DataError(f"{source}: no columns{beside}: 0 feature(s), while at least 1 is required")
@@ -86,7 +101,20 @@ def dataset_from_frame(
         values[:, j], names_of = _column_values(cast("pandas.Series", frame[name]), name, source, lines)
         categories.append(names_of)
     dataset = dataset_from_array(values, source=source, columns=list(frame.columns), labels=labels)
-    return replace(dataset, categories=tuple(categories)) if any(categories) else dataset
+    if any(categories):
+        dataset = replace(dataset, categories=tuple(categories))
+    return replace(dataset, conditions=taken) if taken else dataset
+
+
+def column_as_found(column: "pandas.Series") -> np.ndarray:
+    """Give a column as numbers where it is numbers, and otherwise as objects; missing values are NaN."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
+        return column.to_numpy(dtype=np.int64)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan) if column.hasnans else column.to_numpy()
+    return np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
 
 
 def _label_values(column: "pandas.Series") -> np.ndarray:

@@ -1,5 +1,6 @@
 """Read ``.parquet`` (the extra ``parquet``)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaekit.data.dataset import Dataset
@@ -9,7 +10,7 @@ from vaekit.errors import DataError, MissingExtraError
 __all__ = ["read_parquet"]
 
 
-def read_parquet(path: Path, *, label: str | None = None) -> Dataset:
+def read_parquet(path: Path, *, label: str | None = None, conditions: Sequence[str] = ()) -> Dataset:
     """Read a table of columns.
 
     Raises
@@ -32,4 +33,6 @@ def read_parquet(path: Path, *, label: str | None = None) -> Dataset:
         raise DataError(
             f"{path}: truncated, corrupt or no Parquet ({' '.join(str(error).split())[:120]}); save it again"
         ) from error
-    return dataset_from_frame(frame.reset_index(drop=True), source=str(path), label=label)
+    return dataset_from_frame(
+        frame.reset_index(drop=True), source=str(path), label=label, conditions=conditions
+    )

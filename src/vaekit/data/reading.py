@@ -1,9 +1,10 @@
 """One door for every source: a name, a file of any accepted format, or a folder."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
 from vaekit.data.hints import did_you_mean
 from vaekit.data.idx_files import find_mnist_files, looks_like_idx, read_idx, read_idx_folder
@@ -31,6 +32,7 @@ def read(
     label: str | None = None,
     data_dir: Path | None = None,
     memory_limit: int | None = None,
+    conditions: Sequence[str] = (),
 ) -> Dataset:
     """Read a data set from a file, a folder, or by name.
 
@@ -49,6 +51,8 @@ def read(
     memory_limit : int, optional
         Bytes of memory that the data may take: an ``.npy`` that needs more is not read, but left in its file, to be
         read block by block (:class:`vaekit.data.mapped.MappedRows`). By default everything is read.
+    conditions : sequence of str
+        Columns to take out of the table as conditions; ``labels`` are the labels.
 
     Returns
     -------
@@ -70,12 +74,12 @@ def read(
     name = os.fsdecode(source)
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
-        return _read_digits() if name == "digits" else read_mnist(data_dir)
+        return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return _reader(path, label, memory_limit)()
+        return take_conditions(_reader(path, label, memory_limit, conditions)(), conditions)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -86,7 +90,9 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-def _reader(path: Path, label: str | None, memory_limit: int | None) -> Callable[[], Dataset]:
+def _reader(
+    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str] = ()
+) -> Callable[[], Dataset]:
     """Choose how to read an existing path."""
     name = path.name.lower()
     if path.is_dir():
@@ -94,11 +100,11 @@ def _reader(path: Path, label: str | None, memory_limit: int | None) -> Callable
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
-        return lambda: read_text(path, label=label)
+        return lambda: read_text(path, label=label, conditions=conditions)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, label=label)
+        return lambda: read_parquet(path, label=label, conditions=conditions)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from vaekit.data.arrays import dataset_from_array
+from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset, Kind, row_blocks
 from vaekit.data.hints import shape_in_words
 from vaekit.data.schema_check import align_dataset, check_dataset
@@ -45,6 +46,8 @@ class Schema:
     scaling : {"none", "unit", "standardize", "mixed"}
     offset, scale : tuple of float
         a and b of the map above, one per entry of ``columns``.
+    conditions : ConditionSchema or None
+        What the model is told beside the data; None for a model without conditions.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class Schema:
     scaling: Scaling
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    conditions: ConditionSchema | None = None
 
     @classmethod
     def fit(

@@ -7,6 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from vaekit.data.conditions_json import conditions_from_json, conditions_to_json
 from vaekit.data.hints import did_you_mean, few
 from vaekit.data.summary import Column
 from vaekit.errors import ArtifactError
@@ -25,6 +26,7 @@ COLUMN_KEYS = ("name", *COLUMN_NUMBERS, "constant", "integer")
 
 def schema_to_json(schema: Schema) -> dict[str, Any]:
     """Return the fields of the schema as plain values; floats survive JSON exactly."""
+    conditions = {} if schema.conditions is None else {"conditions": conditions_to_json(schema.conditions)}
     return {
         "kind": schema.kind,
         "event_shape": list(schema.event_shape),
@@ -33,11 +35,16 @@ def schema_to_json(schema: Schema) -> dict[str, Any]:
         "scaling": schema.scaling,
         "offset": list(schema.offset),
         "scale": list(schema.scale),
+        **conditions,
     }
 
 
 def schema_from_json(cls: type[Schema], document: Any) -> Schema:
     """Rebuild a schema, refusing anything `schema_to_json` would not have written."""
+    conditions = None
+    if isinstance(document, dict) and "conditions" in document:
+        conditions = conditions_from_json(document["conditions"])
+        document = {key: value for key, value in document.items() if key != "conditions"}
     _require_keys(document, SCHEMA_KEYS, "schema")
     kind = _one_of(document["kind"], ("table", "images"), "schema.kind")
     scaling = _one_of(document["scaling"], ("none", "unit", "standardize", "mixed"), "schema.scaling")
@@ -70,7 +77,7 @@ def schema_from_json(cls: type[Schema], document: Any) -> Schema:
     for i, value in enumerate(scale):
         if value <= 0:
             raise ArtifactError(f"schema.scale[{i}]: {value!r}; expected a number above 0")
-    return cls(kind, tuple(event_shape), dtype, columns, scaling, offset, scale)  # type: ignore[arg-type]
+    return cls(kind, tuple(event_shape), dtype, columns, scaling, offset, scale, conditions)  # type: ignore[arg-type]
 
 
 def _column_to_json(column: Column) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from vaekit.errors import DataError
 __all__ = ["read_text"]
 
 
-def read_text(path: Path, *, label: str | None = None) -> Dataset:
+def read_text(path: Path, *, label: str | None = None, conditions: Sequence[str] = ()) -> Dataset:
     """Read a table of text.
 
     The separator is a tab for ``.tsv``, and otherwise found: comma, semicolon, tab, bar or white space. The
@@ -28,6 +29,8 @@ def read_text(path: Path, *, label: str | None = None) -> Dataset:
     path : Path
     label : str, optional
         The column to take out as the label.
+    conditions : sequence of str
+        The columns to take out as conditions.
 
     Raises
     ------
@@ -73,4 +76,4 @@ def read_text(path: Path, *, label: str | None = None) -> Dataset:
         raise DataError(
             f"{path}: {len(lines):,} lines make {len(frame):,} rows; is a quotation mark left open?"
         )
-    return dataset_from_frame(frame, source=str(path), label=label, lines=lines)
+    return dataset_from_frame(frame, source=str(path), label=label, conditions=conditions, lines=lines)

@@ -95,6 +95,7 @@ def evaluate(
     split: str,
     train: Tensor | None = None,
     log_jacobian: float = 0.0,
+    c: Tensor | None = None,
 ) -> Evaluation:
     """Evaluate a model on held-out data, beside baselines fitted on the training data.
 
@@ -114,6 +115,8 @@ def evaluate(
         The training data; None where it is not at hand: then there are no baselines.
     log_jacobian
         Of the data's scaling, for the baselines (the model knows its own).
+    c
+        Conditions of ``x``, ``(n, d)``; the baselines know nothing of them.
 
     Returns
     -------
@@ -125,8 +128,8 @@ def evaluate(
         If the latents are codes, and hardly any are in use.
     """
     with seeded(seed):
-        bound = evaluate_bound(model, Elbo(), x) if model.has_density else None
-        likelihood = log_likelihood(model, x, samples=samples)
+        bound = evaluate_bound(model, Elbo(), x, c=c) if model.has_density else None
+        likelihood = log_likelihood(model, x, c=c, samples=samples)
     # The ELBO of all the draws that there are, rather than of the one that the KL was looked at with.
     elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
@@ -143,7 +146,7 @@ def evaluate(
             model_values=likelihood.values.numpy(),
             seed=seed,
         )
-    usage = code_usage(model, x)
+    usage = code_usage(model, x, c=c)
     warn_of_collapse(usage)
     kl = float(likelihood.kl.mean()) if bound is None else bound.kl
     dimensions = None if bound is None else bound.kl_per_dimension

@@ -16,7 +16,7 @@ from vaekit.plots import (
 from vaekit.report.drawing import drawn
 from vaekit.report.scene import Figure, Scene, Section, evenly_spread
 
-__all__ = ["reconstructions", "samples", "walks"]
+__all__ = ["reconstructions", "samples", "samples_by_category", "walks"]
 
 _LONGEST_SIDE = 64  # of an image on the page, in pixels; larger ones are averaged down
 _PIXELS = {1: 400_000, 3: 130_000}  # of one picture, by channels: colours take more bytes
@@ -42,7 +42,7 @@ def reconstructions(scene: Scene) -> Section | None:
 def samples(scene: Scene) -> Section:
     """Draw new images."""
     n = min(60, max(12, _room_for(scene) // 12 * 12))
-    images = _small(scene.estimator.sample(n, random_state=0))
+    images = _small(scene.estimator.sample(n, given=scene.given, random_state=0))
     ax = image_grid(images, columns=12, limits=_limits(scene))
     caption = (
         "Drawn from the prior and decoded; shown is the decoder's mean, without pixel noise. Good samples look "
@@ -52,13 +52,34 @@ def samples(scene: Scene) -> Section:
     return Section("samples", "New images, drawn from the prior", [figure])
 
 
+def samples_by_category(scene: Scene) -> Section | None:
+    """Draw new images under each category of the first categorical condition, a row of the grid for each."""
+    conditions = scene.estimator.schema_.conditions
+    frequent = None if conditions is None else conditions.most_frequent()
+    told = None if conditions is None else next((c for c in conditions.conditions if c.categories), None)
+    if told is None or told.categories is None or frequent is None:
+        return None
+    columns = 12
+    shown = told.categories[: min(20, max(1, _room_for(scene) // columns))]
+    values = np.repeat(np.array(shown), columns)
+    images = scene.estimator.sample(len(values), given={**frequent, told.name: values}, random_state=0)
+    ax = image_grid(_small(images), columns=columns, limits=_limits(scene))
+    caption = (
+        f"One row for each category of the condition {told.name}: {', '.join(shown)}. Shown is the decoder's mean, "
+        "under latents drawn from the prior."
+    )
+    alt = f"{len(values)} images made up by the model, {columns} for each of {len(shown)} categories."
+    figure = Figure(drawn(ax, "conditions", alt), caption, wide=True)
+    return Section("conditions", f"New images, given {told.name}", [figure])
+
+
 def walks(scene: Scene) -> Section | None:
     """Draw a map of a latent plane, or walks along the dimensions of any other latent space."""
     if scene.latent is None:
         return None
 
     def decode(z: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
-        return _small(scene.estimator.inverse_transform(z))
+        return _small(scene.estimator.inverse_transform(z, given=scene.walked))
 
     if scene.latent == 2:
         side = min(20, max(5, isqrt(_room_for(scene))))

@@ -74,6 +74,17 @@ class Scene:
         return "image" if self.images else "row"
 
     @property
+    def given(self) -> str | None:
+        """What samples of a conditional model are drawn under: conditions as the training rows had them."""
+        return None if self.estimator.schema_.conditions is None else "data"
+
+    @property
+    def walked(self) -> dict[str, object] | None:
+        """The most frequent condition of the training rows: walks through latent space stay under it."""
+        conditions = self.estimator.schema_.conditions
+        return None if conditions is None else conditions.most_frequent()
+
+    @property
     def latent(self) -> int | None:
         """Number of latent dimensions to walk along; None where a latent is not a vector of real numbers."""
         if hasattr(self._posterior, "codebook"):  # between codes there is nothing

@@ -34,7 +34,12 @@ def comparison_figure(result: "Evaluation") -> Figure:
 
 def picture_sections(scene: Scene) -> list[Section]:
     """Draw everything that can be drawn."""
-    of_images = [image_sections.reconstructions, image_sections.samples, image_sections.walks]
+    of_images = [
+        image_sections.reconstructions,
+        image_sections.samples,
+        image_sections.samples_by_category,
+        image_sections.walks,
+    ]
     of_tables = [table_sections.reconstructions, table_sections.marginals, table_sections.effects]
     makers: list[Callable[[Scene], Section | None]] = [
         _curves,
@@ -75,6 +80,9 @@ def _latents(scene: Scene) -> Section | None:
         caption = (
             f"Where {rows} lie in latent space. Clusters are structure that the model has found."
             if labels is None
+            else f"Where {rows} lie in latent space, coloured by a label. The model is told its condition, so "
+            "what that explains need not show here."
+            if scene.given is not None
             else f"Where {rows} lie in latent space, coloured by a label that was never trained on. Groups that "
             "come apart are structure that the model has found by itself."
         )

@@ -1,5 +1,7 @@
 """The pictures of a model of a table: columns against their reconstructions, their samples, and the latents."""
 
+from functools import partial
+
 import numpy as np
 
 from vaekit.plots import (
@@ -55,7 +57,7 @@ def marginals(scene: Scene) -> Section | None:
     schema = scene.estimator.schema_
     kept = np.flatnonzero(schema.kept)
     data = np.asarray(scene.shown.values, dtype=float)
-    samples = scene.estimator.sample(max(2000, len(data)), random_state=0, noise=True)
+    samples = scene.estimator.sample(max(2000, len(data)), given=scene.given, random_state=0, noise=True)
     apart = distance(data[:, kept], samples[:, kept])
     figures = []
     for place in np.argsort(-apart, kind="stable")[:_PANELS].tolist():
@@ -76,7 +78,7 @@ def effects(scene: Scene) -> Section | None:
     """Draw what each latent dimension does to each column."""
     if scene.latent is None:
         return None
-    schema, decode = scene.estimator.schema_, scene.estimator.inverse_transform
+    schema, decode = scene.estimator.schema_, partial(scene.estimator.inverse_transform, given=scene.walked)
     kept = np.flatnonzero(schema.kept)
     ax = traversal_effects(
         lambda z: decode(z)[:, kept],
