@@ -341,5 +341,5 @@ def _refuse_missing(name: str, text: np.ndarray) -> None:
     first = int(np.flatnonzero(text == "")[0])
     raise DataError(
         f"condition {name!r} is missing in {plural(int((text == '').sum()), 'row')}, the first of them row {first} "
-        "(counted from 0); fill it in or remove the rows, or learn from rows without labels with objective m2"
+        "(counted from 0); fill it in or remove the rows"
     )
