@@ -39,6 +39,7 @@ from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae, parse
 from vaekit.training import (
     Checkpoints,
+    Compilation,
     EpochMetrics,
     History,
     Logger,
@@ -89,7 +90,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Names of columns, a list of them or one text with commas, that the model is told rather than describes:
         :math:`p(x \mid c)`. ``labels`` are the labels of a data set. What holds text or few whole numbers is
         categorical, everything else continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so.
-    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias
+    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias, compile
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
     device
@@ -156,6 +157,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         clip: float | Literal["auto"] | None = "auto",
         averaging: float | None = None,
         output_bias: OutputBias = "auto",
+        compile: Compilation = "auto",
         device: str = "auto",
         memory_limit: str | int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -179,6 +181,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.clip: float | Literal["auto"] | None = clip
         self.averaging = averaging
         self.output_bias: OutputBias = output_bias
+        self.compile: Compilation = compile
         self.device = device
         self.memory_limit = memory_limit
         self.random_state = random_state
@@ -516,6 +519,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             clip=settings.clip,
             averaging=settings.averaging,
             output_bias=settings.output_bias,
+            compile=settings.compile,
             device=device,
             random_state=artifact.seed,
         )
@@ -591,6 +595,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             clip=self.clip,
             averaging=self.averaging,
             output_bias=self.output_bias,
+            compile=self.compile,
         )
 
     def _parse(self, likelihood: str) -> Sentence:

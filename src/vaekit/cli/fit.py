@@ -115,6 +115,12 @@ class Fit:
         Literal["auto", "marginal", "none"],
         tyro.conf.arg(help="Begin the decoder at the data's means; auto: counts alone."),
     ] = "auto"
+    compile: Annotated[
+        Literal["auto", "on", "off"],
+        tyro.conf.arg(
+            help="Make native code of a training step, which takes 10 seconds; auto: where the run is long enough."
+        ),
+    ] = "auto"
     patience: Annotated[
         int | Literal["none"],
         tyro.conf.arg(help="Stop after this many epochs without a better validation bound; none: never."),
@@ -196,6 +202,7 @@ class Fit:
             clip=self.clip if self.clip == "auto" or isinstance(self.clip, float) else None,
             averaging=self.averaging,
             output_bias=self.output_bias,
+            compile=self.compile,
             device=self.device,
             memory_limit=self.memory_limit,
             random_state=self.seed,

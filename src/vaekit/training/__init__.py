@@ -6,12 +6,13 @@ from vaekit.training.loggers import JsonLinesLogger, Logger, TensorBoardLogger
 from vaekit.training.loop import train
 from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.output_bias import OutputBias, begin_at_marginals
-from vaekit.training.settings import TrainingSettings
+from vaekit.training.settings import Compilation, TrainingSettings
 from vaekit.training.stopping import StopRequest, stopping_on
 from vaekit.training.streamed import StreamedRows
 
 __all__ = [
     "Checkpoints",
+    "Compilation",
     "EpochMetrics",
     "History",
     "JsonLinesLogger",

@@ -18,6 +18,7 @@ from vaekit.objectives import Objective
 from vaekit.randomness import seeded
 from vaekit.training.averaging import WeightAverage
 from vaekit.training.checkpoints import Checkpoints
+from vaekit.training.compilation import compile_step
 from vaekit.training.denormals import flushed_denormals
 from vaekit.training.epoch import train_epoch
 from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
@@ -170,6 +171,7 @@ def train(
 
         keeper = Keeper(run, checkpoints, identity)
         keeper.start()
+        compile_step(run, settings.compile)
         try:
             _train(run, keeper, held_out, seed + 1, stop, on_epoch, on_step, list(loggers))
         finally:

@@ -62,6 +62,8 @@ class Run:
         Of the best epoch of this run.
     good : Good
         The state that a loss that is not finite returns to.
+    compiled_before : bool or None
+        Whether the steps before the run was resumed were compiled; None where it was not resumed.
     order_state : Tensor
         Of the generator, before it gave the order of this epoch.
     """
@@ -86,6 +88,7 @@ class Run:
         self.order_state = self.order.get_state()
         self.good = self.here()
         self.started = time.perf_counter()
+        self.compiled_before: bool | None = None
 
     @property
     def seconds(self) -> float:
@@ -156,6 +159,7 @@ class Run:
         facts: dict[str, Any] = {name: getattr(self, name) for name in _COUNTED}
         facts["seconds_before"] = self.seconds
         facts["numbers"] = now.numbers
+        facts["compiled"] = self.stepper.compiled
         facts["best_epoch"] = self.history.best_epoch
         facts["history"] = [metrics.to_json() for metrics in self.history.epochs]
         if self.good.steps_done != self.steps_done:
@@ -163,6 +167,13 @@ class Run:
             tensors |= {f"good_means.{name}": value for name, value in self.good.means.tensors().items()}
             facts["good"] = {"steps_done": self.good.steps_done, "numbers": self.good.state.numbers}
         return tensors, facts
+
+    def move_schedules_to_last_step(self) -> None:
+        """Put what follows a schedule where the last step that is done had it; nowhere before the first."""
+        steps = -(-len(self.data.x) // self.settings.batch_size)
+        last_step = (self.epoch - 1) * steps + self.steps_done - 1
+        if last_step >= self.epochs_before * steps:
+            self.stepper.move_schedules(last_step // steps + last_step % steps / steps)
 
     def load(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Go on from :meth:`save`."""
@@ -177,6 +188,7 @@ class Run:
 
         for name in (*_COUNTED, "seconds_before"):
             setattr(self, name, facts[name])
+        self.compiled_before = facts.get("compiled", False)
         self.started = time.perf_counter()
         self.history.best_epoch = facts["best_epoch"]
         self.history.epochs[:] = [EpochMetrics(**metrics) for metrics in facts["history"]]
@@ -184,10 +196,7 @@ class Run:
         self.order_state = tensors["order"]
         self.means = means("means")
         self.players.put(StepState(part("now"), facts["numbers"]))
-        steps = -(-len(self.data.x) // self.settings.batch_size)
-        last_step = (self.epoch - 1) * steps + self.steps_done - 1
-        if last_step >= self.epochs_before * steps:
-            self.stepper.move_schedules(last_step // steps + last_step % steps / steps)
+        self.move_schedules_to_last_step()
         good = facts.get("good")
         if good is None:
             self.good = self.here()

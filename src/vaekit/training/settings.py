@@ -10,7 +10,9 @@ from vaekit.training.learning_rates import parse_schedule
 from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.output_bias import OutputBias
 
-__all__ = ["TrainingSettings"]
+__all__ = ["Compilation", "TrainingSettings"]
+
+Compilation = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,9 @@ class TrainingSettings:
     output_bias
         ``marginal``: the decoder begins at the data's means, see :mod:`vaekit.training.output_bias`; ``auto``: for
         counts; ``none``.
+    compile
+        Whether a step becomes native code: ``auto``, where the planned steps repay the 10 seconds that it takes;
+        ``on``; ``off``. See :mod:`vaekit.training.compilation`.
 
     Raises
     ------
@@ -64,6 +69,7 @@ class TrainingSettings:
     clip: float | Literal["auto"] | None = "auto"
     averaging: float | None = None
     output_bias: OutputBias = "auto"
+    compile: Compilation = "auto"
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -81,6 +87,8 @@ class TrainingSettings:
             raise UsageError(f"averaging={self.averaging:g}: give a decay between 0 and 1, such as 0.999")
         if self.output_bias not in ("auto", "marginal", "none"):
             raise UsageError(f"output_bias={self.output_bias!r}: there are auto, marginal and none")
+        if self.compile not in ("auto", "on", "off"):
+            raise UsageError(f"compile={self.compile!r}: there are auto, on and off")
         parse_schedule(self.schedule)
         parse_optimizer(self.optimizer)
 
@@ -98,6 +106,7 @@ class TrainingSettings:
         clip: float | Literal["auto"] | None = "auto",
         averaging: float | None = None,
         output_bias: OutputBias = "auto",
+        compile: Compilation = "auto",
     ) -> "TrainingSettings":
         """Fill in what was left open by the number of training rows.
 
@@ -127,6 +136,7 @@ class TrainingSettings:
             clip=clip,
             averaging=averaging,
             output_bias=output_bias,
+            compile=compile,
         )
 
     def learning_rate_at(self, progress: float) -> float:

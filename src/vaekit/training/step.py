@@ -1,6 +1,8 @@
 """One step: gather a batch, differentiate the surrogate, shorten the gradient, move the weights."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import NamedTuple
 
 from torch import Tensor
@@ -9,8 +11,9 @@ from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.clipping import clip_gradient
 from vaekit.training.scheduled import scheduled
 from vaekit.training.state import Players
+from vaekit.vae import VAE
 
-__all__ = ["Batch", "Gradient", "Stepper"]
+__all__ = ["Batch", "Gradient", "Loss", "Stepper", "plain_loss"]
 
 
 class Batch(NamedTuple):
@@ -43,6 +46,21 @@ class Gradient(NamedTuple):
     norm: Tensor | None
 
 
+Loss = Callable[..., tuple[ObjectiveResult, Tensor]]
+"""From a batch, ``(x, c)``, to the objective's results, without gradient, and the loss to differentiate."""
+
+
+def plain_loss(objective: Objective, model: VAE) -> FunctionType:
+    """Give the loss of a model, as it is."""
+
+    def loss(x: Tensor, c: Tensor | None = None) -> tuple[ObjectiveResult, Tensor]:
+        result = objective(model, x, c)
+        terms = [None if term is None else term.detach() for term in result]
+        return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
+
+    return loss
+
+
 @dataclass
 class Stepper:
     """Takes steps of a model, and of its opponent after it.
@@ -55,6 +73,11 @@ class Stepper:
         What is maximised.
     limit
         Of the gradient's global norm; None: no clipping.
+
+    Attributes
+    ----------
+    loss : Loss
+        Plain, until it is compiled; see :mod:`vaekit.training.compilation`.
     """
 
     players: Players
@@ -62,9 +85,15 @@ class Stepper:
     limit: float | None
 
     def __post_init__(self) -> None:
+        self.loss: Loss = plain_loss(self.objective, self.players.model)
         self._movers = scheduled(self.objective, self.players.model)
         if self.players.average is not None:
             self._movers += scheduled(None, self.players.average.model)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the loss is."""
+        return getattr(self.loss, "compiled", False)
 
     def move_schedules(self, epochs_done: float) -> None:
         """Tell the objective and the parts of the model how many epochs are done."""
@@ -81,8 +110,7 @@ class Stepper:
 
     def gradient(self, batch: Batch) -> Gradient:
         """Differentiate the surrogate of a batch."""
-        result = self.objective(self.players.model, *batch)
-        loss = -result.surrogate.mean()
+        result, loss = self.loss(*batch)
         self.players.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = None
