@@ -85,13 +85,15 @@ class MappedRows:
         if isinstance(key, int | np.integer):
             return self[np.array([key])][0]
         where = key if self._rows is None else self._rows[key]
-        block = self._array[where]
-        block = block.astype(self.dtype, copy=isinstance(where, slice)).reshape(-1, *self.shape[1:])
         around = 0 if isinstance(where, slice) else _AROUND
-        self._touched += len(block) * (self._array[:1].nbytes + around)
-        if self._drops and self._touched > _HELD:
+        count = len(self._array[where]) if isinstance(where, slice) else len(where)
+        touched = count * (self._array[:1].nbytes + around)
+        if self._drops and self._touched and self._touched + touched > _HELD:
             self._mapping.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
+        block = self._array[where]
+        block = block.astype(self.dtype, copy=isinstance(where, slice)).reshape(-1, *self.shape[1:])
+        self._touched += touched
         return block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

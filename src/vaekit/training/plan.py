@@ -21,9 +21,9 @@ __all__ = ["describe_plan"]
 _COPIES_OF_WEIGHTS = (
     9  # weights, gradients, Adam's two; a good state's three; the best; one while they are copied
 )
-_LIBRARIES = 400 * 2**20  # the process with torch before it has read anything
-_WORK_VALUES = 16 * 2**20  # some blocks of a million numbers in float64, on their way
-_MAPPED = 64 * 2**20
+_PROCESS = 530 * 2**20  # a fit of next to no data, report included, as measured
+_WORK = 200 * 2**20  # blocks of a million numbers on their way, in float64, and what the report shows
+_MAPPED = 150 * 2**20  # pages of the file, as they are counted: see vaekit.data.mapped
 _TRIES = 3
 
 
@@ -55,7 +55,7 @@ def describe_plan(x: StreamedRows, model: VAE, objective: Objective, settings: T
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     window = x.window_for(settings.batch_size)
     held = min(window, len(x)) * 4 * prod(x.shape[1:])
-    memory = _LIBRARIES + held + _COPIES_OF_WEIGHTS * weights + _WORK_VALUES * 4 + _MAPPED + 16 * len(x)
+    memory = _PROCESS + held + _COPIES_OF_WEIGHTS * weights + _WORK + _MAPPED + 24 * len(x)
     shuffled = "as a whole" if window >= len(x) else f"in windows of {window:,} ({held / 1e6:,.0f} MB)"
     return (
         f"{len(x):,} training rows are read from their file as they are needed, shuffled {shuffled}; about "

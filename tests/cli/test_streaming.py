@@ -1,0 +1,56 @@
+"""Files larger than the memory limit, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from vaekit.cli import main
+from vaekit.data import read
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("streaming")
+    rng = np.random.default_rng(0)
+    np.save(folder / "x.npy", (rng.normal(size=(900, 2)) @ rng.normal(size=(2, 6))).astype(">f4") + 3)
+    return folder
+
+
+def run(capsys, *arguments):
+    status = main([*map(str, arguments)])
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    return out, err
+
+
+def test_fit_says_its_plan_and_the_verbs_write_what_they_would_from_memory(capsys, place):
+    options = ("--network", "mlp:hidden=8", "--latent", 2, "--epochs", 2, "--samples", 3)
+    model, limit = place / "x.vae", ("--memory-limit", "30kB")
+    out, err = run(capsys, "fit", place / "x.npy", "-o", model, "--json", *options, *limit)
+    assert "rows are read from their file" in err
+    assert "shuffled in windows of" in err
+    assert json.loads(out)["test"]["baselines"] == []
+    for verb, ending in (("encode", "npy"), ("reconstruct", "csv"), ("encode", "csv")):
+        there, here = place / f"there.{ending}", place / f"here.{ending}"
+        said = [
+            run(capsys, verb, model, place / "x.npy", "-o", path, *more)[0]
+            for path, more in ((there, limit), (here, ()))
+        ]
+        assert said[0].replace("there", "here") == said[1]
+        # blocks of other sizes: the last digits of float32 differ
+        np.testing.assert_allclose(read(there).values, read(here).values, rtol=1e-5, atol=1e-5)
+    assert "too many to be read" in run(capsys, "evaluate", model, place / "x.npy", "--samples", 3, *limit)[0]
+
+
+def test_a_missing_value_in_the_middle_is_named(capsys, place):
+    x = np.load(place / "x.npy")
+    x[455, 2] = np.nan
+    np.save(place / "bad.npy", x)
+    assert main(["fit", str(place / "bad.npy"), "-o", str(place / "bad.vae"), "--memory-limit", "30kB"]) == 3
+    assert "row 455 (counted from 0), column 'x2', is NaN" in capsys.readouterr().err
+
+
+def test_a_limit_that_is_no_size(capsys, place):
+    assert main(["fit", str(place / "x.npy"), "-o", str(place / "y.vae"), "--memory-limit", "lots"]) == 2
+    assert "give a size such as 2GB" in capsys.readouterr().err
