@@ -414,6 +414,15 @@ MODELS: tuple[NamedModel, ...] = (
         parts={"posterior": "residual-quantized:levels=4,codes=256", "prior": "categorical"},
     ),
     NamedModel(
+        name="ms-ssim-vae",
+        title="VAE trained on multi-scale structural similarity",
+        paper='Snell et al. (2017), "Learning to generate images with perceptual similarity metrics"',
+        place="section on probabilistic autoencoders",
+        parts={"likelihood": "ms-ssim"},
+        note="images only; the similarity is no probability, so there is no log-likelihood to report",
+        pythae="MSSSIM_VAE",
+    ),
+    NamedModel(
         name="rhvae",
         title="Riemannian Hamiltonian VAE",
         paper='Chadebec, Mantoux and Allassonnière (2020), "Geometry-Aware Hamiltonian Variational Auto-Encoder"',

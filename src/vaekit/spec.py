@@ -37,6 +37,7 @@ from vaekit.likelihoods import (
     GaussianLikelihood,
     LaplaceLikelihood,
     MixedLikelihood,
+    MultiScaleSimilarityLikelihood,
     NegativeBinomialLikelihood,
     PoissonLikelihood,
     StudentTLikelihood,
@@ -157,6 +158,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "negative-binomial": NegativeBinomialLikelihood,
         "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
         "mixed": MixedLikelihood,
+        "ms-ssim": MultiScaleSimilarityLikelihood,
     },
     "objective": {
         "elbo": Elbo,

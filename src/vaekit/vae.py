@@ -106,6 +106,11 @@ class VAE(nn.Module):
         """Whether the posterior has a density; a point mass, say, has none."""
         return getattr(self.parts["posterior"], "has_density", True)
 
+    @property
+    def has_log_likelihood(self) -> bool:
+        r"""Whether there is a :math:`\log p(x)`: a pseudo-likelihood scores for training alone, and has none."""
+        return getattr(self.parts["likelihood"], "measure", None) != "none"
+
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Give the posterior :math:`q(z \mid x)` for ``x`` of shape ``(batch, *event)``."""
         features = self._network("encoder", x, c)

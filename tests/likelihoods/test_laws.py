@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from likelihoods.cases import DENSITIES, PROBABILITIES, SPECS, build, outcomes, random_features
+from likelihoods.cases import DENSITIES, PROBABILITIES, PSEUDO, SPECS, build, outcomes, random_features, shape
 from vaekit.errors import DataError
 from vaekit.likelihoods import InDataUnits
 from vaekit.spec import PARTS, Sentence, build_vae, parse
@@ -130,8 +130,10 @@ def test_gradients_agree_with_differences(spec):
     assert torch.autograd.gradcheck(log_prob, inputs, fast_mode=features.numel() > 100)
 
 
-@pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("event_shape", [(3,), (2, 4, 3)])
+@pytest.mark.parametrize(
+    ("spec", "event_shape"),
+    [(spec, (3,)) for spec in SPECS] + [(spec, (2, 4, 3)) for spec in [*SPECS, *PSEUDO]],
+)
 def test_batches_and_samples_broadcast(spec, event_shape):
     likelihood = build(spec, event_shape)
     features = random_features(likelihood, 4, 5)
@@ -193,13 +195,16 @@ def test_probabilities_have_no_units_and_densities_do(kind):
         x = distribution.sample()
         torch.testing.assert_close(distribution.log_prob(x), distribution.base.log_prob(x) - 3.0)
     else:
-        with pytest.raises(ValueError, match=f"{kind}: log_jacobian=-3, but a probability has no units"):
-            part((2,), -3.0)
+        with pytest.raises(
+            ValueError, match=f"{kind}: log_jacobian=-3, but a (probability|similarity) has no units"
+        ):
+            part(shape(kind, 2), -3.0)
 
 
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("spec", [*SPECS, *PSEUDO])
 def test_a_model_is_built_and_what_its_encoder_sees_is_of_order_one(spec):
-    model = build_vae(Sentence.parse(network="mlp:hidden=8", likelihood=spec), (4,), 2, log_jacobian=-1.0)
+    sentence = Sentence.parse(network="mlp:hidden=8", likelihood=spec)
+    model = build_vae(sentence, shape(spec, 4), 2, log_jacobian=-1.0)
     assert repr(model.decode(torch.zeros(3, 2)))
     transform = model.parts["likelihood"].encoder_input
     if transform is None:

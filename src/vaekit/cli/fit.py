@@ -290,6 +290,8 @@ class Fit:
         return 128 + stopped_by
 
     def _evaluate(self, estimator: "VariationalAutoencoder", parts: "Parts") -> "dict[str, Evaluation]":
+        if not estimator.model_.has_log_likelihood:
+            return {}
         common.say("evaluating on held-out rows ...")
         results = {}
         if parts.validation is not None:
@@ -324,7 +326,7 @@ class Fit:
         destination: Path,
         seconds: float,
     ) -> None:
-        from vaekit.cli.text import evaluation_lines
+        from vaekit.cli.text import NO_LOG_LIKELIHOOD, evaluation_lines
 
         history = estimator.history_
         constant = estimator.schema_.constant_columns
@@ -351,6 +353,8 @@ class Fit:
             f"training     {len(history.epochs)} epochs, best {history.best_epoch} "
             f"({_ENDINGS[history.stopped]}), {seconds:.1f} s in all"
         )
+        if not estimator.model_.has_log_likelihood:
+            print(NO_LOG_LIKELIHOOD)
         for result in results.values():
             print("\n".join(evaluation_lines(result)))
         print(f"artifact     {destination}")

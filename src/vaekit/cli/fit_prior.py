@@ -30,7 +30,7 @@ class FitPrior(ModelVerb):
     def run(self) -> int:
         """Fit, write and print."""
         from vaekit.artifact import check_destination, write_artifact
-        from vaekit.cli.text import evaluation_lines
+        from vaekit.cli.text import NO_LOG_LIKELIHOOD, evaluation_lines
         from vaekit.data import partition
         from vaekit.errors import UsageError
         from vaekit.report import render_report
@@ -44,7 +44,8 @@ class FitPrior(ModelVerb):
         if dataset.hash() == origin.get("hash"):
             train, validation, test = partition(dataset, estimator.seed_, validation=origin["validation"])
             estimator.fit_prior(self.prior, train, validation=validation, random_state=self.seed)
-            results["test"] = estimator.evaluate(test, samples=self.samples, split="test", train=train)
+            if estimator.model_.has_log_likelihood:
+                results["test"] = estimator.evaluate(test, samples=self.samples, split="test", train=train)
         else:
             estimator.fit_prior(self.prior, dataset, random_state=self.seed)
         artifact = estimator.to_artifact({**origin, "fitted_prior": {"source": self.data, "seed": self.seed}})
@@ -68,6 +69,8 @@ class FitPrior(ModelVerb):
         print(
             f"gain         {gain:+.3f} ± {error:.3f} nats of ELBO per held-out example over the prior before"
         )
+        if not estimator.model_.has_log_likelihood:
+            print(NO_LOG_LIKELIHOOD)
         for result in results.values():
             print("\n".join(evaluation_lines(result)))
         print(f"artifact     {self.output}")

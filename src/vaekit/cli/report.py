@@ -50,13 +50,11 @@ class Report:
             dataset = common.read_model_data(estimator, source, label=self.label, data_dir=self.data_dir)
             if dataset.hash() == origin.get("hash"):
                 parts = partition(dataset, estimator.seed_, validation=origin["validation"])
-                shown = parts.test
-                results["test"] = estimator.evaluate(
-                    shown, samples=self.samples, split="test", train=parts.train
-                )
+                shown, split, train = parts.test, "test", parts.train
             else:
-                shown = dataset
-                results["all"] = estimator.evaluate(shown, samples=self.samples, split="all")
+                shown, split, train = dataset, "all", None
+            if estimator.model_.has_log_likelihood:
+                results[split] = estimator.evaluate(shown, samples=self.samples, split=split, train=train)
         except DataError as error:
             if self.data is not None:
                 raise

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vaekit.evaluation import CodeUsage, Estimate, Evaluation
 
-__all__ = ["evaluation_lines"]
+__all__ = ["NO_LOG_LIKELIHOOD", "evaluation_lines"]
+
+NO_LOG_LIKELIHOOD = (
+    "evaluation   none: this likelihood scores images by their likeness, for training alone, and has no\n"
+    "             log-likelihood"
+)
 
 
 def evaluation_lines(evaluation: "Evaluation") -> list[str]:

@@ -18,6 +18,8 @@ def bounds_are_ordered(model: Any, x: Tensor) -> Outcome:
     """Whether more importance samples never give a lower bound, on average over the examples."""
     if getattr(model.encode(x[:1]), "has_density", True) is False:
         return unseen("the posterior is a point mass, without a density")
+    if not getattr(model, "has_log_likelihood", True):
+        return unseen("the likelihood is for training alone: there is no log-likelihood to bound")
     counts = (1, 10, 100)
     values = [log_likelihood(model, x, samples=k).values for k in counts]
     for fewer, more, k in zip(values[:-1], values[1:], counts[1:], strict=True):

@@ -137,6 +137,8 @@ def likelihood_has_a_score_of_mean_zero(model: Any, x: Tensor) -> Outcome:
     wide = z.expand(draws, *z.shape).detach().clone().requires_grad_()
     with torch.enable_grad():
         p = model.decode(wide)
+        if _has_no_density(p):
+            return unseen("the likelihood is for training alone: it is no density")
         try:
             drawn = p.sample()
             total = p.log_prob(drawn).sum()

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.errors import UsageError
 from vaekit.evaluation.estimate import Estimate
 from vaekit.evaluation.proposal import proposal
 from vaekit.randomness import seeded
 from vaekit.vae import VAE
 
-__all__ = ["LogLikelihood", "log_likelihood"]
+__all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
 
 
 class LogLikelihood(NamedTuple):
@@ -52,6 +53,16 @@ class LogLikelihood(NamedTuple):
     def estimate(self) -> Estimate:
         """Mean over the examples with its standard error, in nats."""
         return Estimate.of(self.values.cpu().numpy())
+
+
+def require_log_likelihood(model: VAE) -> None:
+    """Refuse with a :class:`~vaekit.errors.UsageError` a model whose likelihood is for training alone."""
+    if not getattr(model, "has_log_likelihood", True):
+        raise UsageError(
+            "the likelihood scores images by their likeness, for training alone: it is no probability, so this model "
+            "has no log-likelihood to report, no ELBO and no scores. Encode, reconstruct and sample with it; for "
+            "log-likelihoods fit with --likelihood continuous-bernoulli, discretized-logistic or gaussian"
+        )
 
 
 @torch.no_grad()
@@ -92,6 +103,8 @@ def log_likelihood(
     ------
     ValueError
         If ``samples`` is below 1.
+    UsageError
+        If the model's likelihood is a pseudo-likelihood.
 
     Examples
     --------
@@ -104,6 +117,7 @@ def log_likelihood(
     >>> round(log_likelihood(model, torch.ones(4, 3), samples=5).estimate.mean / log(2), 6)
     -3.0
     """
+    require_log_likelihood(model)
     if samples < 1:
         raise ValueError(f"samples={samples}: an estimate needs at least 1 importance sample")
     parts = getattr(model, "parts", {})  # a likelihood may want many features for each dimension of x

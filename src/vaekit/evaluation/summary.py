@@ -10,7 +10,7 @@ from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.estimate import Estimate
-from vaekit.evaluation.importance_sampling import log_likelihood
+from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.randomness import seeded
 from vaekit.vae import VAE
@@ -122,11 +122,17 @@ def evaluate(
     -------
     Evaluation
 
+    Raises
+    ------
+    UsageError
+        If the model's likelihood is a pseudo-likelihood.
+
     Warns
     -----
     CodeCollapseWarning
         If the latents are codes, and hardly any are in use.
     """
+    require_log_likelihood(model)
     with seeded(seed):
         bound = evaluate_bound(model, Elbo(), x, c=c) if model.has_density else None
         likelihood = log_likelihood(model, x, c=c, samples=samples)

@@ -8,7 +8,8 @@ without parameters that belongs in front of the encoder. ``marginal_features(x)`
 features give data's means whatever the latent (see :mod:`vaekit.training.output_bias`).
 
 Densities are normalised, with every constant, and in the units of the data: a likelihood over scaled data is
-told the logarithm of the scaling's Jacobian.
+told the logarithm of the scaling's Jacobian. A pseudo-likelihood (``measure = "none"``) has no density: what its
+``log_prob`` gives is for training, and evaluation refuses to report it.
 """
 
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
@@ -19,6 +20,7 @@ from vaekit.likelihoods.gaussian import GaussianLikelihood
 from vaekit.likelihoods.laplace import LaplaceLikelihood
 from vaekit.likelihoods.measure import Measure
 from vaekit.likelihoods.mixed import MixedLikelihood, is_continuous
+from vaekit.likelihoods.ms_ssim import MultiScaleSimilarityLikelihood
 from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
@@ -36,6 +38,7 @@ __all__ = [
     "LaplaceLikelihood",
     "Measure",
     "MixedLikelihood",
+    "MultiScaleSimilarityLikelihood",
     "NegativeBinomialLikelihood",
     "PoissonLikelihood",
     "StudentTLikelihood",

@@ -13,6 +13,7 @@ unit        a probability of zeros and ones (or a pseudo-likelihood unit        
 counts      a probability of whole numbers 0, 1, 2, ...             none            poisson, ...
 levels      a probability of whole numbers 0, ..., levels - 1       none            categorical, ...
 mixed       a density of some columns, a probability of the others  mixed           mixed
+none        nothing: it scores for training, without a likelihood   unit            ms-ssim
 =========== ======================================================= =============== ==========================
 """
 
@@ -20,7 +21,7 @@ from typing import Literal
 
 __all__ = ["Measure", "require_no_jacobian"]
 
-Measure = Literal["density", "unit", "counts", "levels", "mixed"]
+Measure = Literal["density", "unit", "counts", "levels", "mixed", "none"]
 
 
 def require_no_jacobian(kind: str, log_jacobian: float) -> None:

@@ -66,6 +66,7 @@ def render_report(
         noun=scene.noun,
         parts=parts(artifact),
         findings=judge(artifact, results, kl, noun=scene.noun),
+        has_log_likelihood=artifact.model.has_log_likelihood,
         splits=list(results.values()),
         rows=number_rows(results, noun=scene.noun) if results else [],
         comparison=comparison_figure(result) if result is not None and result.baselines else None,

@@ -58,13 +58,19 @@ _CURVES: dict[Literal["bound", "reconstruction", "kl"], str] = {
     "kl": "What that code costs: how far codes are from the prior. At 0 they would carry nothing.",
 }
 
+_CURVES_OF_LIKENESS: dict[Literal["bound", "reconstruction", "kl"], str] = {
+    "bound": "What training raises: the likeness of reconstructions less the KL. It bounds no log-likelihood.",
+    "reconstruction": "How alike examples are to what their own latent code decodes to: 0 is the same.",
+}
+
 
 def _curves(scene: Scene) -> Section | None:
     history = scene.estimator.history_
     if not history.epochs:
         return None
     figures = []
-    for quantity, caption in _CURVES.items():
+    model = scene.estimator.model_
+    for quantity, caption in (_CURVES if model.has_log_likelihood else _CURVES | _CURVES_OF_LIKENESS).items():
         ax = learning_curve(history, quantity=quantity)
         alt = f"{ax.get_ylabel()} by epoch; the best epoch is {history.best_epoch} of {len(history.epochs)}."
         figures.append(Figure(drawn(ax, f"curve-{quantity}", alt), caption))

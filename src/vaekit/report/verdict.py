@@ -75,6 +75,16 @@ def judge(
 
 def _not_evaluated(artifact: "Artifact") -> Finding:
     history = artifact.history
+    if history.stopped != "interrupted" and not artifact.model.has_log_likelihood:
+        text = (
+            "Its likelihood scores images by how alike they are to their reconstructions. That is for training: it "
+            "is no probability, so there is no log p(x), and nothing to compare with textbook methods. The bound that "
+            "training raised is in units of that score, less the KL."
+        )
+        advice = (
+            "Judge by the pictures below; for log-likelihoods fit with `--likelihood continuous-bernoulli`."
+        )
+        return Finding("note", "This model has no log-likelihood", text, [advice])
     title = "The model has not been evaluated"
     text = "There are no held-out numbers here, so how good it is cannot be said."
     if history.stopped == "interrupted":
