@@ -132,7 +132,9 @@ def test_on_the_command_line(tmp_path, capsys):
     assert (
         main(["decode", str(model), str(out), "--given", "kind=a,age=40", "-o", str(out)]) == 3
     )  # no latents
+    capsys.readouterr()
     assert main(["evaluate", str(model), str(data), "--samples", "5"]) == 0
+    assert "given the conditions of the examples" in capsys.readouterr().out
     assert main(["report", str(model)]) == 0
     capsys.readouterr()
     frame().assign(kind="z").to_csv(data, index=False)

@@ -31,6 +31,9 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
+    if evaluation.conditional:
+        told = ", of which the baselines know nothing" if evaluation.baselines else ""
+        lines.append(f"  all of the model's numbers are given the conditions of the examples{told}")
     if evaluation.point_posterior:
         lines.append(
             "  the posterior is a single point: all importance samples are the same, and the log-likelihood shown is "

@@ -40,6 +40,8 @@ class Evaluation:
         (:mod:`vaekit.evaluation.proposal`), because the posterior has no density.
     point_posterior
         Whether the posterior puts all its mass on one latent, so that more importance samples change nothing.
+    conditional
+        Whether the examples were evaluated given their conditions, of which the baselines know nothing.
     code_usage
         How the codes are used, or None where latents are no codes.
     bits_per_dimension
@@ -62,6 +64,7 @@ class Evaluation:
     smallest_effective_sample_size: float
     fitted_proposal: bool = False
     point_posterior: bool = False
+    conditional: bool = False
     code_usage: CodeUsage | None = None
     bits_per_dimension: float
     baselines: list[Baseline]
@@ -167,6 +170,7 @@ def evaluate(
         smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
         fitted_proposal=not model.has_density,
         point_posterior=usage is not None and getattr(model.parts["posterior"], "is_deterministic", False),
+        conditional=c is not None,
         code_usage=usage,
         bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
         baselines=baselines,
