@@ -1,7 +1,7 @@
 """The scikit-learn face: one estimator for every sentence of parts."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from vaekit.aggregate import PriorFit, fit_prior
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.automatic import choose_columns, choose_likelihood
-from vaekit.chunks import map_chunks
+from vaekit.chunks import chunks, map_chunks
 from vaekit.data import Dataset, Schema, split_indices
 from vaekit.data.condition_columns import LABELS
 from vaekit.data.mapped import MappedRows, memory_limit
@@ -447,19 +447,32 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         condition a conditional model generates: ``{"label": 3}`` or ``"label=3"``, with one value or ``n_samples`` of
         each; ``"data"`` draws conditions as the training rows had them.
         """
+        blocks = self.sample_blocks(n_samples, given=given, random_state=random_state, noise=noise)
+        return np.concatenate(list(blocks))
+
+    def sample_blocks(
+        self,
+        n_samples: int,
+        *,
+        given: Given = None,
+        random_state: int | None = None,
+        noise: bool = False,
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
+
+        Until the last has been given torch's global generators are this method's: draw nothing from them in between.
+        """
         check_is_fitted(self, "model_")
         if n_samples < 1:
             raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
         seed = _new_seed() if random_state is None else random_state
         c = self._given(given, n_samples, seed)
         with seeded(seed):
-            rows = map_chunks(
-                n_samples,
-                lambda rows: self.model_.sample(
-                    rows.stop - rows.start, None if c is None else c[rows], noise=noise
-                ),
-            )
-        return self.schema_.inverse(rows)
+            for rows in chunks(n_samples):
+                part = None if c is None else c[rows]
+                with torch.no_grad():
+                    x = self.model_.sample(rows.stop - rows.start, part, noise=noise)
+                yield self.schema_.inverse(x.cpu().numpy())
 
     def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> npt.NDArray[np.float64]:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.

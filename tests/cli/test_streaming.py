@@ -7,6 +7,7 @@ import pytest
 
 from vaekit.cli import main
 from vaekit.data import read
+from vaekit.estimator import load
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +44,40 @@ def test_fit_says_its_plan_and_the_verbs_write_what_they_would_from_memory(capsy
     assert "too many to be read" in run(capsys, "evaluate", model, place / "x.npy", "--samples", 3, *limit)[0]
 
 
+def test_samples_by_blocks_are_the_samples(capsys, place, monkeypatch):
+    monkeypatch.setattr("vaekit.chunks.ROWS_AT_ONCE", 64)
+    model = place / "s.vae"
+    run(
+        capsys,
+        "fit",
+        place / "x.npy",
+        "-o",
+        model,
+        "--network",
+        "mlp:hidden=8",
+        "--epochs",
+        1,
+        "--samples",
+        1,
+    )
+    run(capsys, "sample", model, "-n", 150, "-o", place / "s.npy", "--seed", 4)
+    whole = load(model).sample(150, random_state=4, noise=True)
+    np.testing.assert_array_equal(np.load(place / "s.npy"), whole)
+    assert len({len(block) for block in load(model).sample_blocks(150)}) == 2
+
+
 def test_a_missing_value_in_the_middle_is_named(capsys, place):
     x = np.load(place / "x.npy")
     x[455, 2] = np.nan
     np.save(place / "bad.npy", x)
     assert main(["fit", str(place / "bad.npy"), "-o", str(place / "bad.vae"), "--memory-limit", "30kB"]) == 3
     assert "row 455 (counted from 0), column 'x2', is NaN" in capsys.readouterr().err
+
+
+def test_a_column_cannot_be_a_condition(capsys, place):
+    arguments = ["fit", place / "x.npy", "-o", place / "z.vae", "--memory-limit", "30kB", "--condition", "x1"]
+    assert main([*map(str, arguments)]) == 3
+    assert "cannot have conditions among their columns" in capsys.readouterr().err
 
 
 def test_a_limit_that_is_no_size(capsys, place):

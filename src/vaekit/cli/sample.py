@@ -30,6 +30,7 @@ class Sample:
 
     def run(self) -> int:
         """Generate and write."""
+        from vaekit.data.block_writer import write_blocks
         from vaekit.errors import UsageError
 
         if self.n < 1:
@@ -37,5 +38,14 @@ class Sample:
         estimator = common.load_artifact(self.artifact, self.device)
         # A picture shows means unless noise was asked for by any other ending: rows must be draws of p(x).
         noise = not self.mean and self.output.suffix.lower() != ".png"
-        rows = estimator.sample(self.n, given=self.given, random_state=self.seed, noise=noise)
-        return common.finish_data(estimator, self.output, rows, as_json=self.json)
+        blocks = estimator.sample_blocks(self.n, given=self.given, random_state=self.seed, noise=noise)
+        schema = estimator.schema_
+        shape = write_blocks(
+            self.output,
+            blocks,
+            rows=self.n,
+            columns=schema.column_names,
+            categories=schema.categories,
+            images=schema.kind == "images",
+        )
+        return common.tell(self.output, shape, self.json)

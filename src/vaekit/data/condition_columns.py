@@ -32,6 +32,11 @@ def take_conditions(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """
     if not names:
         return dataset
+    if not isinstance(dataset.values, np.ndarray) and set(names) & set(dataset.columns or ()):
+        raise DataError(
+            f"{dataset.source}: rows that are left in their file cannot have conditions among their columns; raise the "
+            "memory limit"
+        )
     found = {name: values for name, values in (dataset.conditions or {}).items() if name in names}
     columns = dataset.columns or ()
     for name in names:
