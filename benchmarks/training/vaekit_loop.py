@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("data", help=".npy of float32 images, (n, 784)")
     parser.add_argument("--workload", default="M1")
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
     options = parser.parse_args()
     work = WORKLOADS[options.workload]
     x = torch.from_numpy(np.load(options.data)[: work.images])
@@ -30,7 +31,9 @@ def main() -> None:
     sentence = Sentence.parse(network=network, likelihood="bernoulli", objective=objective)
     with seeded(0):
         model = build_vae(sentence, tuple(x.shape[1:]), latent=work.latent)
-    settings = TrainingSettings(epochs=options.epochs, batch_size=work.batch, learning_rate=1e-3)
+    settings = TrainingSettings(
+        epochs=options.epochs, batch_size=work.batch, learning_rate=1e-3, compile=options.compile
+    )
     history = train(model, sentence.objective.build(), x, settings=settings, seed=0)
     print(
         json.dumps(

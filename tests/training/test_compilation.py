@@ -55,7 +55,7 @@ def test_it_trains_to_the_same_weights(case, quick):
 
 def test_native_code_draws_the_same_noise_and_repeats_itself():
     weighed = {"objective": "elbo:beta=linear:0.5..1/3", "options": COMPILED}
-    plain, compiled, again = make(), make(), make()
+    plain, compiled, again = (make(network="mlp:hidden=8,dropout=0.2") for _ in range(3))
     run(plain, table(), objective=weighed["objective"])
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingWarning)

@@ -28,7 +28,7 @@ from vaekit.vae import VAE
 __all__ = ["CompiledLoss", "compile_step", "repays_compilation"]
 
 _COLD = 20.0  # seconds that are to be saved at least: twice what compiling takes
-_SAVED_PER_STEP = 1e-4  # seconds, of Python
+_SAVED_PER_STEP = 3e-4  # seconds, of Python
 _SAVED_PER_MULTIPLICATION = 5e-12  # seconds, of loops over memory, per multiply-add of a forward pass
 
 
