@@ -77,6 +77,6 @@ def verb_names() -> list[str]:
     """Every verb as it is typed.
 
     >>> verb_names()[:2]
-    ['fit', 'evaluate']
+    ['fit', 'fit-prior']
     """
     return [re.sub(r"(?<!^)(?=[A-Z])", "-", verb.__name__).lower() for verb in get_args(_VERBS)]

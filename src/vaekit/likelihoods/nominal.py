@@ -16,6 +16,7 @@ class NominalLikelihood(CategoricalLikelihood):
 
     Examples
     --------
+    >>> import torch
     >>> NominalLikelihood((1,), levels=3)(torch.tensor([0.0, 0.5, 0.4])).mean
     tensor([1.])
     """
