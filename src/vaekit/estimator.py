@@ -33,6 +33,7 @@ from vaekit.inputs import (
     read_names,
     to_model,
 )
+from vaekit.labels import check_labels, fill_labels, learns_labels, marginal_log_likelihood
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
 from vaekit.randomness import seeded
@@ -89,7 +90,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     condition
         Names of columns, a list of them or one text with commas, that the model is told rather than describes:
         :math:`p(x \mid c)`. ``labels`` are the labels of a data set. What holds text or few whole numbers is
-        categorical, everything else continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so.
+        categorical, everything else continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so. With the
+        objective ``m2`` a label may be missing: NaN, None, empty, or -1 among whole numbers.
     epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias, compile
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
@@ -397,6 +399,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             fresh = build_vae(
                 sentence, shape, int(self.latent), log_jacobian=log_jacobian, condition=self._width()
             ).parts["prior"]
+        c = None if c is None else self._filled(x, c)
+        if held_out_x is not None and held_out_c is not None:
+            held_out_c = self._filled(held_out_x, held_out_c)
         self.prior_fit_: PriorFit = fit_prior(
             self.model_,
             fresh,
@@ -413,7 +418,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         r"""Encode: the mean of :math:`q(z \mid x)`, ``(n, latent)``. The same bytes every time.
 
         Where the latents live in a curved space, it is the point there that stands for the posterior. A conditional
-        model needs the rows' conditions, as columns of ``X`` or given beside it as to :meth:`fit`.
+        model needs the rows' conditions, as columns of ``X`` or given beside it as to :meth:`fit`; one that learns
+        labels takes the most probable where there is none.
         """
         return self._map(self._rows(X, conditions), lambda x, c: code_of(self.model_.encode(x, c)))
 
@@ -479,17 +485,49 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
         All rows share the same fixed draws of noise: a row's score depends on nothing but the row, and is the
         same bytes every time. See :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is
-        :math:`\log p(x \mid c)`.
+        :math:`\log p(x \mid c)`; where a model that learns labels is given none, it is
+        :math:`\log \sum_y p(y)\, p(x \mid y)`.
         """
         x, c = self._tensors(self._rows(X, conditions))
         with seeded(self.seed_ + 2):
-            result = log_likelihood(self.model_, x, c=c, samples=samples, common_noise=True)
-        return result.values.numpy()
+            known = log_likelihood(self.model_, x, c=c, samples=samples, common_noise=True).values
+        if c is None or "classifier" not in self.model_.parts or (labelled := (c != 0).any(1)).all():
+            return known.numpy()
+        found = marginal_log_likelihood(
+            self.model_, x[~labelled], labels=c.shape[1], samples=samples, seed=self.seed_ + 2
+        )
+        known[~labelled.cpu()] = found
+        return known.numpy()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Average :meth:`score_samples`: higher is better."""
         conditions = y if y is not None and list(read_names(self.condition)) == [LABELS] else None
         return float(self.score_samples(X, conditions=conditions).mean())
+
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels that the model has learned, in the order of their probabilities.
+
+        Raises
+        ------
+        UsageError
+            If it has no classifier.
+        """
+        check_is_fitted(self, "model_")
+        if "classifier" not in self.model_.parts:
+            raise UsageError(
+                f"objective {self.sentence_.objective.kind} learns no labels; fit with objective=m2 and a condition"
+            )
+        return self.schema_.conditions.conditions[0].categories  # type: ignore[union-attr, return-value]
+
+    def predict_label_probabilities(self, X: Any) -> _Floats:
+        r"""Give :math:`q(y \mid x)` of each row, ``(n, labels)``, in the order of :meth:`label_names`."""
+        self.label_names()
+        return self._map(self._rows(X), lambda x, c: self.model_.classify(x).probs)
+
+    def predict_labels(self, X: Any) -> npt.NDArray[np.str_]:
+        """Give the most probable label of each row, by name; labels that are there are not looked at."""
+        names = np.array(self.label_names())
+        return names[self.predict_label_probabilities(X).argmax(1)]
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the portable artifact, a folder without pickle; see :mod:`vaekit.artifact`."""
@@ -582,6 +620,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             Of the noise; by default the estimator's.
         """
         x, c = self._tensors(self._rows(X, conditions))
+        if c is not None and "classifier" in self.model_.parts and not (known := (c != 0).any(1)).all():
+            if not known.any():
+                raise UsageError(
+                    "evaluate: every label is missing, and what is evaluated is log p(x|y); score_samples gives "
+                    "log p(x)"
+                )
+            x, c, split = x[known], c[known], f"{split}, rows with a label"
         baselines = None if train is None else self._rows(train).values
         if isinstance(baselines, MappedRows):
             baselines = None
@@ -654,7 +699,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         device = self._torch_device()
         self.schema_: Schema = fit_schema(dataset, self.sentence_.likelihood)
         if kinds := read_names(self.condition):
-            self.schema_ = replace(self.schema_, conditions=fit_conditions(dataset, kinds))
+            self.schema_ = replace(
+                self.schema_,
+                conditions=fit_conditions(dataset, kinds, missing=learns_labels(self.sentence_)),
+            )
+        if learns_labels(self.sentence_):
+            check_labels(self.sentence_, self.schema_.conditions)
         self.seed_, self.origin_ = seed, {}
         self._optimizer_state, self._opponent = None, None
         with seeded(seed):
@@ -682,8 +732,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         conditions = self.schema_.conditions
         if conditions is None:
             return None
-        c = conditions.encode(dataset.conditions, what=dataset.source)
+        c = conditions.encode(dataset.conditions, what=dataset.source, rows=len(dataset))
         return torch.from_numpy(c).to(self._torch_device())
+
+    def _filled(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """Conditions with the most probable label where one is missing, of a model that has learned labels."""
+        return fill_labels(self.model_, x, c) if "classifier" in self.model_.parts else c
 
     def _given(self, given: Given, n: int, seed: int) -> torch.Tensor | None:
         conditions = self.schema_.conditions
@@ -703,7 +757,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         values, c = dataset.values, self._condition(dataset)
 
         def apply(rows: slice) -> torch.Tensor:
-            return function(self._to_model(values[rows]), None if c is None else c[rows])
+            x = self._to_model(values[rows])
+            return function(x, None if c is None else self._filled(x, c[rows]))
 
         return map_chunks(len(values), apply)
 

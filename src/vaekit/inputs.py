@@ -126,8 +126,10 @@ def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind
     return dict(names)
 
 
-def fit_conditions(dataset: Dataset, kinds: Mapping[str, ConditionKind]) -> ConditionSchema:
-    """Learn what the conditions of the training rows are.
+def fit_conditions(
+    dataset: Dataset, kinds: Mapping[str, ConditionKind], *, missing: bool = False
+) -> ConditionSchema:
+    """Learn what the conditions of the training rows are; ``missing`` says whether values may be missing.
 
     Raises
     ------
@@ -141,7 +143,7 @@ def fit_conditions(dataset: Dataset, kinds: Mapping[str, ConditionKind]) -> Cond
                 f"{dataset.source}: no values for the condition {name!r}; give them as a column, or beside the data in "
                 "conditions={...}"
             )
-    return ConditionSchema.fit({name: found[name] for name in kinds}, kinds)
+    return ConditionSchema.fit({name: found[name] for name in kinds}, kinds, missing=missing)
 
 
 def to_model(values: np.ndarray, schema: Schema, model: VAE, sentence: Sentence) -> Tensor:

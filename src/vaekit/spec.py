@@ -68,6 +68,7 @@ from vaekit.objectives import (
     RegularizedAutoencoder,
     Renyi,
     Schedule,
+    SemiSupervised,
     TotalCorrelation,
     VaeGan,
 )
@@ -174,6 +175,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
         "adversarial": Adversarial,
         "vae-gan": VaeGan,
         "rae": RegularizedAutoencoder,
+        "m2": SemiSupervised,
     },
 }
 
@@ -321,6 +323,7 @@ def build_vae(
     _check_density(sentence)
     _check_spread(sentence)
     _check_own_draws(sentence)
+    _check_labels(sentence, condition)
     network = sentence.network.build() if network is None else network
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.measure in ("density", "mixed")
@@ -340,7 +343,12 @@ def build_vae(
     if likelihood.encoder_input is not None:
         encoder = TransformedInput(likelihood.encoder_input, encoder)
     decoder = _decoder(network, posterior, likelihood.feature_shape, condition)
-    model = VAE(encoder, posterior, prior, decoder, likelihood)
+    classifier = None
+    if _needs_classifier(sentence):
+        classifier = conditioned_encoder(network, encoder_shape, (condition,), 0)
+        if likelihood.encoder_input is not None:
+            classifier = TransformedInput(likelihood.encoder_input, classifier)
+    model = VAE(encoder, posterior, prior, decoder, likelihood, classifier)
     objective = sentence.objective.build()
     if getattr(posterior, "relaxed", False) and not getattr(objective, "takes_relaxation", False):
         fitting = [
@@ -505,6 +513,26 @@ def _check_own_draws(sentence: Sentence) -> None:
         raise UsageError(
             f"prior {prior.kind} is a mixture of posteriors evaluated at the draws of others, and a {posterior.kind} "
             "posterior knows the density of its own draws alone; use prior=standard, mixture or flow"
+        )
+
+
+def _needs_classifier(sentence: Sentence) -> bool:
+    return getattr(sentence.objective.part, "needs_classifier", False)
+
+
+def _check_labels(sentence: Sentence, condition: int) -> None:
+    """Refuse an objective that learns labels where there are none."""
+    if not _needs_classifier(sentence):
+        return
+    if condition < 2:
+        raise UsageError(
+            f"objective {sentence.objective.kind} learns from labels of which some are missing: give the model a "
+            "categorical condition, such as condition=labels, or use another objective"
+        )
+    if sentence.network.kind == "own":
+        raise UsageError(
+            f"objective {sentence.objective.kind} has a third network, the classifier, and networks of your own are "
+            "an encoder and a decoder; use a network by name"
         )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution
 
 __all__ = ["VAE", "code_of"]
 
@@ -43,7 +43,7 @@ def code_of(q: Distribution) -> Tensor:
 
 
 class VAE(nn.Module):
-    r"""A variational autoencoder, composed of five parts.
+    r"""A variational autoencoder, composed of five parts, and of a sixth where labels are learned.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ class VAE(nn.Module):
         ``(batch, *likelihood.feature_shape)``. It sees one batch dimension, whatever comes in.
     likelihood
         From those features to :math:`p(x \mid z)`; see :mod:`vaekit.likelihoods`.
+    classifier
+        Any ``nn.Module`` from data to one number a category, the logits of :math:`q(y \mid x)`; None: there is none.
 
     Examples
     --------
@@ -78,6 +80,7 @@ class VAE(nn.Module):
         prior: nn.Module,
         decoder: nn.Module,
         likelihood: nn.Module,
+        classifier: nn.Module | None = None,
     ) -> None:
         super().__init__()
         # `prior` is also the name of a method, which a submodule attribute would hide: the five live in a dict.
@@ -90,6 +93,8 @@ class VAE(nn.Module):
                 "likelihood": likelihood,
             }
         )
+        if classifier is not None:
+            self.parts["classifier"] = classifier
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -121,6 +126,10 @@ class VAE(nn.Module):
                 f"{type(self.parts['posterior']).__name__} takes {expected}; change the encoder's last layer"
             )
         return self._part("posterior", c, features, x=x)
+
+    def classify(self, x: Tensor) -> Categorical:
+        r"""Give the classifier :math:`q(y \mid x)` for ``x`` of shape ``(batch, *event)``."""
+        return Categorical(logits=self.parts["classifier"](x), validate_args=False)
 
     def prior(self, c: Tensor | None = None) -> Distribution:
         """Give the prior :math:`p(z)`."""

@@ -33,11 +33,13 @@ VARIANTS = [
     "rae:penalty=gradient",
     "rae:penalty=spectral",
     "rae:penalty=none",
+    "m2:alpha=3",
 ]  # an objective, and a posterior where it is not the usual one
 COMPILED = ["elbo:beta=linear:0..1/10,free_bits=0.1", "iwae:gradient=dreg", "iwae:gradient=stl", *KINDS[2:]]
 DETERMINISTIC = {"rae"}  # kinds for the posterior point alone
 SEPARATE = {"vae-gan"}  # kinds whose parts follow gradients of their own, not that of the surrogate's value
 OWN_NOISE = {"rae:penalty=gradient"}  # what draws more than the posterior does
+LABELS = 3  # of what an objective learns that learns labels
 PER_BATCH = {"tc", "dip", "mmd"}  # kinds with a penalty of the whole batch, or an estimate from it
 
 
@@ -83,7 +85,7 @@ def make(text="elbo", likelihood="gaussian", dtype=torch.float64):
         objective=text.partition(" ")[0],
     )
     with seeded(0):
-        return build_vae(sentence, (5,), latent=3).to(dtype)
+        return build_vae(sentence, (5,), latent=3, condition=LABELS if learns_labels(text) else 0).to(dtype)
 
 
 def data(n=7, dtype=torch.float64):
@@ -91,9 +93,24 @@ def data(n=7, dtype=torch.float64):
         return torch.rand(n, 5, dtype=dtype)
 
 
+def learns_labels(text):
+    return getattr(parse("objective", text.partition(" ")[0]).part, "needs_classifier", False)
+
+
+def labels(x):
+    """A label of each row, and none of every second, that follow from the row alone."""
+    one_hot = torch.nn.functional.one_hot((1000 * x[:, 0]).long() % LABELS, LABELS)
+    return (one_hot * ((1000 * x[:, 1]).long() % 2)[:, None]).to(x.dtype)
+
+
+def labels_of(model, x):
+    """What is given beside the rows: labels, where the model learns them."""
+    return (labels(x),) if "classifier" in model.parts else ()
+
+
 def run(objective, model, x):
     with seeded(2):
-        return objective(model, x)
+        return objective(model, x, *labels_of(model, x))
 
 
 @pytest.mark.parametrize("text", VARIANTS)
@@ -113,7 +130,10 @@ def test_results_are_one_number_an_example_and_finite(text):
         assert value.isfinite().all()
     if model.has_density:
         assert result.kl_per_dimension.shape == (7, 3)
-        torch.testing.assert_close(result.kl, run(Elbo(), make(text), data()).kl)
+        if learns_labels(text):  # the divergence of label and latent together
+            torch.testing.assert_close(result.reconstruction - result.kl, result.bound)
+        else:
+            torch.testing.assert_close(result.kl, run(Elbo(), make(text), data()).kl)
     else:
         assert result.kl_per_dimension is None
         assert torch.equal(result.kl, torch.full((7,), torch.inf, dtype=torch.float64)), "there is no bound"
@@ -184,7 +204,8 @@ def test_an_example_does_not_depend_on_the_company_it_keeps(text):
 def test_extreme_weights_stay_finite_in_float32(text, size):
     model = make(text, "gaussian:scale=fixed,value=0.001", torch.float32)
     with torch.no_grad():  # posteriors far from the prior and from each other, log-weights of -1e14 nats
-        model.parts["encoder"].layers[-1].weight.mul_(50)
+        encoder = model.parts["encoder"]
+        getattr(encoder, "network", encoder).layers[-1].weight.mul_(50)
     result = run(build(text, dtype=torch.float32), model, size * data(16, torch.float32))
     result.surrogate.mean().backward()
     for name, value in result._asdict().items():
@@ -203,7 +224,7 @@ def test_what_a_posterior_carries_is_subtracted_from_the_surrogate_and_not_from_
 
     def carrying(features):
         q = forward(features)
-        q.auxiliary_loss = loss
+        q.auxiliary_loss = loss.repeat(len(features) // 7)
         return q
 
     posterior.forward = carrying
@@ -276,12 +297,14 @@ def test_words_that_are_not_known_are_refused_in_python_too(kind, options):
 def test_the_step_compiles_to_one_graph(text):
     model, objective, x = make(text), build(text), data()
     torch._dynamo.reset()
-    compiled = torch.compile(lambda x: objective(model, x).surrogate, fullgraph=True, backend="eager")
-    torch.testing.assert_close(run(lambda _, x: compiled(x), model, x), run(objective, model, x).surrogate)
+    compiled = torch.compile(lambda x, *c: objective(model, x, *c).surrogate, fullgraph=True, backend="eager")
+    torch.testing.assert_close(
+        run(lambda _, x, *c: compiled(x, *c), model, x), run(objective, model, x).surrogate
+    )
     if getattr(objective, "schedules", {}):
         objective.at(5)
         torch.testing.assert_close(
-            run(lambda _, x: compiled(x), model, x), run(objective, model, x).surrogate
+            run(lambda _, x, *c: compiled(x, *c), model, x), run(objective, model, x).surrogate
         )
 
 

@@ -25,6 +25,7 @@ SMALL = {
     "mixed": "mixed:columns=" + "x".join(["gaussian", "categorical3", "bernoulli", "negative-binomial"] * 3),
 }
 EVENT_SHAPE, LATENT = (1, 3, 4), 2
+LABELS = 3  # where an objective learns labels
 EACH, AT_LEAST, TRIES = 6, 3, 400  # accepted sentences a kind: aimed at, and required
 
 
@@ -32,7 +33,23 @@ def build(specs):
     """The sentence and its model."""
     sentence = Sentence.parse(**specs)
     with seeded(0):
-        return sentence, build_vae(sentence, EVENT_SHAPE, LATENT)
+        return sentence, make(sentence)
+
+
+def make(sentence):
+    """The model of a sentence, with a condition where its objective cannot do without."""
+    needs = getattr(sentence.objective.part, "needs_classifier", False)
+    return build_vae(sentence, EVENT_SHAPE, LATENT, condition=LABELS if needs else 0)
+
+
+def conditions(model, n):
+    """Labels of rows, where the model is conditional."""
+    return torch.eye(LABELS)[torch.arange(n) % LABELS] if "classifier" in model.parts else None
+
+
+def half(c):
+    """The same with every second label missing."""
+    return None if c is None else c * (torch.arange(len(c)) % 2)[:, None]
 
 
 def is_accepted(specs):
@@ -82,21 +99,23 @@ def prepare(objective, model, rows):
 def data(model, n):
     """Draws of the model itself: valid under any likelihood."""
     with seeded(1):
-        return model.sample(n)
+        return model.sample(n, conditions(model, n))
 
 
-def check_evidence(model, x):
+def check_evidence(model, x, c):
     """The evidence is estimated whatever the posterior, and a row's value is its own."""
     if not model.has_log_likelihood:
         with pytest.raises(UsageError, match="no log-likelihood to report"):
-            log_likelihood(model, x, samples=3)
+            log_likelihood(model, x, c=c, samples=3)
         return
     with torch.no_grad(), seeded(7):
-        estimated = log_likelihood(model, x, samples=3, common_noise=True)
+        estimated = log_likelihood(model, x, c=c, samples=3, common_noise=True)
     assert estimated.values.isfinite().all()
     one_row = 3 * 24 * max(256, math.prod(model.parts["likelihood"].feature_shape))  # bytes for its 3 samples
     with torch.no_grad(), seeded(7):
-        flipped = log_likelihood(model, x.flip(0), samples=3, common_noise=True, memory=one_row)
+        flipped = log_likelihood(
+            model, x.flip(0), c=None if c is None else c.flip(0), samples=3, common_noise=True, memory=one_row
+        )
     torch.testing.assert_close(flipped.values.flip(0), estimated.values, rtol=1e-3, atol=1e-3)
 
 
@@ -108,8 +127,9 @@ def test_every_sentence(specs):
     # one finite step, and a gradient for every parameter
     x = data(model, 6)
     assert x.shape == (6, *EVENT_SHAPE)
+    c = conditions(model, 6)
     with seeded(2):
-        result = prepare(sentence.objective.build(), model, len(x))(model, x)
+        result = prepare(sentence.objective.build(), model, len(x))(model, x, half(c))
     assert result.bound.shape == result.surrogate.shape == (6,)
     assert result.bound.isfinite().all()
     assert result.surrogate.isfinite().all()
@@ -121,40 +141,44 @@ def test_every_sentence(specs):
     # encode is deterministic, follows a permutation, and knows nothing of the company
     model.eval()
     with torch.no_grad():
-        mean = model.encode(x).mean
-        assert torch.equal(mean, model.encode(x).mean)
-        torch.testing.assert_close(model.encode(x.flip(0)).mean, mean.flip(0), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.encode(torch.cat([x, x])).mean[6:], mean, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(model.encode(x[:1]).mean, mean[:1], rtol=1e-4, atol=1e-5)
+        mean = model.encode(x, c).mean
+        assert torch.equal(mean, model.encode(x, c).mean)
+        flipped_c = None if c is None else c.flip(0)
+        torch.testing.assert_close(
+            model.encode(x.flip(0), flipped_c).mean, mean.flip(0), rtol=1e-4, atol=1e-5
+        )
+        twice = model.encode(torch.cat([x, x]), conditions(model, 12))
+        torch.testing.assert_close(twice.mean[6:], mean, rtol=1e-4, atol=1e-5)
+        one = conditions(model, 1)
+        torch.testing.assert_close(model.encode(x[:1], one).mean, mean[:1], rtol=1e-4, atol=1e-5)
 
     # one noise vector an example, and importance samples outermost
     with torch.no_grad():
-        z = model.encode(x[:1].expand(50, *EVENT_SHAPE)).sample(torch.Size((3,)))
+        many = conditions(model, 50)
+        z = model.encode(x[:1].expand(50, *EVENT_SHAPE), many).sample(torch.Size((3,)))
         assert z.shape == (3, 50, *model.latent_shape)
-        assert model.decode(z).log_prob(x[:1]).shape == (3, 50)
-        assert model.log_joint(x, model.encode(x).sample()).shape == (6,)
+        assert model.decode(z, many).log_prob(x[:1]).shape == (3, 50)
+        assert model.log_joint(x, model.encode(x, c).sample(), c).shape == (6,)
 
-    check_evidence(model, x)
+    check_evidence(model, x, c)
 
     # an artifact can know the shapes of its tensors before it has them
     with torch.device("meta"):
-        shapes = {
-            name: value.shape for name, value in build_vae(sentence, EVENT_SHAPE, LATENT).state_dict().items()
-        }
+        shapes = {name: value.shape for name, value in make(sentence).state_dict().items()}
     assert shapes == {name: value.shape for name, value in model.state_dict().items()}
 
     # a copy and a reloaded model give the same bytes
     with seeded(3):
-        again = build_vae(sentence, EVENT_SHAPE, LATENT).eval()
+        again = make(sentence).eval()
     again.load_state_dict(model.state_dict())
     clone = copy.deepcopy(model)
     for other in (again, clone):
         with torch.no_grad():
-            assert torch.equal(other.encode(x).mean, mean)
+            assert torch.equal(other.encode(x, c).mean, mean)
             with seeded(4):
-                expected = model.sample(3)
+                expected = model.sample(3, conditions(model, 3))
             with seeded(4):
-                assert torch.equal(other.sample(3), expected)
+                assert torch.equal(other.sample(3, conditions(model, 3)), expected)
 
 
 @pytest.mark.parametrize("specs", FEW, ids=lambda s: "+".join(s.values()))
@@ -165,7 +189,7 @@ def test_one_example_alone_and_among_others(specs):
     objective = prepare(sentence.objective.build(), model, len(x))
     for batch in (x[:1], x):
         with seeded(5):
-            assert objective(model, batch).bound.isfinite().all()
+            assert objective(model, batch, half(conditions(model, len(batch)))).bound.isfinite().all()
 
 
 @pytest.mark.parametrize("specs", FEW, ids=lambda s: "+".join(s.values()))
@@ -175,8 +199,8 @@ def test_what_is_reported_does_not_depend_on_the_weights_of_what_is_differentiat
         return  # no KL, and no bound
     x = data(model, 4)
     with seeded(6):
-        plain = Elbo()(model, x)
+        plain = Elbo()(model, x, conditions(model, 4))
     with seeded(6):
-        weighted = Elbo(beta=7.0)(model, x)
+        weighted = Elbo(beta=7.0)(model, x, conditions(model, 4))
     assert torch.equal(plain.bound, weighted.bound)
     assert not torch.equal(weighted.surrogate, weighted.bound)

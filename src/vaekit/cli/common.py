@@ -135,22 +135,30 @@ def read_model_data(
 ) -> "Dataset":
     """Read data for a model and check it against the schema; the label column of the fit is known."""
     from vaekit.data import read
-    from vaekit.errors import MissingLabelError
+    from vaekit.errors import DataError, MissingLabelError
 
     told = estimator.schema_.conditions
     names = () if told is None else told.names
-    try:
+
+    def read_under(names: Sequence[str]) -> "Dataset":
         known = label or estimator.origin_.get("label")
-        dataset = read(source, label=known, data_dir=data_dir, memory_limit=memory, conditions=names)
-    except MissingLabelError:
-        if label is not None:
+        try:
+            return read(source, label=known, data_dir=data_dir, memory_limit=memory, conditions=names)
+        except MissingLabelError:
+            if label is not None:
+                raise
+            # new rows need no label
+            return read(source, data_dir=data_dir, memory_limit=memory, conditions=names)
+
+    try:
+        dataset = read_under(names)
+    except DataError:
+        if told is None or not told.missing:
             raise
-        dataset = read(
-            source, data_dir=data_dir, memory_limit=memory, conditions=names
-        )  # new rows need no label
+        dataset = read_under(())  # the column may be missing as a whole; any other mistake is met again
     dataset = estimator.schema_.align(dataset, what=source)
     if told is not None:
-        told.encode(dataset.conditions, what=source)
+        told.encode(dataset.conditions, what=source, rows=len(dataset))
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
         print(
             f"vaekit: warning: column {column!r} was constant when the model was fitted, and differs in {rows} "

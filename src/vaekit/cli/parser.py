@@ -7,6 +7,7 @@ from typing import Protocol, get_args
 import tyro
 
 from vaekit.cli.check import Check
+from vaekit.cli.classify import Classify
 from vaekit.cli.conformance import Conformance
 from vaekit.cli.decode import Decode
 from vaekit.cli.encode import Encode
@@ -41,6 +42,7 @@ _VERBS = (
     | Encode
     | Reconstruct
     | Score
+    | Classify
     | Sample
     | Decode
     | Report

@@ -152,11 +152,14 @@ class ConditionSchema:
     ) -> "ConditionSchema":
         """Learn it from the training rows."""
         chosen = {} if kinds is None else kinds
+        if missing:
+            columns = {name: _without_minus_one(np.asarray(values)) for name, values in columns.items()}
         conditions = tuple(
             Condition.fit(name, np.asarray(values), chosen.get(name, "auto"), missing=missing)
             for name, values in columns.items()
         )
         encoded = cls(conditions, missing).encode(columns, what="the data")
+        encoded = encoded[encoded.any(axis=1)]  # nothing is ever generated under a label that is missing
         seen, counts = np.unique(encoded, axis=0, return_counts=True)
         if len(seen) > _REMEMBERED:
             seen = encoded[np.linspace(0, len(encoded) - 1, _REMEMBERED).round().astype(int)]
@@ -174,8 +177,12 @@ class ConditionSchema:
         """How many numbers the model is given for an example."""
         return sum(condition.width for condition in self.conditions)
 
-    def encode(self, columns: Mapping[str, np.ndarray] | None, *, what: str) -> np.ndarray:
+    def encode(
+        self, columns: Mapping[str, np.ndarray] | None, *, what: str, rows: int | None = None
+    ) -> np.ndarray:
         """Give the model's conditions, ``(n, width)`` float32.
+
+        Where values may be missing and the number of ``rows`` is said, whole columns may be.
 
         Raises
         ------
@@ -183,6 +190,16 @@ class ConditionSchema:
             If one is missing, or has a value that cannot be used.
         """
         columns = {} if columns is None else columns
+        if self.missing and rows is not None:
+            columns = {name: np.full(rows, "") for name in self.names} | dict(columns)
+        if self.missing:
+            columns = {
+                c.name: np.asarray(columns[c.name])
+                if "-1" in (c.categories or ())
+                else _without_minus_one(np.asarray(columns[c.name]))
+                for c in self.conditions
+                if c.name in columns
+            }
         absent = [name for name in self.names if name not in columns]
         if absent:
             hint = did_you_mean(absent[0], columns)
@@ -297,6 +314,17 @@ def _as_text(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         return np.array([_number_as_text(value) for value in values.tolist()])
     return np.array(["" if v is None or v != v else _any_as_text(v) for v in values.tolist()], dtype=str)
+
+
+def _without_minus_one(values: np.ndarray) -> np.ndarray:
+    """Labels as text, with -1 for a missing one where all are whole numbers, and left as they are otherwise."""
+    text = _as_text(values)
+    known = text[text != ""]
+    try:
+        whole = all(float(value).is_integer() for value in set(known.tolist()))
+    except (ValueError, OverflowError):
+        return text
+    return np.where(text == "-1", "", text) if whole else values
 
 
 def _number_as_text(value: float) -> str:

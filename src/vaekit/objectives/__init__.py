@@ -16,6 +16,7 @@ from vaekit.objectives.elbo import Elbo
 from vaekit.objectives.factor import FactorizedPosterior, permute_dimensions
 from vaekit.objectives.iwae import ImportanceWeighted
 from vaekit.objectives.kl import closed_divergence, divergence, register_divergence
+from vaekit.objectives.m2 import SemiSupervised
 from vaekit.objectives.miwae import MultiplyImportanceWeighted
 from vaekit.objectives.mmd import MaximumMeanDiscrepancy, squared_mmd
 from vaekit.objectives.opposed import Opposed
@@ -45,6 +46,7 @@ __all__ = [
     "RegularizedAutoencoder",
     "Renyi",
     "Schedule",
+    "SemiSupervised",
     "TotalCorrelation",
     "VaeGan",
     "closed_divergence",

@@ -60,8 +60,10 @@ class Objective(Protocol):
     objective needs, when a sentence is built; a posterior without a density is refused unless ``needs_density`` is
     False, and one whose surrogate is to see a relaxation of discrete draws unless ``takes_relaxation`` is True. A
     method ``equip(model)`` changes the model where the objective asks for it, once, when it is built (a
-    normalisation of weights, say). Two more methods are optional, and called by the training loop where
-    an objective has them: ``begin(rows=n)`` once, with the number of training rows; and ``at(epochs_done)``
+    normalisation of weights, say). One that learns labels has ``needs_classifier`` True: its model is built with a
+    classifier beside the five parts. Three more methods are optional, and called by the training loop where
+    an objective has them: ``begin(rows=n)`` once, with the number of training rows; ``count_labels(c)`` once, with the
+    conditions of a conditional model's; and ``at(epochs_done)``
     before every step, with the epochs done so far as a fraction, to move what follows a schedule (see
     :class:`vaekit.objectives.Annealed`; an objective whose ``schedules`` is empty is not called).
 

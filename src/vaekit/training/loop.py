@@ -142,6 +142,8 @@ def train(
         opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
     if hasattr(objective, "begin"):
         objective.begin(rows=len(x))  # type: ignore[attr-defined]
+    if c is not None and hasattr(objective, "count_labels"):
+        objective.count_labels(c)  # type: ignore[attr-defined]
     if not history.epochs and begins_at_marginals(model, settings.output_bias):
         begin_at_marginals(model, x.evenly_spread() if isinstance(x, StreamedRows) else x)
     average = None if settings.averaging is None else WeightAverage(model, settings.averaging)
