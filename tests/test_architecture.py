@@ -30,6 +30,7 @@ FLOORS = [
         "artifact",
         "classroom",
         "inputs",
+        "labels",
         "conformance",
         "literature",
         "reproductions",

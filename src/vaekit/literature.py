@@ -423,6 +423,14 @@ MODELS: tuple[NamedModel, ...] = (
         pythae="MSSSIM_VAE",
     ),
     NamedModel(
+        name="m2",
+        title="Semi-supervised VAE, M2",
+        paper='Kingma et al. (2014), "Semi-supervised Learning with Deep Generative Models"',
+        place="equations 6 to 9",
+        parts={"objective": "m2:alpha=0.1"},
+        note="needs a categorical condition, the label, which may be missing",
+    ),
+    NamedModel(
         name="rhvae",
         title="Riemannian Hamiltonian VAE",
         paper='Chadebec, Mantoux and Allassonnière (2020), "Geometry-Aware Hamiltonian Variational Auto-Encoder"',
