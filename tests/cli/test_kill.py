@@ -17,7 +17,7 @@ FIT = [
 # Torch and all of vaekit are imported once; every fit is a fork that has computed nothing yet. The report and the
 # baselines, which come after the training, would take most of the time.
 KILLING = """
-import json, os, random, signal, sys, time
+import json, os, random, re, signal, sys, time
 import sklearn.datasets, torch
 import vaekit.estimator, vaekit.evaluation.summary, vaekit.report, vaekit.cli.progress
 from vaekit.cli import main
@@ -40,24 +40,35 @@ def ended(child):
         sys.exit("a fit failed: " + open("log.txt").read())
     return bool(done)
 
-began = time.perf_counter()
+def newest(folder):
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return max((int(n) for n in re.findall(r"checkpoint-(\\d+)\\.safetensors", " ".join(names))), default=-1)
+
 child = start("-o", "whole.vae")
 while not ended(child):
     time.sleep(0.01)
-duration = time.perf_counter() - began
 
+# A moment is so many checkpoints further, one being written at every step, and a little time: whatever the machine
+# does besides, kills hit the training. Every fifth is after a time alone, and hits what comes before it too.
 moments, found = random.Random(int(sys.argv[1])), []
 names = iter(range(1000))
 name = f"{next(names)}.vae"
 while len(found) < 20:
+    folder = name + ".training"
+    target = newest(folder) + moments.randint(1, 8)
+    limit = time.perf_counter() + (moments.uniform(0.02, 1.0) if len(found) % 5 == 4 else 600)
     child = start("-o", name, "--resume")
-    time.sleep(moments.uniform(0.02, 0.7 * duration))
-    if ended(child):
+    over = False
+    while not over and newest(folder) < target and time.perf_counter() < limit:
+        time.sleep(0.001)
+        over = ended(child)
+    time.sleep(moments.uniform(0.0, 0.02))
+    if over or ended(child):
         name = f"{next(names)}.vae"
         continue
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    found.append(sorted(os.listdir(name + ".training")) if os.path.isdir(name + ".training") else None)
+    found.append(sorted(os.listdir(folder)) if os.path.isdir(folder) else None)
 child = start("-o", name, "--resume")
 while not ended(child):
     time.sleep(0.01)
