@@ -483,8 +483,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> npt.NDArray[np.float64]:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
 
-        All rows share the same fixed draws of noise: a row's score depends on nothing but the row, and is the
-        same bytes every time. See :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is
+        All rows share the same fixed draws of noise: a row's score depends on nothing but the row (to float32's
+        rounding), and the same rows give the same bytes every time. See :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is
         :math:`\log p(x \mid c)`; where a model that learns labels is given none, it is
         :math:`\log \sum_y p(y)\, p(x \mid y)`.
         """
