@@ -484,9 +484,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
 
         All rows share the same fixed draws of noise: a row's score depends on nothing but the row (to float32's
-        rounding), and the same rows give the same bytes every time. See :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is
-        :math:`\log p(x \mid c)`; where a model that learns labels is given none, it is
-        :math:`\log \sum_y p(y)\, p(x \mid y)`.
+        rounding), and the same rows give the same bytes every time. See
+        :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is :math:`\log p(x \mid c)`;
+        where a model that learns labels is given none, it is :math:`\log \sum_y p(y)\, p(x \mid y)`.
         """
         x, c = self._tensors(self._rows(X, conditions))
         with seeded(self.seed_ + 2):
