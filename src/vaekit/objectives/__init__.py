@@ -7,8 +7,8 @@ batch is in the surrogate of each of its examples, so that the mean over them co
 a second player, such as a discriminator: see :class:`Opposed`.
 """
 
+from vaekit.annealing import Annealed
 from vaekit.objectives.adversarial import Adversarial
-from vaekit.objectives.annealed import Annealed
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.ciwae import CombinationImportanceWeighted
 from vaekit.objectives.dip import DisentangledInferredPrior
@@ -25,9 +25,9 @@ from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.regularized import RegularizedAutoencoder
 from vaekit.objectives.renyi import Renyi
 from vaekit.objectives.result import Objective, ObjectiveResult
-from vaekit.objectives.schedules import Schedule
 from vaekit.objectives.total_correlation import TotalCorrelation
 from vaekit.objectives.vae_gan import VaeGan
+from vaekit.schedules import Schedule
 
 __all__ = [
     "Adversarial",

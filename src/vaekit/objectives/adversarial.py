@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
+from vaekit.annealing import check_scalar
 from vaekit.errors import UsageError
 from vaekit.networks.mlp import MultilayerPerceptron
-from vaekit.objectives.annealed import check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
 from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["Adversarial"]

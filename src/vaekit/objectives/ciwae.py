@@ -7,10 +7,10 @@ Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better"
 
 from torch import Tensor
 
-from vaekit.objectives.annealed import Annealed, check_count, check_scalar
+from vaekit.annealing import Annealed, check_count, check_scalar
 from vaekit.objectives.importance import draw, log_mean_exp
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["CombinationImportanceWeighted"]

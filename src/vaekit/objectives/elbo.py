@@ -15,13 +15,13 @@ form wherever there is one). What is differentiated may weigh the KL otherwise:
 
 from torch import Tensor
 
+from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
-from vaekit.objectives.annealed import Annealed, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.discrete import reconstruct
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["Elbo"]

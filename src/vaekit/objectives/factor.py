@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekit.annealing import check_scalar
 from vaekit.errors import UsageError
 from vaekit.networks.mlp import MultilayerPerceptron
-from vaekit.objectives.annealed import check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["FactorizedPosterior", "permute_dimensions"]

@@ -22,8 +22,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from vaekit.annealing import check_count
 from vaekit.errors import UsageError
-from vaekit.objectives.annealed import check_count
 from vaekit.objectives.discrete import refuse_discrete
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
 from vaekit.objectives.probing import probe_posterior

@@ -17,12 +17,12 @@ nothing else would teach the classifier. :math:`p(y)` is uniform.
 import torch
 from torch import Tensor
 
+from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
-from vaekit.objectives.annealed import Annealed, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["SemiSupervised"]

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
-from vaekit.objectives.annealed import Annealed, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["RegularizedAutoencoder"]

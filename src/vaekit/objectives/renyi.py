@@ -11,10 +11,10 @@ Li and Turner (2016), "Rényi Divergence Variational Inference", equations 4 and
 import torch
 from torch import Tensor
 
-from vaekit.objectives.annealed import Annealed, check_count, check_scalar
+from vaekit.annealing import Annealed, check_count, check_scalar
 from vaekit.objectives.importance import draw, log_mean_exp
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["Renyi"]

@@ -28,15 +28,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekit.annealing import check_scalar
 from vaekit.errors import UsageError
 from vaekit.objectives.adversarial import draws
-from vaekit.objectives.annealed import check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.feature_discriminator import FeatureDiscriminator
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.objectives.schedules import Schedule
+from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["VaeGan"]

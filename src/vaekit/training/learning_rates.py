@@ -14,6 +14,7 @@ cycle of momentum, and the staircase the protocol of Burda et al. (2015), sectio
 epochs. Every one is a function of what is known, and keeps nothing between steps: there is nothing to lose.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import cos, pi
@@ -33,16 +34,16 @@ __all__ = [
 ]
 
 
-class LearningRateSchedule:
+class LearningRateSchedule(ABC):
     """A factor of the learning rate; most know it from the start."""
 
     def given(self, bounds: Sequence[float]) -> "LearningRateSchedule":
         """The schedule once these bounds, one an epoch, are known."""
         return self
 
+    @abstractmethod
     def __call__(self, epochs_done: float, epochs: int) -> float:
         """Give the factor of the learning rate."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
