@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vaekit.data import Dataset
-from vaekit.data.mapped import MappedRows
+from vaekit.data.stored import StoredRows
 from vaekit.likelihoods.support import LARGEST_COUNT
 
 __all__ = ["Choice", "choose_columns", "choose_likelihood"]
@@ -99,7 +99,7 @@ def choose_columns(dataset: Dataset) -> Choice:
 
 def _some(dataset: Dataset) -> Dataset:
     """As many rows as are looked at, where they are left in their file."""
-    if not isinstance(dataset.values, MappedRows):
+    if not isinstance(dataset.values, StoredRows):
         return dataset
     return replace(dataset, values=dataset.values[:: -(-dataset.values.size // _LOOK_AT)])
 

@@ -20,7 +20,8 @@ from vaekit.automatic import choose_columns, choose_likelihood
 from vaekit.chunks import chunks, map_chunks
 from vaekit.data import Dataset, Schema, split_indices
 from vaekit.data.condition_columns import LABELS
-from vaekit.data.mapped import MappedRows, memory_limit
+from vaekit.data.mapped import memory_limit
+from vaekit.data.stored import StoredRows
 from vaekit.errors import UsageError
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.fitting_schema import fit_schema
@@ -628,7 +629,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
                 )
             x, c, split = x[known], c[known], f"{split}, rows with a label"
         baselines = None if train is None else self._rows(train).values
-        if isinstance(baselines, MappedRows):
+        if isinstance(baselines, StoredRows):
             baselines = None
         return evaluate(
             self.model_,

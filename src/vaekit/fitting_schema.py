@@ -3,7 +3,7 @@
 import numpy as np
 
 from vaekit.data import Dataset, Schema
-from vaekit.data.mapped import value_blocks
+from vaekit.data.stored import value_blocks
 from vaekit.errors import UsageError
 from vaekit.likelihoods import is_continuous
 from vaekit.spec import Spec

@@ -15,7 +15,8 @@ from vaekit.data import ConditionSchema, Dataset, Schema, from_object
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.frames import column_as_found
-from vaekit.data.mapped import MappedRows, mapped_dataset, memory_limit
+from vaekit.data.mapped import mapped_dataset, memory_limit
+from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, UsageError
 from vaekit.spec import Sentence
 from vaekit.training.streamed import StreamedRows
@@ -151,7 +152,7 @@ def to_model(values: np.ndarray, schema: Schema, model: VAE, sentence: Sentence)
 
     Rows that stay in their file are brought there as they are read.
     """
-    if isinstance(values, MappedRows):
+    if isinstance(values, StoredRows):
         rows = StreamedRows(
             values, lambda block: to_model(block, schema, model, sentence), limit=values.limit
         )

@@ -181,9 +181,9 @@ def map_to_file(
     """Write what a function makes of each row and say so; of rows that were left in their file, block by block."""
     from vaekit.data import write
     from vaekit.data.block_writer import write_blocks
-    from vaekit.data.mapped import MappedRows, few_rows
+    from vaekit.data.stored import StoredRows, few_rows
 
-    if not isinstance(dataset.values, MappedRows):
+    if not isinstance(dataset.values, StoredRows):
         rows = function(dataset)
         write(output, rows, columns=columns, categories=categories, images=images)
         return tell(output, rows.shape, as_json)

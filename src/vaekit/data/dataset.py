@@ -71,7 +71,7 @@ class Dataset:
         conditions = self.conditions
         if conditions is not None:
             conditions = {name: values[indices] for name, values in conditions.items()}
-        mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.mapped
+        mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.stored
         rows = self.values.take(indices) if mapped else self.values[indices]
         return replace(self, values=rows, labels=labels, test=None, conditions=conditions)
 

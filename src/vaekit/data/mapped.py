@@ -1,34 +1,30 @@
 """Rows that stay in their file: an array mapped into memory, read block by block.
 
-Where a data set would take more memory than a limit, :class:`MappedRows` stands in the place of its array. It has the
-array's type and shape and gives the same numbers, but a read copies no more than the rows that are asked for, and the
-pages that a read has mapped are handed back to the system every 64 MiB: what a process holds stays bounded even as
+The pages that a read has mapped are handed back to the system every 64 MiB: what a process holds stays bounded even as
 it is usually counted, mapped pages included.
 """
 
 import mmap
 import os
 import re
-from collections.abc import Iterator
-from math import prod
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from vaekit.data.arrays import dataset_from_array
-from vaekit.data.dataset import Dataset, row_blocks
+from vaekit.data.dataset import Dataset
+from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError, UsageError
 
-__all__ = ["MappedRows", "bytes_in_memory", "few_rows", "mapped_dataset", "memory_limit", "value_blocks"]
+__all__ = ["MappedRows", "mapped_dataset", "memory_limit"]
 
 _HELD = 64 * 2**20  # bytes of mapped pages before they are handed back
 _AROUND = 64 * 2**10  # bytes that the system maps around a page that is touched
-_SHARE_TO_READ = 16  # parts of a data set that need at most this part of the limit are read
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-class MappedRows:
+class MappedRows(StoredRows):
     """Rows of a mapped array, in the type and shape that a data set has them in.
 
     Parameters
@@ -41,50 +37,17 @@ class MappedRows:
         Shape of one example.
     limit : int
         The memory that the data were too large for, in bytes.
-    rows : ndarray, optional
-        Which rows of the array, in what order; all by default.
     """
 
-    def __init__(
-        self,
-        array: np.memmap,
-        dtype: Any,
-        event_shape: tuple[int, ...],
-        limit: int,
-        rows: np.ndarray | None = None,
-    ) -> None:
+    def __init__(self, array: np.memmap, dtype: Any, event_shape: tuple[int, ...], limit: int) -> None:
+        super().__init__(dtype, (len(array), *event_shape), limit)
         self._mapping: mmap.mmap = array._mmap  # type: ignore[attr-defined]
         self._drops = array.mode == "r" and hasattr(mmap, "MADV_DONTNEED")
         self._memmap, self._array = array, np.asarray(array)
-        self._rows = rows
         self._touched = 0
-        self.limit = limit
-        self.dtype = np.dtype(dtype)
-        self.shape = (len(array) if rows is None else len(rows), *event_shape)
-        self.known_finite = False
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return prod(self.shape)
-
-    def __getitem__(self, key: Any) -> np.ndarray:
-        """Read rows by slice, array of indices or number, and places in an example after a comma."""
-        if isinstance(key, tuple) and key[0] == slice(None):
-            return np.concatenate([self[rows][key] for rows in row_blocks(cast(np.ndarray, self))])
-        if isinstance(key, tuple):
-            return self[key[0]][key[1:]]
-        if isinstance(key, int | np.integer):
-            return self[np.array([key])][0]
-        where = key if self._rows is None else self._rows[key]
+    def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
+        """Copy rows, and hand pages back before there are many."""
         around = 0 if isinstance(where, slice) else _AROUND
         count = len(self._array[where]) if isinstance(where, slice) else len(where)
         touched = count * (self._array[:1].nbytes + around)
@@ -95,29 +58,6 @@ class MappedRows:
         block = block.astype(self.dtype, copy=isinstance(where, slice)).reshape(-1, *self.shape[1:])
         self._touched += touched
         return block
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
-
-    def take(self, indices: "np.ndarray | list[int]") -> "MappedRows | np.ndarray":
-        """Choose rows: in memory where they need little of the limit, otherwise left where they are."""
-        chosen = np.asarray(indices, dtype=np.int64)
-        if bytes_in_memory(len(chosen), self.shape[1:], self.dtype) <= self.limit // _SHARE_TO_READ:
-            return self[chosen]
-        rows = chosen if self._rows is None else self._rows[chosen]
-        part = MappedRows(self._memmap, self.dtype, self.shape[1:], self.limit, rows)
-        part.known_finite = self.known_finite
-        return part
-
-    def min(self, axis: int | None = None) -> Any:
-        """The smallest value; of each place in an example where the axis is 0."""
-        parts = [self[rows].min(axis) for rows in row_blocks(cast(np.ndarray, self))]
-        return np.min(parts, axis)
-
-    def max(self, axis: int | None = None) -> Any:
-        """The largest value; of each place in an example where the axis is 0."""
-        parts = [self[rows].max(axis) for rows in row_blocks(cast(np.ndarray, self))]
-        return np.max(parts, axis)
 
 
 def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | None:
@@ -152,36 +92,6 @@ def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | No
     rows = MappedRows(array, row.values.dtype, row.event_shape, limit)
     # it has what is asked of an array here: type, shape, and rows by slice and index
     return Dataset(cast(np.ndarray, rows), row.kind, row.columns, None, None, source)
-
-
-def bytes_in_memory(rows: int, event_shape: tuple[int, ...], dtype: Any) -> int:
-    """Bytes that a fit needs to hold data: as found, the training rows again, and in the model's units.
-
-    >>> bytes_in_memory(1000, (10,), np.float64)
-    200000
-    """
-    return rows * prod(event_shape) * (2 * np.dtype(dtype).itemsize + 4)
-
-
-def few_rows(values: MappedRows) -> Iterator[np.ndarray]:
-    """Cut rows into blocks, as indices, that need little of the limit.
-
-    They are multiples of 4096 rows where that is little: the chunks that models are applied to stay what they are.
-    """
-    each = bytes_in_memory(1, values.shape[1:], values.dtype)
-    most = values.limit // _SHARE_TO_READ // each
-    step = most // 4096 * 4096 or max(most, 1)
-    for start in range(0, len(values), step):
-        yield np.arange(start, min(start + step, len(values)))
-
-
-def value_blocks(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Give an array in one piece, and mapped rows in blocks."""
-    if isinstance(values, MappedRows):
-        for rows in row_blocks(cast(np.ndarray, values)):
-            yield values[rows]
-    else:
-        yield values
 
 
 def memory_limit(text: "str | int | None") -> int:
