@@ -14,6 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 # Each room may import from rooms on lower floors, from its own, and from what is listed beside it.
 FLOORS = [
     {"errors"},
+    {"grammar"},
     {"gaussian", "data", "randomness", "schedules", "chunks"},
     {"annealing"},
     {"networks"},
@@ -23,6 +24,8 @@ FLOORS = [
     {"objectives"},
     {"evaluation"},
     {"training", "aggregate"},
+    {"parts"},
+    {"compatibility"},
     {"spec"},
     {
         "automatic",
@@ -41,7 +44,7 @@ FLOORS = [
     {"cli"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-SELF_CONTAINED = {"gaussian": set(), "data": {"errors"}}
+SELF_CONTAINED = {"gaussian": set(), "data": {"errors", "grammar"}}
 
 
 def modules():

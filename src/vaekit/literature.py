@@ -4,11 +4,11 @@ A name stands for the parts that make the model what it is; all others stay at t
 be replaced: ``vaekit fit DATA --model vamp --posterior full`` is a VampPrior with a full-covariance posterior.
 """
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vaekit.errors import UsageError
+from vaekit.grammar import did_you_mean
 
 __all__ = ["MODELS", "NamedModel", "find_model", "resolve"]
 
@@ -75,9 +75,8 @@ def find_model(name: str) -> NamedModel:
     """
     by_name = {model.name: model for model in MODELS}
     if name not in by_name:
-        near = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"unknown model {name!r}; {hint}`vaekit models` lists them all")
+        hint = did_you_mean(name, by_name) or ";"
+        raise UsageError(f"unknown model {name!r}{hint} `vaekit models` lists them all")
     model = by_name[name]
     if model.is_left_out:
         raise UsageError(f"model {name!r} ({model.title}) is left out: {model.note}")

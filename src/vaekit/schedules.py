@@ -17,11 +17,12 @@ Vanishing", equations 6 and 7 with R = 1/2). A plain number is the constant sche
     elbo:beta=1000,capacity=cosine:0..25/100
 """
 
-import difflib
 from dataclasses import dataclass
 from math import cos, floor, isfinite, pi
+from typing import ClassVar
 
 from vaekit.errors import UsageError
+from vaekit.grammar import there_are
 
 __all__ = ["Schedule"]
 
@@ -59,6 +60,8 @@ class Schedule:
     'linear:0.0..1.0/10.0'
     """
 
+    form: ClassVar[str] = "a schedule such as linear:0..1/10"
+
     shape: str
     start: float
     end: float
@@ -66,9 +69,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.shape not in _SHAPES:
-            near = difflib.get_close_matches(self.shape, _SHAPES, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise UsageError(f"unknown schedule {self.shape!r}; {hint}There are: {', '.join(_SHAPES)}")
+            raise UsageError(f"unknown schedule {self.shape!r}{there_are(self.shape, _SHAPES)}")
         if not (isfinite(self.start) and isfinite(self.end)):
             raise UsageError(f"schedule {self}: give finite numbers to start and end with")
         if not 0 < self.epochs < float("inf"):

@@ -35,14 +35,9 @@ class Check:
     def run(self) -> int:
         """Check and print."""
         from vaekit.classroom import check_file, render
-        from vaekit.errors import UsageError
+        from vaekit.grammar import read_pairs
 
-        mapping = {}
-        for pair in self.map:
-            role, equals, name = pair.partition("=")
-            if not (role and equals and name):
-                raise UsageError(f"--map {pair!r}: expected ROLE=NAME, as in sample_z=my_sampler")
-            mapping[role] = name
+        mapping = read_pairs(self.map, "--map", example="ROLE=NAME, as in sample_z=my_sampler")
         report = check_file(
             self.file,
             mapping,

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import did_you_mean, few
+from vaekit.data.hints import few
 from vaekit.errors import DataError
+from vaekit.grammar import did_you_mean
 
 __all__ = ["LABELS", "named_conditions", "take_conditions"]
 

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from vaekit.data.hints import did_you_mean, few, plural
+from vaekit.data.hints import few, plural
 from vaekit.errors import DataError, UsageError
+from vaekit.grammar import did_you_mean, read_pairs
 
 __all__ = ["Condition", "ConditionKind", "ConditionSchema", "parse_condition", "parse_given"]
 
@@ -292,15 +293,7 @@ def parse_given(text: str) -> dict[str, str]:
     >>> parse_given("label=3,age=40")
     {'label': '3', 'age': '40'}
     """
-    given: dict[str, str] = {}
-    for piece in text.split(","):
-        name, equals, value = (part.strip() for part in piece.partition("="))
-        if not equals or not name or not value or name in given:
-            raise UsageError(
-                f"given {text!r}: {piece!r} is not a name=value, once each; write label=3,age=40"
-            )
-        given[name] = value
-    return given
+    return read_pairs(text.split(","), f"given {text!r}", example="name=value; write label=3,age=40")
 
 
 def _as_text(values: np.ndarray) -> np.ndarray:

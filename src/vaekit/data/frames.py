@@ -9,8 +9,9 @@ import numpy as np
 
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import did_you_mean, few, plural
+from vaekit.data.hints import few, plural
 from vaekit.errors import DataError, MissingLabelError
+from vaekit.grammar import did_you_mean
 
 if TYPE_CHECKING:
     import pandas

@@ -1,22 +1,8 @@
-"""Words for error messages: the nearest name, a list that stays on one line, a shape in words."""
+"""Words for error messages: a list that stays on one line, a shape in words."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-__all__ = ["did_you_mean", "few", "plural", "shape_in_words"]
-
-
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return ``"; did you mean 'NAME'?"`` with the nearest of the candidates, or an empty string.
-
-    >>> did_you_mean("digit", ["digits", "mnist"])
-    "; did you mean 'digits'?"
-    >>> did_you_mean("zebra", ["digits", "mnist"])
-    ''
-    """
-    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
-    nearest = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower_case[nearest[0]]!r}?" if nearest else ""
+__all__ = ["few", "plural", "shape_in_words"]
 
 
 def few(names: Sequence[object], most: int = 5) -> str:

@@ -10,9 +10,10 @@ from numpy.lib import format as npy_format
 
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import did_you_mean, few
+from vaekit.data.hints import few
 from vaekit.data.mapped import mapped_dataset
 from vaekit.errors import DataError, MissingLabelError
+from vaekit.grammar import did_you_mean
 
 __all__ = ["read_npy", "read_npz"]
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import did_you_mean
 from vaekit.data.idx_files import find_mnist_files, looks_like_idx, read_idx, read_idx_folder
 from vaekit.data.image_folders import read_image_folder
 from vaekit.data.mnist import read_mnist
@@ -14,6 +13,7 @@ from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError
+from vaekit.grammar import did_you_mean
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 

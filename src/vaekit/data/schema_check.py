@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaekit.data.dataset import Dataset, made_up_names
-from vaekit.data.hints import did_you_mean, few, plural, shape_in_words
+from vaekit.data.hints import few, plural, shape_in_words
 from vaekit.errors import DataError
+from vaekit.grammar import did_you_mean
 
 if TYPE_CHECKING:
     from vaekit.data.schema import Schema

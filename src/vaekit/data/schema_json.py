@@ -8,9 +8,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from vaekit.data.conditions_json import conditions_from_json, conditions_to_json
-from vaekit.data.hints import did_you_mean, few
+from vaekit.data.hints import few
 from vaekit.data.summary import Column
 from vaekit.errors import ArtifactError
+from vaekit.grammar import did_you_mean
 
 if TYPE_CHECKING:
     from vaekit.data.schema import Schema

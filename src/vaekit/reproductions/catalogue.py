@@ -1,9 +1,9 @@
 """The protocols that ``vaekit reproduce`` knows."""
 
-import difflib
 from collections.abc import Sequence
 
 from vaekit.errors import UsageError
+from vaekit.grammar import there_are
 from vaekit.reproductions.protocol import Figure, Protocol
 from vaekit.training import TrainingSettings
 
@@ -25,9 +25,7 @@ def find_protocol(name: str) -> Protocol:
     """
     by_name = {protocol.name: protocol for protocol in PROTOCOLS}
     if name not in by_name:
-        near = difflib.get_close_matches(name, by_name, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise UsageError(f"unknown reproduction {name!r}; {hint}there are: {', '.join(by_name)}")
+        raise UsageError(f"unknown reproduction {name!r}{there_are(name, by_name)}")
     return by_name[name]
 
 

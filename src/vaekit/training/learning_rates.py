@@ -16,11 +16,11 @@ epochs. Every one is a function of what is known, and keeps nothing between step
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from math import cos, pi
 
 from vaekit.errors import UsageError
-from vaekit.training.choices import parse_choice
+from vaekit.grammar import read_choice
 
 __all__ = [
     "SCHEDULES",
@@ -78,6 +78,7 @@ class OneCycle(LearningRateSchedule):
         And ends at this part of where it started.
     """
 
+    _: KW_ONLY
     warmup: float = 0.3
     start: float = 25.0
     end: float = 1e4
@@ -119,17 +120,18 @@ class Plateau(LearningRateSchedule):
 
     Parameters
     ----------
+    reductions
+        How many times it has been reduced; follows from the bounds, and is no option.
     factor
         What the learning rate is multiplied by.
     patience
         After more than this many epochs without a better bound.
-    reductions
-        How many times it has been; follows from the bounds.
     """
 
+    reductions: int = 0
+    _: KW_ONLY
     factor: float = 0.5
     patience: int = 10
-    reductions: int = field(default=0, metadata={"option": False})
 
     def __post_init__(self) -> None:
         if not 0 < self.factor < 1:
@@ -174,7 +176,8 @@ def parse_schedule(text: str) -> LearningRateSchedule:
     >>> [round(staircase(epoch, 40), 3) for epoch in (0, 1, 3, 4, 12, 13)]
     [1.0, 0.72, 0.72, 0.518, 0.518, 0.373]
     """
-    return parse_choice("schedule", text, SCHEDULES)
+    name, options = read_choice("schedule", text, SCHEDULES)
+    return SCHEDULES[name](**options)
 
 
 def _along_cosine(start: float, end: float, progress: float) -> float:

@@ -20,12 +20,12 @@ import torch
 from torch import nn
 
 from vaekit.errors import UsageError
-from vaekit.training.choices import parse_choice
+from vaekit.grammar import read_choice
 
 __all__ = ["OPTIMIZERS", "Adam", "RMSprop", "parse_optimizer"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Adam:
     r"""Adam: ``adam:epsilon=1e-4``.
 
@@ -52,7 +52,7 @@ class Adam:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RMSprop:
     """RMSprop: ``rmsprop:centered=true``.
 
@@ -100,7 +100,8 @@ def parse_optimizer(text: str) -> Adam | RMSprop:
     UsageError
         For anything else.
     """
-    return parse_choice("optimizer", text, OPTIMIZERS)
+    name, options = read_choice("optimizer", text, OPTIMIZERS)
+    return OPTIMIZERS[name](**options)
 
 
 def _require_shares(options: Adam | RMSprop, *names: str) -> None:
