@@ -97,7 +97,12 @@ def reference_page(module: str) -> str:
 
 def documented(module: str, name: str, thing: object) -> list[str]:
     if inspect.isclass(thing):
-        return [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:", ""]
+        lines = [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:", ""]
+        if thing.__module__.startswith(
+            "vaekit.estimator."
+        ):  # its methods stand in layers that are not offered
+            lines[2:2] = ["   :inherited-members: BaseEstimator, TransformerMixin"]
+        return lines
     if inspect.isroutine(thing):
         return [f".. autofunction:: {module}.{name}", ""]
     lines = [f".. py:data:: {name}", f"   :module: {module}"]

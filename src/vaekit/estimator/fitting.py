@@ -1,0 +1,232 @@
+"""Fitting an estimator to data, or one epoch more."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from vaekit.automatic import choose_columns, choose_likelihood
+from vaekit.data import Dataset, Schema
+from vaekit.errors import UsageError
+from vaekit.estimator.rows import Fitted, hold_out
+from vaekit.fitting_schema import fit_schema
+from vaekit.inputs import fit_conditions, model_columns, read_names
+from vaekit.labels import check_labels, learns_labels
+from vaekit.networks.own import own_network
+from vaekit.randomness import seeded
+from vaekit.spec import build_vae
+from vaekit.training import (
+    Checkpoints,
+    EpochMetrics,
+    History,
+    Logger,
+    OpponentSteps,
+    StopRequest,
+    StreamedRows,
+    has_opponent,
+    train,
+)
+from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.plan import describe_plan
+from vaekit.vae import VAE
+
+__all__ = ["Fitting"]
+
+
+class Fitting(Fitted):
+    """What trains."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        conditions: Any = None,
+        validation: Any = None,
+        validation_conditions: Any = None,
+        on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
+        on_step: Callable[[float], None] | None = None,
+        loggers: Sequence[Logger] = (),
+        checkpoint: str | Path | None = None,
+        checkpoint_minutes: float = 5.0,
+        resume: bool = False,
+        stop: StopRequest | None = None,
+        on_plan: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Fit to data.
+
+        Parameters
+        ----------
+        X
+            Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset` of
+            ``(n, columns)`` or ``(n, channels, height, width)``.
+        y
+            Ignored, but for a condition called ``labels``: those, where ``conditions`` does not say.
+        conditions
+            Values of the conditions: a dictionary of one array each, a data frame, or one array where there is one
+            condition. None: columns of ``X``, or what the data set has.
+        validation
+            Held-out data for early stopping and the choice of the best weights. None: a tenth of ``X``, by
+            a hash of row and seed, where patience is given and there are rows enough. False: none at all.
+        validation_conditions
+            As ``conditions``, of the held-out data.
+        on_epoch
+            Called after every epoch with its metrics and whether it is the best so far.
+        on_step
+            Called with the epochs done, a fraction, some times a second.
+        loggers
+            Their ``log`` is called after every epoch with its metrics.
+        checkpoint
+            A folder to keep the run in while it runs: made where missing, to be removed when it is needed no more.
+        checkpoint_minutes
+            Between two checkpoints.
+        resume
+            Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
+        stop
+            To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
+        on_plan
+            Called once before training where the data are read from their file as it goes, with an estimate of
+            memory and time.
+
+        Returns
+        -------
+        VariationalAutoencoder
+            Itself.
+
+        Raises
+        ------
+        UsageError
+            For parameters that cannot be understood.
+        DataError
+            For data that cannot be used.
+        TrainingDivergedError
+            If the loss is not finite; the estimator then holds the best weights so far.
+        CheckpointError
+            If the folder's checkpoints are another run's, or none can be read.
+        """
+        self.check_parameters()
+        dataset, held_out = self._dataset(X, self._or_labels(conditions, y), reset=True), None
+        seed = self._draw_seed()
+        if validation is None and self.patience is not None:
+            dataset, held_out = hold_out(dataset, seed)
+        settings = self._settings(len(dataset))
+        self._start(dataset, seed)
+        if validation is not None and validation is not False:
+            held_out = self._dataset(validation, validation_conditions, reset=False)
+        if held_out is None:
+            settings = replace(settings, patience=None)
+        x, c = self._tensors(dataset)
+        held_out_x, held_out_c = (None, None) if held_out is None else self._tensors(held_out)
+        history = History()
+        self.history_ = history
+        self.settings_ = settings
+        if on_plan is not None and isinstance(x, StreamedRows):
+            on_plan(describe_plan(x, self.model_, self.sentence_.objective.build(), settings))
+        train(
+            self.model_,
+            self.sentence_.objective.build(),
+            x,
+            held_out_x,
+            settings=settings,
+            seed=seed,
+            c=c,
+            validation_c=held_out_c,
+            on_epoch=self._reporter(on_epoch),
+            on_step=on_step,
+            loggers=loggers,
+            history=history,
+            checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
+            stop=stop,
+            column_names=model_columns(self.schema_),
+        )
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, *, conditions: Any = None) -> Self:
+        """Train one more epoch on the rows of ``X``; the first call fixes the schema, scaling included."""
+        self.check_parameters()
+        first = not hasattr(self, "model_")
+        dataset = self._dataset(X, self._or_labels(conditions, y), reset=first)
+        settings = replace(self._settings(len(dataset)), epochs=1, patience=None, schedule="constant")
+        if first:
+            self._start(dataset, self._draw_seed())
+            self.history_, self.settings_ = History(), settings
+        optimizer_state = getattr(self, "_optimizer_state", None)
+        optimizer = parse_optimizer(self.optimizer).build(self.model_.parameters(), self.learning_rate)
+        if optimizer_state is not None:
+            optimizer.load_state_dict(optimizer_state)
+        opponent: OpponentSteps | None = getattr(self, "_opponent", None)
+        objective = self.sentence_.objective.build() if opponent is None else opponent.objective
+        if opponent is None and has_opponent(objective):
+            opponent = OpponentSteps(
+                objective, self.model_, learning_rate=self.learning_rate, seed=self.seed_ + 2
+            )
+        x, c = self._tensors(dataset)
+        train(
+            self.model_,
+            objective,
+            x,
+            c=c,
+            settings=settings,
+            seed=self.seed_ + len(self.history_.epochs),
+            on_epoch=self._reporter(None),
+            history=self.history_,
+            optimizer=optimizer,
+            opponent=opponent,
+        )
+        self._optimizer_state, self._opponent = optimizer.state_dict(), opponent
+        return self
+
+    def _start(self, dataset: Dataset, seed: int) -> None:
+        """Choose the sentence, fix the schema, and build the model."""
+        if self.likelihood == "auto":
+            chosen, self.likelihood_reason_ = choose_likelihood(dataset)
+        elif self.likelihood == "mixed":
+            chosen, self.likelihood_reason_ = choose_columns(dataset)
+        else:
+            chosen, self.likelihood_reason_ = self.likelihood, "asked for"
+        self.sentence_ = self._parse(chosen)
+        device = self._torch_device()
+        self.schema_: Schema = fit_schema(dataset, self.sentence_.likelihood)
+        if kinds := read_names(self.condition):
+            self.schema_ = replace(
+                self.schema_,
+                conditions=fit_conditions(dataset, kinds, missing=learns_labels(self.sentence_)),
+            )
+        if learns_labels(self.sentence_):
+            check_labels(self.sentence_, self.schema_.conditions)
+        self.seed_, self.origin_ = seed, {}
+        self._optimizer_state, self._opponent = None, None
+        with seeded(seed):
+            self.model_: VAE = build_vae(
+                self.sentence_,
+                self.schema_.model_event_shape,
+                int(self.latent),
+                log_jacobian=self.schema_.log_jacobian,
+                network=own_network(self.network, self.encoder, self.decoder),
+                condition=self._width(),
+            ).to(device)
+
+    def _checkpoints(self, folder: str | Path | None, minutes: float, resume: bool) -> Checkpoints | None:
+        """Where to keep the run, with what must be the same for it to go on."""
+        if folder is None:
+            if resume:
+                raise UsageError("resume=True needs the folder of the run's checkpoints: checkpoint=PATH")
+            return None
+        identity = {"latent": str(self.latent), **self.sentence_.to_json()}
+        return Checkpoints(folder=Path(folder), minutes=minutes, resume=resume, identity=identity)
+
+    def _reporter(
+        self, on_epoch: Callable[[EpochMetrics, bool], None] | None
+    ) -> Callable[[EpochMetrics, bool], None] | None:
+        if not self.verbose:
+            return on_epoch
+
+        def report(metrics: EpochMetrics, is_best: bool) -> None:
+            shown = metrics.train_bound if metrics.validation_bound is None else metrics.validation_bound
+            mark = " *" if is_best else ""
+            print(f"epoch {metrics.epoch}: bound {shown:.3f} nats{mark}", file=sys.stderr)
+            if on_epoch is not None:
+                on_epoch(metrics, is_best)
+
+        return report
