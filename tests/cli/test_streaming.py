@@ -29,7 +29,7 @@ def test_fit_says_its_plan_and_the_verbs_write_what_they_would_from_memory(capsy
     options = ("--network", "mlp:hidden=8", "--latent", 2, "--epochs", 2, "--samples", 3)
     model, limit = place / "x.vae", ("--memory-limit", "30kB")
     out, err = run(capsys, "fit", place / "x.npy", "-o", model, "--json", *options, *limit)
-    assert "rows are read from their file" in err
+    assert "rows are read as they are needed" in err
     assert "shuffled in windows of" in err
     assert json.loads(out)["test"]["baselines"] == []
     for verb, ending in (("encode", "npy"), ("reconstruct", "csv"), ("encode", "csv")):
@@ -83,3 +83,36 @@ def test_a_column_cannot_be_a_condition(capsys, place):
 def test_a_limit_that_is_no_size(capsys, place):
     assert main(["fit", str(place / "x.npy"), "-o", str(place / "y.vae"), "--memory-limit", "lots"]) == 2
     assert "give a size such as 2GB" in capsys.readouterr().err
+
+
+def test_a_parquet_with_text_is_fitted_and_encoded_by_row_groups(capsys, place):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x = np.load(place / "x.npy").astype(float)
+    frame = pandas.DataFrame(x[:, :3], columns=["a", "b", "c"])
+    frame["kind"] = np.where(x[:, 3] > 3, "high", "low")
+    frame["class"] = np.where(x[:, 4] > 3, "right", "left")
+    frame.to_parquet(place / "t.parquet", row_group_size=25)
+    frame[["kind", "c", "b", "a"]].to_parquet(place / "turned.parquet", row_group_size=25)
+    model, limit = place / "t.vae", ("--memory-limit", "20kB")
+    options = ("--network", "mlp:hidden=8", "--latent", 2, "--epochs", 2, "--samples", 3, "--label", "class")
+    out, err = run(capsys, "fit", place / "t.parquet", "-o", model, "--json", *options, *limit)
+    plan = json.loads(out)["plan"]
+    assert plan["pieces"] > 1
+    assert f"windows of {plan['window']}" in err
+    assert json.loads(out)["likelihood"].startswith("mixed")
+    codes = []
+    for name, more in (("t", limit), ("t", ()), ("turned", limit)):
+        run(capsys, "encode", model, place / f"{name}.parquet", "-o", place / "codes.npy", *more)
+        codes.append(np.load(place / "codes.npy"))
+    for other in codes[1:]:
+        np.testing.assert_allclose(other, codes[0], rtol=1e-5, atol=1e-5)
+
+
+def test_the_plan_is_said_and_printed_for_data_in_memory_too(capsys, place):
+    out, err = run(capsys, "fit", "digits", "-o", place / "d.vae", "--json", "--epochs", 1, "--samples", 1)
+    plan = json.loads(out)["plan"]
+    assert "1,451 training rows in memory; about" in err
+    assert plan["window"] is None
+    assert plan["memory_bytes"] > 10**8
+    assert 0 < plan["seconds_per_epoch"] < 60

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from training.runs import make, numbers, run, table, weights
+from vaekit.data import read
+from vaekit.errors import DataError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.training import Checkpoints, StreamedRows
-from vaekit.training.plan import describe_plan
-from vaekit.training.streamed import windowed_shuffle
+from vaekit.training.plan import plan_training
+from vaekit.training.streamed import sequential_shuffle, windowed_shuffle
 
 
 class Source:
@@ -94,10 +96,11 @@ def test_the_estimator_fits_evaluates_and_maps_a_mapped_array(tmp_path):
     options = {"network": "mlp:hidden=8", "epochs": 3, "random_state": 0}
     plans = []
     resident = VariationalAutoencoder(2, **options).fit(x, on_plan=plans.append)
-    assert not plans
+    assert plans[0].window is None
     streaming = VariationalAutoencoder(2, memory_limit="40kB", **options).fit(mapped, on_plan=plans.append)
-    assert plans[0].startswith("541 training rows")
-    assert "in windows of 224" in plans[0]
+    assert str(plans[1]).startswith(
+        "541 training rows are read as they are needed, shuffled in windows of 224"
+    )
     assert streaming.schema_ == resident.schema_
     assert streaming.history_.epochs[-1].bound == pytest.approx(resident.history_.epochs[-1].bound, abs=0.7)
     for verb in ("transform", "reconstruct"):
@@ -117,6 +120,100 @@ def test_an_estimate_leaves_the_model_and_the_generators_alone():
 
     model, x = make(), streamed(table(), window=20)
     before, state = weights(model).clone(), torch.get_rng_state()
-    assert "in windows of 16" in describe_plan(x, model, Elbo(), settings())
+    assert "in windows of 16" in str(plan_training(x, model, Elbo(), settings()))
     assert torch.equal(weights(model), before)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(("n", "window", "every"), [(1000, 128, 16), (1001, 640, 100), (90, 100, 7)])
+def test_pieces_that_are_read_whole_are_the_chunks(n, window, every):
+    pieces = np.arange(0, n, every)
+    order = windowed_shuffle(n, window, torch.Generator().manual_seed(1), pieces=pieces)
+    assert sorted(order.tolist()) == list(range(n))
+    for start in range(0, n if window < n else 0, window):
+        assert len({row // every for row in order[start : start + window].tolist()}) <= window // every + 2
+    again = windowed_shuffle(n, window, torch.Generator().manual_seed(1), pieces=pieces)
+    assert torch.equal(order, again)
+
+
+@pytest.mark.parametrize(
+    ("n", "window", "batch"), [(1000, 128, 16), (1001, 640, 64), (90, 100, 7), (90, 7, 7)]
+)
+def test_windows_of_what_is_read_in_order_follow_one_another(n, window, batch):
+    generator = torch.Generator().manual_seed(2)
+    drawn = [sequential_shuffle(n, window, batch, generator) for _ in range(4)]
+    for order, starts in drawn:
+        assert sorted(order.tolist()) == list(range(n))
+        assert all(start % batch == 0 for start in starts)
+        for start, end in zip(starts, [*starts[1:], n], strict=True):
+            assert sorted(order[start:end].tolist()) == list(range(start, end))
+            assert end - start <= max(window, n if window >= n else 0)
+    if window > batch and window < n:
+        assert len({starts[1] for _, starts in drawn}) > 1
+
+
+class Trouble(Source):
+    """Cannot read one of its rows."""
+
+    def __getitem__(self, key):
+        if not isinstance(key, slice) and 150 in np.asarray(key):
+            raise DataError("row 150 is gone")
+        return super().__getitem__(key)
+
+
+def test_what_goes_wrong_while_the_next_window_is_read_is_raised():
+    x = table(200)
+    with pytest.raises(DataError, match="row 150 is gone"):
+        run(make(), StreamedRows(Trouble(x), torch.from_numpy, window=32), validation=x[:20])
+
+
+def test_reading_ahead_changes_nothing(tmp_path):
+    x = table(200)
+    ahead, alone = streamed(x, window=48), streamed(x, window=48)
+    alone.in_thread = False
+    models = [make(), make()]
+    histories = [
+        run(model, rows, validation=x[:20]) for model, rows in zip(models, (ahead, alone), strict=True)
+    ]
+    assert torch.equal(weights(models[0]), weights(models[1]))
+    assert numbers(histories[0]) == numbers(histories[1])
+    assert ahead._values.read == alone._values.read  # every window once
+
+
+class Drawing(Source):
+    """Draws random numbers as it reads, as a data set with augmentation does."""
+
+    in_thread = False
+
+    def __getitem__(self, key):
+        torch.rand(3)
+        return super().__getitem__(key)
+
+
+def test_a_data_set_that_draws_numbers_does_not_change_the_noise():
+    x, models = table(200), [make(), make()]
+    for model, kind in zip(models, (Source, Drawing), strict=True):
+        run(model, StreamedRows(kind(x), torch.from_numpy, window=48), validation=x[:20])
+    assert torch.equal(weights(models[0]), weights(models[1]))
+
+
+def test_a_parquet_trains_by_row_groups_as_from_memory(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    x = table(600).numpy().astype(np.float64) * 3 + 7
+    path = tmp_path / "x.parquet"
+    pandas.DataFrame(x, columns=list("abcde")).to_parquet(path, row_group_size=20)
+    options = {"network": "mlp:hidden=8", "epochs": 3, "random_state": 0, "batch_size": 32}
+    resident = VariationalAutoencoder(2, **options).fit(read(path))
+    plans = []
+    whole = VariationalAutoencoder(2, **options).fit(read(path, memory_limit=59_000), on_plan=plans.append)
+    assert "in windows of 352" in str(plans[0]), plans
+    assert plans[0].pieces == 20
+    np.testing.assert_allclose(whole.schema_.scale, resident.schema_.scale, rtol=1e-12)
+    assert whole.history_.epochs[-1].bound == pytest.approx(resident.history_.epochs[-1].bound, abs=0.7)
+    np.testing.assert_allclose(
+        whole.transform(read(path, memory_limit=59_000)), whole.transform(x), rtol=1e-5, atol=1e-6
+    )
+    again = VariationalAutoencoder(2, **options)
+    again.fit(read(path, memory_limit=59_000))
+    assert torch.equal(weights(again.model_), weights(whole.model_))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from vaekit.cli import common
+from vaekit.cli.progress import Progress
 from vaekit.cli.unfinished import (
     can_go_on,
     checkpoint_folder,
@@ -152,13 +153,14 @@ class Fit:
         estimator, parts, origin = self._prepare()
         if self._is_finished(destination, origin):
             return 0
-        stopped_by, diverged = self._train(estimator, parts, destination)
+        progress = Progress()
+        stopped_by, diverged = self._train(estimator, parts, destination, progress)
         best = estimator.history_.best_epoch
         if best:
             results = {} if stopped_by or diverged else self._evaluate(estimator, parts)
             self._save(estimator, parts, origin, results, destination)
             if not diverged:
-                self._print(estimator, results, destination, time.perf_counter() - started)
+                self._print(estimator, results, destination, progress, time.perf_counter() - started)
         if not stopped_by:
             remove_unfinished(destination)
         if diverged:
@@ -255,14 +257,17 @@ class Fit:
         return True
 
     def _train(
-        self, estimator: "VariationalAutoencoder", parts: "Parts", destination: Path
+        self,
+        estimator: "VariationalAutoencoder",
+        parts: "Parts",
+        destination: Path,
+        progress: Progress,
     ) -> "tuple[signal.Signals | None, Exception | None]":
-        from vaekit.cli.progress import Progress
         from vaekit.errors import TrainingDivergedError
         from vaekit.training import StopRequest, TensorBoardLogger, stopping_on
 
         loggers = [] if self.tensorboard is None else [TensorBoardLogger(self.tensorboard)]
-        with Progress() as progress, stopping_on(StopRequest(), signal.SIGTERM) as stop, warnings_in_a_line():
+        with progress, stopping_on(StopRequest(), signal.SIGTERM) as stop, warnings_in_a_line():
             try:
                 estimator.fit(
                     parts.train,
@@ -274,7 +279,7 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     stop=stop,
-                    on_plan=lambda plan: print(f"vaekit: {plan}", file=sys.stderr),
+                    on_plan=progress.plan,
                 )
             except TrainingDivergedError as error:
                 return None, error
@@ -324,6 +329,7 @@ class Fit:
         estimator: "VariationalAutoencoder",
         results: "dict[str, Evaluation]",
         destination: Path,
+        progress: Progress,
         seconds: float,
     ) -> None:
         from vaekit.cli.text import NO_LOG_LIKELIHOOD, evaluation_lines
@@ -342,6 +348,7 @@ class Fit:
                 "constant_columns": list(constant),
                 "validation": results["validation"].to_json() if "validation" in results else None,
                 "test": results["test"].to_json() if "test" in results else None,
+                "plan": None if progress.planned is None else progress.planned.to_json(),
                 "seconds": seconds,
             }
             common.print_json(document)

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vaekit.training import EpochMetrics
+    from vaekit.training.plan import Plan
 
 __all__ = ["Progress", "describe_epoch"]
+
+_WORTH_TELLING = 60.0  # seconds
 
 
 class Progress:
     """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it."""
 
     def __init__(self) -> None:
+        self.planned: Plan | None = None
+        self._told_time = False
         self._bar = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -42,13 +47,33 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def plan(self, plan: "Plan") -> None:
+        """Say what the training will take."""
+        self.planned = plan
+        self._say(str(plan))
+
+    def _say(self, message: str) -> None:
+        if self._bar is not None:
+            self._bar.console.print(f"vaekit: {message}", highlight=False, markup=False, soft_wrap=True)
+        else:
+            print(f"vaekit: {message}", file=sys.stderr)
+
     def step(self, epochs_done: float) -> None:
         """Move the bar within an epoch."""
         if self._bar is not None:
             self._bar.update(self._task, completed=epochs_done)
 
     def epoch(self, metrics: "EpochMetrics", is_best: bool) -> None:
-        """Show an epoch's bound, KL, active units and rate."""
+        """Show an epoch's bound, KL, active units and rate; where there is no bar, once, what time it will take."""
+        left = (metrics.epochs - metrics.epoch) * metrics.seconds
+        if self._bar is None and not self._told_time and left > _WORTH_TELLING:
+            from vaekit.training.plan import in_words
+
+            self._told_time = True
+            self._say(
+                f"epoch {metrics.epoch} took {in_words(metrics.seconds)}; about {in_words(left)} for the "
+                f"{metrics.epochs - metrics.epoch} that are left at most"
+            )
         if self._bar is not None:
             state = describe_epoch(metrics, is_best=is_best)
             self._bar.update(

@@ -1,7 +1,7 @@
 """From a pandas DataFrame to a data set: numbers stay, text becomes categories, one column may be the label."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +16,7 @@ from vaekit.grammar import did_you_mean
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["column_as_found", "dataset_from_frame"]
+__all__ = ["check_names", "column_as_found", "dataset_from_frame", "label_values", "text_categories"]
 
 _CATEGORIES_AT_MOST = (
     100  # of a column of text, in a file of any size; how many a model takes, its schema says
@@ -66,24 +66,11 @@ def dataset_from_frame(
     ([[5.1, 0.0], [4.9, 1.0]], (None, ('setosa', 'virginica')))
     """
     names = [str(name) for name in frame.columns]
-    if len(set(names)) < len(names):
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        raise DataError(f"{source}: column name {few(repeated)} stands more than once; names must differ")
+    check_names(names, source, label=label, conditions=conditions)
     frame = frame.set_axis(names, axis="columns")
-    absent = [name for name in conditions if name not in names and name != "labels"]
-    if absent:
-        raise DataError(
-            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names)}; the columns are "
-            f"{few(names, 9)}"
-        )
     whole = frame
     if label is not None:
-        if label not in names:
-            raise MissingLabelError(
-                f"{source}: no column {label!r} for the label{did_you_mean(label, names)}; the columns "
-                f"are {few(names, 9)}"
-            )
-        labels = _label_values(cast("pandas.Series", frame[label]))
+        labels = label_values(cast("pandas.Series", frame[label]))
         frame = frame.drop(columns=label)
     taken = {
         name: column_as_found(cast("pandas.Series", whole[name])) for name in conditions if name in names
@@ -107,6 +94,74 @@ def dataset_from_frame(
     return replace(dataset, conditions=taken) if taken else dataset
 
 
+def check_names(
+    names: Sequence[str], source: str, *, label: str | None = None, conditions: Sequence[str] = ()
+) -> None:
+    """Refuse names of columns that stand twice, and a label or conditions that are not among them.
+
+    Raises
+    ------
+    DataError
+        Naming them.
+    """
+    if len(set(names)) < len(names):
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        raise DataError(f"{source}: column name {few(repeated)} stands more than once; names must differ")
+    absent = [name for name in conditions if name not in names and name != "labels"]
+    if absent:
+        raise DataError(
+            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names)}; the columns are "
+            f"{few(names, 9)}"
+        )
+    if label is not None and label not in names:
+        raise MissingLabelError(
+            f"{source}: no column {label!r} for the label{did_you_mean(label, names)}; the columns "
+            f"are {few(names, 9)}"
+        )
+
+
+def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) -> tuple[str, ...]:
+    """Give the categories of a column of text, of which the different values are known, sorted.
+
+    Parameters
+    ----------
+    counts : mapping of (str or None) to int
+        How often each value stands in the column; None where it is missing.
+    name, source
+        Of the column and its file, for messages.
+
+    Raises
+    ------
+    DataError
+        For numbers written as text, dates, and too many different values.
+
+    Examples
+    --------
+    >>> text_categories({"b": 3, None: 1, "a": 2}, "kind", "a file")
+    ('', 'a', 'b')
+    """
+    import pandas as pd
+
+    present = [text for text in counts if text is not None]
+    filled = sum(counts[text] for text in present)
+    parsed = cast("pandas.Series", pd.to_numeric(pd.Series(present, dtype=object), errors="coerce"))
+    numbers = parsed.notna()
+    as_text = sum(counts[text] for text, number in zip(present, numbers, strict=True) if not number)
+    first = next((text for text, number in zip(present, numbers, strict=True) if not number), None)
+    if first is None or as_text < 0.5 * filled or _is_decimal_comma(first) or _is_date(first):
+        raise DataError(
+            f"{source}: column {name!r} holds numbers or dates as text, for instance {(present or [''])[0]!r:.60}, "
+            "in a file too large to be read as a whole; expected numbers: store them as numbers"
+        )
+    if len(present) > max(_CATEGORIES_AT_MOST, filled // 20):
+        raise DataError(
+            f"{source}: column {name!r} holds text, for instance {first!r:.60} "
+            f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or remove it, "
+            f"or give --label {name} to keep it for colouring only"
+        )
+    return tuple(sorted({text or "" for text in counts}))
+
+
 def column_as_found(column: "pandas.Series") -> np.ndarray:
     """Give a column as numbers where it is numbers, and otherwise as objects; missing values are NaN."""
     import pandas as pd
@@ -118,7 +173,8 @@ def column_as_found(column: "pandas.Series") -> np.ndarray:
     return np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
 
 
-def _label_values(column: "pandas.Series") -> np.ndarray:
+def label_values(column: "pandas.Series") -> np.ndarray:
+    """Give a column as labels: numbers, or text; missing ones are empty."""
     if column.dtype.kind in "buif" and not column.hasnans:
         return column.to_numpy()
     present = ~column.isna()

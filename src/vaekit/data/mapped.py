@@ -39,6 +39,8 @@ class MappedRows(StoredRows):
         The memory that the data were too large for, in bytes.
     """
 
+    decoded = False
+
     def __init__(self, array: np.memmap, dtype: Any, event_shape: tuple[int, ...], limit: int) -> None:
         super().__init__(dtype, (len(array), *event_shape), limit)
         self._mapping: mmap.mmap = array._mmap  # type: ignore[attr-defined]

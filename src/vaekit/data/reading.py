@@ -49,8 +49,9 @@ def read(
     data_dir : path, optional
         Where to look for ``mnist`` first.
     memory_limit : int, optional
-        Bytes of memory that the data may take: an ``.npy`` that needs more is not read, but left in its file, to be
-        read block by block (:class:`vaekit.data.mapped.MappedRows`). By default everything is read.
+        Bytes of memory that the data may take: an ``.npy`` or ``.parquet`` that needs more is not read, but left in
+        its file, to be read block by block (:class:`vaekit.data.stored.StoredRows`); a table of text that is larger
+        is refused. By default everything is read.
     conditions : sequence of str
         Columns to take out of the table as conditions; ``labels`` are the labels.
 
@@ -100,11 +101,11 @@ def _reader(
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
-        return lambda: read_text(path, label=label, conditions=conditions)
+        return lambda: read_text(path, label=label, conditions=conditions, memory_limit=memory_limit)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, label=label, conditions=conditions)
+        return lambda: read_parquet(path, label=label, conditions=conditions, memory_limit=memory_limit)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)

@@ -22,6 +22,7 @@ from vaekit.data.dataset import Dataset, Kind, row_blocks
 from vaekit.data.hints import shape_in_words
 from vaekit.data.schema_check import align_dataset, check_dataset
 from vaekit.data.schema_json import schema_from_json, schema_to_json
+from vaekit.data.stored import value_blocks
 from vaekit.data.summary import Column, summarise
 from vaekit.errors import DataError, UsageError
 
@@ -270,12 +271,14 @@ class Schema:
         >>> schema.constant_changes(np.array([[1.0, 7.0], [2.0, 8.0]]))
         {'x1': 1}
         """
-        changes = {}
-        for j in np.flatnonzero(~self.kept):
-            count = int(np.sum(values[:, j] != self.columns[j].minimum))
-            if count:
-                changes[self.columns[j].name] = count
-        return changes
+        constant = np.flatnonzero(~self.kept)
+        if not len(constant):
+            return {}
+        value = np.array([self.columns[j].minimum for j in constant])
+        counts = np.zeros(len(constant), dtype=np.int64)
+        for block in value_blocks(values):
+            counts += (block[:, constant] != value).sum(0)
+        return {self.columns[j].name: int(count) for j, count in zip(constant, counts, strict=True) if count}
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from vaekit.data.dataset import Dataset, made_up_names
 from vaekit.data.hints import few, plural, shape_in_words
+from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError
 from vaekit.grammar import did_you_mean
 
@@ -25,7 +27,7 @@ def align_dataset(schema: Schema, dataset: Dataset, *, what: str) -> Dataset:
         expected = tuple(column.name for column in schema.columns)
         if dataset.columns != expected and set(dataset.columns) == set(expected):
             order = [dataset.columns.index(name) for name in expected]
-            values = np.ascontiguousarray(dataset.values[:, order])
+            values = _changed(dataset.values, lambda block: np.ascontiguousarray(block[:, order]))
             texts = dataset.categories
             categories = None if texts is None else tuple(texts[j] for j in order)
             dataset = replace(dataset, values=values, columns=expected, categories=categories)
@@ -41,7 +43,7 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
     known = tuple(column.categories for column in schema.columns)
     if given == known or (dataset.categories is None and not any(known)):
         return dataset
-    values = dataset.values.copy()
+    renumbered: dict[int, np.ndarray] = {}
     for j, (names, expected) in enumerate(zip(given, known, strict=True)):
         name = schema.columns[j].name
         if names == expected:
@@ -52,13 +54,15 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
                 "fitted to numbers there"
             )
         if names is None:
-            if dataset.categories is None and _are_numbers_of(values[:, j], len(expected)):
+            if dataset.categories is None and _are_numbers_of(dataset.values[:, j], len(expected)):
                 continue  # already numbered, as an array from Python is
             raise DataError(
                 f"{what}: column {name!r} holds numbers; the model was fitted to the categories {few(expected, 9)}"
             )
         unknown = [
-            text for text in names if text not in expected and (values[:, j] == names.index(text)).any()
+            text
+            for text in names
+            if text not in expected and (dataset.values[:, j] == names.index(text)).any()
         ]
         if unknown:
             raise DataError(
@@ -67,9 +71,22 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
                 "rows, or fit again with them"
             )
         position = {text: float(k) for k, text in enumerate(expected)}
-        renumbered = np.array([position.get(text, np.nan) for text in names])
-        values[:, j] = renumbered[dataset.values[:, j].astype(np.int64)]
-    return replace(dataset, values=values, categories=known)
+        renumbered[j] = np.array([position.get(text, np.nan) for text in names])
+
+    def renumber(block: np.ndarray) -> np.ndarray:
+        block = block.copy()
+        for j, numbers in renumbered.items():
+            block[:, j] = numbers[block[:, j].astype(np.int64)]
+        return block
+
+    return replace(dataset, values=_changed(dataset.values, renumber), categories=known)
+
+
+def _changed(values: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """An array after a function of rows; stored rows after it as they are read."""
+    if isinstance(values, StoredRows):
+        return cast(np.ndarray, values.changed(change))
+    return change(values)
 
 
 def _are_numbers_of(values: np.ndarray, count: int) -> bool:

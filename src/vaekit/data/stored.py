@@ -15,9 +15,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from vaekit.data.dataset import row_blocks
+from vaekit.data.dataset import Dataset, row_blocks
 
-__all__ = ["StoredRows", "bytes_in_memory", "few_rows", "value_blocks"]
+__all__ = ["StoredRows", "bytes_in_memory", "few_rows", "found_bytes", "value_blocks"]
 
 _SHARE_TO_READ = 16  # parts of a data set that need at most this part of the limit are read
 
@@ -42,12 +42,15 @@ class StoredRows(ABC):
         Whether reading is quick in the order of the rows alone.
     in_thread : bool
         Whether another thread may read, for no code of a user is run.
+    decoded : bool
+        Whether reading is work, so that passes over the rows are to be few.
     known_finite : bool
         Whether every value was looked at, and is a finite number.
     """
 
     in_order = False
     in_thread = True
+    decoded = True
 
     def __init__(self, dtype: Any, shape: tuple[int, ...], limit: int) -> None:
         self.dtype, self.shape, self.limit = np.dtype(dtype), tuple(shape), limit
@@ -141,6 +144,16 @@ def bytes_in_memory(rows: int, event_shape: tuple[int, ...], dtype: Any) -> int:
     200000
     """
     return rows * prod(event_shape) * (2 * np.dtype(dtype).itemsize + 4)
+
+
+def found_bytes(*datasets: "Dataset | None") -> int:
+    """Bytes that data sets take as they were found, and their parts again, where they are in memory.
+
+    >>> found_bytes(Dataset(np.zeros((10, 2)), "table", ("a", "b")), None)
+    320
+    """
+    found = [data.values for data in datasets if data is not None]
+    return sum(2 * values.nbytes for values in found if isinstance(values, np.ndarray))
 
 
 def few_rows(values: StoredRows) -> Iterator[np.ndarray]:

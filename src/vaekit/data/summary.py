@@ -1,10 +1,16 @@
-"""Range, mean and standard deviation of every column, in two passes over blocks of rows."""
+"""Range, mean and standard deviation of every column, in passes over blocks of rows.
+
+Rows in memory, or mapped into it, are passed over three times, rows that must be decoded once: means and sums of
+squares of blocks are then merged as in Chan, Golub & LeVeque, "Algorithms for computing the sample variance" (1983),
+eq. 2.1.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from vaekit.data.dataset import Dataset, row_blocks
+from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError
 
 __all__ = ["Column", "summarise"]
@@ -56,7 +62,9 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
     (2.0, 1.0, True, False)
     """
     names = dataset.columns if dataset.columns is not None else ("pixels",)
-    count, low, high, whole = _count_and_range(dataset, len(names))
+    decoded = isinstance(dataset.values, StoredRows) and dataset.values.decoded
+    merged = _Moments(len(names)) if decoded else None
+    count, low, high, whole = _count_and_range(dataset, len(names), merged)
     for j in np.flatnonzero(count == 0):
         raise DataError(f"{dataset.source}: column {names[j]!r} has no value at all; remove it")
     with np.errstate(over="ignore"):
@@ -67,7 +75,10 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
             "64-bit floats can "
             "hold; rescale it or take its logarithm"
         )
-    mean, deviation = _mean_and_deviation(dataset, low, span, count)
+    if merged is not None and merged.are_sound(span):
+        mean, deviation = merged.mean, np.where(span > 0, np.sqrt(merged.squares / count), 0.0)
+    else:
+        mean, deviation = _mean_and_deviation(dataset, low, span, count)
     total = dataset.values.size // len(names)
     return tuple(
         Column(
@@ -91,7 +102,34 @@ def _blocks(dataset: Dataset, width: int):
         yield dataset.values[rows].reshape(-1, width).astype(np.float64)
 
 
-def _count_and_range(dataset: Dataset, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+class _Moments:
+    """Means and sums of squares around them, merged block by block."""
+
+    def __init__(self, width: int) -> None:
+        self.count, self.mean, self.squares = np.zeros(width), np.zeros(width), np.zeros(width)
+
+    def add(self, block: np.ndarray, missing: np.ndarray) -> None:
+        """Merge a block, of which some values are missing."""
+        count = len(block) - missing.sum(axis=0).astype(float)
+        total = np.maximum(self.count + count, 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.nansum(block, axis=0) / np.maximum(count, 1)
+            squares = np.nansum(np.square(block - mean), axis=0)
+            between = np.square(mean - self.mean) * (self.count * count / total)
+            self.mean = self.mean + (mean - self.mean) * (count / total)
+            self.squares = self.squares + squares + np.where(count * self.count > 0, between, 0.0)
+        self.count = self.count + count
+
+    def are_sound(self, span: np.ndarray) -> bool:
+        """Whether no column is so wide or so narrow that squares overflow, underflow or drown."""
+        squares = np.where(span > 0, self.squares, 1.0)
+        narrow = (span > 0) & (span < 1e-6 * np.abs(self.mean))
+        return bool(np.isfinite(squares).all() and (squares > 1e-280).all() and not narrow.any())
+
+
+def _count_and_range(
+    dataset: Dataset, width: int, moments: _Moments | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     count = np.zeros(width, dtype=np.int64)
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
     whole = np.ones(width, dtype=bool)
@@ -101,6 +139,8 @@ def _count_and_range(dataset: Dataset, width: int) -> tuple[np.ndarray, np.ndarr
         low = np.fmin(low, np.fmin.reduce(block, axis=0))
         high = np.fmax(high, np.fmax.reduce(block, axis=0))
         whole &= ((block == np.floor(block)) | missing).all(axis=0)
+        if moments is not None:
+            moments.add(block, missing)
     return count, low, high, whole
 
 

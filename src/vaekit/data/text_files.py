@@ -15,7 +15,13 @@ from vaekit.errors import DataError
 __all__ = ["read_text"]
 
 
-def read_text(path: Path, *, label: str | None = None, conditions: Sequence[str] = ()) -> Dataset:
+def read_text(
+    path: Path,
+    *,
+    label: str | None = None,
+    conditions: Sequence[str] = (),
+    memory_limit: int | None = None,
+) -> Dataset:
     """Read a table of text.
 
     The separator is a tab for ``.tsv``, and otherwise found: comma, semicolon, tab, bar or white space. The
@@ -31,14 +37,24 @@ def read_text(path: Path, *, label: str | None = None, conditions: Sequence[str]
         The column to take out as the label.
     conditions : sequence of str
         The columns to take out as conditions.
+    memory_limit : int, optional
+        Bytes of memory that the data may take: text is always read as a whole, and a larger file refused.
 
     Raises
     ------
     DataError
-        For an empty file, lines of different lengths (naming the first), text in a column, repeated names.
+        For a file larger than the limit, an empty file, lines of different lengths (naming the first), text in a
+        column, repeated names.
     """
     import pandas as pd
 
+    size = path.stat().st_size
+    if memory_limit is not None and size > memory_limit:
+        raise DataError(
+            f"{path}: {size:,} bytes of text, with a memory limit of {memory_limit:,}: text is read as a whole, and "
+            "needs more than its size; convert it to .parquet or .npy, which are read block by block, or raise the "
+            "memory limit"
+        )
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from vaekit.automatic import choose_columns, choose_likelihood
 from vaekit.data import Dataset, Schema
+from vaekit.data.stored import found_bytes
 from vaekit.errors import UsageError
 from vaekit.estimator.rows import Fitted, hold_out
 from vaekit.fitting_schema import fit_schema
@@ -23,12 +24,11 @@ from vaekit.training import (
     Logger,
     OpponentSteps,
     StopRequest,
-    StreamedRows,
     has_opponent,
     train,
 )
 from vaekit.training.optimizers import parse_optimizer
-from vaekit.training.plan import describe_plan
+from vaekit.training.plan import Plan, plan_training
 from vaekit.vae import VAE
 
 __all__ = ["Fitting"]
@@ -52,7 +52,7 @@ class Fitting(Fitted):
         checkpoint_minutes: float = 5.0,
         resume: bool = False,
         stop: StopRequest | None = None,
-        on_plan: Callable[[str], None] | None = None,
+        on_plan: Callable[[Plan], None] | None = None,
     ) -> Self:
         """Fit to data.
 
@@ -86,8 +86,8 @@ class Fitting(Fitted):
         stop
             To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
         on_plan
-            Called once before training where the data are read from their file as it goes, with an estimate of
-            memory and time.
+            Called once before training with an estimate of memory and time, and where the rows are read from and how
+            they are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
 
         Returns
         -------
@@ -121,8 +121,10 @@ class Fitting(Fitted):
         history = History()
         self.history_ = history
         self.settings_ = settings
-        if on_plan is not None and isinstance(x, StreamedRows):
-            on_plan(describe_plan(x, self.model_, self.sentence_.objective.build(), settings))
+        if on_plan is not None:
+            objective = self.sentence_.objective.build()
+            found = found_bytes(dataset, held_out)
+            on_plan(plan_training(x, self.model_, objective, settings, found_bytes=found, c=c))
         train(
             self.model_,
             self.sentence_.objective.build(),

@@ -1,8 +1,9 @@
-"""What a training that reads its data from a file will take, said before it begins."""
+"""What a training will take, said before it begins."""
 
 import copy
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from math import prod
 from typing import Any
 
@@ -12,11 +13,13 @@ from torch import Tensor
 from vaekit.objectives import Objective
 from vaekit.randomness import seeded
 from vaekit.training.opponent import has_opponent
+from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.streamed import StreamedRows
+from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
 
-__all__ = ["describe_plan"]
+__all__ = ["Plan", "in_words", "plan_training"]
 
 _COPIES_OF_WEIGHTS = (
     9  # weights, gradients, Adam's two; a good state's three; the best; one while they are copied
@@ -27,48 +30,156 @@ _MAPPED = 150 * 2**20  # pages of the file, as they are counted: see vaekit.data
 _TRIES = 3
 
 
-def describe_plan(x: StreamedRows, model: VAE, objective: Objective, settings: TrainingSettings) -> str:
-    """Estimate memory and time of a training, in a sentence.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Memory and time of a training, estimated; ``str`` says it in a sentence.
+
+    Parameters
+    ----------
+    rows
+        Training rows.
+    window
+        Rows of a window of the shuffle; None where they are in memory, and shuffled as a whole.
+    window_bytes
+        Of such a window in float32; 0 where there is none.
+    pieces
+        From how many pieces of the source a window comes, where it is read in pieces; 1 where windows are rows that
+        follow one another; None where chunks of any size can be read.
+    memory_bytes
+        Of the process, at its largest.
+    seconds_per_epoch
+        Of steps, and of reading; validation, and the time of a second player, are not in it.
+    epochs
+        At most.
+    """
+
+    rows: int
+    window: int | None
+    window_bytes: int
+    pieces: int | None
+    memory_bytes: int
+    seconds_per_epoch: float
+    epochs: int
+
+    def __str__(self) -> str:
+        seconds = self.seconds_per_epoch
+        return (
+            f"{self.rows:,} training rows {self._where()}; about {self.memory_bytes / 1e9:.1f} GB of memory, and "
+            f"{in_words(seconds)} an epoch, {in_words(seconds * self.epochs)} for at most {self.epochs}"
+        )
+
+    def _where(self) -> str:
+        if self.window is None:
+            return "in memory"
+        read = "are read as they are needed, shuffled"
+        if self.window >= self.rows:
+            return f"{read} as a whole"
+        size = f"of {self.window:,} ({self.window_bytes / 1e6:,.0f} MB)"
+        if self.pieces is None:
+            return f"{read} in windows {size}"
+        if self.pieces == 1:
+            return f"{read} in windows {size} that follow one another"
+        return f"{read} in windows {size} from about {self.pieces} pieces each"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return asdict(self)
+
+
+def plan_training(
+    x: Tensor,
+    model: VAE,
+    objective: Objective,
+    settings: TrainingSettings,
+    *,
+    found_bytes: int = 0,
+    c: Tensor | None = None,
+) -> Plan:
+    """Estimate memory and time of a training.
 
     Parameters
     ----------
     x
-        The training rows, of which a few are read.
+        The training rows, or :class:`~vaekit.training.streamed.StreamedRows`, of which a few are read.
     model, objective
-        Of which copies take a few steps, so that the model and torch's generators stay what they are. Time of a second
-        player, of validation and of a slower disk is not in it.
+        Of which copies take a few steps, so that the model and torch's generators stay what they are.
     settings
         Epochs and batch size.
+    found_bytes
+        What the data take in memory beside ``x``.
+    c
+        Conditions of the rows.
+
+    Examples
+    --------
+    >>> from vaekit.objectives import Elbo
+    >>> from vaekit.spec import Sentence, build_vae
+    >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (3,), latent=2)
+    >>> str(plan_training(torch.zeros(90, 3), model, Elbo(), TrainingSettings(epochs=2)))
+    '90 training rows in memory; about 0.6 GB of memory, and less than 1 s an epoch, less than 1 s for at most 2'
     """
-    model, objective = copy.deepcopy(model).train(), copy.deepcopy(objective)
-    batch = x[: settings.batch_size]
-    if hasattr(objective, "begin"):
-        objective.begin(rows=len(x))  # type: ignore[attr-defined]
-    with seeded(0):
-        if has_opponent(objective):
-            objective.build_opponent(model)  # type: ignore[attr-defined]
-        seconds_a_step = _seconds(lambda: _step(model, objective, batch, settings))
-    some = min(x.window, max(settings.batch_size, 10_000_000 // (4 * prod(x.shape[1:]))))
-    seconds_a_row = _seconds(lambda: x[:some]) / some
-    steps = -(-len(x) // settings.batch_size)
-    seconds = steps * seconds_a_step + len(x) * seconds_a_row
+    each = 4 * prod(x.shape[1:])
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    memory = _PROCESS + found_bytes + _COPIES_OF_WEIGHTS * weights + 24 * len(x)
+    seconds = -(-len(x) // settings.batch_size) * _seconds_a_step(x, c, model, objective, settings)
+    if not isinstance(x, StreamedRows):
+        return Plan(
+            rows=len(x),
+            window=None,
+            window_bytes=0,
+            pieces=None,
+            memory_bytes=memory + len(x) * each,
+            seconds_per_epoch=seconds,
+            epochs=settings.epochs,
+        )
     window = x.window_for(settings.batch_size)
-    held = min(window, len(x)) * 4 * prod(x.shape[1:])
-    memory = _PROCESS + held + _COPIES_OF_WEIGHTS * weights + _WORK + _MAPPED + 24 * len(x)
-    shuffled = "as a whole" if window >= len(x) else f"in windows of {window:,} ({held / 1e6:,.0f} MB)"
-    return (
-        f"{len(x):,} training rows are read from their file as they are needed, shuffled {shuffled}; about "
-        f"{memory / 1e9:.1f} GB of memory, and {_in_words(seconds)} an epoch, {_in_words(seconds * settings.epochs)} "
-        f"for at most {settings.epochs}"
+    held = min(window, len(x)) * each
+    reading = len(x) * _seconds_a_row(x, settings.batch_size)
+    ahead = x.in_thread and window < len(x)
+    return Plan(
+        rows=len(x),
+        window=window,
+        window_bytes=held,
+        pieces=1 if x.in_order else x.places,
+        memory_bytes=memory + (1 + ahead) * held + _WORK + _MAPPED + x.piece_bytes,
+        seconds_per_epoch=max(seconds, reading) if ahead else seconds + reading,
+        epochs=settings.epochs,
     )
 
 
-def _step(model: VAE, objective: Any, batch: Tensor, settings: TrainingSettings) -> None:
-    (-objective(model, batch).surrogate.mean()).backward()
-    model.zero_grad(set_to_none=True)
-    if batch.device.type == "cuda":
-        torch.cuda.synchronize(batch.device)
+def _seconds_a_step(
+    x: Tensor, c: Tensor | None, model: VAE, objective: Any, settings: TrainingSettings
+) -> float:
+    model, objective = copy.deepcopy(model).train(), copy.deepcopy(objective)
+    optimizer = parse_optimizer(settings.optimizer).build(model.parameters(), settings.learning_rate)
+    some = slice(settings.batch_size)
+    batch, condition = x[some], None if c is None else c[some]
+    if hasattr(objective, "begin"):
+        objective.begin(rows=len(x))
+    if c is not None and hasattr(objective, "count_labels"):
+        objective.count_labels(c)
+
+    def step() -> None:
+        (-objective(model, batch, condition).surrogate.mean()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if batch.device.type == "cuda":
+            torch.cuda.synchronize(batch.device)
+
+    with seeded(0), threads_for(model, settings.batch_size):
+        if has_opponent(objective):
+            objective.build_opponent(model)
+        return _seconds(step)
+
+
+def _seconds_a_row(x: StreamedRows, batch_size: int) -> float:
+    """Of reading: rows that were not read before, for some sources keep what they read."""
+    some = min(x.window, max(batch_size, 10_000_000 // (4 * prod(x.shape[1:]))), max(1, len(x) // 4))
+    if x.in_order or x.places is not None:
+        started = time.perf_counter()
+        x[some : 2 * some]
+        return (time.perf_counter() - started) / some
+    return _seconds(lambda: x[:some]) / some
 
 
 def _seconds(action: Callable[[], Any]) -> float:
@@ -82,12 +193,14 @@ def _seconds(action: Callable[[], Any]) -> float:
     return min(taken)
 
 
-def _in_words(seconds: float) -> str:
+def in_words(seconds: float) -> str:
     """Say a time to one figure that matters.
 
-    >>> _in_words(4), _in_words(600), _in_words(20000)
-    ('4 s', '10 min', '5.6 h')
+    >>> in_words(0.2), in_words(4), in_words(600), in_words(20000)
+    ('less than 1 s', '4 s', '10 min', '5.6 h')
     """
+    if seconds < 1:
+        return "less than 1 s"
     if seconds < 100:
-        return f"{max(seconds, 1):.0f} s"
+        return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

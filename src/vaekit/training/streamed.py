@@ -1,14 +1,21 @@
-"""Training rows that stay in their file, behind the small part of a tensor's interface that training uses.
+"""Training rows that stay where they are, behind the small part of a tensor's interface that training uses.
 
 An epoch's order is a *windowed shuffle*: the rows are cut into chunks of neighbours, 64 a window; the chunks are
 permuted; and of the sequence of rows that results, every window is permuted again. Each row comes once an epoch, and
-its companions in a batch come from 64 places all over the data. A window is read in the order of the file, brought to
-the model's units, and kept until the next is asked for. The order is drawn from the run's generator like that of data
-in memory, so that a run that is resumed goes on in it. Where one window holds all rows, it is a full shuffle.
+its companions in a batch come from 64 places all over the data. What can only be read in larger pieces, as row groups
+of a table, has its pieces for chunks; what can only be read from its beginning to its end has windows of neighbours,
+which begin elsewhere every epoch.
+
+A window is read in the order of the source, brought to the model's units, and kept until the next is asked for. While
+it is trained on another thread reads the next, where that runs no code of a user. The order is drawn from the run's
+generator like that of data in memory, so that a run that is resumed goes on in it. Where one window holds all rows, it
+is a full shuffle.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
 from typing import Any
 
@@ -16,15 +23,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["StreamedRows", "windowed_shuffle"]
+__all__ = ["StreamedRows", "sequential_shuffle", "windowed_shuffle"]
 
 _CHUNKS = 64  # a window
 _LARGEST_WINDOW = 128 * 2**20  # bytes in float32: the same on all machines with enough memory
 _SHARE_OF_LIMIT = 8
+_PIECES = 8  # a window, where rows are read in pieces
 _AT_ONCE = 1 << 20  # values
 
 
-def windowed_shuffle(n: int, window: int, generator: torch.Generator) -> Tensor:
+def windowed_shuffle(
+    n: int, window: int, generator: torch.Generator, *, pieces: "np.ndarray | None" = None
+) -> Tensor:
     """Permute ``n`` rows so that every window of them comes from few places.
 
     Parameters
@@ -35,6 +45,8 @@ def windowed_shuffle(n: int, window: int, generator: torch.Generator) -> Tensor:
         Rows that are together in memory.
     generator
         What the order is a function of.
+    pieces
+        Where the chunks begin, in order; by default 64 chunks of one size make a window.
 
     Returns
     -------
@@ -49,14 +61,46 @@ def windowed_shuffle(n: int, window: int, generator: torch.Generator) -> Tensor:
     """
     if window >= n:
         return torch.randperm(n, generator=generator)
-    chunk = max(1, window // _CHUNKS)
-    chunks = torch.randperm(-(-n // chunk), generator=generator)
-    order = (chunks[:, None] * chunk + torch.arange(chunk)).flatten()
-    order = order[order < n]
+    if pieces is None:
+        chunk = max(1, window // _CHUNKS)
+        chunks = torch.randperm(-(-n // chunk), generator=generator)
+        order = (chunks[:, None] * chunk + torch.arange(chunk)).flatten()
+        order = order[order < n]
+    else:
+        parts = torch.arange(n).tensor_split(torch.from_numpy(pieces[1:]))
+        order = torch.cat([parts[i] for i in torch.randperm(len(parts), generator=generator).tolist()])
     for start in range(0, n, window):
         part = order[start : start + window]
         order[start : start + window] = part[torch.randperm(len(part), generator=generator)]
     return order
+
+
+def sequential_shuffle(
+    n: int, window: int, batch_size: int, generator: torch.Generator
+) -> tuple[Tensor, list[int]]:
+    """Permute ``n`` rows within windows of neighbours; the first window ends anywhere, after whole batches.
+
+    Returns
+    -------
+    Tensor, list of int
+        ``(n,)`` int64, and where the windows begin.
+
+    Examples
+    --------
+    >>> order, starts = sequential_shuffle(10, 4, 2, torch.Generator().manual_seed(0))
+    >>> order.tolist(), starts
+    ([1, 0, 3, 2, 5, 4, 9, 8, 6, 7], [0, 2, 6])
+    """
+    if window >= n:
+        return torch.randperm(n, generator=generator), [0]
+    first = batch_size * int(torch.randint(1, window // batch_size + 1, (1,), generator=generator))
+    starts = [0, *range(first, n, window)]
+    ends = [*starts[1:], n]
+    parts = [
+        start + torch.randperm(end - start, generator=generator)
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return torch.cat(parts), starts
 
 
 class StreamedRows:
@@ -65,11 +109,13 @@ class StreamedRows:
     Parameters
     ----------
     values
-        ``(n, ...)``: gives rows by slice and by array of indices, in the units of the data.
+        ``(n, ...)``: gives rows by slice and by array of indices, in the units of the data; as a rule
+        :class:`vaekit.data.stored.StoredRows`.
     transform
         Of an array of rows, to float32 in the coordinates of the model, on the CPU.
     limit
-        Memory in bytes that the data may take; an eighth of it, and at most 128 MiB, goes to the window.
+        Memory in bytes that the data may take; an eighth of it, and at most 128 MiB, goes to the window, and as much to
+        the next. Where rows are read in pieces, a window is to hold eight, if they are not more than that eighth.
     window
         Rows of the window instead.
     device
@@ -87,13 +133,27 @@ class StreamedRows:
     ) -> None:
         self._values, self._transform, self._limit = values, transform, limit
         self.device = torch.device("cpu") if device is None else device
+        self.in_order: bool = getattr(values, "in_order", False)
+        self.in_thread: bool = getattr(values, "in_thread", True)
+        self._pieces: np.ndarray | None = values.pieces() if hasattr(values, "pieces") else None
         self.shape = torch.Size([len(values), *transform(values[:1]).shape[1:]])
         if window is None:
-            window = min(_LARGEST_WINDOW, limit // _SHARE_OF_LIMIT) // (4 * prod(self.shape[1:]))
+            window = self._default_window()
         self.window = max(1, min(window, len(values)))
-        self._order = np.empty(0, dtype=np.int64)
-        self._step = self.window
+        self._order, self._starts = np.empty(0, dtype=np.int64), [0]
         self._held, self._buffer = self._order, torch.empty(0)
+        self._spare = self._buffer
+        self._reader: ThreadPoolExecutor | None = None
+        self._ahead: tuple[int, Future[tuple[np.ndarray, Tensor]]] | None = None
+
+    def _default_window(self) -> int:
+        each = 4 * prod(self.shape[1:])
+        most = self._limit // _SHARE_OF_LIMIT // each
+        rows = min(_LARGEST_WINDOW // each, most)
+        if self._pieces is None:
+            return rows
+        largest = int(np.diff([*self._pieces, len(self._values)]).max())
+        return max(rows, min(most, _PIECES * largest))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -112,7 +172,17 @@ class StreamedRows:
         """Read some rows, or one."""
         if isinstance(key, int):
             return self[np.array([key])][0]
-        return self._transform(self._values[key]).to(self.device)
+        return self._read(key).to(self.device)
+
+    def _read(self, key: slice | np.ndarray) -> Tensor:
+        """Read rows, on the CPU; numbers that a user's data set draws are not missed in the run's noise."""
+        if self.in_thread:
+            return self._transform(self._values[key])
+        state = torch.get_rng_state()
+        try:
+            return self._transform(self._values[key])
+        finally:
+            torch.set_rng_state(state)
 
     def window_for(self, batch_size: int) -> int:
         """Rows of a window that holds whole batches."""
@@ -120,11 +190,30 @@ class StreamedRows:
             return -(-self.window // batch_size) * batch_size
         return max(1, self.window // batch_size) * batch_size
 
+    @property
+    def places(self) -> int | None:
+        """How many pieces a window holds, about, where rows are read in pieces."""
+        if self._pieces is None:
+            return None
+        return max(1, round(self.window * len(self._pieces) / len(self)))
+
+    @property
+    def piece_bytes(self) -> int:
+        """Of the largest piece while it is decoded; 0 where rows are not read in pieces."""
+        if self._pieces is None:
+            return 0
+        return 20 * prod(self.shape[1:]) * int(np.diff([*self._pieces, len(self)]).max())
+
     def shuffle(self, generator: torch.Generator, batch_size: int) -> tuple[Tensor, ...]:
         """Draw the order of an epoch: the rows of each step, no step over two windows."""
-        self._step = self.window_for(batch_size)
-        order = windowed_shuffle(len(self), self._step, generator)
+        step = self.window_for(batch_size)
+        if self.in_order:
+            order, self._starts = sequential_shuffle(len(self), step, batch_size, generator)
+        else:
+            order = windowed_shuffle(len(self), step, generator, pieces=self._pieces)
+            self._starts = list(range(0, len(self), step))
         self._order, self._held = order.numpy(), np.empty(0, dtype=np.int64)
+        self._forget_next()
         return order.split(batch_size)
 
     def index_select(self, dim: int, rows: Tensor) -> Tensor:
@@ -132,7 +221,7 @@ class StreamedRows:
         wanted = rows.numpy()
         places = self._places(wanted)
         if places is None:
-            self._fill(wanted[0])
+            self._turn_to(wanted[0])
             places = self._places(wanted)
         if places is None:  # not one of the epoch's steps
             return self[wanted]
@@ -145,30 +234,60 @@ class StreamedRows:
             return None
         return places if np.array_equal(self._held[places], wanted) else None
 
-    def _fill(self, row: int) -> None:
-        """Read the window that a row stands in, in the order of the file."""
+    def _turn_to(self, row: int) -> None:
+        """Have the window that a row stands in, and begin to read the one after it."""
         found = np.flatnonzero(self._order == row)
         if not len(found):
             return
-        start = int(found[0]) // self._step * self._step
-        self._held = np.sort(self._order[start : start + self._step])
-        most = min(self._step, len(self))
-        if len(self._buffer) != most:
-            self._buffer = torch.empty(most, *self.shape[1:], device=self.device)
+        number = bisect_right(self._starts, int(found[0])) - 1
+        if self._ahead is not None and self._ahead[0] == number:
+            self._held, fresh = self._ahead[1].result()
+            self._ahead = None
+        else:
+            self._forget_next()
+            self._held, fresh = self._window(number)
+        if fresh.device != self.device:
+            self._buffer = fresh.to(self.device)
+            self._spare = fresh
+        else:
+            self._buffer, self._spare = fresh, self._buffer
+        if self.in_thread and number + 1 < len(self._starts):
+            if self._reader is None:
+                self._reader = ThreadPoolExecutor(1, "vaekit reads the next window")
+            self._ahead = (number + 1, self._reader.submit(self._window, number + 1))
+
+    def _window(self, number: int) -> tuple[np.ndarray, Tensor]:
+        """Read a window, in the order of the source, to the buffer that is not in use."""
+        ends = [*self._starts[1:], len(self)]
+        held = np.sort(self._order[self._starts[number] : ends[number]])
+        most = max(end - start for start, end in zip(self._starts, ends, strict=True))
+        if len(self._spare) != most or self._spare.device.type != "cpu":
+            self._spare = torch.empty(most, *self.shape[1:])
+        buffer = self._spare
         at_once = max(1, _AT_ONCE // prod(self.shape[1:]))
-        for first in range(0, len(self._held), at_once):
-            block = self[self._held[first : first + at_once]]
-            self._buffer[first : first + len(block)] = block
+        for first in range(0, len(held), at_once):
+            block = self._read(held[first : first + at_once])
+            buffer[first : first + len(block)] = block
+        return held, buffer
+
+    def _forget_next(self) -> None:
+        """Wait for a reading that is no longer wanted, for the buffer is its own until then."""
+        if self._ahead is not None:
+            self._ahead[1].exception()
+            self._ahead = None
 
     def evenly_spread(self) -> Tensor:
         """One window of rows at even distances, for what needs many rows at once."""
         return self[np.linspace(0, len(self) - 1, self.window).round().astype(np.int64)]
 
     def digest(self) -> str:
-        """SHA-256, hexadecimal, of the bytes of all rows: that of the tensor they would make."""
+        """SHA-256, hexadecimal, of what identifies the source, or of the bytes of the tensor of all rows."""
+        known = self._values.fingerprint() if hasattr(self._values, "fingerprint") else None
+        if known is not None:
+            return known
         digest = hashlib.sha256()
         at_once = max(1, _AT_ONCE // prod(self.shape[1:]))
         for first in range(0, len(self), at_once):
-            block = self._transform(self._values[first : first + at_once])
+            block = self._read(slice(first, first + at_once))
             digest.update(block.contiguous().numpy().reshape(-1).view(np.uint8).data)
         return digest.hexdigest()
