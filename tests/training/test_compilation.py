@@ -11,7 +11,7 @@ from vaekit.objectives import Elbo
 from vaekit.spec import Sentence, build_vae
 from vaekit.training import Checkpoints, TrainingSettings
 from vaekit.training import compilation as room
-from vaekit.training.compilation import CompiledLoss, repays_compilation
+from vaekit.training.compilation import CompiledGradient, repays_compilation
 
 COMPILED = {"compile": "on"}
 CASES = {
@@ -20,6 +20,13 @@ CASES = {
     "clipped and averaged": {"options": {"averaging": 0.9, "clip": 0.5}},
     "samples": {"objective": "iwae:samples=3"},
     "opponent": {"objective": "factor"},
+}
+PARTS = {
+    "a schedule of a part": {"posterior": "categorical:temperature=linear:1..0.5/3", "prior": "categorical"},
+    "a codebook that follows means": {"posterior": "quantized:codes=8", "prior": "categorical"},
+    "pseudo-inputs": {"prior": "vamp:components=5"},
+    "no KL per dimension": {"posterior": "full", "prior": "mixture:components=3"},
+    "a flow": {"posterior": "planar"},
 }
 
 
@@ -32,12 +39,12 @@ def quick(monkeypatch):
         graphs.append(graph)
         return graph.forward
 
-    plain = CompiledLoss.__init__
+    plain = CompiledGradient.__init__
 
     def begin(self, *arguments, backend="inductor"):
         plain(self, *arguments, backend=count if backend == "inductor" else backend)
 
-    monkeypatch.setattr(CompiledLoss, "__init__", begin)
+    monkeypatch.setattr(CompiledGradient, "__init__", begin)
     return graphs
 
 
@@ -51,6 +58,58 @@ def test_it_trains_to_the_same_weights(case, quick):
     assert len(quick) <= 3, "what moves with the epochs is an input"
     torch.testing.assert_close(weights(compiled), weights(plain), rtol=1e-4, atol=1e-5)
     assert after.best_epoch == before.best_epoch
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_models_of_other_parts_train_to_the_same_weights(case, quick):
+    plain, compiled = make(**PARTS[case]), make(**PARTS[case])
+    run(plain, table())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingWarning)
+        run(compiled, table(), options=COMPILED)
+    assert 1 <= len(quick) <= 3
+    torch.testing.assert_close(weights(compiled), weights(plain), rtol=1e-4, atol=1e-5)
+
+
+def test_running_means_are_moved_once_a_step(quick):
+    network = "mlp:hidden=8,normalisation=batch"
+    plain, compiled = make(network=network), make(network=network)
+    for model, options in ((plain, {}), (compiled, COMPILED)):
+        run(model, table(), options={"epochs": 2, "learning_rate": 1e-9, **options})
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], value, rtol=1e-4, atol=1e-6, msg=name)
+    assert quick
+
+
+def test_parameters_that_are_frozen_stay_without_gradient(quick):
+    model = make()
+    frozen = model.parts["encoder"]
+    frozen.requires_grad_(False)
+    before = weights(frozen)
+    run(model, table(), options=COMPILED)
+    assert quick
+    assert torch.equal(weights(frozen), before)
+    assert all(parameter.grad is None for parameter in frozen.parameters())
+
+
+def test_gradients_lie_in_memory_as_their_parameters_do():
+    """The optimiser's kernel goes by memory: a transposed gradient would move the wrong weights."""
+
+    def transposing(graph, _):
+        def run(*inputs):
+            return [
+                out.t().contiguous().t() if torch.is_tensor(out) and out.dim() == 2 else out
+                for out in graph.forward(*inputs)
+            ]
+
+        return run
+
+    model, x = make(), table()[:16]
+    gradient = CompiledGradient(Elbo(), model, 16, backend=transposing)
+    gradient(x)
+    assert gradient.compiled
+    for parameter in model.parameters():
+        assert parameter.grad.stride() == parameter.stride()
 
 
 def test_native_code_draws_the_same_noise_and_repeats_itself():
@@ -111,7 +170,7 @@ def test_a_compiler_that_fails_leaves_the_plain_step_and_one_warning(monkeypatch
 
 def test_a_compiler_that_gives_up_on_the_way_is_done_without():
     model, x = make(), table()[:16]
-    loss = CompiledLoss(Elbo(), model, 16, backend="eager")
+    loss = CompiledGradient(Elbo(), model, 16, backend="eager")
 
     def give_up(*_):
         raise RuntimeError("too many")
@@ -125,7 +184,9 @@ def test_a_compiler_that_gives_up_on_the_way_is_done_without():
 
 def test_a_batch_of_another_size_makes_no_graph():
     graphs = []
-    loss = CompiledLoss(Elbo(), make(), 16, backend=lambda graph, _: graphs.append(graph) or graph.forward)
+    loss = CompiledGradient(
+        Elbo(), make(), 16, backend=lambda graph, _: graphs.append(graph) or graph.forward
+    )
     for size in (16, 10, 16, 3, 16):
         loss(table()[:size])
     assert len(graphs) == 1
@@ -134,7 +195,7 @@ def test_a_batch_of_another_size_makes_no_graph():
 def test_many_runs_in_one_process_are_compiled_all():
     for hidden in range(1, 12):
         model = make(network=f"mlp:hidden={hidden}")
-        loss = CompiledLoss(Elbo(), model, 16, backend="eager")
+        loss = CompiledGradient(Elbo(), model, 16, backend="eager")
         loss(table()[:16])
         assert loss.compiled
 

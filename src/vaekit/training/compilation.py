@@ -1,8 +1,8 @@
-"""A compiled step: the objective and its gradient as two graphs, where the planned work repays their making.
+"""A compiled step: the objective and its gradient as one graph, where the planned work repays its making.
 
-torch's compiler traces the objective over the model's distributions into one graph, differentiates it, and makes
-both into native loops (it needs a C++ compiler for that). The graphs draw the very numbers that the objective draws
-uncompiled, so results differ by rounding alone. What follows a schedule is an input of the graphs, no constant. A
+torch's compiler traces the objective over the model's distributions, and its differentiation, into one graph, and makes
+that into native loops (it needs a C++ compiler for that). The graph draws the very numbers that the objective draws
+uncompiled, so results differ by rounding alone. What follows a schedule is an input of the graph, no constant. A
 batch of another size, as the last of an epoch may be, goes through the objective as it is.
 
 The default choice depends on the plan alone, and not on a clock: a run that is resumed makes it again.
@@ -11,25 +11,29 @@ The default choice depends on the plan alone, and not on a clock: a run that is 
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, _foreach_copy_, nn  # pyright: ignore
+from torch.func import functional_call, grad_and_value
 
 from vaekit.errors import TrainingWarning
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.identity import warn_of_another_environment
 from vaekit.training.run import Run
 from vaekit.training.settings import Compilation
-from vaekit.training.step import Loss, plain_loss
+from vaekit.training.step import Batch, loss_of, plain_gradient
 from vaekit.vae import VAE
 
-__all__ = ["CompiledLoss", "compile_step", "repays_compilation"]
+__all__ = ["CompiledGradient", "compile_step", "repays_compilation"]
 
 _COLD = 20.0  # seconds that are to be saved at least: twice what compiling takes
 _SAVED_PER_STEP = 3e-4  # seconds, of Python
 _SAVED_PER_MULTIPLICATION = 5e-12  # seconds, of loops over memory, per multiply-add of a forward pass
+
+_NO_TERMS = dict.fromkeys(ObjectiveResult._fields)
 
 
 def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, steps: int) -> bool:
@@ -56,8 +60,11 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
     return steps * (_SAVED_PER_STEP + _SAVED_PER_MULTIPLICATION * multiplications) > _COLD
 
 
-class CompiledLoss:
-    """An objective and its loss, compiled for batches of one size.
+class CompiledGradient:
+    """The gradient of an objective's loss, compiled for batches of one size.
+
+    Objective, tape and differentiation are one function of the parameters, traced into one graph: at a step nothing is
+    taped. Buffers that the model changes in training (running means, codebooks) are the graph's inputs and outputs.
 
     Parameters
     ----------
@@ -78,10 +85,16 @@ class CompiledLoss:
         backend: str | Callable[..., Any] = "inductor",
     ) -> None:
         self.batch_size = batch_size
-        self.plain = plain_loss(objective, model)
-        self.plain.__code__ = self.plain.__code__.replace()  # its own, for torch counts the graphs of a code
-        self._compiled: Loss | None = torch.compile(
-            self.plain,
+        self.plain = plain_gradient(objective, model)
+        named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self._parameters = [parameter for _, parameter in named]
+        self._buffers = list(model.buffers())
+        function = _gradient_function(
+            objective, model, [name for name, _ in named], [name for name, _ in model.named_buffers()]
+        )
+        function.__code__ = function.__code__.replace()  # its own, for torch counts the graphs of a code
+        self._compiled: Callable[..., Any] | None = torch.compile(
+            function,
             fullgraph=True,
             backend=backend,
             options={"fallback_random": True} if backend == "inductor" else None,
@@ -95,20 +108,72 @@ class CompiledLoss:
     def __call__(
         self, x: Tensor, c: Tensor | None = None, *, fall_back: bool = True
     ) -> tuple[ObjectiveResult, Tensor]:
-        """Evaluate the objective, and the loss to differentiate; without the compiler if it gives up, and may."""
+        """Differentiate; without the compiler if it gives up, and may."""
         if self._compiled is None or len(x) != self.batch_size:
             return self.plain(x, c)
         for part in (x, c):
             if part is not None:
                 torch._dynamo.mark_static(part)  # whatever sizes other runs had
         try:
-            return self._compiled(x, c)
+            with torch.no_grad():
+                gradients, buffers, loss, result = self._compiled(self._parameters, self._buffers, x, c)
         except Exception as error:  # the compiler's, or one that comes again in the plain loss
             if not fall_back:
                 raise
             self._compiled = None
             _warn(error)
             return self.plain(x, c)
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            same = gradient.stride() == parameter.stride()  # optimisers' kernels go by memory
+            parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
+        if buffers:
+            _foreach_copy_(self._buffers, buffers)
+        return ObjectiveResult(**{**_NO_TERMS, **result}), loss
+
+
+class _Loss(nn.Module):
+    """The loss of a model as a module, whose parameters can be given from outside."""
+
+    def __init__(self, model: VAE) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, objective: Objective, x: Tensor, c: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        result, loss = loss_of(objective, self.model, Batch(x, c))
+        return loss, {name: term for name, term in result._asdict().items() if term is not None}
+
+
+def _gradient_function(
+    objective: Objective, model: VAE, names: Sequence[str], buffer_names: Sequence[str]
+) -> FunctionType:
+    """Give gradient, changed buffers, loss and results as a function of parameters, buffers and a batch.
+
+    The compiler takes a number for a constant of the graph where it is first read under the differentiation, and for
+    an input where that is before: so what follows a schedule is read before. The objective is no part of the module,
+    whose numbers are taken for constants always.
+    """
+    module = _Loss(model)
+    moved = [
+        (thing, name) for thing in (objective, *model.modules()) for name in getattr(thing, "schedules", ())
+    ]
+
+    def loss(
+        parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None
+    ) -> tuple[Tensor, tuple[list[Tensor], dict[str, Tensor]]]:
+        given = {f"model.{name}": value for name, value in zip(names, parameters, strict=True)}
+        given |= {f"model.{name}": value for name, value in zip(buffer_names, buffers, strict=True)}
+        value, result = functional_call(module, given, (objective, x, c))
+        return value, ([given[f"model.{name}"] for name in buffer_names], result)
+
+    def gradient(
+        parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None
+    ) -> tuple[Sequence[Tensor], list[Tensor], Tensor, dict[str, Tensor]]:
+        _ = [getattr(thing, name) * 1.0 for thing, name in moved]
+        differentiated = grad_and_value(loss, has_aux=True)(parameters, buffers, x, c)
+        gradients, (value, (changed, result)) = differentiated
+        return gradients, changed, value, result
+
+    return gradient
 
 
 def compile_step(run: Run, choice: Compilation, *, backend: str | Callable[..., Any] = "inductor") -> None:
@@ -154,13 +219,15 @@ def _wants(run: Run, choice: Compilation) -> bool:
 
 
 def _compile(run: Run, backend: str | Callable[..., Any]) -> None:
-    loss = CompiledLoss(run.stepper.objective, run.players.model, run.settings.batch_size, backend=backend)
+    gradient = CompiledGradient(
+        run.stepper.objective, run.players.model, run.settings.batch_size, backend=backend
+    )
     state = run.players.take().copy()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's, of what it finds in torch
-            _trace(run, loss)
-        run.stepper.loss = loss
+            _trace(run, gradient)
+        run.stepper.differentiate = gradient
     except Exception as error:  # whatever a compiler may raise: there is a way without
         _warn(error)
     finally:
@@ -170,13 +237,13 @@ def _compile(run: Run, backend: str | Callable[..., Any]) -> None:
         run.players.optimizer.zero_grad(set_to_none=True)
 
 
-def _trace(run: Run, loss: CompiledLoss) -> None:
+def _trace(run: Run, gradient: CompiledGradient) -> None:
     """Take the gradient at some times of the schedules, so that what they move becomes an input."""
     run.players.model.train()
-    batch = run.data.rows(torch.arange(loss.batch_size, device=run.data.x.device))
+    batch = run.data.rows(torch.arange(gradient.batch_size, device=run.data.x.device))
     for share in (0.31, 0.57, 0.83):
         run.stepper.move_schedules(share * run.last_epoch)
-        loss(*batch, fall_back=False)[1].backward()
+        gradient(*batch, fall_back=False)
 
 
 def _has_compiler() -> bool:

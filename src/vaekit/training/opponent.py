@@ -2,11 +2,11 @@
 
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from vaekit.objectives import Objective
 from vaekit.randomness import seeded
+from vaekit.training.fused_adam import FusedAdam
 from vaekit.vae import VAE
 
 __all__ = ["OpponentSteps", "has_opponent"]
@@ -40,9 +40,7 @@ class OpponentSteps:
                 objective.build_opponent(model)
         self.objective, self.model = objective, model
         self.opponent = cast(nn.Module, objective.opponent)
-        self.optimizer = torch.optim.Adam(
-            self.opponent.parameters(), lr=learning_rate, betas=_BETAS, fused=True
-        )
+        self.optimizer = FusedAdam(self.opponent.parameters(), learning_rate, betas=_BETAS)
 
     def step(self, x: Tensor, c: Tensor | None = None) -> None:
         """Take one step on a batch; the gradients of the model stay what they are."""

@@ -21,6 +21,7 @@ from torch import nn
 
 from vaekit.errors import UsageError
 from vaekit.grammar import read_choice
+from vaekit.training.fused_adam import FusedAdam
 
 __all__ = ["OPTIMIZERS", "Adam", "RMSprop", "parse_optimizer"]
 
@@ -47,9 +48,7 @@ class Adam:
 
     def build(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
         """Make torch's optimiser: one kernel for all of a parameter's step."""
-        return torch.optim.Adam(
-            parameters, lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=True
-        )
+        return FusedAdam(parameters, learning_rate, betas=(self.beta1, self.beta2), epsilon=self.epsilon)
 
 
 @dataclass(frozen=True, kw_only=True)

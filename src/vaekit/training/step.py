@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FunctionType
 from typing import NamedTuple
 
 from torch import Tensor
@@ -13,7 +12,7 @@ from vaekit.training.scheduled import scheduled
 from vaekit.training.state import Players
 from vaekit.vae import VAE
 
-__all__ = ["Batch", "Gradient", "Loss", "Stepper", "plain_loss"]
+__all__ = ["Batch", "Differentiate", "Gradient", "Stepper", "loss_of", "plain_gradient"]
 
 
 class Batch(NamedTuple):
@@ -46,19 +45,28 @@ class Gradient(NamedTuple):
     norm: Tensor | None
 
 
-Loss = Callable[..., tuple[ObjectiveResult, Tensor]]
-"""From a batch, ``(x, c)``, to the objective's results, without gradient, and the loss to differentiate."""
+Differentiate = Callable[..., tuple[ObjectiveResult, Tensor]]
+"""From a batch, ``(x, c)``, to the objective's results and the loss, without gradient; the gradient is left in the
+parameters' ``grad``, and nothing in those that the loss does not reach."""
 
 
-def plain_loss(objective: Objective, model: VAE) -> FunctionType:
-    """Give the loss of a model, as it is."""
+def loss_of(objective: Objective, model: VAE, batch: Batch) -> tuple[ObjectiveResult, Tensor]:
+    """Give the results, without gradient, and the loss to differentiate."""
+    result = objective(model, *batch)
+    terms = [None if term is None else term.detach() for term in result]
+    return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
 
-    def loss(x: Tensor, c: Tensor | None = None) -> tuple[ObjectiveResult, Tensor]:
-        result = objective(model, x, c)
-        terms = [None if term is None else term.detach() for term in result]
-        return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
 
-    return loss
+def plain_gradient(objective: Objective, model: VAE) -> Differentiate:
+    """Give the differentiation of a model's loss by torch's tape."""
+
+    def differentiate(x: Tensor, c: Tensor | None = None) -> tuple[ObjectiveResult, Tensor]:
+        result, loss = loss_of(objective, model, Batch(x, c))
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        return result, loss.detach()
+
+    return differentiate
 
 
 @dataclass
@@ -76,7 +84,7 @@ class Stepper:
 
     Attributes
     ----------
-    loss : Loss
+    differentiate : Differentiate
         Plain, until it is compiled; see :mod:`vaekit.training.compilation`.
     """
 
@@ -85,7 +93,7 @@ class Stepper:
     limit: float | None
 
     def __post_init__(self) -> None:
-        self.loss: Loss = plain_loss(self.objective, self.players.model)
+        self.differentiate: Differentiate = plain_gradient(self.objective, self.players.model)
         self._movers = scheduled(self.objective, self.players.model)
         if self.players.average is not None:
             self._movers += scheduled(None, self.players.average.model)
@@ -93,7 +101,7 @@ class Stepper:
     @property
     def compiled(self) -> bool:
         """Whether the loss is."""
-        return getattr(self.loss, "compiled", False)
+        return getattr(self.differentiate, "compiled", False)
 
     def move_schedules(self, epochs_done: float) -> None:
         """Tell the objective and the parts of the model how many epochs are done."""
@@ -110,13 +118,11 @@ class Stepper:
 
     def gradient(self, batch: Batch) -> Gradient:
         """Differentiate the surrogate of a batch."""
-        result, loss = self.loss(*batch)
-        self.players.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        result, loss = self.differentiate(*batch)
         norm = None
         if self.limit is not None:
             norm = clip_gradient(self.players.model.parameters(), self.limit)
-        return Gradient(result, loss.detach(), norm)
+        return Gradient(result, loss, norm)
 
     def move(self, batch: Batch) -> None:
         """Move the weights, then the opponent's."""
