@@ -116,3 +116,21 @@ def test_the_plan_is_said_and_printed_for_data_in_memory_too(capsys, place):
     assert plan["window"] is None
     assert plan["memory_bytes"] > 10**8
     assert 0 < plan["seconds_per_epoch"] < 60
+
+
+def test_a_folder_of_pictures_is_fitted_and_scored_where_it_is(capsys, place, monkeypatch):
+    image = pytest.importorskip("PIL.Image")
+    monkeypatch.setattr("vaekit.data.picture_decoding._processors", lambda: 2)
+    rng = np.random.default_rng(1)
+    for i in range(300):
+        folder = place / "pictures" / "ab"[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        image.fromarray(rng.integers(0, 256, (6, 6), dtype=np.uint8)).save(folder / f"{i:03}.png")
+    model, limit = place / "p.vae", ("--memory-limit", "30kB")
+    options = ("--network", "mlp:hidden=8", "--latent", 2, "--epochs", 2, "--samples", 3)
+    _, err = run(capsys, "fit", place / "pictures", "-o", model, "--json", *options, *limit)
+    assert "are read as they are needed, shuffled in windows of" in err
+    there, here = place / "there.npy", place / "here.npy"
+    run(capsys, "score", model, place / "pictures", "-o", there, "--samples", 5, *limit)
+    run(capsys, "score", model, place / "pictures", "-o", here, "--samples", 5)
+    np.testing.assert_allclose(np.load(there), np.load(here), rtol=1e-5)

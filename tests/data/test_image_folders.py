@@ -1,10 +1,13 @@
 """Folders of pictures: order, labels, modes, and files that do not belong."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from vaekit.data import read
+from vaekit.data import Schema, read
+from vaekit.data.image_folders import PictureRows
 from vaekit.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -115,3 +118,83 @@ def test_a_huge_picture_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
     save(tmp_path / "a.png", GREY)
     with pytest.raises(DataError, match=r"a.png: too large an image"):
         read(tmp_path)
+
+
+def many(folder, count=90):
+    """Pictures of three labels, some large limits' worth of them."""
+    rng = np.random.default_rng(3)
+    for i in range(count):
+        save(folder / "abc"[i % 3] / f"{i:03}.png", rng.integers(0, 256, (4, 5, 3), dtype=np.uint8))
+
+
+@pytest.fixture(params=[1, 2], ids=["alone", "workers"])
+def workers(request, monkeypatch):
+    monkeypatch.setattr("vaekit.data.picture_decoding._processors", lambda: request.param)
+    monkeypatch.setattr("vaekit.data.picture_decoding._FILES_AT_ONCE", 7)
+    return request.param
+
+
+def test_a_folder_too_large_for_the_limit_is_decoded_where_it_is_asked_for(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr("vaekit.data.dataset.BLOCK_VALUES", 1000)
+    many(tmp_path)
+    resident, stored = read(tmp_path), read(tmp_path, memory_limit=20_000)
+    assert isinstance(stored.values, PictureRows)
+    assert (stored.kind, stored.event_shape, stored.values.dtype) == ("images", (3, 4, 5), np.uint8)
+    assert stored.labels.tolist() == resident.labels.tolist()
+    assert stored.hash() == resident.hash()
+    for key in (slice(2, 9), slice(None, None, 7), np.array([3, 89, 3, -1]), 5, (4, 0)):
+        np.testing.assert_array_equal(stored.values[key], resident.values[key])
+    assert Schema.fit(stored, scaling="unit").scale == (255.0,)
+    schemas = [Schema.fit(data, scaling="standardize") for data in (resident, stored)]
+    assert schemas[1].scale == pytest.approx(schemas[0].scale, rel=1e-13)
+    part = stored.take(np.arange(0, 90, 2))
+    assert isinstance(part.values, PictureRows)
+    assert part.hash() == resident.take(np.arange(0, 90, 2)).hash()
+    assert (stored.values._decoder._workers or []) == [] or workers == 2
+    assert len(stored.values._decoder._workers) == (2 if workers == 2 else 0)
+    assert part.values.fingerprint() != stored.values.fingerprint()
+
+
+def test_many_pictures_are_decoded_by_workers_into_memory(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr("vaekit.data.picture_decoding._WORTH_WORKERS", 50)
+    many(tmp_path, 60)
+    assert read(tmp_path).hash() == read(tmp_path, memory_limit=10_000).hash()
+
+
+def test_a_picture_that_changes_or_breaks_while_it_is_needed_is_named(tmp_path, workers):
+    many(tmp_path)
+    stored = read(tmp_path, memory_limit=20_000)
+    save(tmp_path / "b" / "040.png", COLOUR)
+    with pytest.raises(DataError, match=r"'a/000.png' is 4x5 .* and 'b/040.png' is 6x5 .*one size and mode"):
+        stored.hash()
+    (tmp_path / "b" / "040.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"b/040.png: no image that can be read"):
+        stored.hash()
+    (tmp_path / "b" / "040.png").unlink()
+    with pytest.raises(DataError, match=r"b/040.png.*No such file"):
+        stored.hash()
+
+
+def test_a_worker_that_dies_is_an_error_and_the_next_are_new(tmp_path, monkeypatch):
+    monkeypatch.setattr("vaekit.data.picture_decoding._processors", lambda: 2)
+    many(tmp_path)
+    stored = read(tmp_path, memory_limit=20_000)
+    before = stored.hash()
+    victim = stored.values._decoder._workers[1].process
+    victim.kill()
+    victim.wait()
+    with pytest.raises(
+        DataError, match=r"worker process that decodes pictures died \(killed by signal 9\).*32 files"
+    ):
+        stored.values[np.arange(65)]
+    assert stored.hash() == before
+
+
+@pytest.mark.parametrize("python", ["/nowhere/python", shutil.which("false")])
+def test_workers_that_cannot_start_are_done_without(tmp_path, monkeypatch, python):
+    monkeypatch.setattr("vaekit.data.picture_decoding._processors", lambda: 2)
+    monkeypatch.setattr("sys.executable", python)
+    many(tmp_path)
+    stored = read(tmp_path, memory_limit=20_000)
+    assert stored.values[:].shape == (90, 3, 4, 5)
+    assert stored.values._decoder._workers == []

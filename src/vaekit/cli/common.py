@@ -70,8 +70,8 @@ MemoryOption = Annotated[
     str | None,
     tyro.conf.arg(
         metavar="SIZE",
-        help="Memory for data, such as 2GB, by default a quarter of the machine's: an .npy that needs more is read "
-        "block by block.",
+        help="Memory for data, such as 2GB, by default a quarter of the machine's: an .npy, a .parquet or a folder of "
+        "images that needs more is read block by block.",
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]

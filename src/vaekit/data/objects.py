@@ -13,7 +13,7 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.frames import dataset_from_frame
-from vaekit.data.image_folders import picture_to_array
+from vaekit.data.picture_decoding import picture_to_array
 from vaekit.errors import DataError
 
 __all__ = ["from_object"]

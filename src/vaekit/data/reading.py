@@ -49,9 +49,9 @@ def read(
     data_dir : path, optional
         Where to look for ``mnist`` first.
     memory_limit : int, optional
-        Bytes of memory that the data may take: an ``.npy`` or ``.parquet`` that needs more is not read, but left in
-        its file, to be read block by block (:class:`vaekit.data.stored.StoredRows`); a table of text that is larger
-        is refused. By default everything is read.
+        Bytes of memory that the data may take: an ``.npy``, ``.parquet`` or folder of images that needs more is not
+        read, but left where it is, to be read block by block (:class:`vaekit.data.stored.StoredRows`); a table of text
+        that is larger is refused. By default everything is read.
     conditions : sequence of str
         Columns to take out of the table as conditions; ``labels`` are the labels.
 
@@ -97,7 +97,7 @@ def _reader(
     """Choose how to read an existing path."""
     name = path.name.lower()
     if path.is_dir():
-        return _folder_reader(path, label)
+        return _folder_reader(path, label, memory_limit)
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
@@ -122,13 +122,13 @@ def _reader(
     raise DataError(f"{path}: unknown ending {path.suffix!r}; expected {ACCEPTED}")
 
 
-def _folder_reader(path: Path, label: str | None) -> Callable[[], Dataset]:
+def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> Callable[[], Dataset]:
     _refuse_label(label, str(path))
     if (path / "model.json").is_file():
         raise DataError(f"{path}: a fitted model, not data; expected {ACCEPTED}")
     if find_mnist_files(path):
         return lambda: read_idx_folder(path)
-    return lambda: read_image_folder(path)
+    return lambda: read_image_folder(path, memory_limit=memory_limit)
 
 
 def _refuse_label(label: str | None, what: str) -> None:
