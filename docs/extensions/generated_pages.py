@@ -102,6 +102,7 @@ def documented(module: str, name: str, thing: object) -> list[str]:
             "vaekit.estimator."
         ):  # its methods stand in layers that are not offered
             lines[2:2] = ["   :inherited-members: BaseEstimator, TransformerMixin"]
+            lines[2:2] = ["   :exclude-members: get_metadata_routing, set_output"]
         return lines
     if inspect.isroutine(thing):
         return [f".. autofunction:: {module}.{name}", ""]
