@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 FLOORS = [
     {"errors"},
     {"grammar"},
-    {"gaussian", "data", "randomness", "schedules", "chunks"},
+    {"gaussian", "data", "randomness", "schedules", "chunks", "compiler"},
     {"annealing"},
     {"networks"},
     {"distributions"},

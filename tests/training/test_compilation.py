@@ -215,7 +215,7 @@ def test_auto_needs_a_compiler(monkeypatch, quick):
     run(make(), table())
     made = len(quick)
     assert made
-    monkeypatch.setattr(room.shutil, "which", lambda name: None)
+    monkeypatch.setattr(room, "has_compiler", lambda: False)
     run(make(), table())
     assert len(quick) == made
 

@@ -18,6 +18,7 @@ from torch.distributions import Distribution
 
 from vaekit.errors import UsageError
 from vaekit.evaluation.estimate import Estimate
+from vaekit.evaluation.log_weights import LogWeights, choose_log_weights
 from vaekit.evaluation.proposal import proposal
 from vaekit.randomness import seeded
 from vaekit.vae import VAE
@@ -124,7 +125,10 @@ def log_likelihood(
     features = prod(parts["likelihood"].feature_shape) if "likelihood" in parts else 0
     rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), features, 256)))
     examples_at_once = min(len(x), max(1, rows // samples), 4096) or 1
-    samples_at_once = min(samples, max(1, rows // examples_at_once))
+    samples_at_once = _samples_at_once(samples, max(1, rows // examples_at_once))
+    weigh = choose_log_weights(
+        model, 0 if common_noise else len(x) * samples, (samples_at_once, examples_at_once)
+    )
     results: list[list[Tensor]] = []
     seed = int(torch.randint(2**62, ())) if common_noise else None
     for start in range(0, len(x), examples_at_once):
@@ -133,7 +137,12 @@ def log_likelihood(
         with nullcontext() if seed is None else seeded(seed):
             results.append(
                 _estimate(
-                    model, x[part], None if c is None else c[part], samples, samples_at_once, common_noise
+                    model,
+                    x[part],
+                    None if c is None else c[part],
+                    samples,
+                    samples_at_once,
+                    None if common_noise else weigh,
                 )
             )
     empty = torch.zeros(4, 0, dtype=torch.float64)
@@ -141,22 +150,36 @@ def log_likelihood(
     return LogLikelihood(values, sizes, samples, elbos, kls)
 
 
+def _samples_at_once(samples: int, most: int) -> int:
+    """Parts that are all of one size, if that is not much below the most there may be.
+
+    >>> _samples_at_once(5000, 1783), _samples_at_once(5000, 9000), _samples_at_once(5003, 1783)
+    (1250, 5000, 1783)
+    """
+    parts = -(-samples // most)
+    sizes = (samples // n for n in range(parts, 2 * parts + 1) if samples % n == 0)
+    return next(sizes, min(samples, most))
+
+
 def _estimate(
-    model: VAE, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, common_noise: bool
+    model: VAE, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, weigh: LogWeights | None
 ) -> list[Tensor]:
-    """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it."""
+    """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it.
+
+    Without ``weigh``, all examples share the noise.
+    """
     q, p = proposal(model, x, c), model.prior(c)
     largest = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
     total, total_of_squares, total_of_logs, total_of_kls = (torch.zeros_like(largest) for _ in range(4))
     for start in range(0, samples, samples_at_once):
         shape = torch.Size((min(samples_at_once, samples - start),))
-        if common_noise:
+        if weigh is None:
             z, log_posterior = _draw_with_common_noise(model, x, c, q, shape)
+            kl = log_posterior - p.log_prob(z)
+            log_weight = model.decode(z, c).log_prob(x) - kl
         else:
-            z = q.sample(shape)
-            log_posterior = q.log_prob(z)
-        kl = log_posterior - p.log_prob(z)
-        log_weight = (model.decode(z, c).log_prob(x) - kl).double()
+            log_weight, kl = weigh(q, p, x, c, shape)
+        log_weight = log_weight.double()
         new_largest = torch.maximum(largest, log_weight.amax(0))
         # -inf - -inf would be NaN: where no sample has weight yet, shift by zero.
         shift = torch.where(new_largest.isinf(), torch.zeros_like(new_largest), new_largest)

@@ -8,8 +8,6 @@ batch of another size, as the last of an epoch may be, goes through the objectiv
 The default choice depends on the plan alone, and not on a clock: a run that is resumed makes it again.
 """
 
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from types import FunctionType
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor, _foreach_copy_, nn  # pyright: ignore
 from torch.func import functional_call, grad_and_value
 
+from vaekit.compiler import compile_graph, has_compiler, reason_of
 from vaekit.errors import TrainingWarning
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.identity import warn_of_another_environment
@@ -92,13 +91,7 @@ class CompiledGradient:
         function = _gradient_function(
             objective, model, [name for name, _ in named], [name for name, _ in model.named_buffers()]
         )
-        function.__code__ = function.__code__.replace()  # its own, for torch counts the graphs of a code
-        self._compiled: Callable[..., Any] | None = torch.compile(
-            function,
-            fullgraph=True,
-            backend=backend,
-            options={"fallback_random": True} if backend == "inductor" else None,
-        )
+        self._compiled: Callable[..., Any] | None = compile_graph(function, backend)
 
     @property
     def compiled(self) -> bool:
@@ -214,7 +207,7 @@ def _wants(run: Run, choice: Compilation) -> bool:
         run.data.x.device.type == "cpu"
         and run.players.opponent is None
         and repays_compilation(run.players.model, run.stepper.objective, batch_size=size, steps=steps)
-        and _has_compiler()
+        and has_compiler()
     )
 
 
@@ -246,15 +239,9 @@ def _trace(run: Run, gradient: CompiledGradient) -> None:
         gradient(*batch, fall_back=False)
 
 
-def _has_compiler() -> bool:
-    names = [os.environ.get("CXX"), "g++", "clang++", "cl"]
-    return any(name is not None and shutil.which(name) is not None for name in names)
-
-
 def _warn(error: Any) -> None:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     warnings.warn(
-        f"the training step is not compiled ({type(error).__name__}: {reason}); it runs as it is",
+        f"the training step is not compiled ({reason_of(error)}); it runs as it is",
         TrainingWarning,
         stacklevel=3,
     )
