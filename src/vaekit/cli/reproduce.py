@@ -1,13 +1,16 @@
 """``vaekit reproduce NAME``: a published experiment, beside its published numbers."""
 
 import json
+import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from vaekit.cli import common
+from vaekit.cli.unfinished import checkpoint_folder, warnings_in_a_line
 
 __all__ = ["Reproduce"]
 
@@ -25,8 +28,25 @@ class Reproduce:
     epochs: Annotated[
         int | None, tyro.conf.arg(help="Stop after so many, as the result then says; by default all of them.")
     ] = None
+    batch_size: Annotated[
+        int | None,
+        tyro.conf.arg(
+            help="Images a step, which the result states as a deviation; by default the protocol's."
+        ),
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        tyro.conf.arg(help="To go with another batch size, stated as well; by default the protocol's."),
+    ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of initialisation, order, noise and binarisation.")] = 0
-    device: Annotated[Literal["cpu", "cuda"], tyro.conf.arg(help="Where to compute.")] = "cpu"
+    device: common.Device = "auto"
+    minutes: Annotated[
+        float | None,
+        tyro.conf.arg(help="Stop the training at the next step after so many, and keep it for --resume."),
+    ] = None
+    resume: Annotated[bool, tyro.conf.arg(help="Go on with a reproduction that was stopped or killed.")] = (
+        False
+    )
     output: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT.json", help="Where to write the result.")
     ] = None
@@ -36,27 +56,51 @@ class Reproduce:
         """List, or reproduce and print."""
         from vaekit.errors import UsageError
         from vaekit.reproductions import PROTOCOLS, find_protocol, reproduce
+        from vaekit.training import StopRequest, TimeLimit
+        from vaekit.training.checkpoints import remove_checkpoints
 
         if self.name is None:
             self._list(PROTOCOLS)
             return 0
         protocol = find_protocol(self.name)
-        if self.epochs is not None and self.epochs < 1:
-            raise UsageError(f"--epochs {self.epochs}: give a whole number of at least 1")
         if self.output is not None and not self.output.absolute().parent.is_dir():
             raise UsageError(f"the folder of {self.output} does not exist; make it first")
-        result = reproduce(
-            protocol,
-            data_dir=self.data_dir,
-            seed=self.seed,
-            device=self.device,
-            epochs=self.epochs,
-            say=common.say,
-        )
+        stop = StopRequest() if self.minutes is None else TimeLimit(self.minutes)
+        folder = checkpoint_folder(self.output or Path(protocol.name))
+        with warnings_in_a_line():
+            result = reproduce(
+                protocol,
+                data_dir=self.data_dir,
+                seed=self.seed,
+                device=self.device,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                folder=folder,
+                resume=self.resume,
+                stop=stop,
+                say=lambda line: print(f"vaekit: {line}", file=sys.stderr, flush=True),
+            )
+        if not result["finished"]:
+            return self._say_how_to_go_on(result, stop.signal)
         if self.output is not None:
             self.output.write_text(json.dumps(result, indent=2) + "\n")
+        remove_checkpoints(folder)
         self._print(result)
         return 0
+
+    def _say_how_to_go_on(self, result: dict[str, Any], stopped_by: signal.Signals | None) -> int:
+        if self.json:
+            common.print_json(result)
+        of = result["protocol"]["settings"]["epochs"]
+        training = f"{result['epochs']} of {of} epochs" if result["stopped"] == "interrupted" else "trained"
+        why = f"{self.minutes:g} minutes are over" if stopped_by is None else stopped_by.name
+        print(
+            f"vaekit: {why}: {training}, {result['seconds']:.0f} s so far; to go on, give the same command with "
+            "--resume",
+            file=sys.stderr,
+        )
+        return 0 if stopped_by is None else 128 + stopped_by
 
     def _list(self, protocols: Any) -> None:
         if self.json:
@@ -76,4 +120,7 @@ class Reproduce:
             verdict = {None: "", True: "inside its spread", False: "outside its spread"}[row["inside"]]
             print(f"{row['figure']:<44} {measured:>9} {published:>10}  {verdict}")
         done = f"{result['epochs']} of {result['epochs_of_the_protocol']} epochs ({result['stopped']})"
-        print(f"{done}, {result['seconds']:.0f} s on {result['device']}")
+        sittings = result["sittings"]
+        devices = " and ".join(dict.fromkeys(sitting["device"] for sitting in sittings))
+        count = "" if len(sittings) == 1 else f" in {len(sittings)} sittings"
+        print(f"{done}, {result['seconds']:.0f} s{count} on {devices}")

@@ -1,9 +1,10 @@
 """What a published experiment did, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from vaekit.errors import UsageError
 from vaekit.training import TrainingSettings
 
 __all__ = ["Figure", "Images", "Protocol"]
@@ -77,6 +78,31 @@ class Protocol:
     curve: tuple[int, ...] = ()
     published: Mapping[str, Figure] = field(default_factory=dict)
     deviations: str = ""
+
+    def changed(
+        self,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+    ) -> "Protocol":
+        """The same with another training, which it then states among its deviations; None: as it was published.
+
+        Raises
+        ------
+        UsageError
+            For a value that makes no sense, or more epochs than were published.
+        """
+        asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        new = {k: v for k, v in asked.items() if v is not None and v != getattr(self.settings, k)}
+        if epochs is not None and epochs > self.settings.epochs:
+            raise UsageError(f"epochs={epochs}: {self.name} has {self.settings.epochs}; give at most as many")
+        stated = [
+            f"{name.replace('_', ' ')} {v:g} instead of {getattr(self.settings, name):g}"
+            for name, v in new.items()
+        ]
+        deviations = "; ".join(filter(None, [self.deviations, *stated]))
+        return replace(self, settings=replace(self.settings, **new), deviations=deviations)
 
     def to_json(self) -> dict[str, Any]:
         """Everything that makes its numbers comparable, in words."""

@@ -1,8 +1,9 @@
 """Run a protocol, and put what is measured beside what was published."""
 
+import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,23 @@ import torch
 from torch import Tensor
 
 from vaekit.evaluation import evaluate_bound, log_likelihood
+from vaekit.inputs import choose_device
 from vaekit.objectives import Elbo
 from vaekit.randomness import seeded
 from vaekit.reproductions.images import DynamicBinarisation, read_images
 from vaekit.reproductions.machine import describe
 from vaekit.reproductions.protocol import Protocol
+from vaekit.reproductions.sittings import Sittings
 from vaekit.spec import Sentence, build_vae
-from vaekit.training import EpochMetrics, TrainingSettings, train
+from vaekit.training import Checkpoints, EpochMetrics, StopRequest, stopping_on, train
+from vaekit.training.plan import in_words
 from vaekit.vae import VAE
 
 __all__ = ["reproduce"]
+
+_SECONDS_BETWEEN_LINES = 10.0
+_ACCELERATOR_MEMORY = 2 * 2**30  # bytes of intermediate results
+_PROCESSOR_MEMORY = 32 * 2**20  # so that they stay in its caches
 
 
 def reproduce(
@@ -29,10 +37,15 @@ def reproduce(
     seed: int = 0,
     device: str = "cpu",
     epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    folder: Path | None = None,
+    resume: bool = False,
+    stop: StopRequest | None = None,
     say: Callable[[str], None] = lambda line: None,
     **training: Any,
 ) -> dict[str, Any]:
-    """Train by a protocol and measure.
+    """Train by a protocol and measure, in one sitting or in several.
 
     Parameters
     ----------
@@ -43,11 +56,18 @@ def reproduce(
     seed
         Of initialisation, order, noise and binarisation.
     device
-        ``cpu`` or ``cuda``.
-    epochs
-        Stop after so many, as the result then says; by default all of them.
+        ``auto``, ``cpu`` or ``cuda``.
+    epochs, batch_size, learning_rate
+        Other than the protocol's, which the result then states among its deviations.
+    folder
+        Where to keep the training and what was measured until all is done; None: nowhere.
+    resume
+        Go on where an earlier sitting stopped, to the same result (on the CPU) as in one.
+    stop
+        To stop the training before its next step from elsewhere: a :class:`vaekit.training.TimeLimit`, say. What is
+        measured at the end is measured in one go, and not begun where the stop was asked for before.
     say
-        Called with a line after every epoch.
+        Called with a line after epochs whose figures are measured, and else some times a minute.
     training
         Passed on to :func:`vaekit.training.train`.
 
@@ -55,51 +75,111 @@ def reproduce(
     -------
     dict
         Protocol, sentence, what was measured and published, whether each figure lies inside its spread, seed,
-        machine and wall time: what is written as JSON.
+        machine and wall time of every sitting: what is written as JSON. ``finished`` says whether that is all.
+
+    Raises
+    ------
+    UsageError
+        For settings that make no sense.
+    DataError
+        If MNIST's files are missing.
+    CheckpointError
+        If ``folder`` holds an unfinished run and ``resume`` was not asked for, or another one.
     """
-    sets = read_images(protocol.images, protocol.held_out, data_dir=data_dir, seed=seed)
-    x, test = sets.train.to(device), sets.test.to(device)
-    held_out = test if sets.held_out is None else sets.held_out.to(device)
-    sentence = Sentence.parse(**protocol.parts)
+    done = protocol.changed(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    stop = StopRequest() if stop is None else stop
+    where = choose_device(device)
+    here = {
+        "device": _name_of(where),
+        "threads": torch.get_num_threads(),
+        "machine": describe("torch", "numpy"),
+    }
+    sittings = Sittings(folder, here, resume=resume)
+    sets = read_images(done.images, done.held_out, data_dir=data_dir, seed=seed)
+    held_out = None if sets.held_out is None else sets.held_out.to(where)
+    test = sets.test.to(where)
+    sentence = Sentence.parse(**done.parts)
     with seeded(seed):
-        model = build_vae(sentence, (1, 28, 28), protocol.latent).to(device)
+        model = build_vae(sentence, (1, 28, 28), done.latent).to(where)
     objective = sentence.objective.build()
-    if protocol.images == "dynamic":
-        objective = DynamicBinarisation(objective)
-    measured: dict[str, float] = {}
-    started = time.perf_counter()
-    last = min(epochs or protocol.settings.epochs, protocol.settings.epochs)
-
-    def after_epoch(metrics: EpochMetrics, is_best: bool) -> None:
-        bound = metrics.train_bound if metrics.validation_bound is None else metrics.validation_bound
-        line = f"epoch {metrics.epoch:4} of {last}  held-out bound {bound:.2f}  {time.perf_counter() - started:.0f} s"
-        if metrics.epoch in protocol.curve:
-            for name, value in _measure(model, held_out, protocol.samples, seed).items():
-                measured[f"{name}, epoch {metrics.epoch}"] = value
-                line += f"  {name} {value:.2f}"
-        say(line)
-
-    settings = protocol.settings if epochs is None else _shortened(protocol, epochs)
-    history = train(
-        model, objective, x, held_out, settings=settings, seed=seed, on_epoch=after_epoch, **training
-    )
-    for name, value in _measure(model, test, protocol.samples, seed).items():
-        measured[f"test {name}"] = value
-        say(f"test {name} {value:.2f}")
+    with stopping_on(stop, signal.SIGINT, signal.SIGTERM):
+        history = train(
+            model,
+            DynamicBinarisation(objective) if done.images == "dynamic" else objective,
+            sets.train.to(where),
+            held_out,
+            settings=done.settings,
+            seed=seed,
+            on_epoch=_Reporter(done, model, test if held_out is None else held_out, seed, sittings, say),
+            checkpoints=_checkpoints(folder, resume, done, sentence),
+            stop=stop,
+            **training,
+        )
+    sittings.write()
+    finished = history.stopped != "interrupted" and not stop
+    if finished:
+        say(
+            f"measuring on {len(test)} test images"
+            + (f", {done.samples} samples each" if done.samples else "")
+        )
+        for name, value in _measure(model, test, done.samples, seed).items():
+            sittings.measured[f"test {name}"] = value
+            say(f"test {name} {value:.2f}")
+        sittings.remove()
     return {
-        "protocol": protocol.to_json(),
+        "protocol": done.to_json(),
         "sentence": sentence.to_json(),
         "seed": seed,
+        "finished": finished,
         "epochs": len(history.epochs),
         "epochs_of_the_protocol": protocol.settings.epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
-        "figures": _beside(protocol, measured),
-        "seconds": round(time.perf_counter() - started, 1),
-        "device": _name_of(device),
-        "threads": torch.get_num_threads(),
-        "machine": describe("torch", "numpy"),
+        "figures": _beside(done, sittings.measured),
+        "seconds": round(sittings.seconds, 1),
+        "sittings": sittings.to_json(),
     }
+
+
+def _checkpoints(
+    folder: Path | None, resume: bool, protocol: Protocol, sentence: Sentence
+) -> Checkpoints | None:
+    if folder is None:
+        return None
+    identity = {"reproduction": protocol.name, "latent": str(protocol.latent), **sentence.to_json()}
+    return Checkpoints(folder=folder, resume=resume, at_end=True, identity=identity)
+
+
+class _Reporter:
+    """Called after every epoch: measures the points of the curve, and says now and then where the training stands."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        model: VAE,
+        x: Tensor,
+        seed: int,
+        sittings: Sittings,
+        say: Callable[[str], None],
+    ) -> None:
+        self.protocol, self.model, self.x, self.seed = protocol, model, x, seed
+        self.sittings, self.say = sittings, say
+        self.said_at = -inf
+
+    def __call__(self, metrics: EpochMetrics, is_best: bool) -> None:
+        name = "training" if metrics.validation_bound is None else "held-out"
+        line = f"epoch {metrics.epoch} of {metrics.epochs}: {name} bound {metrics.bound:.2f}"
+        if metrics.epoch in self.protocol.curve:
+            for name, value in _measure(self.model, self.x, self.protocol.samples, self.seed).items():
+                self.sittings.measured[f"{name}, epoch {metrics.epoch}"] = value
+                line += f", {name} {value:.2f}"
+            self.sittings.write()
+        elif time.perf_counter() - self.said_at < _SECONDS_BETWEEN_LINES:
+            return self.sittings.write_now_and_then()
+        self.said_at = time.perf_counter()
+        left = in_words((metrics.epochs - metrics.epoch) * metrics.seconds)
+        self.say(f"{line}; {in_words(self.sittings.seconds)} so far, about {left} of training left at most")
+        return self.sittings.write_now_and_then()
 
 
 @torch.no_grad()
@@ -110,13 +190,12 @@ def _measure(model: VAE, x: Tensor, samples: int, seed: int) -> dict[str, float]
     with seeded(seed + 3):
         found = {"negative ELBO": -evaluate_bound(model, Elbo(), x).estimate.mean}
         if samples:
-            found["negative log-likelihood"] = -log_likelihood(model, x, samples=samples).estimate.mean
+            memory = _ACCELERATOR_MEMORY if x.is_cuda else _PROCESSOR_MEMORY
+            found["negative log-likelihood"] = -log_likelihood(
+                model, x, samples=samples, memory=memory
+            ).estimate.mean
     model.train(training)
     return found
-
-
-def _shortened(protocol: Protocol, epochs: int) -> TrainingSettings:
-    return replace(protocol.settings, epochs=min(epochs, protocol.settings.epochs))
 
 
 def _beside(protocol: Protocol, measured: dict[str, float]) -> list[dict[str, Any]]:
@@ -137,5 +216,5 @@ def _beside(protocol: Protocol, measured: dict[str, float]) -> list[dict[str, An
     return rows
 
 
-def _name_of(device: str) -> str:
-    return torch.cuda.get_device_name() if device.startswith("cuda") else "cpu"
+def _name_of(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -7,7 +7,7 @@ from vaekit.training.loop import train
 from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.output_bias import OutputBias, begin_at_marginals
 from vaekit.training.settings import Compilation, TrainingSettings
-from vaekit.training.stopping import StopRequest, stopping_on
+from vaekit.training.stopping import StopRequest, TimeLimit, stopping_on
 from vaekit.training.streamed import StreamedRows
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "StopRequest",
     "StreamedRows",
     "TensorBoardLogger",
+    "TimeLimit",
     "TrainingSettings",
     "begin_at_marginals",
     "has_opponent",

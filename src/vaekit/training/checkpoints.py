@@ -30,8 +30,8 @@ _SLOWEST_DISK = 50e6  # bytes a second; what a first checkpoint may cost is gues
 class Checkpoints:
     """Where and how often to write checkpoints, and whether to go on from one.
 
-    One is written every so many minutes, at the end, when the run is stopped, and after an epoch that is the best
-    so far if all of the last sort together take at most 2 % of the time.
+    One is written every so many minutes, when the run is stopped, and, if all of these together take at most 2 % of
+    the time, at the end and after an epoch that is the best so far.
 
     Parameters
     ----------
@@ -42,6 +42,8 @@ class Checkpoints:
     resume
         Go on from the newest one, to the same bytes (on the CPU) as if nothing had happened; from the beginning
         where there is none.
+    at_end
+        Write one at the end whatever it costs, for somebody who still has much to do with the model then.
     identity
         What else must be the same for that, by name: ``{"data file": ...}``.
 
@@ -54,6 +56,7 @@ class Checkpoints:
     folder: Path
     minutes: float = 5.0
     resume: bool = False
+    at_end: bool = False
     identity: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -70,9 +70,13 @@ class Keeper:
         environment = describe_environment(self.run.data.x.device)
         return self._folder.write(tensors, {**facts, "identity": self.identity, "environment": environment})
 
-    def save_if_cheap(self) -> None:
-        """Write a checkpoint if it would take a small share of the time since the last one."""
-        if self._folder is not None and self._folder.is_cheap(self._size):
+    def save_after_epoch(self, *, is_best: bool) -> None:
+        """Write a checkpoint at the end and after the best epoch, where its cost is small or no matter."""
+        if self._folder is None or self._options is None:
+            return
+        ended = self.run.ended is not None
+        wanted = (is_best or ended) and self._folder.is_cheap(self._size)
+        if wanted or (ended and self._options.at_end):
             self.save()
 
     def note_epochs(self) -> None:

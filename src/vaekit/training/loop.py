@@ -222,8 +222,7 @@ def _train(
             log_to_all(loggers, metrics)
             if on_epoch is not None:
                 on_epoch(metrics, is_best)
-            if is_best or run.ended:
-                keeper.save_if_cheap()
+            keeper.save_after_epoch(is_best=is_best)
         run.history.stopped = run.ended
     except _StoppedError:
         run.history.stopped = "interrupted"

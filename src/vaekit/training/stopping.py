@@ -2,11 +2,14 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["StopRequest", "stopping_on"]
+from vaekit.errors import UsageError
+
+__all__ = ["StopRequest", "TimeLimit", "stopping_on"]
 
 
 class StopRequest:
@@ -33,6 +36,30 @@ class StopRequest:
         True
         """
         self.signal = by
+
+
+class TimeLimit(StopRequest):
+    """Asks by itself when so many minutes have passed since it was made.
+
+    Raises
+    ------
+    UsageError
+        For minutes that are not positive.
+
+    Examples
+    --------
+    >>> bool(TimeLimit(5)), bool(TimeLimit(1e-9))
+    (False, True)
+    """
+
+    def __init__(self, minutes: float) -> None:
+        super().__init__()
+        if not minutes > 0:
+            raise UsageError(f"minutes={minutes:g}: give a positive number, such as 8")
+        self._ends = time.perf_counter() + 60 * minutes
+
+    def __bool__(self) -> bool:
+        return super().__bool__() or time.perf_counter() >= self._ends
 
 
 @contextmanager
