@@ -406,6 +406,14 @@ MODELS: tuple[NamedModel, ...] = (
         parts={"posterior": "point", "objective": "rae:penalty=spectral"},
     ),
     NamedModel(
+        name="two-stage",
+        title="Two-stage VAE",
+        paper='Dai and Wipf (2019), "Diagnosing and Enhancing VAE Models"',
+        place="section 4",
+        parts={"prior": "two-stage"},
+        note="both stages learn at once; in two stages, as in the paper: fit, then vaekit fit-prior --prior two-stage",
+    ),
+    NamedModel(
         name="rq-vae",
         title="Residual-quantised VAE",
         paper='Lee et al. (2022), "Autoregressive Image Generation using Residual Quantization"',

@@ -38,12 +38,16 @@ class PriorFit(NamedTuple):
         were held out).
     advantage
         The same less that of the prior that was there before: what the evidence lower bound has gained.
+    bound_samples
+        None, or where the new prior gives a lower bound instead of its log-density (as ``two-stage`` does), of how
+        many samples: the two numbers above are then lower bounds, in expectation.
     """
 
     draws: int
     epochs: int
     log_density: Estimate
     advantage: Estimate
+    bound_samples: int | None = None
 
 
 def fit_prior(
@@ -123,6 +127,7 @@ def fit_prior(
             )
         log_density = log_density_by_row(fitted, shown_z, shown_c)
         before = log_density_by_row(model, shown_z, shown_c)
+        bound_samples = getattr(fitted.prior(shown_c), "bound_samples", None)
     model.parts["prior"] = prior.train(was_training)
     model.train(was_training)
     return PriorFit(
@@ -130,6 +135,7 @@ def fit_prior(
         epochs=epochs,
         log_density=Estimate.of(log_density.cpu().numpy()),
         advantage=Estimate.of((log_density - before).cpu().numpy()),
+        bound_samples=bound_samples,
     )
 
 

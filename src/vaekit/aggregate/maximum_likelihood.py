@@ -17,6 +17,7 @@ from vaekit.vae import VAE
 __all__ = ["maximise_log_density"]
 
 _EPOCHS, _PATIENCE, _BATCH, _LEARNING_RATE, _LARGEST_GRADIENT = 40, 8, 256, 5e-3, 100.0
+_CHOOSING_DRAWS = 10_000  # enough to tell epochs apart
 
 
 def maximise_log_density(
@@ -38,7 +39,7 @@ def maximise_log_density(
     repeats
         Draws a row in every epoch.
     held_out
-        Draws ``(repeats, m, *latent)`` and their conditions, to choose the epoch by.
+        Draws ``(repeats, m, *latent)`` and their conditions, at least one a row, to choose the epoch by.
 
     Returns
     -------
@@ -51,12 +52,17 @@ def maximise_log_density(
         If the density became infinite or NaN.
     """
     prior = model.parts["prior"]
+    if held_out is not None:
+        z, held_out_c = held_out
+        held_out = z[: max(1, _CHOOSING_DRAWS // z.shape[1])], held_out_c
     optimizer = torch.optim.Adam(prior.parameters(), lr=_LEARNING_RATE)
     best, best_weights, best_epoch, epoch = -float("inf"), None, 0, 0
     for epoch in range(1, _EPOCHS + 1):
         for group in optimizer.param_groups:
             group["lr"] = _LEARNING_RATE * 0.5 * (1 + cos(pi * (epoch - 1) / _EPOCHS))
+        prior.train()  # one whose density is an estimate has fresh noise in training, and always the same elsewhere
         _train_epoch(model, optimizer, x, repeats, c)
+        prior.eval()
         if held_out is None:
             continue
         with torch.no_grad():

@@ -20,7 +20,7 @@ class FitPrior(ModelVerb):
     """
 
     prior: Annotated[
-        str, tyro.conf.arg(metavar="SPEC", help="gmm:components=10, flow, gaussian, mixture, ...")
+        str, tyro.conf.arg(metavar="SPEC", help="gmm:components=10, flow, two-stage, gaussian, mixture, ...")
     ]
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="OUT.vae", help="The artifact to write.")]
     samples: Annotated[int, tyro.conf.arg(help="Importance samples for the held-out log-likelihood.")] = 200
@@ -60,14 +60,17 @@ class FitPrior(ModelVerb):
                 "epochs": fit.epochs,
                 "log_density": fit.log_density._asdict(),
                 "advantage": fit.advantage._asdict(),
+                "bound_samples": fit.bound_samples,
                 "test": results["test"].to_json() if results else None,
             }
             common.print_json(document)
             return 0
         print(f"prior        {estimator.sentence_.prior}, fitted to draws of q(z|x), {fit.draws:,} at a time")
         gain, error = fit.advantage
+        bound = fit.bound_samples
         print(
             f"gain         {gain:+.3f} ± {error:.3f} nats of ELBO per held-out example over the prior before"
+            + (f"; at least: log p(z) is a lower bound, by {bound} importance samples" if bound else "")
         )
         if not estimator.model_.has_log_likelihood:
             print(NO_LOG_LIKELIHOOD)

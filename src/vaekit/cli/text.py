@@ -39,6 +39,11 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
             "  the posterior is a single point: all importance samples are the same, and the log-likelihood shown is "
             "the ELBO, a lower bound"
         )
+    if evaluation.prior_samples is not None:
+        lines.append(
+            f"  the prior's log p(z) is itself a lower bound, by {evaluation.prior_samples} importance samples: "
+            "log-likelihood and ELBO are at least what is shown, in expectation"
+        )
     if evaluation.code_usage is not None:
         lines.append("  " + _codes_in_use(evaluation.code_usage))
     if evaluation.fitted_proposal:

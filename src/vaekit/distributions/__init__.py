@@ -22,6 +22,7 @@ from vaekit.distributions.flow_steps import (
 from vaekit.distributions.hamiltonian import HamiltonianDistribution
 from vaekit.distributions.planar import PlanarFlow
 from vaekit.distributions.point_codes import PointCodes
+from vaekit.distributions.two_stage import TwoStageDistribution, rotated_noise
 from vaekit.distributions.uniform_sphere import UniformSphere
 from vaekit.distributions.von_mises_fisher import VonMisesFisher
 from vaekit.distributions.wrapped_normal import WrappedNormal
@@ -40,11 +41,13 @@ __all__ = [
     "OneHotCodes",
     "PlanarFlow",
     "PointCodes",
+    "TwoStageDistribution",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",
     "categorical_kl",
     "gated_steps",
     "masked_affine_steps",
+    "rotated_noise",
     "spline_steps",
 ]

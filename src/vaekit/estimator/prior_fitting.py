@@ -32,7 +32,7 @@ class PriorFitting(Fitted):
         Parameters
         ----------
         prior
-            A spec such as ``gmm:components=10``, ``flow`` or ``gaussian``; for codes, ``autoregressive``.
+            A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``; for codes, ``autoregressive``.
         X
             The training data, as a rule.
         conditions, validation_conditions

@@ -40,6 +40,9 @@ class Evaluation:
         (:mod:`vaekit.evaluation.proposal`), because the posterior has no density.
     point_posterior
         Whether the posterior puts all its mass on one latent, so that more importance samples change nothing.
+    prior_samples
+        Of how many samples the lower bound is made that the prior gives for its log-density, or None where that is
+        exact. Then the log-likelihood and the ELBO are lower bounds in expectation all the more.
     conditional
         Whether the examples were evaluated given their conditions, of which the baselines know nothing.
     code_usage
@@ -64,6 +67,7 @@ class Evaluation:
     smallest_effective_sample_size: float
     fitted_proposal: bool = False
     point_posterior: bool = False
+    prior_samples: int | None = None
     conditional: bool = False
     code_usage: CodeUsage | None = None
     bits_per_dimension: float
@@ -170,6 +174,7 @@ def evaluate(
         smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
         fitted_proposal=not model.has_density,
         point_posterior=usage is not None and getattr(model.parts["posterior"], "is_deterministic", False),
+        prior_samples=getattr(model.prior(None if c is None else c[:1]), "bound_samples", None),
         conditional=c is not None,
         code_usage=usage,
         bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),

@@ -13,6 +13,7 @@ from vaekit.priors.gaussian import GaussianPrior
 from vaekit.priors.gmm import GaussianMixturePrior
 from vaekit.priors.mixture import MixturePrior
 from vaekit.priors.standard import StandardPrior
+from vaekit.priors.two_stage import TwoStagePrior
 from vaekit.priors.uniform_sphere import UniformSpherePrior
 from vaekit.priors.vamp import VampPrior
 from vaekit.priors.wrapped_normal import WrappedNormalPrior
@@ -26,6 +27,7 @@ __all__ = [
     "GaussianPrior",
     "MixturePrior",
     "StandardPrior",
+    "TwoStagePrior",
     "UniformSpherePrior",
     "VampPrior",
     "WrappedNormalPrior",

@@ -67,7 +67,7 @@ def judge(
         findings = [_comparison(result, artifact, noun), *_estimate_quality(result, noun)]
         if result.split == "train":
             findings.append(_trained_on(noun))
-        findings += _codes(result)
+        findings += [*_inexact_prior(result), *_codes(result)]
     if kl_per_dimension is not None and (result is None or result.code_usage is None):
         findings += _collapse(kl_per_dimension)
     return findings + _training(artifact, evaluated=result is not None)
@@ -145,6 +145,21 @@ def _ways_to_improve(artifact: "Artifact") -> list[str]:
         if images
         else "With few rows, try a smaller network, or a linear one: `--network mlp:hidden=32`, "
         "`--network mlp:hidden=none`.",
+    ]
+
+
+def _inexact_prior(result: "Evaluation") -> list[Finding]:
+    if result.prior_samples is None:
+        return []
+    text = (
+        "The prior is the marginal of a second autoencoder, and its log p(z) is known as an estimate from "
+        f"{count(result.prior_samples, 'importance sample')}, whose mean lies below the truth. The log-likelihood and "
+        "the ELBO shown lie below the model's own, and the comparison with the baselines errs against it."
+    )
+    return [
+        Finding(
+            "note", "The prior's density is a lower bound", text, ["More: `--prior two-stage:samples=256`."]
+        )
     ]
 
 
