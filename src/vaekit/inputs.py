@@ -17,6 +17,7 @@ from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.frames import column_as_found
 from vaekit.data.mapped import mapped_dataset, memory_limit
 from vaekit.data.stored import StoredRows
+from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, UsageError
 from vaekit.spec import Sentence
 from vaekit.training.streamed import StreamedRows
@@ -48,7 +49,7 @@ def read_input(
     estimator
         Told the number and names of the columns where they are fitted.
     X
-        Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset`.
+        Array, tensor, data frame, :class:`vaekit.data.Dataset`, or what :func:`vaekit.data.stream` reads.
     schema
         What to check it against; None where it is to be fitted.
     names, conditions
@@ -64,6 +65,8 @@ def read_input(
         limit = memory_limit(getattr(estimator, "memory_limit", None))
         left_in_file = mapped_dataset(X, source="the array", limit=limit)
         X = X if left_in_file is None else left_in_file
+    if is_stream(X):
+        X = stream(X, memory_limit=getattr(estimator, "memory_limit", None))
     taken: Mapping[str, np.ndarray] = {}
     if names and hasattr(X, "columns") and hasattr(X, "drop"):
         taken = {name: column_as_found(X[name]) for name in names if name in X.columns}

@@ -17,6 +17,7 @@ from vaekit.data.parts import Parts, partition
 from vaekit.data.reading import read
 from vaekit.data.schema import Schema
 from vaekit.data.split import Split, split_indices
+from vaekit.data.streams import stream
 from vaekit.data.summary import Column
 from vaekit.data.writers import write, write_text
 
@@ -32,6 +33,7 @@ __all__ = [
     "partition",
     "read",
     "split_indices",
+    "stream",
     "write",
     "write_text",
 ]

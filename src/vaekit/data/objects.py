@@ -16,7 +16,7 @@ from vaekit.data.frames import dataset_from_frame
 from vaekit.data.picture_decoding import picture_to_array
 from vaekit.errors import DataError
 
-__all__ = ["from_object"]
+__all__ = ["as_array", "from_object"]
 
 
 def from_object(data: Any, labels: Any = None) -> Dataset:
@@ -56,7 +56,7 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
     if pandas is not None and isinstance(data, pandas.DataFrame):
         return dataset_from_frame(data, source="the DataFrame", labels=labels)
     if torch is not None and isinstance(data, torch.Tensor):
-        return dataset_from_array(_array(data), source="the tensor", labels=labels)
+        return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):
         return _from_torch_dataset(data, labels, torch)
     if isinstance(data, list | tuple):
@@ -75,10 +75,11 @@ def _from_torch_dataset(data: Any, labels: Any, torch: Any) -> Dataset:
     if isinstance(data, torch.utils.data.TensorDataset):
         if labels is None and len(data.tensors) > 1 and data.tensors[1].ndim == 1:
             labels = data.tensors[1]
-        return dataset_from_array(_array(data.tensors[0]), source=source, labels=labels)
+        return dataset_from_array(as_array(data.tensors[0]), source=source, labels=labels)
     if isinstance(data, torch.utils.data.IterableDataset) or not hasattr(data, "__len__"):
         raise DataError(
-            f"{source}: a data set without a length; expected a map-style one, with __len__ and __getitem__"
+            f"{source}: a data set without a length; expected a map-style one, with __len__ and __getitem__; "
+            "vaekit.data.stream reads what can be iterated over"
         )
     return _stack((data[i] for i in range(len(data))), len(data), source, labels, tuples_are_pairs=True)
 
@@ -117,7 +118,7 @@ def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs
                 f"{source}: item {i} is a dictionary; expected a tensor, an array, an image, or a tuple "
                 "(x, y)"
             )
-        row = _array(item)
+        row = as_array(item)
         if i == 0:
             if row.dtype.kind not in "buif":
                 raise DataError(
@@ -139,7 +140,7 @@ def _is_array_like(item: Any) -> bool:
     return (hasattr(item, "__array__") and getattr(item, "ndim", 1) > 0) or hasattr(item, "getbands")
 
 
-def _array(item: Any) -> np.ndarray:
+def as_array(item: Any) -> np.ndarray:
     """Turn a tensor, a PIL image or anything array-like into an array."""
     if hasattr(item, "getbands"):
         return picture_to_array(item)

@@ -59,8 +59,9 @@ class Fitting(Fitted):
         Parameters
         ----------
         X
-            Array, tensor, data frame, ``torch.utils.data.Dataset`` or :class:`vaekit.data.Dataset` of
-            ``(n, columns)`` or ``(n, channels, height, width)``.
+            Array, tensor, data frame or :class:`vaekit.data.Dataset` of ``(n, columns)`` or
+            ``(n, channels, height, width)``; or a ``torch.utils.data.Dataset``, a ``DataLoader``, any iterable that can
+            be iterated over again, or a function that gives an iterator: see :func:`vaekit.data.stream`.
         y
             Ignored, but for a condition called ``labels``: those, where ``conditions`` does not say.
         conditions
