@@ -2,8 +2,9 @@ r"""The wrapped normal posterior on hyperbolic space (the Poincare VAE).
 
 Mathieu et al. (2019), "Continuous Hierarchical Representations with Poincare Variational Auto-Encoders", section 3.
 The features are the centre as a tangent vector at the origin, and the logarithms of the variances: :math:`2k` numbers
-an example. Latents are such tangent vectors too (see :mod:`vaekit.distributions.hyperbolic`), so that the paper's
-exponential map after the encoder and its logarithmic map before the decoder are both in the coordinates.
+an example, or :math:`k + 1` where one variance is shared by all directions, as in the authors' published code. Latents
+are such tangent vectors too (see :mod:`vaekit.distributions.hyperbolic`), so that the paper's exponential map after
+the encoder and its logarithmic map before the decoder are both in the coordinates.
 """
 
 from math import isfinite
@@ -28,6 +29,8 @@ class WrappedNormalPosterior(nn.Module):
     curvature
         :math:`c > 0`; the space has the curvature :math:`-c`, and as :math:`c \to 0` it is :math:`\mathbb R^k`. The
         prior takes it from here.
+    isotropic
+        Whether an example has one variance for all directions.
 
     Raises
     ------
@@ -39,12 +42,14 @@ class WrappedNormalPosterior(nn.Module):
     >>> import torch
     >>> WrappedNormalPosterior(2, curvature=0.7)(torch.zeros(5, 4)).mean.shape
     torch.Size([5, 2])
+    >>> WrappedNormalPosterior(2, isotropic=True).feature_shape
+    (3,)
     """
 
     needs: frozenset[str] = frozenset()
     space = "poincare"
 
-    def __init__(self, latent: int, *, curvature: float = 1.0) -> None:
+    def __init__(self, latent: int, *, curvature: float = 1.0, isotropic: bool = False) -> None:
         super().__init__()
         if latent < 1:
             raise UsageError(f"latent={latent}: a latent space needs at least 1 dimension")
@@ -54,12 +59,13 @@ class WrappedNormalPosterior(nn.Module):
                 "posterior=diagonal)"
             )
         self.latent_shape = (latent,)
-        self.feature_shape = (2 * latent,)
+        self.feature_shape = (latent + (1 if isotropic else latent),)
         self.curvature = curvature
         self.shared = {"curvature": curvature}
 
     def forward(self, features: Tensor) -> WrappedNormal:
-        """Turn features ``(..., 2k)`` into a distribution over ``(k,)``."""
-        centre, log_variance = features.chunk(2, dim=-1)
+        """Turn features, ``(..., 2k)`` or ``(..., k + 1)``, into a distribution over ``(k,)``."""
+        (k,) = self.latent_shape
+        centre, log_variance = features[..., :k], features[..., k:]
         scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
-        return WrappedNormal(centre, scale, self.curvature)
+        return WrappedNormal(centre, scale.expand_as(centre), self.curvature)

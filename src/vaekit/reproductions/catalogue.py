@@ -126,13 +126,13 @@ _S_VAE = Protocol(
 
 _POINCARE = Protocol(
     name="poincare-mnist",
-    title="Poincaré VAE with a wrapped normal on MNIST binarised once: 784-600 relu, z 10, c 0.7",
+    title="Poincaré VAE, wrapped normal of one variance an example, on MNIST binarised once: 784-600 relu, z 10, c 0.7",
     source="Mathieu et al. (2019), Continuous Hierarchical Representations with Poincaré VAEs, table 2",
     images="once",
     held_out=0,
     parts={
         "network": "mlp:hidden=600,activation=relu",
-        "posterior": "wrapped-normal:curvature=0.7",
+        "posterior": "wrapped-normal:curvature=0.7,isotropic=true",
         "prior": "wrapped-normal",
         "likelihood": "bernoulli",
     },
