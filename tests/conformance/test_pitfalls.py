@@ -1,5 +1,10 @@
-"""Mistakes that existing libraries make with objectives: each faulty form is written here, and seen to be caught."""
+"""Mistakes that existing libraries make with objectives: each faulty form is written here, and seen to be caught.
 
+The numbers are those of one list of pitfalls; the ones of distributions, evaluation and numerics are in
+``test_pitfalls_of_parts.py``.
+"""
+
+from itertools import combinations
 from math import log, pi
 
 import pytest
@@ -8,7 +13,13 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from vaekit.networks.layers import BatchNorm1d
-from vaekit.objectives import Elbo, FactorizedPosterior, ImportanceWeighted, MultiplyImportanceWeighted
+from vaekit.objectives import (
+    Elbo,
+    FactorizedPosterior,
+    ImportanceWeighted,
+    MultiplyImportanceWeighted,
+    TotalCorrelation,
+)
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae
 
@@ -69,6 +80,27 @@ def test_3_one_group_of_fifty_is_iwae_and_fifty_groups_of_one_are_not(x):
     assert (swapped < iwae - 0.01).all()
 
 
+@pytest.mark.parametrize("posterior", ["quantized:codes=6", "residual-quantized:codes=6,levels=2"])
+def test_5_the_loss_of_a_codebook_does_not_grow_with_the_batch(x, posterior):
+    sentence = Sentence.parse(network="mlp:hidden=8", likelihood="gaussian", posterior=posterior)
+    with seeded(0):
+        model = build_vae(sentence, (5,), latent=4).double()
+        model.encode(x)  # the codebook takes its first vectors
+    model.eval()
+
+    def ours(model, x):
+        return Elbo()(model, x).surrogate.mean()
+
+    def faulty(model, x):
+        """The codebook's loss summed over the batch, beside a mean over it."""
+        return Elbo()(model, x).reconstruction.mean() - model.encode(x).auxiliary_loss.sum()
+
+    assert model.encode(x).auxiliary_loss.abs().min() > 0
+    twice = torch.cat([x, x])
+    torch.testing.assert_close(ours(model, twice), ours(model, x))
+    assert not torch.allclose(faulty(model, twice), faulty(model, x))
+
+
 def test_6_a_discriminator_never_trains_the_encoder(x):
     model, objective = make("factor"), FactorizedPosterior(hidden=(8,))
     objective.build_opponent(model)
@@ -84,6 +116,31 @@ def test_6_a_discriminator_never_trains_the_encoder(x):
 
     assert touched(faulty(model, x))
     assert not touched(objective.opponent_loss(model, x))
+
+
+def test_9_stratified_weights_give_every_example_its_own_and_are_unbiased_over_batches():
+    """The aggregate density of one latent, averaged over all batches that its row may fall into, is the true one."""
+    model, N, M = make("tc"), 7, 3
+    with seeded(1), torch.no_grad():
+        data = torch.randn(N, 5, dtype=torch.float64)
+        model.parts["encoder"].layers[-1].weight.mul_(20)  # posteriors that can be told apart
+    with seeded(2), torch.no_grad():
+        z = model.encode(data[:M]).rsample()[:1]
+        truth = model.encode(data).log_prob(z).exp().mean()
+    # Index-code mutual information alone: log q(z|x) - log q(z), so that q(z) can be read off.
+    objective = TotalCorrelation(alpha=1.0, beta=0.0, gamma=0.0, estimator="mss", rows=N)
+    ours, faulty = [], []
+    for others in combinations(range(1, N), M - 1):
+        batch = data[[0, *others]]
+        with torch.no_grad():
+            densities = model.encode(batch).log_prob(z).exp()
+            result = run(objective, model, batch)
+        ours.append(densities[0] / (result.reconstruction - result.surrogate)[0].exp())
+        # As published: 1/N and the remainder (N - M + 1) / (N (M - 1)) in the first two columns for whoever is drawn.
+        misplaced = torch.tensor([1 / (M - 1), 1 / N, (N - M + 1) / (N * (M - 1))], dtype=torch.float64)
+        faulty.append((misplaced * densities).sum())
+    torch.testing.assert_close(torch.stack(ours).mean(), truth, rtol=1e-10, atol=0)
+    assert abs(torch.stack(faulty).mean() / truth - 1) > 0.1
 
 
 def test_11_a_capacity_of_zero_leaves_the_kl_its_gradient(x):
