@@ -7,22 +7,21 @@ model, van den Oord et al. (2017), section 3.4.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 from torch.types import _size
 
 from vaekit.distributions.codebook import CodeSpace
+from vaekit.distributions.plain import DistributionOverCodes
 
 __all__ = ["AutoregressiveCodes"]
 
 _ONE = torch.Size()
 
 
-class AutoregressiveCodes(Distribution):
+class AutoregressiveCodes(DistributionOverCodes):
     """A mass over codes given by a network that sees, for each position, only the ones before it.
 
     Parameters
@@ -46,7 +45,6 @@ class AutoregressiveCodes(Distribution):
     """
 
     has_rsample = False
-    discrete = True
 
     def __init__(
         self,
@@ -59,16 +57,6 @@ class AutoregressiveCodes(Distribution):
         self.codebook = codebook
         self.like = like
         super().__init__(batch_shape, codebook.event_shape, validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """Vectors of numbers, though only those of codes have any mass."""
-        return constraints.independent(constraints.real, 1)
 
     def log_mass(self, one_hot: Tensor) -> Tensor:
         """Evaluate unit vectors ``(..., positions, codes)``: ``(..., positions)``, in nats."""

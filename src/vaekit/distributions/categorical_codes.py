@@ -10,21 +10,19 @@ its relaxation (Jang, Gu and Poole, 2017, equations 1 and 2; Maddison, Mnih and 
 :meth:`~CategoricalCodes.rsample` has the value of the first and the gradient of the second ("straight-through").
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
 from torch.types import _size
 
 from vaekit.distributions.codebook import CodeSpace
+from vaekit.distributions.plain import DistributionOverCodes
 
 __all__ = ["CategoricalCodes", "pick"]
 
 _ONE = torch.Size()
 
 
-class CategoricalCodes(Distribution):
+class CategoricalCodes(DistributionOverCodes):
     r"""Independent categoricals over the positions of a code space.
 
     Parameters
@@ -47,9 +45,6 @@ class CategoricalCodes(Distribution):
     tensor([-0.6931,    -inf])
     """
 
-    has_rsample = True
-    discrete = True
-
     def __init__(
         self, logits: Tensor, codebook: CodeSpace, *, temperature: float = 1.0, relaxed: bool = False
     ) -> None:
@@ -58,16 +53,6 @@ class CategoricalCodes(Distribution):
         self.temperature = temperature
         self.relaxed = relaxed
         super().__init__(logits.shape[:-2], codebook.event_shape, validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """Vectors of numbers, though only those of codes have any mass."""
-        return constraints.independent(constraints.real, 1)
 
     @property
     def probs(self) -> Tensor:

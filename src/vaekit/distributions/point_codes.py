@@ -2,22 +2,20 @@ r"""All mass on one tuple of codes: the posterior of a deterministic encoder,
 :math:`q(k \mid x) = 1` for :math:`k = k(x)` and 0 for all others (van den Oord et al., 2017, equation 1).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
 from torch.nn import functional as F
 from torch.types import _size
 
 from vaekit.distributions.codebook import CodeSpace
+from vaekit.distributions.plain import DistributionOverCodes
 
 __all__ = ["PointCodes"]
 
 _ONE = torch.Size()
 
 
-class PointCodes(Distribution):
+class PointCodes(DistributionOverCodes):
     r"""A point mass on codes.
 
     Parameters
@@ -40,9 +38,6 @@ class PointCodes(Distribution):
     (tensor([[0., 0., 1.]]), tensor([0.]), tensor([-inf]))
     """
 
-    has_rsample = True
-    discrete = True
-
     def __init__(
         self, codes: Tensor, z: Tensor, codebook: CodeSpace, auxiliary_loss: Tensor | None = None
     ) -> None:
@@ -51,16 +46,6 @@ class PointCodes(Distribution):
         self.codebook = codebook
         self.auxiliary_loss = auxiliary_loss
         super().__init__(codes.shape[:-1], codebook.event_shape, validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
-
-    @property
-    def support(self) -> constraints.Constraint:
-        """Vectors of numbers, though only those of codes have any mass."""
-        return constraints.independent(constraints.real, 1)
 
     @property
     def mean(self) -> Tensor:

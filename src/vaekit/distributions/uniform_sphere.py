@@ -1,12 +1,10 @@
 r"""The uniform distribution on the unit sphere :math:`S^{k-1}`: :math:`p(z) = 1 / |S^{k-1}|`."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 from torch.types import _size
 
+from vaekit.distributions.plain import PlainDistribution
 from vaekit.distributions.sphere_integrals import log_area
 from vaekit.distributions.sphere_sampling import uniform_directions
 
@@ -15,7 +13,7 @@ __all__ = ["UniformSphere"]
 _SCALAR = torch.Size()
 
 
-class UniformSphere(Distribution):
+class UniformSphere(PlainDistribution):
     """Uniform on the unit sphere, with respect to its area.
 
     Parameters
@@ -35,11 +33,6 @@ class UniformSphere(Distribution):
     def __init__(self, origin: Tensor) -> None:
         self.origin = origin
         super().__init__(torch.Size(), origin.shape, validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

@@ -8,13 +8,11 @@ equation 4). It is computed as :math:`e^{-\kappa s} / (Z_k(\kappa)\, |S^{k-2}|)`
 :math:`s = 1 - \mu^\top z = \tfrac12 |\mu - z|^2` (see :mod:`vaekit.distributions.sphere_integrals`).
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 from torch.types import _size
 
+from vaekit.distributions.plain import PlainDistribution
 from vaekit.distributions.sphere_integrals import gap_gradient, log_area, log_integral_and_mean_gap
 from vaekit.distributions.sphere_sampling import draw_gap, rotate_to, uniform_directions
 
@@ -23,7 +21,7 @@ __all__ = ["VonMisesFisher"]
 _SCALAR = torch.Size()
 
 
-class VonMisesFisher(Distribution):
+class VonMisesFisher(PlainDistribution):
     r"""A unimodal, rotationally symmetric distribution on the unit sphere.
 
     Draws are reparameterised: along the sphere by a rotation, and in the concentration by the implicit derivative of
@@ -48,11 +46,6 @@ class VonMisesFisher(Distribution):
     def __init__(self, direction: Tensor, concentration: Tensor) -> None:
         self.direction, self.concentration = direction, concentration
         super().__init__(direction.shape[:-1], direction.shape[-1:], validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

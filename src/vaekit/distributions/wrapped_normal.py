@@ -16,21 +16,20 @@ hyperbolic volume. Divergences and importance weights are the same in either.
 """
 
 from math import log, pi
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
 from torch.types import _size
 
 from vaekit.distributions.hyperbolic import exponential_map, log_volume, logarithmic_map
+from vaekit.distributions.plain import PlainDistribution
 
 __all__ = ["WrappedNormal"]
 
 _SCALAR = torch.Size()
 
 
-class WrappedNormal(Distribution):
+class WrappedNormal(PlainDistribution):
     r"""A Gaussian in the tangent space of a point, carried to hyperbolic space.
 
     Parameters
@@ -55,11 +54,6 @@ class WrappedNormal(Distribution):
     def __init__(self, centre: Tensor, scale: Tensor, curvature: float) -> None:
         self.centre, self.scale, self.curvature = centre, scale, curvature
         super().__init__(centre.shape[:-1], centre.shape[-1:], validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

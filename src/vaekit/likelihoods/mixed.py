@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.types import _size
 
+from vaekit.distributions.plain import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
 from vaekit.likelihoods.gaussian import GaussianLikelihood
@@ -147,7 +148,7 @@ class MixedLikelihood(nn.Module):
         return InDataUnits(joined, self.log_jacobian) if self.log_jacobian else joined
 
 
-class MixedColumns(Distribution):
+class MixedColumns(PlainDistribution):
     """Independent groups of columns, each with a distribution of its own.
 
     Parameters
@@ -167,11 +168,6 @@ class MixedColumns(Distribution):
     ) -> None:
         self.parts, self.order, self.places = parts, order, places
         super().__init__(parts[0].batch_shape, torch.Size(event_shape), validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     def log_prob_by_part(self, value: Tensor) -> list[Tensor]:
         """The terms of ``log_prob``, one for each group."""

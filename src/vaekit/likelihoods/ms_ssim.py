@@ -16,7 +16,6 @@ value and slope at :math:`\epsilon`, and is positive and increasing: there, too,
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +23,7 @@ from torch.distributions import Distribution
 from torch.nn import functional
 from torch.types import _size
 
+from vaekit.distributions.plain import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.measure import Measure
 from vaekit.likelihoods.support import Support
@@ -105,7 +105,7 @@ class MultiScaleSimilarityLikelihood(nn.Module):
         return MultiScaleSimilarity(features.sigmoid(), self.weight)
 
 
-class MultiScaleSimilarity(Distribution):
+class MultiScaleSimilarity(PlainDistribution):
     """One image, and a score of others by how alike they are: it has draws, but no density.
 
     Parameters
@@ -134,11 +134,6 @@ class MultiScaleSimilarity(Distribution):
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Give the image itself: a similarity says nothing about noise around it."""
         return self.image.detach().expand(self._extended_shape(sample_shape))
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

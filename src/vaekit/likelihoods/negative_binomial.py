@@ -10,29 +10,24 @@ transcriptomics", methods (scVI); Hilbe (2011), "Negative Binomial Regression", 
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import softplus
 from torch.types import _size
 
-from vaekit.likelihoods.counts import COUNTS, bounded_log_mean, log_mean_features
+from vaekit.likelihoods.counts import bounded_log_mean, log_mean_features
 from vaekit.likelihoods.elementwise import ElementwiseDistribution
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
-from vaekit.likelihoods.stacking import stacked_shape, unstack
+from vaekit.likelihoods.overdispersed import Dispersion, OverdispersedCounts
 from vaekit.networks.bounded import soft_bound
-from vaekit.networks.inputs import LogCounts
 
-__all__ = ["Dispersion", "NegativeBinomial", "NegativeBinomialLikelihood"]
-
-Dispersion = Literal["learned", "per-dimension", "per-example"]
+__all__ = ["NegativeBinomial", "NegativeBinomialLikelihood"]
 
 _SCALAR = torch.Size()
 
 
-class NegativeBinomialLikelihood(nn.Module):
+class NegativeBinomialLikelihood(OverdispersedCounts):
     r"""``negative-binomial``: counts whose variance exceeds their mean.
 
     The features are the logarithms of the means, bounded smoothly between -20 and 20, and with
@@ -55,11 +50,6 @@ class NegativeBinomialLikelihood(nn.Module):
     tensor(0.2500, grad_fn=<SelectBackward0>)
     """
 
-    needs: frozenset[str] = frozenset()
-    support = COUNTS
-    measure: Measure = "counts"
-    scaling = "none"
-
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -67,26 +57,15 @@ class NegativeBinomialLikelihood(nn.Module):
         *,
         dispersion: Dispersion = "per-dimension",
     ) -> None:
-        super().__init__()
-        require_no_jacobian("negative-binomial", log_jacobian)
-        self.event_shape = tuple(event_shape)
-        own = dispersion != "per-example"
-        self.feature_shape = stacked_shape(self.event_shape, 1 if own else 2)
-        shape = self.event_shape if dispersion == "per-dimension" else ()
-        self.log_concentration = nn.Parameter(torch.zeros(shape)) if own else None
-        self.encoder_input = LogCounts()
+        super().__init__("negative-binomial", event_shape, log_jacobian, 1, dispersion)
 
     def marginal_features(self, x: Tensor) -> Tensor:
         """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
-        log_mean = log_mean_features(x)
-        return torch.cat([log_mean, *([] if self.log_concentration is not None else [0 * log_mean])])
+        return self.features_of(log_mean_features(x))
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the log-means first, into a distribution over the event."""
-        if self.log_concentration is None:
-            log_mean, log_concentration = unstack(features, self.event_shape)
-        else:
-            log_mean, log_concentration = features, self.log_concentration
+        log_mean, log_concentration = self.parameters_of(features)
         inner = NegativeBinomial(log_mean, log_concentration)
         return Independent(inner, len(self.event_shape), validate_args=False)
 

@@ -8,19 +8,19 @@ If the model sees :math:`y = (x - a) / s`, a density :math:`p_Y` of what it sees
 of the data. Samples and moments stay in the model's coordinates :math:`y`; only the measure changes.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.types import _size
+
+from vaekit.distributions.plain import PlainDistribution
 
 __all__ = ["InDataUnits"]
 
 _SCALAR = torch.Size()
 
 
-class InDataUnits(Distribution):
+class InDataUnits(PlainDistribution):
     r"""A distribution over scaled data whose ``log_prob`` is per unit of the data as given.
 
     Parameters
@@ -57,11 +57,6 @@ class InDataUnits(Distribution):
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw scaled data."""
         return self.base.sample(sample_shape)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     @property
     def mean(self) -> Tensor:

@@ -9,24 +9,22 @@ methods (scVI); with the logit of :math:`\pi`, computed without ever forming a p
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 from torch.types import _size
 
-from vaekit.likelihoods.counts import COUNTS, log_mean_features
+from vaekit.likelihoods.counts import log_mean_features
 from vaekit.likelihoods.elementwise import ElementwiseDistribution
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
-from vaekit.likelihoods.negative_binomial import Dispersion, NegativeBinomial
-from vaekit.likelihoods.stacking import stacked_shape, unstack
-from vaekit.networks.inputs import LogCounts
+from vaekit.likelihoods.negative_binomial import NegativeBinomial
+from vaekit.likelihoods.overdispersed import Dispersion, OverdispersedCounts
 
 __all__ = ["ZeroInflatedNegativeBinomialLikelihood"]
 
 _SCALAR = torch.Size()
 
 
-class ZeroInflatedNegativeBinomialLikelihood(nn.Module):
+class ZeroInflatedNegativeBinomialLikelihood(OverdispersedCounts):
     r"""``zero-inflated-negative-binomial``: overdispersed counts with zeros besides.
 
     The features are the logarithms of the means of the counts that did not drop out, the logits of
@@ -48,11 +46,6 @@ class ZeroInflatedNegativeBinomialLikelihood(nn.Module):
     tensor(0.7500, grad_fn=<SelectBackward0>)
     """
 
-    needs: frozenset[str] = frozenset()
-    support = COUNTS
-    measure: Measure = "counts"
-    scaling = "none"
-
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -60,25 +53,15 @@ class ZeroInflatedNegativeBinomialLikelihood(nn.Module):
         *,
         dispersion: Dispersion = "per-dimension",
     ) -> None:
-        super().__init__()
-        require_no_jacobian("zero-inflated-negative-binomial", log_jacobian)
-        self.event_shape = tuple(event_shape)
-        own = dispersion != "per-example"
-        self.feature_shape = stacked_shape(self.event_shape, 2 if own else 3)
-        shape = self.event_shape if dispersion == "per-dimension" else ()
-        self.log_concentration = nn.Parameter(torch.zeros(shape)) if own else None
-        self.encoder_input = LogCounts()
+        super().__init__("zero-inflated-negative-binomial", event_shape, log_jacobian, 2, dispersion)
 
     def marginal_features(self, x: Tensor) -> Tensor:
         """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
-        log_mean = log_mean_features(2 * x)  # of the half that does not drop out at first
-        rest = 1 if self.log_concentration is not None else 2
-        return torch.cat([log_mean, *[0 * log_mean] * rest])
+        return self.features_of(log_mean_features(2 * x))  # of the half that does not drop out at first
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)`` into a distribution over the event."""
-        log_mean, dropout_logits, *rest = unstack(features, self.event_shape)
-        log_concentration = rest[0] if self.log_concentration is None else self.log_concentration
+        log_mean, dropout_logits, log_concentration = self.parameters_of(features)
         inner = _ZeroInflated(NegativeBinomial(log_mean, log_concentration), dropout_logits)
         return Independent(inner, len(self.event_shape), validate_args=False)
 

@@ -5,13 +5,13 @@ The encoder gives the code itself; the features are :math:`z`: :math:`k` numbers
 Autoencoders".
 """
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.types import _size
 
+from vaekit.distributions.plain import PlainDistribution
 from vaekit.errors import UsageError
 
 __all__ = ["PointMass", "PointPosterior"]
@@ -19,7 +19,7 @@ __all__ = ["PointMass", "PointPosterior"]
 _SCALAR = torch.Size()
 
 
-class PointMass(Distribution):
+class PointMass(PlainDistribution):
     r"""All probability at one point. It has draws, but no density: ``has_density`` is False.
 
     Its divergence from any prior with a density is infinite, so that a model with such a posterior has no evidence
@@ -46,11 +46,6 @@ class PointMass(Distribution):
         self.point = point
         split = point.dim() - event_dims
         super().__init__(point.shape[:split], point.shape[split:], validate_args=False)
-
-    @property
-    def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
-        return {}
 
     @property
     def mean(self) -> Tensor:
