@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "MissingExtraError",
     "MissingLabelError",
+    "ProcessLostError",
     "TrainingDivergedError",
     "TrainingWarning",
     "UsageError",
@@ -59,6 +60,10 @@ class TrainingDivergedError(VaekitError, ArithmeticError):
     """Training met a loss that is not finite."""
 
     exit_code = 4
+
+
+class ProcessLostError(VaekitError, RuntimeError):
+    """One of the processes that train together is gone, or does not answer; the others end too."""
 
 
 class MissingExtraError(VaekitError, ImportError):

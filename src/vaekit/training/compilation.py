@@ -191,6 +191,10 @@ def compile_step(run: Run, choice: Compilation, *, backend: str | Callable[..., 
     if run.ended is not None:
         return
     wanted = run.compiled_before
+    if run.world.size > 1:  # the graph would draw noise for a slice
+        if choice == "on":
+            _warn("a run of several processes takes its steps as they are")
+        return
     if _wants(run, choice) if wanted is None else wanted:
         _compile(run, backend)
     if wanted is not None:
@@ -240,8 +244,9 @@ def _trace(run: Run, gradient: CompiledGradient) -> None:
 
 
 def _warn(error: Any) -> None:
+    what = error if isinstance(error, str) else reason_of(error)
     warnings.warn(
-        f"the training step is not compiled ({reason_of(error)}); it runs as it is",
+        f"the training step is not compiled ({what}); it runs as it is",
         TrainingWarning,
         stacklevel=3,
     )

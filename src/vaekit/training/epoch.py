@@ -80,7 +80,7 @@ def _take_steps(
         between_steps(run.epoch - 1 + share, look)
         run.stepper.prepare(run.epoch - 1 + share, learning_rate(share))
         rows = batches[step]
-        batch = run.data.rows(rows)
+        batch = run.data.rows(run.world.mine(rows))
         gradient = run.stepper.gradient(batch)
         unseen.append(_Look(rows, step, gradient))
         if len(unseen) == look_every or step + 1 == len(batches):

@@ -1,6 +1,9 @@
 """Keeps what a run has done on disk, while there is a disk to keep it on."""
 
 from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
 
 from vaekit.training.checkpoints import CheckpointFolder, Checkpoints
 from vaekit.training.identity import describe_environment, require_same_run, warn_of_another_environment
@@ -12,6 +15,8 @@ __all__ = ["Keeper"]
 
 class Keeper:
     """Writes the checkpoints and ``metrics.jsonl`` of a run, and resumes it.
+
+    Of several processes rank 0 writes and reads; what is in a checkpoint does not depend on their number.
 
     Parameters
     ----------
@@ -26,7 +31,7 @@ class Keeper:
     def __init__(self, run: Run, options: Checkpoints | None, identity: Callable[[], dict[str, str]]) -> None:
         self.run = run
         self._options = options
-        self._folder = None if options is None else CheckpointFolder(options)
+        self._folder = None if options is None or not run.world.is_writer else CheckpointFolder(options)
         self._describe = identity
         self._identity: dict[str, str] | None = None
         self._lines: JsonLinesLogger | None = None
@@ -48,27 +53,39 @@ class Keeper:
         CheckpointError
             If there is one and it is not to be gone on from, or it is another run's, or none can be read.
         """
-        if self._options is None or self._folder is None:
-            return False
-        if not self._options.resume:
-            self._folder.require_empty()
-            return False
-        found = self._folder.read()
+        found = self.run.world.from_writer(self._find)
         if found is None:
             return False
         tensors, facts = found
-        require_same_run(facts["identity"], self.identity, self._folder.folder)
-        warn_of_another_environment(facts["environment"], describe_environment(self.run.data.x.device))
+        folder = "the folder" if self._options is None else self._options.folder
+        require_same_run(facts["identity"], self.identity, folder)
+        warn_of_another_environment({"processes": "1", **facts["environment"]}, self._environment)
         self.run.load(tensors, facts)
         return True
+
+    def _find(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Read the newest checkpoint, where it is wanted and there is one."""
+        if self._options is None or self._folder is None:
+            return None
+        if not self._options.resume:
+            self._folder.require_empty()
+            return None
+        return self._folder.read()
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {
+            **describe_environment(self.run.data.x.device),
+            "processes": str(self.run.world.size),
+        }
 
     def save(self) -> bool:
         """Write a checkpoint of the present state; False if it could not be written, or none is wanted."""
         if self._folder is None:
             return False
         tensors, facts = self.run.save()
-        environment = describe_environment(self.run.data.x.device)
-        return self._folder.write(tensors, {**facts, "identity": self.identity, "environment": environment})
+        facts |= {"identity": self.identity, "environment": self._environment}
+        return self._folder.write(tensors, facts)
 
     def save_after_epoch(self, *, is_best: bool) -> None:
         """Write a checkpoint at the end and after the best epoch, where its cost is small or no matter."""

@@ -8,10 +8,12 @@ what is kept on disk (``keeper``, ``checkpoints``), and who may stop it (``stopp
 import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
 
+from vaekit.errors import ProcessLostError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
 from vaekit.objectives import Objective
@@ -23,6 +25,7 @@ from vaekit.training.denormals import flushed_denormals
 from vaekit.training.epoch import train_epoch
 from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
 from vaekit.training.identity import describe_run
+from vaekit.training.joining import joined
 from vaekit.training.keeper import Keeper
 from vaekit.training.loggers import Logger, log_to_all
 from vaekit.training.opponent import OpponentSteps, has_opponent
@@ -74,6 +77,9 @@ def train(
 
     Best is by the validation bound, un-annealed and unweighted; without validation rows the last epoch counts
     as best. Ctrl-C ends the run before the next step, with the best weights so far, as ``history.stopped`` says.
+
+    Where torch's process group is initialised, its processes train one model together, each on its slice of every
+    batch; all must call this with the same arguments, and rank 0 alone writes files and calls functions.
 
     A loss or gradient that is not finite sets the run back to a state at most a hundred steps old, at half the
     learning rate, with a :class:`~vaekit.errors.TrainingWarning`; the fourth time in a run ends it.
@@ -150,36 +156,45 @@ def train(
     players = Players(model, optimizer, average, opponent)
     held_out = None if validation is None else Batch(validation, validation_c)
     with (
+        joined(x.device) as world,
         seeded(seed),
         threads_for(model, settings.batch_size),
         flushed_denormals(),
         stopping_on(stop, signal.SIGINT),
     ):
-        run = Run(
-            players=players,
-            stepper=Stepper(players, objective, settings.clip_at(x[0].numel())),
-            data=Batch(x, c),
-            settings=settings,
-            order=torch.Generator().manual_seed(seed),
-            history=history,
-            column_names=column_names,
-        )
 
+        @cache
         def identity() -> dict[str, str]:
             data = {"training data": x, "validation data": validation}
             conditions = {} if c is None else {"condition": c, "validation condition": validation_c}
             given = {} if checkpoints is None else checkpoints.identity
             return describe_run(model, settings, seed, {**data, **conditions}, given)
 
+        world.begin(identity, players)
+        if opponent is not None:
+            opponent.world = world
+        run = Run(
+            players=players,
+            stepper=Stepper(players, objective, settings.clip_at(x[0].numel()), world),
+            data=Batch(x, c),
+            settings=settings,
+            order=torch.Generator().manual_seed(seed),
+            history=history,
+            column_names=column_names,
+            world=world,
+        )
         keeper = Keeper(run, checkpoints, identity)
         keeper.start()
         compile_step(run, settings.compile)
+        if not world.is_writer:
+            on_epoch = on_step = None
+            loggers = ()
         try:
             _train(run, keeper, held_out, seed + 1, stop, on_epoch, on_step, list(loggers))
         finally:
             model.load_state_dict(run.best_weights)
             model.eval()
-    if history.epochs:
+    if history.epochs and world.is_writer:
         some = slice(_ROWS_FOR_CODES)
         rows = Batch(x[some], None if c is None else c[some]) if held_out is None else held_out
         warn_of_collapse(code_usage(model, rows.x, c=rows.c))
@@ -201,12 +216,14 @@ def _train(
 
     def between_steps(epochs_done: float, look: Callable[[], None]) -> None:
         nonlocal called
-        if stop:
+        stops, saves = run.world.ask(stop=bool(stop), save=keeper.is_due)
+        if stops:
             look()
             raise _StoppedError
-        if keeper.is_due:
+        if saves:
             look()
             keeper.save()
+            run.world.wait()
         if on_step is not None and time.perf_counter() - called > _SECONDS_BETWEEN_CALLS:
             on_step(epochs_done)
             called = time.perf_counter()
@@ -214,6 +231,7 @@ def _train(
     keeper.note_epochs()
     try:
         while run.ended is None:
+            run.world.align()
             train_epoch(run, between_steps)
             metrics = _measure(run, held_out, seed)
             is_best = held_out is None or metrics.bound > run.best_bound
@@ -223,10 +241,16 @@ def _train(
             if on_epoch is not None:
                 on_epoch(metrics, is_best)
             keeper.save_after_epoch(is_best=is_best)
+            run.world.wait()
         run.history.stopped = run.ended
     except _StoppedError:
         run.history.stopped = "interrupted"
         keeper.save()
+        run.world.wait()
+    except ProcessLostError:  # in the middle of a step: the state is half a step's
+        run.return_to(run.good)
+        keeper.save()
+        raise
     except (
         KeyboardInterrupt
     ):  # from inside a step, or from somebody's function: the state may be half a step's
@@ -274,4 +298,4 @@ def _validate(run: Run, held_out: Batch, seed: int) -> BoundSummary:
     if repeats > 1:
         x, c = (None if part is None else torch.cat([part[:]] * repeats) for part in held_out)
     with seeded(seed):
-        return evaluate_bound(model, run.stepper.objective, x, c=c)  # type: ignore[arg-type]
+        return evaluate_bound(model, run.world.evaluating(run.stepper.objective), x, c=c)  # type: ignore[arg-type]

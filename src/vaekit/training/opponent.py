@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from vaekit.objectives import Objective
 from vaekit.randomness import seeded
 from vaekit.training.fused_adam import FusedAdam
+from vaekit.training.world import ALONE, World
 from vaekit.vae import VAE
 
 __all__ = ["OpponentSteps", "has_opponent"]
@@ -32,7 +33,14 @@ class OpponentSteps:
         Of its Adam; moved with the model's by :meth:`set_learning_rate`.
     seed
         Of its initial parameters.
+
+    Attributes
+    ----------
+    world : World
+        The processes that train together; a batch is this one's slice.
     """
+
+    world: World = ALONE
 
     def __init__(self, objective: Any, model: VAE, *, learning_rate: float, seed: int) -> None:
         if objective.opponent is None:
@@ -44,9 +52,11 @@ class OpponentSteps:
 
     def step(self, x: Tensor, c: Tensor | None = None) -> None:
         """Take one step on a batch; the gradients of the model stay what they are."""
-        loss = self.objective.opponent_loss(self.model, x, c).mean()
+        with self.world.sharing(self.model):
+            loss = self.objective.opponent_loss(self.model, x, c).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=list(self.opponent.parameters()))
+        self.world.average_gradients(self.opponent.parameters())
         self.optimizer.step()
 
     def set_learning_rate(self, rate: float) -> None:

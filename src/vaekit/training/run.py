@@ -15,6 +15,7 @@ from vaekit.training.settings import TrainingSettings
 from vaekit.training.state import Players, StepState
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.streamed import StreamedRows
+from vaekit.training.world import ALONE, World
 
 __all__ = ["Good", "Run"]
 
@@ -44,6 +45,8 @@ class Run:
         The epochs that are done.
     column_names
         Of the data, for messages.
+    world
+        The processes that train together.
     steps_done, means, seconds_before
         The steps of the present epoch that are done, their results, and the time that they took before the run was
         resumed.
@@ -75,6 +78,7 @@ class Run:
     order: torch.Generator
     history: History
     column_names: Sequence[str] | None = None
+    world: World = ALONE
     best_bound: float = -float("inf")
     steps_done: int = 0
     seconds_before: float = 0.0

@@ -30,6 +30,10 @@ class StepState(NamedTuple):
         """The same, out of reach of later steps."""
         return StepState({name: value.detach().clone() for name, value in self.tensors.items()}, self.numbers)
 
+    def to(self, device: str) -> "StepState":
+        """The same on a device."""
+        return StepState({name: value.to(device) for name, value in self.tensors.items()}, self.numbers)
+
 
 class Players(NamedTuple):
     """All that learns: the model, its optimiser, its average and its opponent, where there are such."""

@@ -10,6 +10,7 @@ from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.clipping import clip_gradient
 from vaekit.training.scheduled import scheduled
 from vaekit.training.state import Players
+from vaekit.training.world import ALONE, World
 from vaekit.vae import VAE
 
 __all__ = ["Batch", "Differentiate", "Gradient", "Stepper", "loss_of", "plain_gradient"]
@@ -81,6 +82,8 @@ class Stepper:
         What is maximised.
     limit
         Of the gradient's global norm; None: no clipping.
+    world
+        The processes that train together; a batch is this one's slice.
 
     Attributes
     ----------
@@ -91,6 +94,7 @@ class Stepper:
     players: Players
     objective: Objective
     limit: float | None
+    world: World = ALONE
 
     def __post_init__(self) -> None:
         self.differentiate: Differentiate = plain_gradient(self.objective, self.players.model)
@@ -118,7 +122,9 @@ class Stepper:
 
     def gradient(self, batch: Batch) -> Gradient:
         """Differentiate the surrogate of a batch."""
-        result, loss = self.differentiate(*batch)
+        with self.world.sharing(self.players.model):
+            result, loss = self.differentiate(*batch)
+        result, loss = self.world.average(self.players.model.parameters(), result, loss)
         norm = None
         if self.limit is not None:
             norm = clip_gradient(self.players.model.parameters(), self.limit)
