@@ -60,10 +60,12 @@ def loss_of(objective: Objective, model: VAE, batch: Batch) -> tuple[ObjectiveRe
 
 def plain_gradient(objective: Objective, model: VAE) -> Differentiate:
     """Give the differentiation of a model's loss by torch's tape."""
+    parameters = list(model.parameters())
 
     def differentiate(x: Tensor, c: Tensor | None = None) -> tuple[ObjectiveResult, Tensor]:
         result, loss = loss_of(objective, model, Batch(x, c))
-        model.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         loss.backward()
         return result, loss.detach()
 
@@ -98,6 +100,7 @@ class Stepper:
 
     def __post_init__(self) -> None:
         self.differentiate: Differentiate = plain_gradient(self.objective, self.players.model)
+        self._parameters = list(self.players.model.parameters())
         self._movers = scheduled(self.objective, self.players.model)
         if self.players.average is not None:
             self._movers += scheduled(None, self.players.average.model)
@@ -127,7 +130,7 @@ class Stepper:
         result, loss = self.world.average(self.players.model.parameters(), result, loss)
         norm = None
         if self.limit is not None:
-            norm = clip_gradient(self.players.model.parameters(), self.limit)
+            norm = clip_gradient(self._parameters, self.limit)
         return Gradient(result, loss, norm)
 
     def move(self, batch: Batch) -> None:
