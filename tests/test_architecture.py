@@ -25,7 +25,7 @@ FLOORS = [
     {"evaluation"},
     {"training", "aggregate"},
     {"parts"},
-    {"compatibility"},
+    {"compatibility", "column_kinds"},
     {"spec"},
     {
         "automatic",

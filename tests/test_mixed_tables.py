@@ -118,6 +118,61 @@ def test_the_schema_is_read_strictly_and_an_older_one_without_categories_loads()
         Schema.from_json(document)
 
 
+def test_kinds_of_columns_can_be_asked_for_by_name():
+    asked = {"size": "student-t", "visits": "zero-inflated-negative-binomial", "on": "categorical"}
+    vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=1, random_state=0, columns=asked)
+    vae.fit(table(60))
+    kinds = "student-txcategorical3xcategorical2xzero-inflated-negative-binomialxbernoulli"
+    assert str(vae.sentence_.likelihood) == f"mixed:columns={kinds}"
+    assert vae.likelihood_reason_.endswith("; size, visits, on as asked for")
+    plain = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    both = VariationalAutoencoder(
+        1, network="mlp:hidden=8", epochs=1, random_state=0, columns={"b": "laplace"}
+    )
+    assert str(both.fit(plain).sentence_.likelihood) == "mixed:columns=gaussianxlaplace"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"columns": {"sise": "gaussian"}},
+            UsageError,
+            r"no such column; did you mean 'size'\?\. Columns, .*: size \(gauss",
+        ),
+        (
+            {"columns": {"size": "normal"}},
+            UsageError,
+            "column size: unknown kind 'normal'; .*There are: gaussian, lap",
+        ),
+        (
+            {"columns": {"always": "categorical"}},
+            UsageError,
+            "column always=categorical: it has the same value in all",
+        ),
+        ({"columns": {"colour": "poisson"}}, UsageError, "column colour=poisson: it holds text of 3 values"),
+        ({"columns": {"size": "categorical"}}, UsageError, "categories are whole numbers from 0"),
+        ({"columns": {"size": "poisson"}}, DataError, "in column 0 .* which is poisson"),
+        (
+            {"columns": {"size": "gaussian"}, "likelihood": "gaussian"},
+            UsageError,
+            "go with likelihood auto or mixed",
+        ),
+        ({"columns": ["size"]}, UsageError, "expected kinds by name of column"),
+    ],
+)
+def test_kinds_that_columns_cannot_have_are_refused_with_what_there_is(options, error, message):
+    vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=1, random_state=0, **options)
+    with pytest.raises(error, match=message):
+        vae.fit(table(60))
+
+
+def test_kinds_of_columns_are_for_tables():
+    vae = VariationalAutoencoder(2, epochs=1, random_state=0, columns={"a": "laplace"})
+    with pytest.raises(UsageError, match="kinds of column are for tables, and the data are images"):
+        vae.fit(np.zeros((20, 1, 4, 4), np.uint8))
+
+
 FAST = ["--epochs", "2", "--network", "mlp:hidden=16", "--latent", "2", "--samples", "5"]
 
 
@@ -155,3 +210,16 @@ def test_census_rows_with_missing_occupations(shared_data):
     result = vae.evaluate(held_out, samples=20, train=few)
     (baseline,) = result.baselines
     assert baseline.advantage.mean > 5 * baseline.advantage.standard_error
+
+
+def test_the_command_line_takes_kinds_of_columns(capsys, tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    fit = ["fit", tmp_path / "t.csv", "-o", tmp_path / "t.vae", *FAST]
+    status, out, err = run(capsys, *fit, "--column", "size=student-t", "--column", "on=categorical", "--json")
+    assert status == 0, err
+    assert json.loads(out)["likelihood"].startswith("mixed:columns=student-txcategorical3xcategorical2x")
+    assert "write NAME=KIND" in fails(capsys, 2, *fit, "--force", "--column", "size")
+    assert "size is given twice" in fails(
+        capsys, 2, *fit, "--force", "--column", "size=laplace", "--column", "size=gaussian"
+    )
+    assert "no such column" in fails(capsys, 2, *fit, "--force", "--column", "sise=laplace")

@@ -1,11 +1,13 @@
 """What ``likelihood="auto"`` does: look at the data, choose, and say why."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
+from vaekit.column_kinds import check_column_names, resolve_kind
 from vaekit.data import Dataset
 from vaekit.data.stored import StoredRows
 from vaekit.likelihoods.support import LARGEST_COUNT
@@ -66,11 +68,17 @@ def choose_likelihood(dataset: Dataset) -> Choice:
     return Choice("gaussian", f"a table of numbers from {lowest:.4g} to {highest:.4g}: real numbers")
 
 
-def choose_columns(dataset: Dataset) -> Choice:
+def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> Choice:
     """Choose a likelihood for each column of a table that varies: its spec, and why.
 
     Text is categories. Whole numbers that are not negative are probabilities, lest a density collapse onto them:
-    categories below 32, counts up to 255 or where most are zero. All others are real numbers.
+    categories below 32, counts up to 255 or where most are zero. All others are real numbers. What is ``asked`` for by
+    name of column goes before.
+
+    Raises
+    ------
+    UsageError
+        For a kind asked of a column that is not there, does not vary, or cannot have it.
 
     Examples
     --------
@@ -79,7 +87,10 @@ def choose_columns(dataset: Dataset) -> Choice:
     >>> table = pd.DataFrame({"size": [0.1, 2.5, 3.0], "kind": ["a", "b", "c"], "on": [0, 1, 1]})
     >>> choose_columns(from_object(table)).spec
     'mixed:columns=gaussianxcategorical3xbernoulli'
+    >>> choose_columns(from_object(table), {"size": "student-t", "on": "categorical"}).spec
+    'mixed:columns=student-txcategorical3xcategorical2'
     """
+    asked = asked or {}
     dataset = _some(dataset)
     names = dataset.columns or ()
     texts = dataset.categories or (None,) * len(names)
@@ -88,13 +99,18 @@ def choose_columns(dataset: Dataset) -> Choice:
         for j, name in enumerate(names)
         if dataset.values[:, j].min() != dataset.values[:, j].max()
     }
+    check_column_names(asked, names, kinds)
+    for name, kind in asked.items():
+        j = names.index(name)
+        kinds[name] = resolve_kind(name, kind, dataset.values[:, j], texts[j])
     families = [re.sub(r"\d+$", "", kind) for kind in kinds.values()]
     told = ", ".join(f"{families.count(family)} {family}" for family in dict.fromkeys(families))
     if not kinds:
         return Choice("gaussian", "no column varies")
-    return Choice(
-        f"mixed:columns={'x'.join(kinds.values())}", f"a table whose columns are of different types: {told}"
-    )
+    reason = f"a table whose columns are of different types: {told}"
+    if asked:
+        reason += f"; {', '.join(asked)} as asked for"
+    return Choice(f"mixed:columns={'x'.join(kinds.values())}", reason)
 
 
 def _some(dataset: Dataset) -> Dataset:

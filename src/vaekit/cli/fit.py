@@ -68,6 +68,16 @@ class Fit:
             "the default, looks at the data.",
         ),
     ] = None
+    column: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(
+            metavar="NAME=KIND",
+            help="The likelihood of one column, where looking at the data would choose another: gaussian, laplace, "
+            "student-t, bernoulli, categorical, poisson, negative-binomial, zero-inflated-negative-binomial. Several: "
+            "again.",
+        ),
+    ] = ()
     objective: Annotated[
         str | None,
         tyro.conf.arg(
@@ -194,6 +204,7 @@ class Fit:
         estimator = VariationalAutoencoder(
             self.latent,
             **self._parts(),
+            columns=self._columns(),
             condition=",".join(self.condition) or None,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -237,6 +248,22 @@ class Fit:
         from vaekit.spec import PARTS
 
         return resolve(self.model, {room: getattr(self, room) for room in PARTS})
+
+    def _columns(self) -> dict[str, str] | None:
+        """The kinds of columns by name; names may hold an equals sign, kinds do not."""
+        from vaekit.errors import UsageError
+
+        kinds: dict[str, str] = {}
+        for text in self.column:
+            name, equals, kind = text.rpartition("=")
+            if not equals or not name or not kind:
+                raise UsageError(
+                    f"--column {text!r}: write NAME=KIND, such as --column age=negative-binomial"
+                )
+            if name in kinds:
+                raise UsageError(f"--column: {name} is given twice")
+            kinds[name] = kind
+        return kinds or None
 
     def _is_finished(self, destination: Path, origin: dict[str, Any]) -> bool:
         """Whether there is nothing to resume, for the artifact is there: said, and refused where it is another's."""

@@ -39,6 +39,10 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, LabelVerbs):
         ``standard`` in :math:`\mathbb R^k`.
     likelihood
         :math:`p(x \mid z)`, or ``auto``: chosen by looking at the data, see ``likelihood_reason_``.
+    columns
+        Kinds of single columns by name, such as ``{"age": "negative-binomial"}``, where looking at the data would
+        choose another: ``gaussian``, ``laplace``, ``student-t``, ``bernoulli``, ``poisson``,
+        ``negative-binomial``, ``zero-inflated-negative-binomial`` or ``categorical``.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
         ``iwae:samples=50``, ``tc:beta=6``, ...

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from vaekit.automatic import choose_columns, choose_likelihood
+from vaekit.column_kinds import read_column_kinds
 from vaekit.data import Dataset, Schema
 from vaekit.data.stored import found_bytes
 from vaekit.errors import UsageError
@@ -182,7 +183,13 @@ class Fitting(Fitted):
 
     def _start(self, dataset: Dataset, seed: int) -> None:
         """Choose the sentence, fix the schema, and build the model."""
-        if self.likelihood == "auto":
+        if asked := read_column_kinds(self.columns):
+            if dataset.kind != "table":
+                raise UsageError(
+                    f"columns={asked}: kinds of column are for tables, and the data are {dataset.kind}; leave them out"
+                )
+            chosen, self.likelihood_reason_ = choose_columns(dataset, asked)
+        elif self.likelihood == "auto":
             chosen, self.likelihood_reason_ = choose_likelihood(dataset)
         elif self.likelihood == "mixed":
             chosen, self.likelihood_reason_ = choose_columns(dataset)

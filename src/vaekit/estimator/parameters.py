@@ -1,6 +1,6 @@
 """What an estimator is told before it sees data, kept as scikit-learn keeps it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 
+from vaekit.column_kinds import read_column_kinds
 from vaekit.data.mapped import memory_limit
 from vaekit.errors import UsageError
 from vaekit.inputs import choose_device, read_names
@@ -32,6 +33,7 @@ class Parameters(TransformerMixin, BaseEstimator):
         posterior: str = "diagonal",
         prior: str | None = None,
         likelihood: str = "auto",
+        columns: Mapping[str, str] | None = None,
         objective: str = "elbo",
         condition: str | Sequence[str] | None = None,
         epochs: int | None = None,
@@ -56,6 +58,7 @@ class Parameters(TransformerMixin, BaseEstimator):
         self.posterior = posterior
         self.prior = prior
         self.likelihood = likelihood
+        self.columns = columns
         self.objective = objective
         self.condition = condition
         self.epochs = epochs
@@ -87,6 +90,11 @@ class Parameters(TransformerMixin, BaseEstimator):
         self._settings(rows=1)
         memory_limit(self.memory_limit)
         read_names(self.condition)
+        if read_column_kinds(self.columns) and self.likelihood not in ("auto", "mixed"):
+            raise UsageError(
+                f"columns={self.columns!r} with likelihood={self.likelihood!r}: kinds of single columns go with "
+                "likelihood auto or mixed"
+            )
         self._torch_device()
         self._parse(self.likelihood if self.likelihood != "auto" else "gaussian")
 

@@ -19,7 +19,7 @@ from vaekit.likelihoods.discretized_logistic import DiscretizedLogisticLikelihoo
 from vaekit.likelihoods.gaussian import GaussianLikelihood
 from vaekit.likelihoods.laplace import LaplaceLikelihood
 from vaekit.likelihoods.measure import Measure
-from vaekit.likelihoods.mixed import MixedLikelihood, is_continuous
+from vaekit.likelihoods.mixed import COLUMN_KINDS, MixedLikelihood, is_continuous
 from vaekit.likelihoods.ms_ssim import MultiScaleSimilarityLikelihood
 from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
 from vaekit.likelihoods.poisson import PoissonLikelihood
@@ -29,6 +29,7 @@ from vaekit.likelihoods.units import InDataUnits
 from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
 
 __all__ = [
+    "COLUMN_KINDS",
     "BernoulliLikelihood",
     "CategoricalLikelihood",
     "ContinuousBernoulliLikelihood",

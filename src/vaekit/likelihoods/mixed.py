@@ -32,7 +32,7 @@ from vaekit.likelihoods.units import InDataUnits
 from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
 from vaekit.networks.inputs import ColumnInputs
 
-__all__ = ["MixedColumns", "MixedLikelihood", "is_continuous"]
+__all__ = ["COLUMN_KINDS", "MixedColumns", "MixedLikelihood", "is_continuous"]
 
 _SCALAR = torch.Size()
 _DENSITIES = {
@@ -46,6 +46,9 @@ _PROBABILITIES = {
     "negative-binomial": NegativeBinomialLikelihood,
     "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
 }
+
+#: Kinds of column by name; ``categorical`` stands for ``categorical7`` with 7 categories, and so on.
+COLUMN_KINDS = (*_DENSITIES, *_PROBABILITIES, "categorical")
 
 
 def is_continuous(kind: str) -> bool:
