@@ -1,21 +1,24 @@
 """Peak memory of one epoch on an .npy larger than a limit, in a child process.
 
     python benchmarks/memory/run.py                 # 2 GB
-    python benchmarks/memory/run.py --gigabytes 10
+    python benchmarks/memory/run.py --gigabytes 10 --verbs fit --write benchmarks/memory/10gb.json
 
-What is counted is the largest resident set of the child (VmHWM), the pages of the mapped file included. The system
-could take those back at any time, so that leaving them out would be fair too; but they are what `top`, `ulimit` and a
-batch system's accounts show, and a limit that holds with them holds anyhow. The share without them (RssAnon) is
-measured beside it, twenty times a second. Linux only: both are read from /proc.
+What is counted is the largest resident set of the child (VmHWM), pages of mapped files included. The system could take
+those back at any time, so that leaving them out would be fair too; but they are what `top`, `ulimit` and a batch
+system's accounts show, and a limit that holds with them holds anyhow. The share without them (RssAnon) and their own
+(RssFile, the libraries' code among them) are measured beside it, twenty times a second. Linux only: all are read from
+/proc.
 """
 
 import argparse
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +72,10 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of the file")
     parser.add_argument("--memory-limit", help="for data; by default half the file, and at most 1 GB")
     parser.add_argument("--folder", help="for the file and the model; by default that of temporary files")
+    parser.add_argument(
+        "--verbs", nargs="+", default=["fit", "encode", "reconstruct"], help="fit, and others after it"
+    )
+    parser.add_argument("--write", type=Path, help="a file for the results")
     options = parser.parse_args()
     size = options.gigabytes * 1e9
     limit = options.memory_limit or f"{min(1e9, size / 2):.0f}"
@@ -84,12 +91,19 @@ def main() -> None:
         }
         results = {}
         for verb, arguments in verbs.items():
+            if verb not in options.verbs:
+                continue
             peaks, seconds, said = watch(vaekit + [str(argument) for argument in arguments])
             results[verb] = {"seconds": round(seconds, 1), **{k: v / 1e9 for k, v in peaks.items()}}
             if verb == "fit":
                 results[verb]["plan"] = said.strip()
-    print(json.dumps({"rows": rows, "bytes": size, "memory_limit": limit, **results}, indent=2))
-    held = all(results[verb]["VmHWM"] < ASKED / 1e9 for verb in verbs)
+    machine = {"processors": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")}
+    facts = {"rows": rows, "bytes": size, "memory_limit": limit, "gigabytes": results, "machine": machine}
+    text = json.dumps(facts, indent=2) + "\n"
+    print(text)
+    if options.write is not None:
+        options.write.write_text(text)
+    held = all(result["VmHWM"] < ASKED / 1e9 for result in results.values())
     print(f"peak resident memory, mapped pages included: {'under' if held else 'OVER'} {ASKED / 1e9:g} GB")
     sys.exit(0 if held else 1)
 

@@ -31,8 +31,11 @@ def x():
     return np.random.default_rng(0).normal(size=(500, 12))
 
 
+@pytest.mark.parametrize("system", ["with preadv", "without"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_mapped_file_is_the_same_data(tmp_path, x, kind, monkeypatch):
+def test_a_mapped_file_is_the_same_data(tmp_path, x, kind, system, monkeypatch):
+    if system == "without":
+        monkeypatch.delattr("os.preadv", raising=False)
     monkeypatch.setattr("vaekit.data.dataset.BLOCK_VALUES", 700)
     monkeypatch.setattr("vaekit.data.mapped._HELD", 1000)
     resident, mapped = both(tmp_path, KINDS[kind](x))
@@ -52,6 +55,36 @@ def test_a_mapped_file_is_the_same_data(tmp_path, x, kind, monkeypatch):
     half = np.arange(0, 500, 2)
     np.testing.assert_array_equal(mapped.take(half).take(some[::3] // 4).values, resident.values[[0, 0]])
     assert mapped.take(half).hash() == resident.take(half).hash()
+
+
+VIEWS = {
+    "later rows": lambda array: array[30:],
+    "every third": lambda array: array[1::3],
+    "backwards": lambda array: array[::-1],
+    "some columns": lambda array: array[:, 2:7],
+}
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_part_of_a_mapped_array_is_that_part(tmp_path, x, view, mode):
+    np.save(tmp_path / "x.npy", x)
+    array = np.load(tmp_path / "x.npy", mmap_mode=mode)
+    if mode != "r":
+        array[100:103] = 5.0
+    part = VIEWS[view](array)
+    data = mapped_dataset(part, source="x", limit=1000)
+    for key in (slice(None), slice(2, 30, 5), np.array([7, 8, 9, 0, -1]), np.arange(len(part)) % 2 == 0):
+        np.testing.assert_array_equal(data.values[key], np.array(part)[key])
+
+
+def test_a_file_that_becomes_shorter_is_an_error(tmp_path, x):
+    _, mapped = both(tmp_path, x)
+    with (tmp_path / "rows.npy").open("r+b") as file:
+        file.truncate(20_000)
+    assert mapped.values[:100].shape == (100, 12)
+    with pytest.raises(DataError, match="has become shorter"):
+        mapped.values[400:]
 
 
 def test_parts_that_need_little_are_read(tmp_path, x):

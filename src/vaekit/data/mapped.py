@@ -1,7 +1,8 @@
 """Rows that stay in their file: an array mapped into memory, read block by block.
 
-The pages that a read has mapped are handed back to the system every 64 MiB: what a process holds stays bounded even as
-it is usually counted, mapped pages included.
+Blocks are read from the file rather than from the mapping: touching a page maps as many around it as the system likes,
+up to all of a file of which some rows are asked for, and these count as the process's memory. Where there is no file to
+be read, the pages that a read has mapped are handed back to the system every 64 MiB.
 """
 
 import mmap
@@ -9,6 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, cast
+from weakref import finalize
 
 import numpy as np
 
@@ -47,19 +49,84 @@ class MappedRows(StoredRows):
         self._drops = array.mode == "r" and hasattr(mmap, "MADV_DONTNEED")
         self._memmap, self._array = array, np.asarray(array)
         self._touched = 0
+        self._file = _File.of(array)
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Copy rows, and hand pages back before there are many."""
+        """Copy rows."""
+        block = self._mapped(where) if self._file is None else self._read(where, self._file)
+        return block.astype(self.dtype, copy=False).reshape(-1, *self.shape[1:])
+
+    def _read(self, where: "slice | np.ndarray", file: "_File") -> np.ndarray:
+        """Read rows from the file, those that follow one another at once."""
+        rows = np.arange(len(self._array))[where] if isinstance(where, slice) else np.asarray(where)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        rows = np.where(rows < 0, rows + len(self._array), rows)
+        out = np.empty((len(rows), *self._array.shape[1:]), dtype=self._array.dtype)
+        stride, length = self._array.strides[0], out[:1].nbytes
+        follows = np.diff(rows) == 1 if stride == length else np.zeros(max(len(rows) - 1, 0), dtype=bool)
+        starts = [0, *(np.flatnonzero(~follows) + 1).tolist()] if len(rows) else []
+        content = memoryview(cast(Any, out.view(np.uint8).reshape(-1))) if len(rows) else memoryview(b"")
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            file.read(content[start * length : end * length], int(rows[start]) * stride)
+        return out
+
+    def _mapped(self, where: "slice | np.ndarray") -> np.ndarray:
+        """Copy rows from memory, and hand pages back before there are many."""
         around = 0 if isinstance(where, slice) else _AROUND
         count = len(self._array[where]) if isinstance(where, slice) else len(where)
         touched = count * (self._array[:1].nbytes + around)
         if self._drops and self._touched and self._touched + touched > _HELD:
             self._mapping.madvise(mmap.MADV_DONTNEED)
             self._touched = 0
-        block = self._array[where]
-        block = block.astype(self.dtype, copy=isinstance(where, slice)).reshape(-1, *self.shape[1:])
         self._touched += touched
-        return block
+        return self._array[where].copy() if isinstance(where, slice) else self._array[where]
+
+
+class _File:
+    """The file that an array is mapped from, open for reading.
+
+    Parameters
+    ----------
+    descriptor : int
+    offset : int
+        Where the array begins.
+    """
+
+    def __init__(self, descriptor: int, offset: int) -> None:
+        self._descriptor, self._offset = descriptor, offset
+        finalize(self, os.close, descriptor)
+
+    @classmethod
+    def of(cls, array: np.memmap) -> "_File | None":
+        """Open the file of an array; None where it cannot be read instead of the array."""
+        name = array.filename
+        if name is None or array.mode == "c" or not hasattr(os, "preadv") or array.strides[0] <= 0:
+            return None
+        mapping = np.frombuffer(array._mmap, dtype=np.uint8)  # type: ignore[attr-defined]
+        inside = array.ctypes.data - mapping.ctypes.data
+        try:
+            descriptor = os.open(name, os.O_RDONLY)
+        except OSError:
+            return None
+        return cls(descriptor, array.offset - array.offset % mmap.ALLOCATIONGRANULARITY + inside)
+
+    def read(self, into: memoryview, at: int) -> None:
+        """Fill a piece of memory from a place of the array.
+
+        Raises
+        ------
+        DataError
+            If the file has become shorter.
+        """
+        done = 0
+        while done < len(into):
+            count = os.preadv(self._descriptor, [into[done:]], self._offset + at + done)
+            if count == 0:
+                raise DataError(
+                    "the file of an array has become shorter while it was read; leave it as it is"
+                )
+            done += count
 
 
 def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | None:
