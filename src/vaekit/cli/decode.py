@@ -19,6 +19,9 @@ class Decode:
         str, tyro.conf.Positional, tyro.conf.arg(metavar="LATENTS", help="A table, one latent point a row.")
     ]
     output: common.OutputOption
+    codes: Annotated[
+        bool, tyro.conf.arg(help="The table holds whole numbers, such as `vaekit encode --codes` writes.")
+    ] = False
     given: common.GivenOption = None
     device: common.Device = "auto"
     json: common.JsonFlag = False
@@ -27,6 +30,7 @@ class Decode:
         """Decode and write."""
         estimator = common.load_artifact(self.artifact, self.device)
         latents = common.read_data(self.latents).values
+        decode = estimator.inverse_transform_codes if self.codes else estimator.inverse_transform
         return common.finish_data(
-            estimator, self.output, estimator.inverse_transform(latents, given=self.given), as_json=self.json
+            estimator, self.output, decode(latents, given=self.given), as_json=self.json
         )

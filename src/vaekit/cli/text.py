@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vaekit.evaluation import CodeUsage, Estimate, Evaluation
 
 __all__ = ["NO_LOG_LIKELIHOOD", "evaluation_lines"]
@@ -55,13 +57,14 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
 
 
 def _codes_in_use(usage: "CodeUsage") -> str:
-    least, most = min(usage.perplexity), max(usage.perplexity)
-    if len(usage.perplexity) == 1:
-        return f"{usage.used[0]} of {usage.codes} codes in use, perplexity {least:.1f}"
-    return (
-        f"{min(usage.used)} to {max(usage.used)} of {usage.codes} codes in use in {len(usage.used)} codebooks, "
-        f"perplexity {least:.1f} to {most:.1f}"
-    )
+    perplexity = _range([f"{value:.1f}" for value in sorted(usage.perplexity)])
+    each = "" if len(usage.used) == 1 else f" in each of {len(usage.used)} codebooks"
+    return f"{_range(sorted(usage.used))} of {usage.codes} codes in use{each}, perplexity {perplexity}"
+
+
+def _range(ascending: "Sequence[object]") -> str:
+    first, last = ascending[0], ascending[-1]
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _number(estimate: "Estimate") -> str:

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.data import Schema
+from vaekit.estimator.code_verbs import CodeVerbs
 from vaekit.estimator.fitted_verbs import FittedVerbs
 from vaekit.estimator.fitting import Fitting
 from vaekit.estimator.label_verbs import LabelVerbs
@@ -18,7 +19,7 @@ from vaekit.networks.own import own_network
 __all__ = ["VariationalAutoencoder", "load"]
 
 
-class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, LabelVerbs):
+class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, LabelVerbs):
     r"""A variational autoencoder for arrays, data frames and images.
 
     Fits :math:`p(x) = \int p(x \mid z)\, p(z)\, dz` by maximising a bound. Every part is a spec string (see
