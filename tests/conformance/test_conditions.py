@@ -3,15 +3,16 @@
 import pytest
 import torch
 from torch import nn
-from torch.distributions import MultivariateNormal
+from torch.distributions import Independent, MultivariateNormal, Normal
 
+from vaekit.aggregate import fit_prior
 from vaekit.errors import UsageError
 from vaekit.evaluation import evaluate_bound, log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
 from vaekit.networks import ConditionedInput
 from vaekit.objectives import Elbo, ImportanceWeighted
 from vaekit.posteriors import DiagonalPosterior
-from vaekit.priors import GaussianPrior, StandardPrior
+from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior
 from vaekit.randomness import seeded
 from vaekit.spec import PARTS, Sentence, build_vae
 from vaekit.vae import VAE
@@ -136,7 +137,55 @@ def test_a_learned_prior_begins_the_same_for_all_conditions_and_can_tell_them_ap
         z = torch.zeros(WIDTH, 2)
         before = model.prior(c).log_prob(z)
         assert torch.equal(before, before[:1].expand(WIDTH))
-        with seeded(1):
-            nn.init.normal_(model.parts["prior"].of_condition)
-        assert model.prior(c).log_prob(z).unique().numel() == WIDTH
-        assert model.prior(c).sample().shape == (WIDTH, 2)
+        for name, value in model.parts["prior"].named_parameters():
+            if "of_condition" in name:
+                with seeded(1), torch.no_grad():
+                    value.normal_()
+                    assert model.prior(c).log_prob(z).unique().numel() == WIDTH, name
+                    assert model.prior(c).sample().shape == (WIDTH, 2)
+                    value.zero_()
+
+
+class Told(nn.Module):
+    """An encoder that says where latents are: around one of two places of their class, three classes."""
+
+    latent_shape, feature_shape = (2,), (2,)
+
+    def forward(self, features):
+        return Independent(Normal(features, 0.3), 1)
+
+
+class First(nn.Module):
+    def forward(self, x, c=None):
+        return x
+
+
+def test_priors_fitted_afterwards_know_the_condition():
+    """Aggregate posteriors that differ by class: the conditional density is known, and the shared one is worse."""
+    with seeded(0):
+        c = torch.eye(WIDTH)[torch.arange(1500) % WIDTH]
+        places = 1.5 * torch.randn(WIDTH, 2, 2)
+        x = places[torch.arange(1500) % WIDTH, torch.randint(2, (1500,))]
+        model = build_vae(Sentence.parse(network="mlp:hidden=4"), (2,), 2, condition=WIDTH)
+        model.parts["encoder"], model.parts["posterior"] = First(), Told()
+        mixture, gaussian = MixturePrior((2,), WIDTH, components=4), GaussianPrior((2,), WIDTH)
+    truth = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(len(c), 2)),
+        Independent(Normal(places[torch.arange(1500) % WIDTH], 0.3), 1),
+    )
+    with seeded(2):
+        z = truth.sample()
+    fit_prior(model, mixture, x, x, c=c, held_out_c=c, seed=0)
+    found = model.prior(c).log_prob(z).detach()
+    gap = (truth.log_prob(z) - found).mean()
+    shared = MixturePrior((2,), components=4)
+    fit_prior(model, shared, x, x, c=c, held_out_c=c, seed=0)
+    shared_gap = (truth.log_prob(z) - model.prior(c).log_prob(z).detach()).mean()
+    assert gap < 0.2, (gap, shared_gap)
+    assert shared_gap > 0.8
+
+    fit_prior(model, gaussian, x, x, c=c, held_out_c=c, seed=0)
+    means = gaussian(condition=torch.eye(WIDTH)).mean
+    for label in range(WIDTH):
+        expected = x[label::WIDTH].mean(0)
+        torch.testing.assert_close(means[label], expected, atol=0.02, rtol=0)

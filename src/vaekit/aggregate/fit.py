@@ -62,9 +62,9 @@ def fit_prior(
 ) -> PriorFit:
     r"""Fit a prior to a model's aggregate posterior and put it into the model; nothing else of it is changed.
 
-    A prior with a method ``fit_draws(z, seed)`` is given draws and fits itself; any other is trained by stochastic
-    gradients of :math:`\log p(z)` on draws that are new in every epoch, and keeps the weights of the epoch that is
-    best on held-out rows.
+    A prior with a method ``fit_draws(z, seed)`` is given draws and fits itself (with ``condition=`` where it needs
+    that); any other is trained by stochastic gradients of :math:`\log p(z)` on draws that are new in every epoch, and
+    keeps the weights of the epoch that is best on held-out rows.
 
     Parameters
     ----------
@@ -120,7 +120,10 @@ def fit_prior(
         epochs = 0
         if hasattr(prior, "fit_draws"):
             z = aggregate_draws(model, x, repeats=repeats, c=c)
-            prior.fit_draws(z.flatten(0, 1), seed)  # type: ignore[operator]
+            told = {}
+            if c is not None and "condition" in getattr(prior, "needs", ()):
+                told = {"condition": c.repeat(repeats, 1)}
+            prior.fit_draws(z.flatten(0, 1), seed, **told)  # type: ignore[operator]
         else:
             epochs = maximise_log_density(
                 fitted, x, repeats, c=c, held_out=None if held_out is None else (shown_z, shown_c)

@@ -52,8 +52,11 @@ class GaussianPrior(nn.Module):
         return MultivariateNormal(mean, scale_tril=self._scale_tril(), validate_args=False)
 
     @torch.no_grad()
-    def fit_draws(self, z: Tensor, seed: int = 0) -> None:
-        r"""Maximise :math:`\sum_i \log p(z_i)`: mean and covariance of the draws ``(n, k)``; the seed plays no part.
+    def fit_draws(self, z: Tensor, seed: int = 0, *, condition: Tensor | None = None) -> None:
+        r"""Maximise :math:`\sum_i \log p(z_i)` in closed form; the seed plays no part.
+
+        Mean and covariance of the draws ``(n, k)``; with conditions ``(n, d)``, the least-squares line and
+        the covariance of what it leaves.
 
         Raises
         ------
@@ -61,7 +64,13 @@ class GaussianPrior(nn.Module):
             If the covariance of the draws is singular.
         """
         z = z.double()
-        centred = z - z.mean(0)
+        centred, slope = z - z.mean(0), None
+        if self.needs:
+            c = require_condition(condition).double()
+            c_centred = c - c.mean(0)
+            # Of one-hot conditions the sum is constant: among the solutions, the shortest.
+            slope = torch.linalg.pinv(c_centred.T @ c_centred, hermitian=True) @ (c_centred.T @ centred)
+            centred = centred - c_centred @ slope
         factor, failed = torch.linalg.cholesky_ex(centred.T @ centred / len(z))
         log_diagonal = factor.diagonal().log()
         if bool(failed) or not bool((log_diagonal.abs() < 12).all()):
@@ -69,7 +78,11 @@ class GaussianPrior(nn.Module):
                 f"gaussian: the covariance of {len(z)} draws of {z.shape[1]} dimensions is singular: they lie on "
                 "a plane; fit a model with fewer latent dimensions, or use more rows"
             )
-        self.mean.copy_(z.mean(0))
+        mean = z.mean(0)
+        if slope is not None:
+            mean = mean - require_condition(condition).double().mean(0) @ slope
+            self.of_condition.copy_(slope)
+        self.mean.copy_(mean)
         self.log_diagonal.copy_(log_diagonal * (1 - (log_diagonal / 12).square()).rsqrt())
         self.below.copy_(factor.tril(-1))
 

@@ -1,8 +1,9 @@
 r"""The mixture prior, :math:`p(z) = \sum_{j=1}^K \pi_j\, \mathcal N(z; m_j, \operatorname{diag} s_j^2)`.
 
 Dilokthanakul et al. (2016), "Deep Unsupervised Clustering with Gaussian Mixture VAEs"; Tomczak and Welling
-(2018), section 4.1, as "MoG". Weights, means and scales are learned with the rest. With a condition, the weights depend
-on it: :math:`\log \pi_j(c) = a_j + b_j^\top c` up to a constant, and the components are shared.
+(2018), section 4.1, as "MoG". Weights, means and scales are learned with the rest. With a condition, weights and means
+depend on it, up to a constant :math:`\log \pi_j(c) = a_j + b_j^\top c` and :math:`m_j(c) = m_j + B_j c`: for a class
+each of the components has a place and a weight of its own, for a covariate a slope. The scales are shared.
 """
 
 import torch
@@ -51,14 +52,17 @@ class MixturePrior(nn.Module):
         self.log_scales = nn.Parameter(torch.zeros(components, *latent_shape))
         if condition:
             self.of_condition = nn.Parameter(torch.zeros(condition, components))
+            self.means_of_condition = nn.Parameter(torch.zeros(condition, components, *latent_shape))
             self.needs = frozenset({"condition"})
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
         """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
         logits, means, scales = self.logits, self.means, soft_bound(self.log_scales).exp()
         if self.needs:
-            logits = logits + require_condition(condition) @ self.of_condition
-            means, scales = (value.expand(len(logits), *value.shape) for value in (means, scales))
+            condition = require_condition(condition)
+            logits = logits + condition @ self.of_condition
+            means = means + torch.tensordot(condition, self.means_of_condition, 1)
+            scales = scales.expand_as(means)
         normal = Normal(means, scales, validate_args=False)
         return MixtureSameFamily(
             Categorical(logits=logits, validate_args=False),
