@@ -73,6 +73,9 @@ class VAE(nn.Module):
     (torch.Size([3, 2]), torch.Size([2]), torch.Size([3, 6]))
     """
 
+    #: In what type the networks multiply where that is not the type of their weights; see vaekit.training.precision.
+    product_type: torch.dtype | None = None
+
     def __init__(
         self,
         encoder: nn.Module,
@@ -129,7 +132,7 @@ class VAE(nn.Module):
 
     def classify(self, x: Tensor) -> Categorical:
         r"""Give the classifier :math:`q(y \mid x)` for ``x`` of shape ``(batch, *event)``."""
-        return Categorical(logits=self.parts["classifier"](x), validate_args=False)
+        return Categorical(logits=self._network("classifier", x, None), validate_args=False)
 
     def prior(self, c: Tensor | None = None) -> Distribution:
         """Give the prior :math:`p(z)`."""
@@ -177,8 +180,12 @@ class VAE(nn.Module):
         return self.decode(posterior.sample() if sample else code_of(posterior), c).mean
 
     def _network(self, name: str, value: Tensor, c: Tensor | None) -> Tensor:
-        network = self.parts[name]
-        return network(value) if c is None else network(value, c)
+        given = (value,) if c is None else (value, c)
+        if self.product_type is None:
+            return self.parts[name](*given)
+        with torch.autocast(value.device.type, self.product_type):
+            features = self.parts[name](*given)
+        return features.to(value.dtype)
 
     def _part(self, name: str, c: Tensor | None, *arguments: Tensor, x: Tensor | None = None) -> Distribution:
         """Call a part with what it says it needs."""

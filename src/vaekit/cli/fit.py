@@ -132,6 +132,12 @@ class Fit:
             help="Make native code of a training step, which takes 10 seconds; auto: where the run is long enough."
         ),
     ] = "auto"
+    precision: Annotated[
+        Literal["float32", "tf32", "bf16"],
+        tyro.conf.arg(
+            help="Of the networks' products in training; tf32: on NVIDIA cards. Evaluation is in float32."
+        ),
+    ] = "float32"
     patience: Annotated[
         int | Literal["none"],
         tyro.conf.arg(help="Stop after this many epochs without a better validation bound; none: never."),
@@ -216,6 +222,7 @@ class Fit:
             averaging=self.averaging,
             output_bias=self.output_bias,
             compile=self.compile,
+            precision=self.precision,
             device=self.device,
             memory_limit=self.memory_limit,
             random_state=self.seed,

@@ -52,7 +52,7 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
         :math:`p(x \mid c)`. ``labels`` are the labels of a data set. What holds text or few whole numbers is
         categorical, everything else continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so. With the
         objective ``m2`` a label may be missing: NaN, None, empty, or -1 among whole numbers.
-    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias, compile
+    epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias, compile, precision
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
         number of rows.
     device
@@ -140,6 +140,7 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
             averaging=settings.averaging,
             output_bias=settings.output_bias,
             compile=settings.compile,
+            precision=settings.precision,
             device=device,
             random_state=artifact.seed,
         )

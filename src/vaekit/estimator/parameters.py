@@ -15,7 +15,7 @@ from vaekit.inputs import choose_device, read_names
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
 from vaekit.spec import Sentence
-from vaekit.training import Compilation, OutputBias, TrainingSettings
+from vaekit.training import Compilation, OutputBias, Precision, TrainingSettings
 
 __all__ = ["Parameters"]
 
@@ -46,6 +46,7 @@ class Parameters(TransformerMixin, BaseEstimator):
         averaging: float | None = None,
         output_bias: OutputBias = "auto",
         compile: Compilation = "auto",
+        precision: Precision = "float32",
         device: str = "auto",
         memory_limit: str | int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -71,6 +72,7 @@ class Parameters(TransformerMixin, BaseEstimator):
         self.averaging = averaging
         self.output_bias: OutputBias = output_bias
         self.compile: Compilation = compile
+        self.precision: Precision = precision
         self.device = device
         self.memory_limit = memory_limit
         self.random_state = random_state
@@ -111,6 +113,7 @@ class Parameters(TransformerMixin, BaseEstimator):
             averaging=self.averaging,
             output_bias=self.output_bias,
             compile=self.compile,
+            precision=self.precision,
         )
 
     def _parse(self, likelihood: str) -> Sentence:

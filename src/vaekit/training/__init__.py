@@ -6,7 +6,7 @@ from vaekit.training.loggers import JsonLinesLogger, Logger, TensorBoardLogger
 from vaekit.training.loop import train
 from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.output_bias import OutputBias, begin_at_marginals
-from vaekit.training.settings import Compilation, TrainingSettings
+from vaekit.training.settings import Compilation, Precision, TrainingSettings
 from vaekit.training.stopping import StopRequest, TimeLimit, stopping_on
 from vaekit.training.streamed import StreamedRows
 
@@ -19,6 +19,7 @@ __all__ = [
     "Logger",
     "OpponentSteps",
     "OutputBias",
+    "Precision",
     "StopRequest",
     "StreamedRows",
     "TensorBoardLogger",

@@ -31,6 +31,7 @@ from vaekit.training.loggers import Logger, log_to_all
 from vaekit.training.opponent import OpponentSteps, has_opponent
 from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
+from vaekit.training.precision import products_in
 from vaekit.training.run import Run
 from vaekit.training.settings import TrainingSettings
 from vaekit.training.state import Players
@@ -185,7 +186,8 @@ def train(
         )
         keeper = Keeper(run, checkpoints, identity)
         keeper.start()
-        compile_step(run, settings.compile)
+        with products_in(model, settings.precision):
+            compile_step(run, settings.compile)
         if not world.is_writer:
             on_epoch = on_step = None
             loggers = ()
@@ -232,7 +234,8 @@ def _train(
     try:
         while run.ended is None:
             run.world.align()
-            train_epoch(run, between_steps)
+            with products_in(run.players.model, run.settings.precision):
+                train_epoch(run, between_steps)
             metrics = _measure(run, held_out, seed)
             is_best = held_out is None or metrics.bound > run.best_bound
             run.finish_epoch(metrics, is_best=is_best)

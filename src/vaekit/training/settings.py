@@ -10,9 +10,10 @@ from vaekit.training.learning_rates import parse_schedule
 from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.output_bias import OutputBias
 
-__all__ = ["Compilation", "TrainingSettings"]
+__all__ = ["Compilation", "Precision", "TrainingSettings"]
 
 Compilation = Literal["auto", "on", "off"]
+Precision = Literal["float32", "tf32", "bf16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,9 @@ class TrainingSettings:
     compile
         Whether a step becomes native code: ``auto``, where the planned steps repay the 10 seconds that it takes;
         ``on``; ``off``. See :mod:`vaekit.training.compilation`.
+    precision
+        Of the networks' products: ``float32``; ``tf32``, on NVIDIA cards; ``bf16``. See
+        :mod:`vaekit.training.precision`.
 
     Raises
     ------
@@ -70,6 +74,7 @@ class TrainingSettings:
     averaging: float | None = None
     output_bias: OutputBias = "auto"
     compile: Compilation = "auto"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -89,6 +94,8 @@ class TrainingSettings:
             raise UsageError(f"output_bias={self.output_bias!r}: there are auto, marginal and none")
         if self.compile not in ("auto", "on", "off"):
             raise UsageError(f"compile={self.compile!r}: there are auto, on and off")
+        if self.precision not in ("float32", "tf32", "bf16"):
+            raise UsageError(f"precision={self.precision!r}: there are float32, tf32 and bf16")
         parse_schedule(self.schedule)
         parse_optimizer(self.optimizer)
 
@@ -107,6 +114,7 @@ class TrainingSettings:
         averaging: float | None = None,
         output_bias: OutputBias = "auto",
         compile: Compilation = "auto",
+        precision: Precision = "float32",
     ) -> "TrainingSettings":
         """Fill in what was left open by the number of training rows.
 
@@ -137,6 +145,7 @@ class TrainingSettings:
             averaging=averaging,
             output_bias=output_bias,
             compile=compile,
+            precision=precision,
         )
 
     def learning_rate_at(self, progress: float) -> float:
