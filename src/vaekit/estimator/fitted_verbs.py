@@ -90,6 +90,19 @@ class FittedVerbs(Fitted):
                     x = self.model_.sample(rows.stop - rows.start, part, noise=noise)
                 yield self.schema_.inverse(x.cpu().numpy())
 
+    def sample_latents(
+        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
+    ) -> npt.NDArray[np.float64]:
+        r"""Draw :math:`z \sim p(z)`, ``(n, *latent)``: what :meth:`sample` decodes. Arguments as there."""
+        check_is_fitted(self, "model_")
+        if n_samples < 1:
+            raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
+        seed = _new_seed() if random_state is None else random_state
+        prior = self.model_.prior(self._given(given, n_samples, seed))
+        with seeded(seed), torch.no_grad():
+            z = prior.sample(torch.Size(() if prior.batch_shape else (n_samples,)))
+        return z.cpu().double().numpy()
+
     def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> npt.NDArray[np.float64]:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
 

@@ -15,6 +15,7 @@ from vaekit.plots import (
 )
 from vaekit.report.drawing import drawn
 from vaekit.report.scene import Figure, Scene, Section, evenly_spread
+from vaekit.report.walk import Walk
 
 __all__ = ["reconstructions", "samples", "samples_by_category", "walks"]
 
@@ -78,14 +79,19 @@ def walks(scene: Scene) -> Section | None:
     if scene.latent is None:
         return None
 
-    def decode(z: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
-        return _small(scene.estimator.inverse_transform(z, given=scene.walked))
+    walk = Walk.of(scene)
 
-    if scene.latent == 2:
+    def decode(z: npt.NDArray[np.float64]) -> npt.NDArray[np.generic]:
+        return _small(scene.estimator.inverse_transform(walk.to_latent(z), given=scene.walked))
+
+    if scene.latent == 2 and walk.map_described is not None:
         side = min(20, max(5, isqrt(_room_for(scene))))
         ax = latent_manifold(decode, side=side, limits=_limits(scene))
+        if walk.ends is not None:
+            ax.set_xticklabels(_percentages(side), fontsize="small")
+            ax.set_yticklabels(_percentages(side)[::-1], fontsize="small")
         caption = (
-            "What every place of the latent plane decodes to; equal steps cover equal probability under the prior. "
+            f"What every place of the latent plane decodes to; {walk.map_described}. "
             "Neighbours should be alike, and no part of the map implausible."
         )
         alt = f"A map of {side} by {side} decoded images over the two latent dimensions."
@@ -94,17 +100,23 @@ def walks(scene: Scene) -> Section | None:
         )
     active = sum(value > ACTIVE_KL for value in scene.kl or ())
     rows = min(10, active or scene.latent, max(3, _room_for(scene) // 11))
-    ax = latent_traversals(decode, scene.latent, kl=scene.kl, rows=rows, limits=_limits(scene))
-    caption = (
-        "Each row moves one latent dimension from its 5 % to its 95 % quantile under a standard normal, the others "
-        "staying at 0; the most active dimension comes first, and those that are not active are left out."
+    ax = walk.relabel(latent_traversals(decode, scene.latent, kl=scene.kl, rows=rows, limits=_limits(scene)))
+    caption = f"Each row moves one latent dimension {walk.described}" + (
+        "; the most active dimension comes first, and those that are not active are left out."
+        if scene.kl is not None
+        else "."
     )
-    alt = f"{rows} rows of 11 decoded images, one row for each of the most active latent dimensions."
+    alt = f"{rows} rows of 11 decoded images, one row for each latent dimension."
     return Section(
         "traversals",
         "What each latent dimension does",
         [Figure(drawn(ax, "traversals", alt), caption, wide=True)],
     )
+
+
+def _percentages(side: int) -> list[str]:
+    """What begin, middle and end of a map are: shares below them."""
+    return [f"{100 * (place + 0.5) / side:.0f} %" for place in (0, side // 2, side - 1)]
 
 
 def _small(images: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:

@@ -14,6 +14,7 @@ from vaekit.plots import (
 from vaekit.report.drawing import drawn, panel
 from vaekit.report.numbers import count, number
 from vaekit.report.scene import Figure, Scene, Section, evenly_spread
+from vaekit.report.walk import Walk
 
 __all__ = ["effects", "marginals", "reconstructions"]
 
@@ -79,17 +80,18 @@ def effects(scene: Scene) -> Section | None:
     if scene.latent is None:
         return None
     schema, decode = scene.estimator.schema_, partial(scene.estimator.inverse_transform, given=scene.walked)
+    walk = Walk.of(scene)
     kept = np.flatnonzero(schema.kept)
     ax = traversal_effects(
-        lambda z: decode(z)[:, kept],
+        lambda z: decode(walk.to_latent(z))[:, kept],
         scene.latent,
         names=[schema.columns[j].name for j in kept],
         scale=[schema.columns[j].standard_deviation for j in kept],
         kl=scene.kl,
     )
     caption = (
-        "How far each column moves, in its standard deviations, as one latent dimension goes from its 5 % to its "
-        "95 % quantile under a standard normal, the others staying at 0. Pale columns are dimensions that do little."
+        "How far each column moves, in its standard deviations, as the model goes one latent dimension "
+        f"{walk.described}. Pale columns are dimensions that do little."
     )
     alt = (
         "A table of colours: columns of the data by latent dimensions, coloured by how far the column moves."
