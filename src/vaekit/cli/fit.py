@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,6 +22,7 @@ from vaekit.cli.unfinished import (
 
 if TYPE_CHECKING:
     from vaekit.data import Parts
+    from vaekit.errors import VaekitError
     from vaekit.estimator import VariationalAutoencoder
     from vaekit.evaluation import Evaluation
 
@@ -163,14 +164,33 @@ class Fit:
     json: common.JsonFlag = False
 
     def run(self) -> int:
-        """Fit, evaluate, report and save."""
+        """Fit, evaluate, report and save; where a launcher started several processes, with the others."""
+        from vaekit.training.process_group import process_group
+
+        with process_group() as rank:
+            return self._run(is_writer=rank == 0)
+
+    def _run(self, *, is_writer: bool) -> int:
+        from vaekit.training.joining import from_rank_zero
+        from vaekit.training.process_group import was_restarted
+
         started = time.perf_counter()
         destination = self._destination()
+        if was_restarted() and from_rank_zero(lambda: can_go_on(destination)):
+            return replace(self, resume=True, force=False)._fit(destination, started, is_writer=is_writer)
+        from_rank_zero(lambda: prepare_destination(destination, force=self.force, resume=self.resume))
+        return self._fit(destination, started, is_writer=is_writer)
+
+    def _fit(self, destination: Path, started: float, *, is_writer: bool) -> int:
+        from vaekit.training.joining import from_rank_zero
+
         estimator, parts, origin = self._prepare()
-        if self._is_finished(destination, origin):
+        if from_rank_zero(lambda: self._is_finished(destination, origin)):
             return 0
-        progress = Progress()
+        progress = Progress(shown=is_writer)
         stopped_by, diverged = self._train(estimator, parts, destination, progress)
+        if not is_writer:
+            return 128 + stopped_by if stopped_by else 0 if diverged is None else diverged.exit_code
         best = estimator.history_.best_epoch
         if best:
             results = {} if stopped_by or diverged else self._evaluate(estimator, parts)
@@ -196,9 +216,7 @@ class Fit:
                 f"--checkpoint-minutes {self.checkpoint_minutes:g}: give a positive number, such as 5"
             )
         stem = Path(self.data.rstrip("/")).name.removesuffix(".gz")
-        folder = self.output or Path(Path(stem).stem + ".vae")
-        prepare_destination(folder, force=self.force, resume=self.resume)
-        return folder
+        return self.output or Path(Path(stem).stem + ".vae")
 
     def _prepare(self) -> "tuple[VariationalAutoencoder, Parts, dict[str, Any]]":
         from vaekit.data import partition
@@ -296,11 +314,13 @@ class Fit:
         parts: "Parts",
         destination: Path,
         progress: Progress,
-    ) -> "tuple[signal.Signals | None, Exception | None]":
+    ) -> "tuple[signal.Signals | None, VaekitError | None]":
         from vaekit.errors import TrainingDivergedError
         from vaekit.training import StopRequest, TensorBoardLogger, stopping_on
 
-        loggers = [] if self.tensorboard is None else [TensorBoardLogger(self.tensorboard)]
+        loggers = []
+        if self.tensorboard is not None and progress.shown:
+            loggers = [TensorBoardLogger(self.tensorboard)]
         with progress, stopping_on(StopRequest(), signal.SIGTERM) as stop, warnings_in_a_line():
             try:
                 estimator.fit(
@@ -313,7 +333,7 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     stop=stop,
-                    on_plan=progress.plan,
+                    on_plan=progress.plan if progress.shown else None,
                 )
             except TrainingDivergedError as error:
                 return None, error

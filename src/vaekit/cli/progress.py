@@ -14,13 +14,20 @@ _WORTH_TELLING = 60.0  # seconds
 
 
 class Progress:
-    """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it."""
+    """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    shown
+        Whether there is to be a bar at all: of several processes, one has it.
+    """
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self.shown = shown
         self.planned: Plan | None = None
         self._told_time = False
         self._bar = None
-        if sys.stderr.isatty():
+        if shown and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar

@@ -16,6 +16,7 @@ from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
 from vaekit.spec import Sentence
 from vaekit.training import Compilation, OutputBias, Precision, TrainingSettings
+from vaekit.training.joining import from_rank_zero
 
 __all__ = ["Parameters"]
 
@@ -129,7 +130,7 @@ class Parameters(TransformerMixin, BaseEstimator):
     def _draw_seed(self) -> int:
         if isinstance(self.random_state, (int, np.integer)):
             return int(self.random_state)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))
+        return from_rank_zero(lambda: int(check_random_state(self.random_state).randint(2**31 - 1)))
 
     def _torch_device(self) -> torch.device:
         return choose_device(self.device)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from vaekit.distributions.codebook import nearest
 from vaekit.errors import UsageError
+from vaekit.whole_batch import whole_batch
 
 __all__ = ["Learning", "Quantizer", "check_quantizer"]
 
@@ -81,7 +82,11 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def update(self, z: Tensor) -> None:
-        """Learn from vectors ``(n, dimension)`` of one batch: revive the dead, count, and move the means."""
+        """Learn from vectors ``(n, dimension)`` of one batch: revive the dead, count, and move the means.
+
+        Where several processes share a batch, every one learns from all of it.
+        """
+        z = whole_batch(z)
         self._revive(z)
         member = F.one_hot(self(z), len(self.vectors)).to(z.dtype)  # (n, codes)
         share = member.mean(0)

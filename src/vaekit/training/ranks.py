@@ -13,8 +13,8 @@ so that all ranks take the same decisions, about losses that are not finite amon
 steps go over a second group, over gloo and with a long patience, for whoever waits for a slow disk.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
 import torch
@@ -24,6 +24,7 @@ from torch import (
     _foreach_copy_,  # pyright: ignore
     nn,
 )
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaekit.errors import UsageError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
@@ -32,6 +33,7 @@ from vaekit.training.shared_noise import SharedNoise, Slice
 from vaekit.training.shared_objective import SharedObjective
 from vaekit.training.state import Players
 from vaekit.vae import VAE
+from vaekit.whole_batch import gathering
 
 __all__ = ["Ranks", "slice_of"]
 
@@ -73,6 +75,7 @@ class Ranks:
         self._share = 1.0
         self._asks = (False, False)
         self._answer: Tensor | None = None
+        self._running: list[Tensor] = []
         self._asked = 0
 
     @property
@@ -89,19 +92,31 @@ class Ranks:
 
     def sharing(self, model: VAE) -> AbstractContextManager[object]:
         """Draw, in a block, the whole batch's noise in every rank, and keep the slice's."""
-        return SharedNoise(self._part, model.latent_shape)
+        return self._sharing(model)
 
-    def average(
-        self, parameters: Iterable[nn.Parameter], result: ObjectiveResult, loss: Tensor
-    ) -> tuple[ObjectiveResult, Tensor]:
+    @contextmanager
+    def _sharing(self, model: VAE) -> Iterator[None]:
+        with SharedNoise(self._part, model.latent_shape), gathering(self._gather_pieces):
+            yield
+
+    def _gather_pieces(self, values: Tensor) -> Tensor:
+        """Put together what stands for several pieces of each row."""
+        return self.gather(values.detach().unflatten(0, (self._part.rows, -1))).flatten(0, 1)
+
+    def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
         """Make the gradient of a slice the gradient of the batch, and the same of results and loss.
 
-        Of the results the mean of the batch is known, and stands for each of its rows.
+        Of the results the mean of the batch is known, and stands for each of its rows. The running averages of
+        batch normalisation, which is by slices, become the mean of the slices'.
         """
         terms = [loss, result.bound.mean(), result.reconstruction.mean(), result.kl.mean()]
         if result.kl_per_dimension is not None:
             terms.append(result.kl_per_dimension.mean(0))
-        loss, bound, reconstruction, kl, *dimensions = self._average(parameters, terms)
+        with torch.no_grad():
+            found = self._average(model.parameters(), [*terms, *self._running])
+            if self._running:
+                _foreach_copy_(self._running, found[len(terms) :])
+        loss, bound, reconstruction, kl, *dimensions = found[: len(terms)]
         rows = self._part.batch
         each = dimensions[0].expand(rows, *dimensions[0].shape) if dimensions else None
         bound, surrogate, reconstruction, kl = (t.expand(rows) for t in (bound, -loss, reconstruction, kl))
@@ -191,6 +206,13 @@ class Ranks:
         self.require_same(describe())
         state = self.from_writer(lambda: players.take().to("cpu"))
         players.put(state)
+        self._running = [
+            buffer
+            for module in players.model.modules()
+            if isinstance(module, _BatchNorm)
+            for buffer in (module.running_mean, module.running_var)
+            if buffer is not None
+        ]
 
     def align(self) -> None:
         """Put every rank's generators where rank 0's are: draws that are no row's may have moved them apart."""

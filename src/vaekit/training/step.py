@@ -127,7 +127,7 @@ class Stepper:
         """Differentiate the surrogate of a batch."""
         with self.world.sharing(self.players.model):
             result, loss = self.differentiate(*batch)
-        result, loss = self.world.average(self.players.model.parameters(), result, loss)
+        result, loss = self.world.average(self.players.model, result, loss)
         norm = None
         if self.limit is not None:
             norm = clip_gradient(self._parameters, self.limit)

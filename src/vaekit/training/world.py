@@ -56,9 +56,7 @@ class World(Protocol):
         """Draw, in a block, the whole batch's noise in every rank, and keep the slice's."""
         ...
 
-    def average(
-        self, parameters: Iterable[nn.Parameter], result: ObjectiveResult, loss: Tensor
-    ) -> tuple[ObjectiveResult, Tensor]:
+    def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
         """Make the gradient of a slice the gradient of the batch, and the same of results and loss."""
         ...
 
@@ -116,9 +114,7 @@ class Alone:
         """Nothing to do."""
         return nullcontext()
 
-    def average(
-        self, parameters: Iterable[nn.Parameter], result: ObjectiveResult, loss: Tensor
-    ) -> tuple[ObjectiveResult, Tensor]:
+    def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
         """Nothing to do."""
         return result, loss
 

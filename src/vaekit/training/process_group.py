@@ -1,0 +1,127 @@
+"""The process group of processes that a launcher such as torchrun started: joined on the way in, left on the way out.
+
+A launcher says in the environment who is who: ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, and where they meet,
+``MASTER_ADDR`` and ``MASTER_PORT``. A group that is there already, of SLURM's, Ray's or one's own making, is left as it
+is.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
+
+from vaekit.errors import ProcessLostError, UsageError
+
+__all__ = ["process_group", "was_restarted"]
+
+_MEETING = timedelta(minutes=5)  # for all processes to come; VAEKIT_MEETING, in seconds, instead
+_PATIENCE = timedelta(minutes=30)  # of the group itself: the run has its own
+
+
+def was_restarted() -> bool:
+    """Whether torchrun started this process again, after one of the run was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+@contextmanager
+def process_group() -> Iterator[int]:
+    """Be one of the processes that a launcher started, in a block; alone where none did. Gives the rank.
+
+    Raises
+    ------
+    UsageError
+        If the environment contradicts itself, or what another process was told.
+    ProcessLostError
+        If not all of them come.
+
+    Examples
+    --------
+    >>> with process_group() as rank:
+    ...     rank
+    0
+    """
+    if not dist.is_available() or dist.is_initialized() or not _is_launched():
+        yield dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+        return
+    rank, size = _number("RANK"), _number("WORLD_SIZE")
+    if not 0 <= rank < size:
+        raise UsageError(f"RANK={rank}, WORLD_SIZE={size}: ranks count from 0 to WORLD_SIZE - 1")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(_number("LOCAL_RANK", default=rank % torch.cuda.device_count()))
+    _meet(rank, size)
+    try:
+        yield rank
+    finally:
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
+
+
+def _is_launched() -> bool:
+    missing = [
+        name for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ
+    ]
+    if not missing:
+        return _number("WORLD_SIZE") > 1
+    if len(missing) < 3 and "RANK" not in missing:
+        raise UsageError(
+            f"RANK is in the environment, as for one of several processes, but {' and '.join(missing)} not; start them "
+            "with torchrun, or unset RANK to train in one process"
+        )
+    return False
+
+
+def _number(name: str, default: int | None = None) -> int:
+    text = os.environ.get(name, "" if default is None else str(default))
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{name}={text!r} in the environment: a whole number is expected") from None
+
+
+def _meet(rank: int, size: int) -> None:
+    """Find the others: first where they meet, to compare what everybody was told, then each other."""
+    patience = timedelta(seconds=float(os.environ.get("VAEKIT_MEETING", _MEETING.total_seconds())))
+    address, port = os.environ["MASTER_ADDR"], _number("MASTER_PORT")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of its own workings
+            keeps = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # or torchrun does
+            store = TCPStore(address, port, None, keeps, patience, wait_for_workers=False)
+            # torchrun may keep one store for all attempts, with the addresses of who is gone
+            store = PrefixStore(f"vaekit/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            told = _compare(store, rank, size, patience)
+            if set(told) == {size}:
+                dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=_PATIENCE)
+    except (RuntimeError, OSError) as error:
+        raise ProcessLostError(
+            f"rank {rank} waited at {address}:{port} for all of {size} processes, up to "
+            f"{patience.total_seconds():.0f} s, and not all came; start as many as WORLD_SIZE says, each with its own "
+            "RANK and the same MASTER_ADDR and MASTER_PORT"
+        ) from error
+    for other, its_size in enumerate(told):
+        if its_size != size:
+            raise UsageError(
+                f"rank {rank} was told of WORLD_SIZE={size} processes, and rank {other} of {its_size}; start all with "
+                "the same"
+            )
+
+
+def _compare(store: Store, rank: int, size: int, patience: timedelta) -> list[int]:
+    """How many processes there are by what each was told; where two were told differently, as far as is known."""
+    store.set(f"size/{rank}", str(size))
+    told: list[int] = []
+    for other in range(size):
+        store.wait([f"size/{other}"], patience)
+        told.append(int(store.get(f"size/{other}")))
+        if told[-1] != size:
+            break
+    store.set(f"compared/{rank}", "")
+    if rank == 0:  # who keeps the store stays until all have looked
+        with suppress(RuntimeError):
+            store.wait([f"compared/{other}" for other in range(len(told))], timedelta(seconds=5))
+    return told
