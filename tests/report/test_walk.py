@@ -96,4 +96,8 @@ def test_the_page_says_how_they_go(options, said, unsaid):
     text = re.sub(r"<[^>]*>|\s+", " ", html)
     captions = re.sub(r"\s+", " ", " ".join(re.findall(r"<figcaption>(.*?)</figcaption>", html, re.DOTALL)))
     assert said in text
+    assert ":math:" not in text
+    assert "``" not in text
+    assert ("objective (nats per example)" in html) == (options.get("posterior") == "point")
+    assert ("What that code costs" in text) == (options.get("posterior") != "point")
     assert unsaid not in captions

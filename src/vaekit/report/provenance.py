@@ -1,5 +1,6 @@
 """How a model was made: everything that is needed to make it again."""
 
+import re
 import shlex
 from math import prod
 from pathlib import PurePath
@@ -42,7 +43,22 @@ def parts(artifact: "Artifact") -> list[Part]:
 def in_words(spec: "Spec") -> str:
     """Say what a part is: the first line of its class's own documentation, without its name."""
     first = (spec.part.__doc__ or "").strip().partition("\n")[0]
-    return first.rpartition("``: ")[2].rstrip(".")
+    return _plain(first.rpartition("``: ")[2]).rstrip(".")
+
+
+_SYMBOLS = {r"\mathbb R": "R", r"\beta": "β", r"\mid": "|", r"\log": "log"}
+
+
+def _plain(text: str) -> str:
+    r"""Take the mark-up out of a line of documentation.
+
+    >>> _plain(r"on the sphere of :math:`\mathbb R^k`, with ``uniform-sphere``; see :mod:`vaekit.priors`.")
+    'on the sphere of R^k, with uniform-sphere'
+    """
+    text = re.sub(r":math:`([^`]*)`", r"\1", text.partition("; see :")[0]).replace("`", "")
+    for written, symbol in _SYMBOLS.items():
+        text = text.replace(written, symbol)
+    return text
 
 
 def facts(
@@ -73,6 +89,10 @@ def command(artifact: "Artifact") -> str | None:
         words += ["--validation", str(artifact.data["validation"])]
     if artifact.data.get("label"):
         words += ["--label", str(artifact.data["label"])]
+    if artifact.schema.conditions is not None:
+        for condition in artifact.schema.conditions.conditions:
+            kind = "continuous" if condition.categories is None else "categorical"
+            words += ["--condition", f"{condition.name}:{kind}"]
     return shlex.join([*words, "--seed", str(artifact.seed)])
 
 

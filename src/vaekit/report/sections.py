@@ -63,6 +63,12 @@ _CURVES_OF_LIKENESS: dict[Literal["bound", "reconstruction", "kl"], str] = {
     "reconstruction": "How alike examples are to what their own latent code decodes to: 0 is the same.",
 }
 
+_CURVES_WITHOUT_DENSITY: dict[Literal["bound", "reconstruction", "kl"], str] = {
+    "bound": "What training raises: reconstruction less what the objective takes for irregular codes. A code without a "
+    "density has no KL and no bound. The weights kept are those of the best epoch.",
+    "reconstruction": _CURVES["reconstruction"],
+}
+
 
 def _curves(scene: Scene) -> Section | None:
     history = scene.estimator.history_
@@ -70,8 +76,13 @@ def _curves(scene: Scene) -> Section | None:
         return None
     figures = []
     model = scene.estimator.model_
-    for quantity, caption in (_CURVES if model.has_log_likelihood else _CURVES | _CURVES_OF_LIKENESS).items():
+    captions = _CURVES if model.has_density else _CURVES_WITHOUT_DENSITY
+    if not model.has_log_likelihood:
+        captions = captions | _CURVES_OF_LIKENESS
+    for quantity, caption in captions.items():
         ax = learning_curve(history, quantity=quantity)
+        if quantity == "bound" and not (model.has_density and model.has_log_likelihood):
+            ax.set_ylabel("objective (nats per example)")
         alt = f"{ax.get_ylabel()} by epoch; the best epoch is {history.best_epoch} of {len(history.epochs)}."
         figures.append(Figure(drawn(ax, f"curve-{quantity}", alt), caption))
     return Section("training", "Training", figures)
