@@ -23,6 +23,7 @@ from typing import Any
 
 from vaekit.data import Schema
 from vaekit.errors import ArtifactError, UsageError
+from vaekit.grammar import did_you_mean
 from vaekit.networks import NetworkRecipe
 from vaekit.spec import Sentence, build_vae
 from vaekit.training import EpochMetrics, History, TrainingSettings
@@ -166,7 +167,7 @@ def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Arti
     from safetensors.torch import load
 
     if not folder.is_dir():
-        raise ArtifactError(f"there is no artifact {folder}; expected a folder made by `vaekit fit`")
+        raise ArtifactError(_no_artifact(folder))
     description = _read_description(folder)
     settings = _checked(folder, "training", lambda: TrainingSettings(**description["training"]))
     sentence = _checked(folder, "sentence", lambda: _read_sentence(description["sentence"]))
@@ -262,6 +263,15 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _no_artifact(folder: Path) -> str:
+    if folder.is_file():
+        return (
+            f"{folder} is a file; an artifact is a folder made by `vaekit fit`, and is named before the data"
+        )
+    beside = did_you_mean(folder.name, [path.name for path in folder.absolute().parent.glob("*.vae")])
+    return f"there is no artifact {folder}{beside or ';'} expected a folder made by `vaekit fit`"
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -107,7 +107,10 @@ def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> 
     told = ", ".join(f"{families.count(family)} {family}" for family in dict.fromkeys(families))
     if not kinds:
         return Choice("gaussian", "no column varies")
-    reason = f"a table whose columns are of different types: {told}"
+    mixed = len(set(families)) > 1
+    reason = (
+        f"a table whose columns are of different types: {told}" if mixed else f"a table of {told} columns"
+    )
     if asked:
         reason += f"; {', '.join(asked)} as asked for"
     return Choice(f"mixed:columns={'x'.join(kinds.values())}", reason)

@@ -49,6 +49,24 @@ def fails(capsys, status, *arguments):
     return err
 
 
+def test_an_unknown_verb_is_answered_with_the_nearest(capsys):
+    assert "unknown verb 'fti'; did you mean 'fit'? There are: fit, fit-prior" in fails(
+        capsys, 2, "fti", "digits"
+    )
+
+
+def test_an_artifact_that_is_not_there_is_answered_with_what_may_have_been_meant(place, capsys):
+    where = ["-o", place / "z.csv"]
+    err = fails(capsys, 3, "encode", place / "tabel.vae", place / "table.csv", *where)
+    assert "there is no artifact" in err
+    assert "did you mean 'table.vae'? expected a folder made by `vaekit fit`" in err
+    err = fails(capsys, 3, "encode", place / "table.csv", place / "table.vae", *where)
+    assert (
+        "table.csv is a file; an artifact is a folder made by `vaekit fit`, and is named before the data"
+        in err
+    )
+
+
 def test_help_answers_without_importing_torch():
     code = (
         "import sys\n"

@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments
         Without the program's name; None for those the process was started with.
     """
-    verb = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
+        verb = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         return verb.run()
     except VaekitError as error:
         print(f"vaekit: {_one_line(error)}", file=sys.stderr)

@@ -23,6 +23,8 @@ from vaekit.cli.report import Report
 from vaekit.cli.reproduce import Reproduce
 from vaekit.cli.sample import Sample
 from vaekit.cli.score import Score
+from vaekit.errors import UsageError
+from vaekit.grammar import there_are
 
 __all__ = ["Verb", "parse_arguments", "verb_names"]
 
@@ -57,12 +59,21 @@ _VERBS = (
 
 
 def parse_arguments(arguments: Sequence[str]) -> Verb:
-    """Parse arguments; mistakes and ``--help`` end the process with status 2 and 0."""
+    """Parse arguments; mistakes and ``--help`` end the process with status 2 and 0.
+
+    Raises
+    ------
+    UsageError
+        For an unknown verb.
+    """
     import vaekit
 
     if list(arguments) == ["--version"]:
         print(f"vaekit {vaekit.__version__}")
         raise SystemExit(0)
+    first = next(iter(arguments), "-")
+    if not first.startswith("-") and first not in verb_names():
+        raise UsageError(f"unknown verb {first!r}{there_are(first, verb_names())}")
     return tyro.cli(
         _VERBS,  # type: ignore[arg-type]
         prog="vaekit",

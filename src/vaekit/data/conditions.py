@@ -227,8 +227,8 @@ class ConditionSchema:
         wanted = "; ".join(condition.describe() for condition in self.conditions)
         if given is None:
             raise UsageError(
-                f"the model is conditional: say under which condition, as in given {self._example()}, or given data "
-                f"to draw conditions as the training rows had them; it has {wanted}"
+                f"the model is conditional: say under which condition, as in --given {self._example()} (in Python "
+                f"given=...), or --given data to draw conditions as the training rows had them; it has {wanted}"
             )
         if given == "data":
             shares = np.array(self.counts, dtype=float)

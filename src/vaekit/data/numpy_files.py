@@ -132,7 +132,7 @@ def _from_archive(archive, path: Path, label: str | None) -> Dataset:
     keys = [key for key in archive.files if key != label]
     if label is not None and label not in archive.files:
         raise MissingLabelError(
-            f"{path}: no array {label!r} for the labels{did_you_mean(label, archive.files)}; it has "
+            f"{path}: no array {label!r} for the labels{did_you_mean(label, archive.files) or ';'} it has "
             f"{few(archive.files)}"
         )
     if "indptr" in keys:
