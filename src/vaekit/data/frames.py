@@ -110,8 +110,8 @@ def check_names(
     absent = [name for name in conditions if name not in names and name != "labels"]
     if absent:
         raise DataError(
-            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the columns are "
-            f"{few(names, 9)}"
+            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the columns "
+            f"are {few(names, 9)}"
         )
     if label is not None and label not in names:
         raise MissingLabelError(

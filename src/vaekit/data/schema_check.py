@@ -67,8 +67,8 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
         if unknown:
             raise DataError(
                 f"{what}: column {name!r} has the unknown categor{'y' if len(unknown) == 1 else 'ies'} {few(unknown)}"
-                f"{did_you_mean(unknown[0], expected) or ';'} the model knows {few(expected, 50)}: correct or remove those "
-                "rows, or fit again with them"
+                f"{did_you_mean(unknown[0], expected) or ';'} the model knows {few(expected, 50)}: correct or remove "
+                "those rows, or fit again with them"
             )
         position = {text: float(k) for k, text in enumerate(expected)}
         renumbered[j] = np.array([position.get(text, np.nan) for text in names])
