@@ -75,17 +75,33 @@ def main() -> None:
     parser.add_argument(
         "--verbs", nargs="+", default=["fit", "encode", "reconstruct"], help="fit, and others after it"
     )
+    parser.add_argument("--file", type=Path, help="an .npy that is there already, instead of a new one")
+    parser.add_argument(
+        "--more", default="", help="options of fit, in one text, such as '--network mlp:hidden=64'"
+    )
     parser.add_argument("--write", type=Path, help="a file for the results")
     options = parser.parse_args()
     size = options.gigabytes * 1e9
     limit = options.memory_limit or f"{min(1e9, size / 2):.0f}"
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        path, model = Path(folder) / "big.npy", Path(folder) / "big.vae"
-        rows = make_file(path, size)
+        path, model = options.file or Path(folder) / "big.npy", Path(folder) / "big.vae"
+        rows = make_file(path, size) if options.file is None else len(np.load(path, mmap_mode="r"))
+        size = path.stat().st_size
         vaekit = [sys.executable, "-m", "vaekit"]
         common = ["--memory-limit", limit]
         verbs = {
-            "fit": ["fit", path, "-o", model, "--epochs", "1", "--samples", "2", *common],
+            "fit": [
+                "fit",
+                path,
+                "-o",
+                model,
+                "--epochs",
+                "1",
+                "--samples",
+                "2",
+                *common,
+                *options.more.split(),
+            ],
             "encode": ["encode", model, path, "-o", Path(folder) / "codes.npy", *common],
             "reconstruct": ["reconstruct", model, path, "-o", Path(folder) / "again.npy", *common],
         }
@@ -98,7 +114,14 @@ def main() -> None:
             if verb == "fit":
                 results[verb]["plan"] = said.strip()
     machine = {"processors": os.cpu_count(), "python": platform.python_version(), "torch": version("torch")}
-    facts = {"rows": rows, "bytes": size, "memory_limit": limit, "gigabytes": results, "machine": machine}
+    facts = {
+        "rows": rows,
+        "bytes": size,
+        "memory_limit": limit,
+        "options": options.more,
+        "gigabytes": results,
+        "machine": machine,
+    }
     text = json.dumps(facts, indent=2) + "\n"
     print(text)
     if options.write is not None:

@@ -11,6 +11,7 @@ __all__ = [
     "MissingExtraError",
     "MissingLabelError",
     "ProcessLostError",
+    "StreamWarning",
     "TrainingDivergedError",
     "TrainingWarning",
     "UsageError",
@@ -50,6 +51,10 @@ class CheckpointError(DataError):
 
 class TrainingWarning(UserWarning):
     """Training met trouble and goes on: a loss that is not finite, a full disk, a damaged checkpoint."""
+
+
+class StreamWarning(UserWarning):
+    """Rows are being counted for long: there may be no end of them."""
 
 
 class CodeCollapseWarning(UserWarning):

@@ -12,7 +12,7 @@ from vaekit.data import Schema, from_object, stream
 from vaekit.data.item_rows import ItemRows
 from vaekit.data.sequence_rows import SequenceRows
 from vaekit.data.streams import is_stream
-from vaekit.errors import DataError
+from vaekit.errors import DataError, StreamWarning
 
 X = np.random.default_rng(0).normal(size=(200, 6)).astype(np.float32)
 SMALL = "2kB"
@@ -165,6 +165,12 @@ def test_an_end_can_be_set_to_what_has_none():
         lambda: (X[i : i + 33] for i in range(0, 200, 33)), length=130, batched=True, memory_limit="1kB"
     )
     np.testing.assert_array_equal(data.values[:], X[:130])
+
+
+def test_counting_that_takes_long_is_said(monkeypatch):
+    monkeypatch.setattr("vaekit.data.streams._PATIENCE", -1.0)
+    with pytest.warns(StreamWarning, match=r"the Sequence: still counting its rows, 1 so far; .*length="):
+        assert len(stream(Sequence(), memory_limit=SMALL)) == 200
 
 
 def one_shot():

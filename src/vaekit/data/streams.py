@@ -4,6 +4,8 @@ What fits under a memory limit is read; the rest is left where it is, and read a
 there are numbers, and otherwise from the beginning to the end, pass after pass.
 """
 
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -17,11 +19,12 @@ from vaekit.data.item_rows import ItemRows
 from vaekit.data.mapped import memory_limit as read_limit
 from vaekit.data.sequence_rows import END, Cursor, SequenceRows
 from vaekit.data.stored import bytes_in_memory
-from vaekit.errors import DataError
+from vaekit.errors import DataError, StreamWarning
 
 __all__ = ["is_stream", "stream"]
 
 _LABELS_AT_ONCE = 65536
+_PATIENCE = 60.0  # seconds of counting, before it is said
 
 
 def stream(
@@ -207,7 +210,7 @@ def _from_sequence(
     """Read a sequence to its end, and keep it as long as it fits."""
     kept: list[np.ndarray] | None = []
     labels: list[np.ndarray] = []
-    count, finite = 0, True
+    count, finite, warn_at = 0, True, time.monotonic() + _PATIENCE
     while length is None or count < length:
         item = cursor.advance()
         if item is END:
@@ -219,6 +222,14 @@ def _from_sequence(
             kept.append(block)
             if bytes_in_memory(count, reader.event_shape, reader.dtype) > limit:
                 kept = None
+        if warn_at is not None and time.monotonic() > warn_at:
+            warn_at = None
+            warnings.warn(
+                f"{reader.source}: still counting its rows, {count:,} so far; one without an end needs "
+                "vaekit.data.stream(..., length=...)",
+                StreamWarning,
+                stacklevel=4,
+            )
         if reader.label is not None:
             labels.append(reader.labels(item)[: len(block)])
             if len(labels) >= _LABELS_AT_ONCE:
