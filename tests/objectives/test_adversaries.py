@@ -253,6 +253,20 @@ def test_vae_gan_learns_images(network):
     assert error < 0.5 * (x - x.mean(0)).square().mean(), "better than the mean: the latents are used"
 
 
+def test_vae_gan_learns_tables():
+    with seeded(0):
+        z = torch.randn(500, 2)
+        x = (z @ torch.randn(2, 8)).tanh() + 0.1 * torch.randn(500, 8)
+        x = (x - x.mean(0)) / x.std(0)
+    sentence = Sentence.parse(network="mlp:hidden=64", likelihood="gaussian", objective="vae-gan:hidden=128")
+    with seeded(1):
+        model = build_vae(sentence, x.shape[1:], latent=2)
+    settings = TrainingSettings(epochs=40, batch_size=25, learning_rate=3e-3)
+    train(model, sentence.objective.build(), x, settings=settings, seed=0)
+    error = (model.reconstruct(x) - x).square().mean()
+    assert error < 0.2, "of a variance of 1, two of eight dimensions and the noise apart"
+
+
 @pytest.mark.parametrize("kind", [kind for kind in PARTS["likelihood"] if kind != "ms-ssim"])  # images alone
 def test_vae_gan_takes_every_likelihood_or_says_why_not(kind):
     try:

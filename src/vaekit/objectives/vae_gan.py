@@ -45,8 +45,11 @@ __all__ = ["VaeGan"]
 class VaeGan(Opposed):
     r"""``vae-gan``: likeness that a discriminator learns, instead of the likelihood.
 
-    The bound that is reported is the plain ELBO, with the model's own likelihood, whose parameters outside the decoder
-    (a noise scale) are fitted to it.
+    The bound that is reported, and that the epoch is chosen by, is the plain ELBO, with the model's own likelihood,
+    whose parameters outside the decoder (a noise scale) are fitted to it. It is not what is trained: codes cost more
+    than the ELBO finds them worth, and with few rows it may choose an early epoch although later ones reconstruct
+    better. Features have to be learned before they can teach: give rows a discriminator of some hundred units, and
+    several hundred steps.
 
     Parameters
     ----------
