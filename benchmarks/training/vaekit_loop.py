@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--workload", default="M1")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--compile", default="auto", choices=["auto", "on", "off"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bf16"])
     options = parser.parse_args()
     work = WORKLOADS[options.workload]
     x = torch.from_numpy(np.load(options.data)[: work.images])
@@ -32,7 +33,11 @@ def main() -> None:
     with seeded(0):
         model = build_vae(sentence, tuple(x.shape[1:]), latent=work.latent)
     settings = TrainingSettings(
-        epochs=options.epochs, batch_size=work.batch, learning_rate=1e-3, compile=options.compile
+        epochs=options.epochs,
+        batch_size=work.batch,
+        learning_rate=1e-3,
+        compile=options.compile,
+        precision=options.precision,
     )
     history = train(model, sentence.objective.build(), x, settings=settings, seed=0)
     print(
