@@ -27,6 +27,10 @@ _COPIES_OF_WEIGHTS = (
 _PROCESS = 530 * 2**20  # a fit of next to no data, report included, as measured
 _WORK = 200 * 2**20  # blocks of a million numbers on their way, in float64, and what the report shows
 _MAPPED = 150 * 2**20  # pages of the file, as they are counted: see vaekit.data.mapped
+_BYTES_A_ROW, _BYTES_A_LATENT = (
+    36,
+    16,
+)  # order and split; an epoch's results, and once more while they are summed
 _TRIES = 3
 
 
@@ -120,7 +124,8 @@ def plan_training(
     """
     each = 4 * prod(x.shape[1:])
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    memory = _PROCESS + found_bytes + _COPIES_OF_WEIGHTS * weights + 24 * len(x)
+    memory = _PROCESS + found_bytes + _COPIES_OF_WEIGHTS * weights
+    memory += len(x) * (_BYTES_A_ROW + _BYTES_A_LATENT * prod(model.latent_shape))
     seconds = -(-len(x) // settings.batch_size) * _seconds_a_step(x, c, model, objective, settings)
     if not isinstance(x, StreamedRows):
         return Plan(
