@@ -19,6 +19,7 @@ from vaekit.evaluation import log_likelihood
 from vaekit.objectives import ImportanceWeighted
 from vaekit.priors import TwoStagePrior
 from vaekit.randomness import seeded
+from vaekit.spec import Sentence, build_vae
 
 
 def disturbed(k, *, hidden=(), samples=64, spread=0.15):
@@ -189,6 +190,19 @@ def test_fitted_to_draws_it_has_their_shape():
         tighter = with_noise(prior, torch.randn(300, len(test), 2)).log_prob(test)
     difference = values - tighter
     assert difference.mean() < 4 * difference.std() / len(test) ** 0.5
+
+
+@pytest.mark.parametrize("posterior", ["point", "diagonal"])
+def test_an_objective_that_draws_from_it_trains_both_halves(posterior):
+    sentence = Sentence.parse(
+        network="mlp:hidden=4", posterior=posterior, prior="two-stage:hidden=4", objective="mmd"
+    )
+    with seeded(0):
+        model = build_vae(sentence, (5,), 2)
+        for network in (model.parts["prior"].stage.encoder, model.parts["prior"].stage.decoder):
+            nn.init.normal_(network.layers[-1].weight)
+        sentence.objective.build()(model, torch.rand(6, 5)).surrogate.mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parts["prior"].parameters())
 
 
 @pytest.fixture(scope="module")

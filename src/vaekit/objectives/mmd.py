@@ -30,6 +30,7 @@ from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
+from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.schedules import Schedule
 from vaekit.vae import VAE
@@ -128,6 +129,10 @@ class MaximumMeanDiscrepancy(Annealed):
         z = q.rsample()
         reconstruction = model.decode(z, c).log_prob(x)
         discrepancy = self._discrepancy(z, p)
+        if hasattr(
+            p, "bound_samples"
+        ):  # its draws do not touch the half of it that its density is estimated with
+            discrepancy = discrepancy - prior_fit(p, z)
         if not model.has_density:
             surrogate = reconstruction - self.weight * discrepancy
             weight = self.schedules["weight"].end if "weight" in self.schedules else self.weight
