@@ -84,9 +84,10 @@ class VonMisesFisher(PlainDistribution):
             with torch.no_grad():
                 slope = gap_gradient(gap, concentration, self.mean_gap, k)
             gap = gap + slope * (concentration - concentration.detach())
-        # sin^2 = s (2 - s); where s is 0 in this precision its root has no slope, and none is needed.
-        sine = torch.where(gap > 0, gap * (2.0 - gap), 1.0).clamp_min(0.0).sqrt()
-        sine = torch.where(gap > 0, sine, 0.0)
+        # sin^2 = s (2 - s); where s is 0 or 2 in this precision its root has no slope, and none is needed.
+        inside = (gap > 0) & (gap < 2)
+        sine = torch.where(inside, gap * (2.0 - gap), 1.0).sqrt()
+        sine = torch.where(inside, sine, 0.0)
         pole = torch.cat([(1.0 - gap).unsqueeze(-1), sine.unsqueeze(-1) * around], -1)
         return rotate_to(self.direction, pole)
 
