@@ -86,7 +86,8 @@ def test_every_public_name_is_in_the_reference(inventory):
     for package in packages():
         loaded = import_module(package)
         for name in getattr(loaded, "__all__", ()):
-            if f"{package}.{name}" not in documented and name != "__version__":
+            same = getattr(import_module("vaekit"), name, None) is getattr(loaded, name)  # it is on that page
+            if f"{'vaekit' if same else package}.{name}" not in documented and name != "__version__":
                 missing.append(f"{package}.{name}")
     assert not missing
     assert "vaekit.__version__" in documented
