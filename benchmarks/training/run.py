@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS))
+    parser.add_argument("--steps-only", action="store_true", help="no ten epochs and no peak memory")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
@@ -59,16 +60,18 @@ def main() -> None:
         np.save(data, Schema.fit(mnist, scaling="unit").transform(mnist.values).reshape(-1, 784))
         for workload in options.workloads:
             rows += measure(workload, loops(workload, options.peers), data, options, environment)
-        if "M1" in options.workloads:
-            rows += all_in(loops("M1", options.peers), data, environment)
-        memory = peak_memory(options.data_dir, folder, environment)
+        memory = None
+        if not options.steps_only:
+            if "M1" in options.workloads:
+                rows += all_in(loops("M1", options.peers), data, environment)
+            memory = peak_memory(options.data_dir, folder, environment)
+            print(f"peak memory of `vaekit fit mnist`: {memory:.2f} GB")
     result = {
         "threads": options.threads,
         "rows": rows,
         "peak_memory_of_fit_mnist_gigabytes": memory,
         "machine": describe("torch", "numpy"),
     }
-    print(f"peak memory of `vaekit fit mnist`: {memory:.2f} GB")
     if options.output:
         options.output.write_text(json.dumps(result, indent=2) + "\n")
 
