@@ -10,25 +10,47 @@ from training.ranks_at_work import launch
 from training.tasks_of_ranks import (
     BY_SLICES,
     SENTENCES,
+    SHARDED,
     be_killed,
+    be_refused,
     fit_estimator,
+    hold_shares,
+    meet_infinity,
     meet_trouble,
     resume,
     stop_in_the_second_rank,
+    train_by_slices,
     train_sentence,
     train_sentences,
+    train_sharded,
 )
+from vaekit.errors import UsageError
 
 
 @pytest.fixture(scope="module")
 def alone():
     """Every sentence, trained in one process."""
-    return {name: train_sentence(name) for name in SENTENCES}
+    return {name: train_sentence(parts) for name, parts in SENTENCES.items()}
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_ranks_match_one_process(alone, size):
-    results = launch(train_sentences, size)
+    require_same(launch(train_sentences, size), alone)
+
+
+def test_what_looks_over_a_batch_looks_over_slices_and_says_so():
+    results = launch(train_by_slices, 2)
+    assert not [found for found in results if isinstance(found, str)], results
+    for name in BY_SLICES:  # another model than that of one process, but one
+        weights, told = results[0][name]
+        assert torch.equal(weights, results[1][name][0]), name
+        assert len(told) == (name != "batch normalisation"), (name, told)
+        assert all("each of the 2 processes shows it a slice" in message for message in told)
+        assert not results[1][name][1]  # rank 0 speaks for all
+
+
+def require_same(results, alone):
+    """Every rank has the same model, that of one process but for rounding."""
     assert not [found for found in results if isinstance(found, str)], results
     for name, (epochs, weights) in alone.items():
         for found_epochs, found_weights in (found[name] for found in results):
@@ -38,8 +60,46 @@ def test_ranks_match_one_process(alone, size):
                 for key in ("validation_bound", "train_bound", "train_kl"):
                     assert one[key] == pytest.approx(other[key], abs=1e-5), (name, key, one["epoch"])
                 assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-4)
-    for name in BY_SLICES:  # what looks over a batch looks over a slice: another model, but one
-        assert all(torch.equal(found[name][1], results[0][name][1]) for found in results), name
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_shards_match_one_process(size):
+    names = list(SHARDED) if size == 2 else ["elbo", "average"]  # with shards of several sizes
+    alone = {name: train_sentence(SHARDED[name], shard=False) for name in names}
+    require_same(launch(train_sharded, size, names), alone)
+
+
+def test_every_rank_holds_its_share_of_the_networks_alone():
+    (first, whole), (second, _) = launch(hold_shares, 2)
+    assert first["rest"] == second["rest"] > 0  # in both
+    assert first["networks"] + second["networks"] + first["rest"] == whole
+    assert abs(first["networks"] - second["networks"]) < 0.02 * whole
+
+
+def test_what_cannot_be_sharded_is_refused_with_the_reason():
+    first, second = launch(be_refused, 2)
+    assert first == second
+    reasons = [
+        "differentiates the decoder",
+        "looks into the networks",
+        "a second player",
+        "parts.encoder.layers.0.bias and parts.decoder.layers.2.bias are one parameter",
+        "an optimiser to go on with",
+    ]
+    assert [reason in told for reason, told in zip(reasons, first, strict=True)] == [True] * 5, first
+
+
+def test_one_process_has_nobody_to_share_a_model_with():
+    with pytest.raises(UsageError, match="spreads a model over several processes"):
+        train_sentence({}, shard=True)
+
+
+def test_shards_go_back_together_from_a_loss_that_is_not_finite():
+    (weights, error, told), (others, other_error, _) = launch(meet_infinity, 2)
+    assert torch.equal(weights, others)
+    assert weights.isfinite().all()
+    assert error == other_error
+    assert len(told) == 3  # set back
 
 
 def test_ranks_with_other_data_or_settings_are_told_what_differs():
@@ -51,15 +111,17 @@ def test_ranks_with_other_data_or_settings_are_told_what_differs():
         assert "batch_size is 16 in rank 0, and 17 in rank 1" in batch_size
 
 
-def test_a_run_of_two_ranks_is_resumed_by_one_and_by_three(tmp_path):
-    expected_epochs, expected, _ = resume(0, tmp_path / "whole")
-    assert launch(stop_in_the_second_rank, 2, tmp_path / "run", 10) == ["interrupted"] * 2
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_run_of_two_ranks_is_resumed_by_one_and_by_three(tmp_path, shard):
+    expected_epochs, expected, _ = resume(0, tmp_path / "whole", False)
+    assert launch(stop_in_the_second_rank, 2, tmp_path / "run", 10, shard) == ["interrupted"] * 2
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "checkpoint-1.safetensors",
         "metrics.jsonl",
     ]
     shutil.copytree(tmp_path / "run", tmp_path / "copy")
-    for epochs, weights, told in [resume(0, tmp_path / "run"), *launch(resume, 3, tmp_path / "copy")]:
+    alone, several = resume(0, tmp_path / "run", False), launch(resume, 3, tmp_path / "copy", shard)
+    for epochs, weights, told in [alone, *several]:
         assert (weights - expected).abs().max() < 2e-5
         assert bounds(epochs) == pytest.approx(bounds(expected_epochs), abs=1e-5)
         assert not told or "processes was 2" in told[0]
@@ -76,12 +138,16 @@ def test_an_initialised_group_is_respected_by_the_estimator_without_a_seed():
     assert not not_called
 
 
-def test_a_killed_rank_ends_the_others_and_what_was_done_is_kept(tmp_path):
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_killed_rank_ends_the_others_and_what_was_done_is_kept(tmp_path, shard):
     started = time.monotonic()
-    first, second, third = launch(be_killed, 3, tmp_path / "run", 10)
+    first, second, third = launch(be_killed, 3, tmp_path / "run", 10, shard)
     assert time.monotonic() - started < 60
     assert third == "killed"
     for message in (first, second):
         assert "another process of the run is gone" in message
         assert "--resume" in message
-    assert [path.name for path in (tmp_path / "run").glob("*.safetensors")] == ["checkpoint-1.safetensors"]
+    kept = [path.name for path in (tmp_path / "run").glob("*.safetensors")]
+    assert kept == (
+        [] if shard else ["checkpoint-1.safetensors"]
+    )  # of shards the last that was written stays

@@ -157,6 +157,12 @@ class Fit:
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
     ] = 5.0
     resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
+    shard: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="Under torchrun: spread the networks over the processes, for models too large for one device."
+        ),
+    ] = False
     tensorboard: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
     ] = None
@@ -334,6 +340,7 @@ class Fit:
                     resume=self.resume,
                     stop=stop,
                     on_plan=progress.plan if progress.shown else None,
+                    shard=self.shard,
                 )
             except TrainingDivergedError as error:
                 return None, error

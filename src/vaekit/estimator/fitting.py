@@ -54,6 +54,7 @@ class Fitting(Fitted):
         resume: bool = False,
         stop: StopRequest | None = None,
         on_plan: Callable[[Plan], None] | None = None,
+        shard: bool = False,
     ) -> Self:
         """Fit to data.
 
@@ -90,6 +91,9 @@ class Fitting(Fitted):
         on_plan
             Called once before training with an estimate of memory and time, and where the rows are read from and how
             they are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
+        shard
+            Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
+            :mod:`vaekit.training.shards`.
 
         Returns
         -------
@@ -143,6 +147,7 @@ class Fitting(Fitted):
             checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
             stop=stop,
             column_names=model_columns(self.schema_),
+            shard=shard,
         )
         return self
 

@@ -51,6 +51,7 @@ class DisentangledInferredPrior(Annealed):
     vaekit.errors.UsageError: dip: kind=3; there are 1 (covariance of the means) and 2 (covariance of q(z))
     """
 
+    looks_over_batch = True
     off_diagonal: float
     diagonal: float
 

@@ -23,6 +23,7 @@ from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.schedules import Schedule
 from vaekit.vae import VAE
+from vaekit.whole_batch import whole_batch
 
 __all__ = ["Elbo"]
 
@@ -108,5 +109,5 @@ class Elbo(Annealed):
         elif self.free_bits or "free_bits" in self.schedules:
             each = kl[:, None] if per_dimension is None else per_dimension.flatten(1)
             # Per example where a dimension's mean exceeds its allowance: the mean over the batch is the paper's max.
-            kl = each.where(each.detach().mean(0) > self.free_bits, self.free_bits).sum(1)
+            kl = each.where(whole_batch(each.detach()).mean(0) > self.free_bits, self.free_bits).sum(1)
         return (self.beta * self.warmth) * kl

@@ -58,6 +58,7 @@ class FactorizedPosterior(Opposed):
     """
 
     kind = "factor"
+    looks_over_batch = True
     gamma: float
 
     def __init__(self, *, gamma: float | Schedule = 6.0, hidden: tuple[int, ...] = (256, 256, 256)) -> None:

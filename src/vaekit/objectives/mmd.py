@@ -79,6 +79,7 @@ class MaximumMeanDiscrepancy(Annealed):
     alpha: float | None
     weight: float
     needs_density = False
+    looks_over_batch = True
 
     def __init__(
         self,

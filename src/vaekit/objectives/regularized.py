@@ -84,6 +84,7 @@ class RegularizedAutoencoder(Annealed):
             raise UsageError(f"rae: penalty={penalty!r}; there are l2, gradient, spectral and none")
         super().__init__(beta=beta, weight=weight)
         self.penalty: Penalty = penalty
+        self.reaches_into_networks = penalty in ("l2", "gradient")
 
     def check(self, model: VAE) -> None:
         """Refuse a posterior with noise, which would be trained away."""

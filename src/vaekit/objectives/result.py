@@ -61,9 +61,11 @@ class Objective(Protocol):
     False, and one whose surrogate is to see a relaxation of discrete draws unless ``takes_relaxation`` is True. A
     method ``equip(model)`` changes the model where the objective asks for it, once, when it is built (a
     normalisation of weights, say). One that learns labels has ``needs_classifier`` True: its model is built with a
-    classifier beside the five parts. Three more methods are optional, and called by the training loop where
-    an objective has them: ``begin(rows=n)`` once, with the number of training rows; ``count_labels(c)`` once, with the
-    conditions of a conditional model's; and ``at(epochs_done)``
+    classifier beside the five parts. One that reads the networks' weights itself, or differentiates a network within
+    itself, says so in ``reaches_into_networks``: those cannot be sharded; one whose result for an example depends on
+    the others of its batch, in ``looks_over_batch``: several processes each show it a slice. Three more methods are
+    optional, and called by the training loop where an objective has them: ``begin(rows=n)`` once, with the number of
+    training rows; ``count_labels(c)`` once, with the conditions of a conditional model's; and ``at(epochs_done)``
     before every step, with the epochs done so far as a fraction, to move what follows a schedule (see
     :class:`vaekit.objectives.Annealed`; an objective whose ``schedules`` is empty is not called).
 

@@ -69,6 +69,7 @@ class TotalCorrelation(Annealed):
     torch.Size([4])
     """
 
+    looks_over_batch = True
     alpha: float
     beta: float
     gamma: float

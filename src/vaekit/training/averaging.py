@@ -14,6 +14,7 @@ from copy import deepcopy
 import torch
 from torch import _foreach_lerp_  # pyright: ignore
 
+from vaekit.training.shards import local_part
 from vaekit.vae import VAE
 
 __all__ = ["WeightAverage"]
@@ -30,6 +31,8 @@ class WeightAverage:
         Whose weights are averaged.
     decay
         :math:`\beta`.
+    into
+        A copy of the model, to be averaged in; by default one is made.
 
     Attributes
     ----------
@@ -39,12 +42,12 @@ class WeightAverage:
         How many were averaged.
     """
 
-    def __init__(self, model: VAE, decay: float) -> None:
-        self.model = deepcopy(model).requires_grad_(False).eval()
+    def __init__(self, model: VAE, decay: float, *, into: VAE | None = None) -> None:
+        self.model = (deepcopy(model) if into is None else into).requires_grad_(False).eval()
         self.decay = decay
         self.steps = 0
         self._pairs = [
-            [value for value in part.state_dict().values() if value.is_floating_point()]
+            [local_part(value) for value in part.state_dict().values() if value.is_floating_point()]
             for part in (self.model, model)
         ]
 

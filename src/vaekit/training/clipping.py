@@ -8,7 +8,7 @@ r"""Clipping by global norm: a gradient longer than a limit is shortened to it (
 A gradient that is short enough is left exactly as it is.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import (
@@ -18,7 +18,9 @@ from torch import (
     nn,
 )
 
-__all__ = ["clip_gradient", "default_limit"]
+from vaekit.training.shards import local_part
+
+__all__ = ["clip_gradient", "default_limit", "global_norm"]
 
 
 def default_limit(dimensions: int) -> float:
@@ -33,17 +35,32 @@ def default_limit(dimensions: int) -> float:
     return 10.0 * max(dimensions, 10)
 
 
-def clip_gradient(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
-    """Shorten the gradient of parameters in place, and give the norm that it had, a scalar on its device.
+def global_norm(gradients: list[Tensor]) -> Tensor:
+    """The norm of all numbers of some tensors together.
 
-    Nothing is read back from an accelerator. Parameters without gradient play no part.
+    >>> global_norm([torch.tensor([2.0, 3.0]), torch.tensor(6.0)])
+    tensor(7.)
     """
-    gradients = [p.grad for p in parameters if p.grad is not None]
     if not gradients:
         return torch.zeros(())
-    norm = torch.linalg.vector_norm(torch.stack(_foreach_norm(gradients)))
+    return torch.linalg.vector_norm(torch.stack(_foreach_norm(gradients)))
+
+
+def clip_gradient(
+    parameters: Iterable[nn.Parameter],
+    limit: float,
+    norm_of: Callable[[list[Tensor]], Tensor] = global_norm,
+) -> Tensor:
+    """Shorten the gradient of parameters in place, and give the norm that it had, a scalar on its device.
+
+    Nothing is read back from an accelerator. Parameters without gradient play no part. ``norm_of`` gives the norm of
+    gradients of which other processes hold shards.
+    """
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = norm_of(gradients)
+    here = [local_part(gradient) for gradient in gradients]
     if norm.device.type != "cpu":
-        _foreach_mul_(gradients, (limit / norm).clamp(max=1.0))
+        _foreach_mul_(here, (limit / norm).clamp(max=1.0))
     elif norm > limit:
-        _foreach_mul_(gradients, limit / norm)
+        _foreach_mul_(here, limit / norm)
     return norm

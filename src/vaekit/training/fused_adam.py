@@ -3,7 +3,8 @@
 torch's optimiser checks, groups and registers at every step what does not change between steps: on small models that
 takes longer than the kernel. This one goes straight to the kernel where all is as it was at the step before, and
 otherwise (at the first step, with a parameter that has no gradient, away from the CPU) through torch's own step. The
-numbers are the same, and so are the names and the form of the state.
+numbers are the same, and so are the names and the form of the state. Of parameters that are sharded it moves the
+shards that are in this process, whole ones beside them, which torch's own step would not.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from torch import (
     _foreach_add_,  # pyright: ignore
     _fused_adam_,  # pyright: ignore
 )
+
+from vaekit.training.shards import is_sharded, local_part
 
 __all__ = ["FusedAdam"]
 
@@ -52,6 +55,7 @@ class FusedAdam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move the parameters along their gradients."""
+        self._begin_shards()
         moves = None if closure is not None else [self._lists(group) for group in self.param_groups]
         if moves is None or None in moves:
             return super().step(closure)
@@ -78,8 +82,27 @@ class FusedAdam(torch.optim.Adam):
     def _lists(self, group: dict[str, Any]) -> tuple[list[Tensor], ...] | None:
         """What the kernel takes; None where torch is to see to it."""
         parameters = group["params"]
+        sharded = any(map(is_sharded, parameters))
+        if sharded:
+            parameters = [parameter for parameter in parameters if parameter.grad is not None]
         gradients = [parameter.grad for parameter in parameters]
         states = [self.state[parameter] for parameter in parameters]
-        if not all(states) or any(g is None or g.is_sparse or g.device.type != "cpu" for g in gradients):
+        if not sharded and (
+            not all(states) or any(g is None or g.is_sparse or g.device.type != "cpu" for g in gradients)
+        ):
             return None
-        return (parameters, gradients, *([state[key] for state in states] for key in _STATE))
+        lists = (parameters, gradients, *([state[key] for state in states] for key in _STATE))
+        return tuple([local_part(value) for value in values] for values in lists) if sharded else lists
+
+    def _begin_shards(self) -> None:
+        """Give parameters their state, where some are sharded: with zeros, sharded alike."""
+        if not any(is_sharded(parameter) for group in self.param_groups for parameter in group["params"]):
+            return
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and not self.state[parameter]:
+                    zeros = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+                    self.state[parameter] = {
+                        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                        **zeros,
+                    }

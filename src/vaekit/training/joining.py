@@ -10,9 +10,10 @@ from typing import TypeVar, cast
 import torch
 import torch.distributed as dist
 
-from vaekit.errors import TrainingWarning
+from vaekit.errors import TrainingWarning, UsageError
 from vaekit.training.lost import others_may_be_lost
 from vaekit.training.ranks import Ranks
+from vaekit.training.sharded_ranks import ShardedRanks
 from vaekit.training.world import ALONE, World
 
 __all__ = ["from_rank_zero", "is_distributed", "joined"]
@@ -29,15 +30,27 @@ def is_distributed() -> bool:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[World]:
+def joined(device: torch.device, *, shard: bool = False) -> Iterator[World]:
     """Join the processes of an initialised process group, in groups of the run's own, which are destroyed after it.
 
     Parameters
     ----------
     device
         Of the model: gradients go over NCCL where it is an accelerator of that kind, and over gloo otherwise.
+    shard
+        Whether each is to hold a share of the networks alone.
+
+    Raises
+    ------
+    UsageError
+        For ``shard`` where there is one process.
     """
     if not is_distributed():
+        if shard:
+            raise UsageError(
+                "--shard (shard=True) spreads a model over several processes, and this is one; start them with torchrun "
+                "--nproc-per-node N, or leave it out"
+            )
         yield ALONE
         return
     rank, size = dist.get_rank(), dist.get_world_size()
@@ -49,7 +62,7 @@ def joined(device: torch.device) -> Iterator[World]:
         control = dist.new_group(backend="gloo", timeout=_LONG_PATIENCE)
         backend = "nccl" if device.type == "cuda" else "gloo"
         steps = dist.new_group(backend=backend, timeout=timedelta(seconds=patience))
-    world = Ranks(rank, size, steps=steps, control=control)
+    world = (ShardedRanks if shard else Ranks)(rank, size, steps=steps, control=control)
     lost = False
     try:
         with warnings.catch_warnings():

@@ -81,19 +81,22 @@ class Keeper:
 
     def save(self) -> bool:
         """Write a checkpoint of the present state; False if it could not be written, or none is wanted."""
-        if self._folder is None:
+        if self._options is None:
             return False
         tensors, facts = self.run.save()
+        if self._folder is None:
+            return False
         facts |= {"identity": self.identity, "environment": self._environment}
         return self._folder.write(tensors, facts)
 
     def save_after_epoch(self, *, is_best: bool) -> None:
         """Write a checkpoint at the end and after the best epoch, where its cost is small or no matter."""
-        if self._folder is None or self._options is None:
+        if self._options is None:
             return
         ended = self.run.ended is not None
-        wanted = (is_best or ended) and self._folder.is_cheap(self._size)
-        if wanted or (ended and self._options.at_end):
+        cheap = self._folder is not None and self._folder.is_cheap(self._size)
+        wanted = (cheap and (is_best or ended)) or (ended and self._options.at_end)
+        if self.run.world.decide(wanted):
             self.save()
 
     def note_epochs(self) -> None:

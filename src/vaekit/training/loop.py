@@ -7,13 +7,13 @@ what is kept on disk (``keeper``, ``checkpoints``), and who may stop it (``stopp
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vaekit.errors import ProcessLostError
+from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
 from vaekit.objectives import Objective
@@ -34,6 +34,7 @@ from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 from vaekit.training.precision import products_in
 from vaekit.training.run import Run
 from vaekit.training.settings import TrainingSettings
+from vaekit.training.shards import require_shardable
 from vaekit.training.state import Players
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.stopping import StopRequest, stopping_on
@@ -73,6 +74,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     stop: StopRequest | None = None,
     column_names: Sequence[str] | None = None,
+    shard: bool = False,
 ) -> History:
     """Train a model in place, and leave it with the weights of its best epoch.
 
@@ -122,6 +124,9 @@ def train(
         To stop the run before its next step from elsewhere.
     column_names
         Of ``x``, for messages.
+    shard
+        Spread the networks over the processes that train them, see :mod:`vaekit.training.shards`. ``model`` waits in
+        the host's memory meanwhile.
 
     Returns
     -------
@@ -140,11 +145,21 @@ def train(
     CheckpointError
         If there are checkpoints and the run is not to be resumed; or it is, and they are another run's or cannot
         be read.
+    UsageError
+        For ``shard`` with one process, or with what cannot be sharded.
     """
     history = History() if history is None else history
     stop = StopRequest() if stop is None else stop
+
+    def build_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return parse_optimizer(settings.optimizer).build(parameters, settings.learning_rate)
+
+    if shard:
+        require_shardable(model, objective)
+        if optimizer is not None:
+            raise UsageError("shard does not go with an optimiser to go on with; leave one of them out")
     if optimizer is None:
-        optimizer = parse_optimizer(settings.optimizer).build(model.parameters(), settings.learning_rate)
+        optimizer = build_optimizer(model.parameters())
     if opponent is None and has_opponent(objective):
         opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
     if hasattr(objective, "begin"):
@@ -157,7 +172,7 @@ def train(
     players = Players(model, optimizer, average, opponent)
     held_out = None if validation is None else Batch(validation, validation_c)
     with (
-        joined(x.device) as world,
+        joined(x.device, shard=shard) as world,
         seeded(seed),
         threads_for(model, settings.batch_size),
         flushed_denormals(),
@@ -171,7 +186,8 @@ def train(
             given = {} if checkpoints is None else checkpoints.identity
             return describe_run(model, settings, seed, {**data, **conditions}, given)
 
-        world.begin(identity, players)
+        world.begin(identity, players, objective)
+        players = world.spread(players, build_optimizer)
         if opponent is not None:
             opponent.world = world
         run = Run(
@@ -186,15 +202,21 @@ def train(
         )
         keeper = Keeper(run, checkpoints, identity)
         keeper.start()
-        with products_in(model, settings.precision):
+        with products_in(players.model, settings.precision):
             compile_step(run, settings.compile)
         if not world.is_writer:
             on_epoch = on_step = None
             loggers = ()
+        together = not shard
         try:
             _train(run, keeper, held_out, seed + 1, stop, on_epoch, on_step, list(loggers))
+            together = True
+        except TrainingDivergedError:
+            together = True
+            raise
         finally:
-            model.load_state_dict(run.best_weights)
+            if together:
+                model.to(x.device).load_state_dict(world.whole(run.best_weights, everywhere=True))
             model.eval()
     if history.epochs and world.is_writer:
         some = slice(_ROWS_FOR_CODES)
@@ -251,15 +273,17 @@ def _train(
         keeper.save()
         run.world.wait()
     except ProcessLostError:  # in the middle of a step: the state is half a step's
-        run.return_to(run.good)
-        keeper.save()
+        if not run.world.is_sharded:
+            run.return_to(run.good)
+            keeper.save()
         raise
     except (
         KeyboardInterrupt
     ):  # from inside a step, or from somebody's function: the state may be half a step's
         run.history.stopped = "interrupted"
         run.return_to(run.good)
-        keeper.save()
+        if not run.world.is_sharded:
+            keeper.save()
 
 
 def _measure(run: Run, held_out: Batch | None, seed: int) -> EpochMetrics:

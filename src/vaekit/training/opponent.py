@@ -55,8 +55,8 @@ class OpponentSteps:
         with self.world.sharing(self.model):
             loss = self.objective.opponent_loss(self.model, x, c).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=list(self.opponent.parameters()))
-        self.world.average_gradients(self.opponent.parameters())
+        self.world.weigh(loss).backward(inputs=list(self.opponent.parameters()))
+        self.world.add_gradients(self.opponent.parameters())
         self.optimizer.step()
 
     def set_learning_rate(self, rate: float) -> None:

@@ -13,7 +13,8 @@ so that all ranks take the same decisions, about losses that are not finite amon
 steps go over a second group, over gloo and with a long patience, for whoever waits for a slow disk.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
@@ -26,12 +27,15 @@ from torch import (
 )
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from vaekit.errors import UsageError, VaekitError
+from vaekit.errors import TrainingWarning, UsageError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.training.clipping import global_norm
 from vaekit.training.lost import others_may_be_lost
+from vaekit.training.shards import is_sharded
 from vaekit.training.shared_noise import SharedNoise, Slice
 from vaekit.training.shared_objective import SharedObjective
 from vaekit.training.state import Players
+from vaekit.training.world import BuildOptimizer
 from vaekit.vae import VAE
 from vaekit.whole_batch import gathering
 
@@ -66,6 +70,8 @@ class Ranks:
     control
         The group that all else goes over: gloo.
     """
+
+    is_sharded = False
 
     def __init__(self, rank: int, size: int, *, steps: Any, control: Any) -> None:
         self.rank, self.size = rank, size
@@ -103,8 +109,12 @@ class Ranks:
         """Put together what stands for several pieces of each row."""
         return self.gather(values.detach().unflatten(0, (self._part.rows, -1))).flatten(0, 1)
 
+    def weigh(self, loss: Tensor) -> Tensor:
+        """Count the loss of a slice by its share of the batch: what is to be differentiated."""
+        return loss * self._share
+
     def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
-        """Make the gradient of a slice the gradient of the batch, and the same of results and loss.
+        """Make the gradient of a slice, weighed, the gradient of the batch, and the same of results and loss.
 
         Of the results the mean of the batch is known, and stands for each of its rows. The running averages of
         batch normalisation, which is by slices, become the mean of the slices'.
@@ -113,7 +123,8 @@ class Ranks:
         if result.kl_per_dimension is not None:
             terms.append(result.kl_per_dimension.mean(0))
         with torch.no_grad():
-            found = self._average(model.parameters(), [*terms, *self._running])
+            numbers = [number * self._share for number in (*terms, *self._running)]
+            found = self._add(model.parameters(), numbers)
             if self._running:
                 _foreach_copy_(self._running, found[len(terms) :])
         loss, bound, reconstruction, kl, *dimensions = found[: len(terms)]
@@ -122,17 +133,35 @@ class Ranks:
         bound, surrogate, reconstruction, kl = (t.expand(rows) for t in (bound, -loss, reconstruction, kl))
         return ObjectiveResult(bound, surrogate, reconstruction, kl, each), loss
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make the gradient of a slice the gradient of the batch."""
-        self._average(parameters, [])
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Make the gradient of a slice, weighed, the gradient of the batch."""
+        self._add(parameters, [])
 
-    def _average(self, parameters: Iterable[nn.Parameter], numbers: list[Tensor]) -> list[Tensor]:
-        gradients = [p.grad for p in parameters if p.grad is not None]
+    def spread(self, players: Players, build: BuildOptimizer) -> Players:
+        """The players: every rank holds all of them."""
+        self._running = [
+            buffer
+            for module in players.model.modules()
+            if isinstance(module, _BatchNorm)
+            for buffer in (module.running_mean, module.running_var)
+            if buffer is not None
+        ]
+        return players
+
+    def norm(self, gradients: list[Tensor]) -> Tensor:
+        """The norm."""
+        return global_norm(gradients)
+
+    def whole(self, tensors: Mapping[str, Tensor], *, everywhere: bool = False) -> dict[str, Tensor]:
+        """The tensors: every rank holds all of them."""
+        return dict(tensors)
+
+    def _add(self, parameters: Iterable[nn.Parameter], numbers: list[Tensor]) -> list[Tensor]:
+        """Sum the gradients that are whole, in place, and numbers, which are given back."""
+        gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p.grad)]
         parts = [*gradients, *numbers]
         flat = torch.cat([*(part.detach().reshape(-1) for part in parts), parts[0].new_zeros(2)])
-        if self._share:
-            flat.mul_(self._share)
-        else:
+        if not self._share:
             flat.zero_()  # whatever the row that does not count has come to
         if any(self._asks):
             flat[-2:] = torch.tensor(self._asks, dtype=flat.dtype)
@@ -195,24 +224,29 @@ class Ranks:
         with self._others_may_be_lost():
             dist.barrier(group=self._control)
 
-    def begin(self, describe: Callable[[], dict[str, str]], players: Players) -> None:
+    def begin(self, describe: Callable[[], dict[str, str]], players: Players, objective: Objective) -> None:
         """Refuse to train where a rank was given something else, and begin from the state that rank 0 is in.
 
         Raises
         ------
         UsageError
             In every rank, naming every difference.
+
+        Warns
+        -----
+        TrainingWarning
+            If the objective looks over a batch, of which each rank shows it a slice.
         """
         self.require_same(describe())
+        if getattr(objective, "looks_over_batch", False):
+            warnings.warn(
+                f"the objective compares the examples of a batch, and each of the {self.size} processes shows it a "
+                "slice: it trains as with batches of that size; slices of a hundred rows or more are best",
+                TrainingWarning,
+                stacklevel=3,
+            )
         state = self.from_writer(lambda: players.take().to("cpu"))
         players.put(state)
-        self._running = [
-            buffer
-            for module in players.model.modules()
-            if isinstance(module, _BatchNorm)
-            for buffer in (module.running_mean, module.running_var)
-            if buffer is not None
-        ]
 
     def align(self) -> None:
         """Put every rank's generators where rank 0's are: draws that are no row's may have moved them apart."""

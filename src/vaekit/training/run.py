@@ -12,6 +12,7 @@ from vaekit.training.history import EpochMetrics, History
 from vaekit.training.learning_rates import parse_schedule
 from vaekit.training.means import Means
 from vaekit.training.settings import TrainingSettings
+from vaekit.training.shards import placed_like
 from vaekit.training.state import Players, StepState
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.streamed import StreamedRows
@@ -154,7 +155,7 @@ class Run:
         return {name: value.detach().clone() for name, value in state.items()}
 
     def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything, for a checkpoint: tensors, and facts for JSON."""
+        """Everything, for a checkpoint: tensors, and facts for JSON. Where the model is sharded, all ranks must ask."""
         now = self.players.take()
         tensors = {f"now.{name}": value for name, value in now.tensors.items()}
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
@@ -170,7 +171,7 @@ class Run:
             tensors |= {f"good.{name}": value for name, value in self.good.state.tensors.items()}
             tensors |= {f"good_means.{name}": value for name, value in self.good.means.tensors().items()}
             facts["good"] = {"steps_done": self.good.steps_done, "numbers": self.good.state.numbers}
-        return tensors, facts
+        return self.world.whole(tensors), facts
 
     def move_schedules_to_last_step(self) -> None:
         """Put what follows a schedule where the last step that is done had it; nowhere before the first."""
@@ -196,7 +197,8 @@ class Run:
         self.started = time.perf_counter()
         self.history.best_epoch = facts["best_epoch"]
         self.history.epochs[:] = [EpochMetrics(**metrics) for metrics in facts["history"]]
-        self.best_weights = {name: value.to(device) for name, value in part("best").items()}
+        present = self.players.evaluated.state_dict()
+        self.best_weights = {n: placed_like(v.to(device), present[n]) for n, v in part("best").items()}
         self.order_state = tensors["order"]
         self.means = means("means")
         self.players.put(StepState(part("now"), facts["numbers"]))

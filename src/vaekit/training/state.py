@@ -1,5 +1,6 @@
 """Everything that a training step moves, as tensors and numbers by name: taken, and put back."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -7,9 +8,10 @@ from torch import Tensor
 
 from vaekit.training.averaging import WeightAverage
 from vaekit.training.opponent import OpponentSteps
+from vaekit.training.shards import placed_like
 from vaekit.vae import VAE
 
-__all__ = ["Players", "StepState"]
+__all__ = ["Players", "StepState", "load_weights"]
 
 
 class StepState(NamedTuple):
@@ -69,10 +71,10 @@ class Players(NamedTuple):
     def put(self, state: StepState) -> None:
         """Put a state back, its own tensors untouched by later steps."""
         tensors, numbers = state
-        self.model.load_state_dict(_under(tensors, "model"))
+        load_weights(self.model, _under(tensors, "model"))
         _put_optimizer(tensors, numbers, "optimizer", self.optimizer)
         if self.average is not None:
-            self.average.model.load_state_dict(_under(tensors, "average"))
+            load_weights(self.average.model, _under(tensors, "average"))
             self.average.steps = numbers["average.steps"]
         if self.opponent is not None:
             self.opponent.opponent.load_state_dict(_under(tensors, "opponent"))
@@ -83,13 +85,19 @@ class Players(NamedTuple):
             torch.cuda.set_rng_state(tensors["generator.cuda"], device)
 
 
+def load_weights(model: VAE, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into a model, of whose networks it may hold shards."""
+    present = model.state_dict()
+    model.load_state_dict({name: placed_like(value, present[name]) for name, value in weights.items()})
+
+
 def _add(tensors: dict[str, Tensor], prefix: str, values: dict[str, Tensor]) -> None:
     tensors.update({f"{prefix}.{name}": value.detach() for name, value in values.items()})
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _under(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     start = prefix + "."
-    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+    return {name.removeprefix(start): value for name, value in values.items() if name.startswith(start)}
 
 
 def _add_optimizer(
@@ -108,9 +116,12 @@ def _put_optimizer(
     tensors: dict[str, Tensor], numbers: dict[str, Any], prefix: str, optimizer: torch.optim.Optimizer
 ) -> None:
     state: dict[int, dict[str, Any]] = {}
-    copies = {name: value.clone() for name, value in _under(tensors, prefix).items()}
-    for name, value in {**copies, **_under(numbers, prefix)}.items():
+    parameters = _parameters(optimizer)
+    for name, value in {**_under(tensors, prefix), **_under(numbers, prefix)}.items():
         place, _, key = name.partition(".")
+        if isinstance(value, Tensor):
+            like = parameters[int(place)]
+            value = (placed_like(value, like) if value.shape == like.shape else value).clone()
         state.setdefault(int(place), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 

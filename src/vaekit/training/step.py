@@ -58,15 +58,17 @@ def loss_of(objective: Objective, model: VAE, batch: Batch) -> tuple[ObjectiveRe
     return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
 
 
-def plain_gradient(objective: Objective, model: VAE) -> Differentiate:
-    """Give the differentiation of a model's loss by torch's tape."""
+def plain_gradient(
+    objective: Objective, model: VAE, weigh: Callable[[Tensor], Tensor] = ALONE.weigh
+) -> Differentiate:
+    """Give the differentiation of a model's loss, weighed, by torch's tape."""
     parameters = list(model.parameters())
 
     def differentiate(x: Tensor, c: Tensor | None = None) -> tuple[ObjectiveResult, Tensor]:
         result, loss = loss_of(objective, model, Batch(x, c))
         for parameter in parameters:
             parameter.grad = None
-        loss.backward()
+        weigh(loss).backward()
         return result, loss.detach()
 
     return differentiate
@@ -99,7 +101,9 @@ class Stepper:
     world: World = ALONE
 
     def __post_init__(self) -> None:
-        self.differentiate: Differentiate = plain_gradient(self.objective, self.players.model)
+        self.differentiate: Differentiate = plain_gradient(
+            self.objective, self.players.model, self.world.weigh
+        )
         self._parameters = list(self.players.model.parameters())
         self._movers = scheduled(self.objective, self.players.model)
         if self.players.average is not None:
@@ -130,7 +134,7 @@ class Stepper:
         result, loss = self.world.average(self.players.model, result, loss)
         norm = None
         if self.limit is not None:
-            norm = clip_gradient(self._parameters, self.limit)
+            norm = clip_gradient(self._parameters, self.limit, self.world.norm)
         return Gradient(result, loss, norm)
 
     def move(self, batch: Batch) -> None:

@@ -4,21 +4,25 @@ In a run of several processes (``ranks``) every rank holds the model, draws the 
 batch: :class:`vaekit.training.ranks.Ranks`. This is the interface, and the one process that does nothing for it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.training.clipping import global_norm
 from vaekit.vae import VAE
 
 if TYPE_CHECKING:
     from vaekit.training.state import Players
 
-__all__ = ["ALONE", "Alone", "World"]
+__all__ = ["ALONE", "Alone", "BuildOptimizer", "World"]
 
 T = TypeVar("T")
+
+BuildOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class World(Protocol):
@@ -30,18 +34,25 @@ class World(Protocol):
         How many there are, and which one this is, from 0.
     is_writer : bool
         Whether this one writes files and calls the user's functions: rank 0.
+    is_sharded : bool
+        Whether each holds a share of the networks alone.
     """
 
     size: int
     rank: int
+    is_sharded: bool
 
     @property
     def is_writer(self) -> bool:
         """Whether this is rank 0."""
         ...
 
-    def begin(self, describe: Callable[[], dict[str, str]], players: "Players") -> None:
+    def begin(self, describe: Callable[[], dict[str, str]], players: "Players", objective: Objective) -> None:
         """Refuse to train where a rank was given something else, and begin from the state that rank 0 is in."""
+        ...
+
+    def spread(self, players: "Players", build: BuildOptimizer) -> "Players":
+        """The players as this rank trains them; ``build`` makes the optimiser of other parameters."""
         ...
 
     def align(self) -> None:
@@ -56,12 +67,24 @@ class World(Protocol):
         """Draw, in a block, the whole batch's noise in every rank, and keep the slice's."""
         ...
 
-    def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
-        """Make the gradient of a slice the gradient of the batch, and the same of results and loss."""
+    def weigh(self, loss: Tensor) -> Tensor:
+        """Count the loss of a slice by its share of the batch: what is to be differentiated."""
         ...
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make the gradient of a slice the gradient of the batch."""
+    def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
+        """Make the gradient of a slice, weighed, the gradient of the batch, and the same of results and loss."""
+        ...
+
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Make the gradient of a slice, weighed, the gradient of the batch."""
+        ...
+
+    def norm(self, gradients: list[Tensor]) -> Tensor:
+        """The norm of a gradient, of which others may hold shards."""
+        ...
+
+    def whole(self, tensors: Mapping[str, Tensor], *, everywhere: bool = False) -> dict[str, Tensor]:
+        """Put tensors together of which others may hold shards, in rank 0 or everywhere."""
         ...
 
     def evaluating(self, objective: Objective) -> Objective:
@@ -98,10 +121,14 @@ class Alone:
     (1, True, (True, False))
     """
 
-    size, rank, is_writer = 1, 0, True
+    size, rank, is_writer, is_sharded = 1, 0, True, False
 
-    def begin(self, describe: Callable[[], dict[str, str]], players: "Players") -> None:
+    def begin(self, describe: Callable[[], dict[str, str]], players: "Players", objective: Objective) -> None:
         """Nothing to compare."""
+
+    def spread(self, players: "Players", build: BuildOptimizer) -> "Players":
+        """The players."""
+        return players
 
     def align(self) -> None:
         """Nothing to do."""
@@ -114,12 +141,24 @@ class Alone:
         """Nothing to do."""
         return nullcontext()
 
+    def weigh(self, loss: Tensor) -> Tensor:
+        """The loss."""
+        return loss
+
     def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
         """Nothing to do."""
         return result, loss
 
-    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Nothing to do."""
+
+    def norm(self, gradients: list[Tensor]) -> Tensor:
+        """The norm."""
+        return global_norm(gradients)
+
+    def whole(self, tensors: Mapping[str, Tensor], *, everywhere: bool = False) -> dict[str, Tensor]:
+        """The tensors."""
+        return dict(tensors)
 
     def evaluating(self, objective: Objective) -> Objective:
         """The objective."""
