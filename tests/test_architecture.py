@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 FLOORS = [
     {"errors"},
     {"grammar"},
-    {"gaussian", "data", "randomness", "schedules", "chunks", "whole_batch", "compiler"},
+    {"gaussian", "data", "randomness", "schedules", "chunks", "whole_batch", "compiler", "allocation"},
     {"annealing"},
     {"networks"},
     {"distributions"},

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent, Normal
 
 from vaekit.compiler import compile_graph, has_compiler
 from vaekit.vae import VAE
@@ -31,11 +31,17 @@ def log_weights_of(model: VAE) -> LogWeights:
     def log_weights(
         q: Distribution, p: Distribution, x: Tensor, c: Tensor | None, shape: torch.Size
     ) -> tuple[Tensor, Tensor]:
-        z = q.sample(shape)
+        z = _draw(q, shape)
         kl = q.log_prob(z) - p.log_prob(z)
         return model.decode(z, c).log_prob(x) - kl, kl
 
     return log_weights
+
+
+def _draw(q: Distribution, shape: torch.Size) -> Tensor:
+    """Draw from a proposal; ``Normal.sample`` would look at the scale of every draw for one below zero."""
+    base = q.base_dist if isinstance(q, Independent) else q
+    return q.rsample(shape).detach() if isinstance(base, Normal) else q.sample(shape)
 
 
 def repays_compilation(model: VAE, rows: int) -> bool:

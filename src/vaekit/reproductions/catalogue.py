@@ -84,13 +84,13 @@ _MEAN_FIELD = Protocol(
 
 _IAF = Protocol(
     name="iaf-static-mnist",
-    title="Inverse autoregressive flow of depth 2 on static MNIST: 784-256-256 relu, z 128",
+    title="Inverse autoregressive flow of depth 2, masked 256-256, on static MNIST: 784-256-256 relu, z 128",
     source="J. Altosaar's variational-autoencoder, log of a run of 150,000 steps",
     images="static",
     held_out=10_000,
     parts={
         "network": "mlp:hidden=256x256,activation=relu",
-        "posterior": "iaf:layers=2",
+        "posterior": "iaf:layers=2,hidden=256x256,context=128",
         "likelihood": "bernoulli",
     },
     latent=128,

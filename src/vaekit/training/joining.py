@@ -48,8 +48,8 @@ def joined(device: torch.device, *, shard: bool = False) -> Iterator[World]:
     if not is_distributed():
         if shard:
             raise UsageError(
-                "--shard (shard=True) spreads a model over several processes, and this is one; start them with torchrun "
-                "--nproc-per-node N, or leave it out"
+                "--shard (shard=True) spreads a model over several processes, and this is one; start them with "
+                "torchrun --nproc-per-node N, or leave it out"
             )
         yield ALONE
         return

@@ -13,6 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from vaekit.allocation import keep_freed_memory
 from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
@@ -148,6 +149,7 @@ def train(
     UsageError
         For ``shard`` with one process, or with what cannot be sharded.
     """
+    keep_freed_memory()
     history = History() if history is None else history
     stop = StopRequest() if stop is None else stop
 
