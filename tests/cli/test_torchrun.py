@@ -16,6 +16,15 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", 
 KILL = """
 import os, runpy, signal, sys
 import vaekit.training.ranks as ranks
+import vaekit.training.run as run
+
+load = run.Run.load
+
+def telling(self, *arguments):
+    load(self, *arguments)
+    print(f"rank {self.world.rank} goes on in epoch {self.epoch}, step {self.steps_done}", file=sys.stderr)
+
+run.Run.load = telling
 if os.environ["RANK"] == "1" and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
     average, steps = ranks.Ranks.average, 0
     def counting(*arguments):
@@ -72,6 +81,8 @@ def test_torchrun_restarts_a_run_whose_rank_was_killed_and_the_artifact_is_that_
     assert two.returncode == 0, two.stderr
     assert "another process of the run is gone" in two.stderr
     assert two.stdout.count("artifact ") == 1
+    for rank in range(2):  # 7 steps an epoch: killed in the second step of the fifth, whose beginning is kept
+        assert f"rank {rank} goes on in epoch 5, step 0" in two.stderr
     assert not (tmp_path / "two.vae.training").exists()
     one = subprocess.run(
         [sys.executable, "-m", "vaekit", *map(str, fit), "-o", tmp_path / "one.vae"],
