@@ -60,14 +60,20 @@ def main() -> None:
         np.save(data, Schema.fit(mnist, scaling="unit").transform(mnist.values).reshape(-1, 784))
         for workload in options.workloads:
             rows += measure(workload, loops(workload, options.peers), data, options, environment)
-        memory = None
+            write(options, rows)
         if not options.steps_only:
             if "M1" in options.workloads:
                 rows += all_in(loops("M1", options.peers), data, environment)
             memory = peak_memory(options.data_dir, folder, environment)
             print(f"peak memory of `vaekit fit mnist`: {memory:.2f} GB")
+            write(options, rows, memory)
+
+
+def write(options: argparse.Namespace, rows: list[dict[str, Any]], memory: float | None = None) -> None:
+    """Write what is known so far."""
     result = {
         "threads": options.threads,
+        "rounds": options.rounds,
         "rows": rows,
         "peak_memory_of_fit_mnist_gigabytes": memory,
         "machine": describe("torch", "numpy"),

@@ -70,7 +70,7 @@ class VonMisesFisher(PlainDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density in nats, per unit of area of the sphere."""
         gap = 0.5 * (value - self.direction).square().sum(-1)
-        return -self.concentration.squeeze(-1) * gap - self._log_normaliser()
+        return -self.concentration.squeeze(-1) * gap - self._log_normaliser(self._integrals()[0])
 
     def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, *batch, k)``, with gradients of direction and concentration."""
@@ -93,7 +93,8 @@ class VonMisesFisher(PlainDistribution):
 
     def entropy(self) -> Tensor:
         """In nats, relative to the area of the sphere; ``(*batch,)``."""
-        return self.concentration.squeeze(-1) * self.mean_gap + self._log_normaliser()
+        integral, mean_gap = self._integrals()
+        return self.concentration.squeeze(-1) * mean_gap + self._log_normaliser(integral)
 
     def kl_to_uniform(self) -> Tensor:
         r"""Compute :math:`\mathrm{KL}(q \,\|\, \mathrm{uniform})` in nats, ``(*batch,)``.
@@ -114,9 +115,9 @@ class VonMisesFisher(PlainDistribution):
     def _integrals(self) -> tuple[Tensor, Tensor]:
         return log_integral_and_mean_gap(self.concentration.squeeze(-1), self.direction.shape[-1])
 
-    def _log_normaliser(self) -> Tensor:
+    def _log_normaliser(self, integral: Tensor) -> Tensor:
         r""":math:`-\log C_k(\kappa) - \kappa`."""
-        return self._integrals()[0] + log_area(self.direction.shape[-1] - 1)
+        return integral + log_area(self.direction.shape[-1] - 1)
 
 
 def _kl_by_series(x: Tensor, order: float) -> Tensor:
