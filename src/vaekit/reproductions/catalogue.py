@@ -69,7 +69,9 @@ _MEAN_FIELD = Protocol(
     held_out=10_000,
     parts={"network": "mlp:hidden=256x256,activation=relu", "likelihood": "bernoulli"},
     latent=128,
-    settings=TrainingSettings(epochs=167, batch_size=128, learning_rate=1e-3, optimizer="rmsprop:centered=true", clip=None),
+    settings=TrainingSettings(
+        epochs=167, batch_size=128, learning_rate=1e-3, optimizer="rmsprop:centered=true", clip=None
+    ),
     samples=128,
     curve=_STATIC_EPOCHS,
     published=_curve("negative ELBO", _STATIC_EPOCHS, (112.57, 108.49, 106.97, 106.23, 104.89, 104.50), 1.0)
@@ -94,7 +96,9 @@ _IAF = Protocol(
         "likelihood": "bernoulli",
     },
     latent=128,
-    settings=TrainingSettings(epochs=384, batch_size=128, learning_rate=1e-3, optimizer="rmsprop:centered=true", clip=None),
+    settings=TrainingSettings(
+        epochs=384, batch_size=128, learning_rate=1e-3, optimizer="rmsprop:centered=true", clip=None
+    ),
     samples=128,
     curve=_STATIC_EPOCHS,
     published={

@@ -21,9 +21,7 @@ __all__ = ["is_sharded", "local_part", "placed_like", "require_shardable", "shar
 _NETWORKS = ("encoder", "decoder", "classifier")
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _LEAVE_OUT = "such a model cannot be sharded; leave --shard out (shard=False)"
-_OWN_COLLECTIVE = (
-    2**16
-)  # parameters of a layer that travels alone; smaller ones go with the rest of their network
+_LARGE = 2**16  # parameters of a layer that travels alone; smaller ones go with the rest of their network
 
 
 def is_sharded(value: Tensor) -> bool:
@@ -127,5 +125,5 @@ def _large_layers(network: nn.Module) -> Iterable[nn.Module]:
         for module in network.modules()
         if module is not network
         and type(module) in _LAYERS
-        and sum(parameter.numel() for parameter in module.parameters()) >= _OWN_COLLECTIVE
+        and sum(parameter.numel() for parameter in module.parameters()) >= _LARGE
     ]
