@@ -5,7 +5,7 @@ import torch
 
 from vaekit.errors import TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.evaluation import evaluate_bound
-from vaekit.objectives import Elbo, ObjectiveResult, Schedule
+from vaekit.objectives import Elbo, ImportanceWeighted, ObjectiveResult, Schedule
 from vaekit.randomness import seeded
 from vaekit.spec import Sentence, build_vae, parse
 from vaekit.training import TrainingSettings, train
@@ -184,9 +184,22 @@ def test_settings_by_rows_stay_within_reason(rows):
 
 def test_threads_are_put_back_even_after_an_error():
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="inside"), threads_for(torch.nn.Linear(2, 2), 8):
+    with pytest.raises(RuntimeError, match="inside"), threads_for(make(), Elbo(), 8):
         raise RuntimeError("inside")
     assert torch.get_num_threads() == before
+
+
+def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    model, before = (
+        build_vae(Sentence.parse(network="mlp:hidden=200x200"), (5,), latent=2),
+        torch.get_num_threads(),
+    )
+    for samples in (1, 50):
+        with threads_for(model, ImportanceWeighted(samples=samples), 20):
+            pass
+    assert asked == [1, before, before]
 
 
 def test_an_objective_is_told_the_rows_once_and_the_epochs_done_before_every_step(data):

@@ -67,7 +67,11 @@ _MEAN_FIELD = Protocol(
     source="J. Altosaar's variational-autoencoder, log of 65,000 steps, with validation figures every 5,000",
     images="static",
     held_out=10_000,
-    parts={"network": "mlp:hidden=256x256,activation=relu", "likelihood": "bernoulli"},
+    parts={
+        "network": "mlp:hidden=256x256,activation=relu",
+        "likelihood": "bernoulli",
+        "objective": "iwae:samples=1",  # the ELBO with the KL estimated at the draw, as there
+    },
     latent=128,
     settings=TrainingSettings(
         epochs=167, batch_size=128, learning_rate=1e-3, optimizer="rmsprop:centered=true", clip=None

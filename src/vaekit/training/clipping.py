@@ -38,6 +38,7 @@ def default_limit(dimensions: int) -> float:
 def global_norm(gradients: list[Tensor]) -> Tensor:
     """The norm of all numbers of some tensors together.
 
+    >>> import torch
     >>> global_norm([torch.tensor([2.0, 3.0]), torch.tensor(6.0)])
     tensor(7.)
     """

@@ -24,6 +24,7 @@ from vaekit.training.identity import warn_of_another_environment
 from vaekit.training.run import Run
 from vaekit.training.settings import Compilation
 from vaekit.training.step import Batch, loss_of, plain_gradient
+from vaekit.training.work import multiplications
 from vaekit.vae import VAE
 
 __all__ = ["CompiledGradient", "compile_step", "repays_compilation"]
@@ -50,13 +51,8 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
     """
     if any(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in model.modules()):
         return False
-    encoder, decoder = (
-        sum(parameter.numel() for parameter in model.parts[name].parameters())
-        for name in ("encoder", "decoder")
-    )
-    draws = getattr(objective, "draws", 1)
-    multiplications = batch_size * (encoder + decoder * (draws if isinstance(draws, int) else 1))
-    return steps * (_SAVED_PER_STEP + _SAVED_PER_MULTIPLICATION * multiplications) > _COLD
+    work = multiplications(model, objective, batch_size)
+    return steps * (_SAVED_PER_STEP + _SAVED_PER_MULTIPLICATION * work) > _COLD
 
 
 class CompiledGradient:

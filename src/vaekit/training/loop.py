@@ -176,7 +176,7 @@ def train(
     with (
         joined(x.device, shard=shard) as world,
         seeded(seed),
-        threads_for(model, settings.batch_size),
+        threads_for(model, objective, settings.batch_size),
         flushed_denormals(),
         stopping_on(stop, signal.SIGINT),
     ):

@@ -171,7 +171,7 @@ def _seconds_a_step(
         if batch.device.type == "cuda":
             torch.cuda.synchronize(batch.device)
 
-    with seeded(0), threads_for(model, settings.batch_size):
+    with seeded(0), threads_for(model, objective, settings.batch_size):
         if has_opponent(objective):
             objective.build_opponent(model)
         return _seconds(step)

@@ -27,6 +27,7 @@ _LARGE = 2**16  # parameters of a layer that travels alone; smaller ones go with
 def is_sharded(value: Tensor) -> bool:
     """Whether a tensor is a shard, with what it takes to find the others.
 
+    >>> import torch
     >>> is_sharded(torch.ones(2))
     False
     """
@@ -36,6 +37,7 @@ def is_sharded(value: Tensor) -> bool:
 def local_part(value: Tensor) -> Tensor:
     """What of a tensor is in this process, in the same memory: all of it, unless it is sharded.
 
+    >>> import torch
     >>> local_part(torch.ones(2))
     tensor([1., 1.])
     """
@@ -45,6 +47,7 @@ def local_part(value: Tensor) -> Tensor:
 def whole(value: Tensor) -> Tensor:
     """The tensor that a shard is one of; all ranks must ask.
 
+    >>> import torch
     >>> whole(torch.ones(2))
     tensor([1., 1.])
     """
