@@ -160,7 +160,10 @@ def guarded(iterator: Iterator[Any], source: str, where: Callable[[], str]) -> I
         except DataError:
             raise
         except Exception as error:
+            # PyTorch says so; or its pipe to the worker does, where that is sooner
             died = "DataLoader worker" in str(error) and "exited unexpectedly" in str(error)
+            broken = isinstance(error, (ConnectionError, EOFError)) and not str(error).startswith("Caught ")
+            died = died or (broken and hasattr(iterator, "_workers"))
             advice = (
                 "; a worker process died: was it out of memory? Try fewer, or num_workers=0, which shows its own error"
                 if died or "killed by signal" in str(error)
