@@ -14,9 +14,7 @@ from functools import cache
 __all__ = ["keep_freed_memory"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-_LARGEST = (
-    32 * 2**20
-)  # bytes: the largest block that glibc comes to keep by itself, of as many as fill twice that
+_LARGEST = 32 * 2**20  # bytes: what glibc comes to keep by itself is blocks up to it, twice as much in all
 _OWN_CHOICES = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 
 

@@ -55,7 +55,6 @@ class FusedAdam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move the parameters along their gradients."""
-        self._begin_shards()
         moves = None if closure is not None else [self._lists(group) for group in self.param_groups]
         if moves is None or None in moves:
             return super().step(closure)
@@ -82,27 +81,22 @@ class FusedAdam(torch.optim.Adam):
     def _lists(self, group: dict[str, Any]) -> tuple[list[Tensor], ...] | None:
         """What the kernel takes; None where torch is to see to it."""
         parameters = group["params"]
-        sharded = any(map(is_sharded, parameters))
-        if sharded:
-            parameters = [parameter for parameter in parameters if parameter.grad is not None]
+        if any(map(is_sharded, parameters)):
+            return self._shards(parameters)
         gradients = [parameter.grad for parameter in parameters]
         states = [self.state[parameter] for parameter in parameters]
-        if not sharded and (
-            not all(states) or any(g is None or g.is_sparse or g.device.type != "cpu" for g in gradients)
-        ):
+        if not all(states) or any(g is None or g.is_sparse or g.device.type != "cpu" for g in gradients):
             return None
-        lists = (parameters, gradients, *([state[key] for state in states] for key in _STATE))
-        return tuple([local_part(value) for value in values] for values in lists) if sharded else lists
+        return (parameters, gradients, *([state[key] for state in states] for key in _STATE))
 
-    def _begin_shards(self) -> None:
-        """Give parameters their state, where some are sharded: with zeros, sharded alike."""
-        if not any(is_sharded(parameter) for group in self.param_groups for parameter in group["params"]):
-            return
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None and not self.state[parameter]:
-                    zeros = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
-                    self.state[parameter] = {
-                        "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                        **zeros,
-                    }
+    def _shards(self, parameters: list[Tensor]) -> tuple[list[Tensor], ...]:
+        """What the kernel takes of this process's shards; their state begins with zeros, sharded alike."""
+        moving = [parameter for parameter in parameters if parameter.grad is not None]
+        for parameter in moving:
+            if not self.state[parameter]:
+                zeros = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+                step = torch.zeros((), dtype=torch.float32, device=parameter.device)
+                self.state[parameter] = {"step": step, **zeros}
+        states = [[self.state[parameter][key] for parameter in moving] for key in _STATE]
+        lists = (moving, [parameter.grad for parameter in moving], *states)
+        return tuple([local_part(value) for value in values] for values in lists)  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 from vaekit.training.precision import products_in
 from vaekit.training.run import Run
 from vaekit.training.settings import TrainingSettings
-from vaekit.training.shards import require_shardable
+from vaekit.training.shardable import require_shardable
 from vaekit.training.state import Players
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.stopping import StopRequest, stopping_on

@@ -12,8 +12,7 @@ from vaekit.training.history import EpochMetrics, History
 from vaekit.training.learning_rates import parse_schedule
 from vaekit.training.means import Means
 from vaekit.training.settings import TrainingSettings
-from vaekit.training.shards import placed_like
-from vaekit.training.state import Players, StepState
+from vaekit.training.state import Players, StepState, placed_in
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.streamed import StreamedRows
 from vaekit.training.world import ALONE, World
@@ -197,8 +196,8 @@ class Run:
         self.started = time.perf_counter()
         self.history.best_epoch = facts["best_epoch"]
         self.history.epochs[:] = [EpochMetrics(**metrics) for metrics in facts["history"]]
-        present = self.players.evaluated.state_dict()
-        self.best_weights = {n: placed_like(v.to(device), present[n]) for n, v in part("best").items()}
+        best = {name: value.to(device) for name, value in part("best").items()}
+        self.best_weights = placed_in(self.players.evaluated, best)
         self.order_state = tensors["order"]
         self.means = means("means")
         self.players.put(StepState(part("now"), facts["numbers"]))

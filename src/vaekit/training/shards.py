@@ -12,15 +12,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vaekit.errors import UsageError
-from vaekit.objectives import Objective
 from vaekit.vae import VAE
 
-__all__ = ["is_sharded", "local_part", "placed_like", "require_shardable", "shard", "whole"]
+__all__ = ["is_sharded", "local_part", "placed_like", "shard", "whole"]
 
 _NETWORKS = ("encoder", "decoder", "classifier")
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-_LEAVE_OUT = "such a model cannot be sharded; leave --shard out (shard=False)"
 _LARGE = 2**16  # parameters of a layer that travels alone; smaller ones go with the rest of their network
 
 
@@ -64,34 +61,6 @@ def placed_like(value: Tensor, other: Tensor) -> Tensor:
     return distribute_tensor(
         value.to(layout.device), layout.device_mesh, layout.placements, src_data_rank=None
     )
-
-
-def require_shardable(model: VAE, objective: Objective) -> None:
-    """Refuse what needs the networks' whole weights outside of a call of theirs.
-
-    Raises
-    ------
-    UsageError
-        For a posterior that differentiates the decoder for its draws, an objective that looks into the networks or has
-        a second player, and networks that share parameters.
-    """
-    names: dict[nn.Parameter, str] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        first = names.setdefault(parameter, name)
-        if first != name:
-            raise UsageError(
-                f"{first} and {name} are one parameter, and a shard lies in one place: {_LEAVE_OUT}"
-            )
-    if "log_joint" in getattr(model.parts["posterior"], "needs", ()):
-        raise UsageError(
-            f"the posterior differentiates the decoder for its draws, which takes whole weights: {_LEAVE_OUT}"
-        )
-    if getattr(objective, "reaches_into_networks", False):
-        raise UsageError(f"the objective looks into the networks, which takes whole weights: {_LEAVE_OUT}")
-    if hasattr(objective, "opponent_loss"):
-        raise UsageError(
-            f"the objective has a second player, which plays against whole weights: {_LEAVE_OUT}"
-        )
 
 
 def shard(model: VAE, group: Any) -> VAE:

@@ -11,7 +11,7 @@ from vaekit.training.opponent import OpponentSteps
 from vaekit.training.shards import placed_like
 from vaekit.vae import VAE
 
-__all__ = ["Players", "StepState", "load_weights"]
+__all__ = ["Players", "StepState", "load_weights", "placed_in"]
 
 
 class StepState(NamedTuple):
@@ -87,8 +87,13 @@ class Players(NamedTuple):
 
 def load_weights(model: VAE, weights: Mapping[str, Tensor]) -> None:
     """Put weights into a model, of whose networks it may hold shards."""
+    model.load_state_dict(placed_in(model, weights))
+
+
+def placed_in(model: VAE, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a model holds them: this rank's shards where it holds shards."""
     present = model.state_dict()
-    model.load_state_dict({name: placed_like(value, present[name]) for name, value in weights.items()})
+    return {name: placed_like(value, present[name]) for name, value in weights.items()}
 
 
 def _add(tensors: dict[str, Tensor], prefix: str, values: dict[str, Tensor]) -> None:
