@@ -27,7 +27,7 @@ def test_it_survives_json_exactly(data, scaling):
 EDITS = {
     "unknown key": (lambda d: d.update(scal=1), r"schema: unknown key 'scal'; did you mean 'scale'"),
     "missing key": (lambda d: d.pop("offset"), r"schema: missing key 'offset'"),
-    "kind": (lambda d: d.update(kind="tables"), r"schema.kind: 'tables'; expected one of 'table', 'images'"),
+    "kind": (lambda d: d.update(kind="tables"), r"schema.kind: 'tables'; expected one of 'images', 'table'"),
     "unhashable kind": (lambda d: d.update(kind=[]), r"schema.kind: \[\]"),
     "scaling": (lambda d: d.update(scaling=None), r"schema.scaling: None"),
     "dtype": (lambda d: d.update(dtype="object"), r"schema.dtype: 'object'"),

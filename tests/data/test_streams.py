@@ -11,8 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from vaekit.data import Schema, from_object, stream
-from vaekit.data.item_rows import ItemRows, guarded
-from vaekit.data.sequence_rows import SequenceRows
+from vaekit.data.stream_rows import ItemRows, SequenceRows, guarded
 from vaekit.data.streams import is_stream
 from vaekit.errors import DataError, StreamWarning
 

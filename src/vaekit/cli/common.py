@@ -180,8 +180,8 @@ def map_to_file(
 ) -> int:
     """Write what a function makes of each row and say so; of rows that were left in their file, block by block."""
     from vaekit.data import write
-    from vaekit.data.block_writer import write_blocks
     from vaekit.data.stored import StoredRows, few_rows
+    from vaekit.data.writers import write_blocks
 
     if not isinstance(dataset.values, StoredRows):
         rows = function(dataset)

@@ -30,7 +30,7 @@ class Sample:
 
     def run(self) -> int:
         """Generate and write."""
-        from vaekit.data.block_writer import write_blocks
+        from vaekit.data.writers import write_blocks
         from vaekit.errors import UsageError
 
         if self.n < 1:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.dataset import Dataset, made_up_names
-from vaekit.data.hints import few, plural
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
 __all__ = ["as_labels", "dataset_from_array"]
@@ -49,10 +49,9 @@ def dataset_from_array(
     if values.ndim < 2 or values.ndim > 4:
         advice = "; Reshape your data: array.reshape(-1, 1) for one column, array.reshape(1, -1) for one row"
         raise DataError(
-            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; "
-            "expected a table "
-            f"(n, columns), grey images (n, height, width) or images (n, channels, height, width)"
-            f"{advice if values.ndim == 1 else ''}"
+            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; expected a "
+            "table (n, columns), grey images (n, height, width) or images (n, channels, height, "
+            f"width){advice if values.ndim == 1 else ''}"
         )
     if values.shape[0] == 0:
         raise DataError(f"{source}: no rows (0 samples, shape {values.shape}); at least one is needed")
@@ -88,8 +87,8 @@ def as_labels(labels: Any, n: int, source: str) -> np.ndarray | None:
         array = array[:, 0]
     if array.shape != (n,):
         raise DataError(
-            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per "
-            f"row, shape ({n},)"
+            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per row, "
+            f"shape ({n},)"
         )
     if array.dtype.kind in "bui":
         return array.astype(np.int64)

@@ -1,23 +1,35 @@
-"""Where conditions come from: columns of a table, labels, or what is given beside the data."""
+"""The columns that conditions are read from: those of a table, labels, or arrays given beside the data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import few
-from vaekit.errors import DataError
-from vaekit.grammar import did_you_mean
+from vaekit.data.messages import few
+from vaekit.errors import DataError, UsageError
+from vaekit.grammar import did_you_mean, read_pairs
 
-__all__ = ["LABELS", "named_conditions", "take_conditions"]
+__all__ = [
+    "LABELS",
+    "ConditionKind",
+    "as_text",
+    "named_conditions",
+    "parse_condition",
+    "parse_given",
+    "take_conditions",
+    "without_minus_one",
+]
 
 LABELS = "labels"
+"""The name of the condition that is a data set's labels."""
+
+ConditionKind = Literal["auto", "categorical", "continuous"]
 
 
 def take_conditions(dataset: Dataset, names: Sequence[str]) -> Dataset:
-    """Take columns out of a table as its conditions; ``labels`` are the data set's labels.
+    """Return a data set with columns of its table moved to its conditions; ``labels`` are the data set's labels.
 
     Raises
     ------
@@ -35,8 +47,8 @@ def take_conditions(dataset: Dataset, names: Sequence[str]) -> Dataset:
         return dataset
     if not isinstance(dataset.values, np.ndarray) and set(names) & set(dataset.columns or ()):
         raise DataError(
-            f"{dataset.source}: rows that are left in their file cannot have conditions among their columns; raise the "
-            "memory limit"
+            f"{dataset.source}: rows that are left in their file cannot have conditions among their columns; "
+            "raise the memory limit"
         )
     found = {name: values for name, values in (dataset.conditions or {}).items() if name in names}
     columns = dataset.columns or ()
@@ -73,12 +85,21 @@ def take_conditions(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
 
 def named_conditions(given: Any, names: Sequence[str], n: int) -> Mapping[str, np.ndarray]:
-    """Read conditions that are given beside the data: by name, a data frame, or plain values of a single one.
+    """Return the conditions that are given beside the data, as an array for each name.
+
+    Parameters
+    ----------
+    given : mapping, data frame or array
+        By name; or an array of one column per name, (n,) where there is one name.
+    names : sequence of str
+        The conditions to return; others are left out.
+    n : int
+        The number of rows.
 
     Raises
     ------
     DataError
-        For values that cannot be told apart, or another number of rows.
+        For values that cannot be assigned to the names, or another number of rows.
     """
     if hasattr(given, "detach"):
         given = given.detach().cpu().numpy()
@@ -98,3 +119,68 @@ def named_conditions(given: Any, names: Sequence[str], n: int) -> Mapping[str, n
         if values.shape != (n,):
             raise DataError(f"condition {name!r} has shape {values.shape}; expected one value a row, ({n},)")
     return {name: values for name, values in columns.items() if name in names}
+
+
+def parse_condition(text: str) -> tuple[str, ConditionKind]:
+    """Read ``COLUMN`` or ``COLUMN:categorical`` or ``COLUMN:continuous``.
+
+    >>> parse_condition("age:continuous"), parse_condition("labels")
+    (('age', 'continuous'), ('labels', 'auto'))
+    """
+    name, colon, kind = text.rpartition(":")
+    if colon and kind in ("categorical", "continuous"):
+        return name, "categorical" if kind == "categorical" else "continuous"
+    if not text.strip():
+        raise UsageError("a condition without a name; give the name of a column, or labels")
+    return text, "auto"
+
+
+def parse_given(text: str) -> dict[str, str]:
+    """Read ``label=3,age=40``.
+
+    >>> parse_given("label=3,age=40")
+    {'label': '3', 'age': '40'}
+    """
+    return read_pairs(text.split(","), f"given {text!r}", example="name=value; write label=3,age=40")
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Return values as text: whole numbers without a point; missing values (NaN, None, and -1 among integers) empty.
+
+    >>> as_text(np.array([1.0, 2.5, np.nan])).tolist()
+    ['1', '2.5', '']
+    """
+    values = np.asarray(values).reshape(-1)
+    if values.dtype.kind in "bui":
+        text = values.astype(np.int64).astype(str).astype(object)
+        if values.dtype.kind == "i" and values.size and values.min() == -1:
+            text[values == -1] = ""
+        return text.astype(str)
+    if values.dtype.kind == "f":
+        return np.array([_number_as_text(value) for value in values.tolist()])
+    return np.array(["" if v is None or v != v else _any_as_text(v) for v in values.tolist()], dtype=str)
+
+
+def without_minus_one(values: np.ndarray) -> np.ndarray:
+    """Return whole-number labels as text, with -1 (a missing label) empty; other numbers as they are.
+
+    >>> without_minus_one(np.array(["3", "-1"])).tolist()
+    ['3', '']
+    """
+    text = as_text(values)
+    known = text[text != ""]
+    try:
+        whole = all(float(value).is_integer() for value in set(known.tolist()))
+    except (ValueError, OverflowError):
+        return text
+    return np.where(text == "-1", "", text) if whole else values
+
+
+def _number_as_text(value: float) -> str:
+    if value != value:
+        return ""
+    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
+
+
+def _any_as_text(value: Any) -> str:
+    return _number_as_text(value) if isinstance(value, float) else str(value).strip()

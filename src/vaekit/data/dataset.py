@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from vaekit.data.hints import few, plural
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
 __all__ = ["Dataset", "Kind", "made_up_names", "row_blocks"]
@@ -130,10 +130,9 @@ class Dataset:
             where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
             spread = ""
         return (
-            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or "
-            f"infinite{spread}; the first, "
-            f"at {where}, is {name}. Every value must be a finite number: fill in or remove those rows "
-            "or columns"
+            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or infinite{spread}; "
+            f"the first, at {where}, is {name}. Every value must be a finite number: fill in or remove those "
+            "rows or columns"
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import few, plural
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.grammar import did_you_mean
 
@@ -110,13 +110,13 @@ def check_names(
     absent = [name for name in conditions if name not in names and name != "labels"]
     if absent:
         raise DataError(
-            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the columns "
-            f"are {few(names, 9)}"
+            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the "
+            f"columns are {few(names, 9)}"
         )
     if label is not None and label not in names:
         raise MissingLabelError(
-            f"{source}: no column {label!r} for the label{did_you_mean(label, names) or ';'} the columns "
-            f"are {few(names, 9)}"
+            f"{source}: no column {label!r} for the label{did_you_mean(label, names) or ';'} the columns are "
+            f"{few(names, 9)}"
         )
 
 
@@ -150,14 +150,15 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
     first = next((text for text, number in zip(present, numbers, strict=True) if not number), None)
     if first is None or as_text < 0.5 * filled or _is_decimal_comma(first) or _is_date(first):
         raise DataError(
-            f"{source}: column {name!r} holds numbers or dates as text, for instance {(present or [''])[0]!r:.60}, "
-            "in a file too large to be read as a whole; expected numbers: store them as numbers"
+            f"{source}: column {name!r} holds numbers or dates as text, for instance "
+            f"{(present or [''])[0]!r:.60}, in a file too large to be read as a whole; expected numbers: "
+            "store them as numbers"
         )
     if len(present) > max(_CATEGORIES_AT_MOST, filled // 20):
         raise DataError(
             f"{source}: column {name!r} holds text, for instance {first!r:.60} "
-            f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or remove it, "
-            f"or give --label {name} to keep it for colouring only"
+            f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or "
+            f"remove it, or give --label {name} to keep it for colouring only"
         )
     return tuple(sorted({text or "" for text in counts}))
 
@@ -241,8 +242,8 @@ def _refuse_text(
     if isinstance(value, str) and _is_decimal_comma(value):
         raise DataError(f"{found}; expected numbers: write decimals with a point")
     raise DataError(
-        f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: encode "
-        f"or remove it, or give --label {name} to keep it for colouring only"
+        f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: "
+        f"encode or remove it, or give --label {name} to keep it for colouring only"
     )
 
 

@@ -8,7 +8,8 @@ from typing import cast
 import numpy as np
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.picture_decoding import Decoder, Picture, load_picture
+from vaekit.data.picture_decoding import Decoder, Picture
+from vaekit.data.pictures import load_picture
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError
 
@@ -85,8 +86,8 @@ def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Datas
     if labelled and len(labelled) < len(files):
         loose = next(name for name in files if len(Path(name).parts) == 1)
         raise DataError(
-            f"{folder}: {loose!r} lies beside subfolders with files such as {labelled[0]!r}; "
-            "expected either files only, or one subfolder per label"
+            f"{folder}: {loose!r} lies beside subfolders with files such as {labelled[0]!r}; expected either "
+            "files only, or one subfolder per label"
         )
     pixels, mode = load_picture(folder / files[0])
     decoder = Decoder(folder, files[0], Picture.of(pixels, mode))

@@ -8,7 +8,7 @@ import numpy as np
 
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Kind
-from vaekit.data.hints import few
+from vaekit.data.messages import few
 from vaekit.data.objects import as_array
 from vaekit.errors import DataError
 

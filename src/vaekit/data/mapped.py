@@ -154,9 +154,9 @@ def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | No
         return None
     if not array[0].flags.c_contiguous:
         raise DataError(
-            f"{source}: stored column by column (Fortran order), so that every row is spread over the whole file, and "
-            f"too large to be read first ({needed:,} bytes, with a limit of {limit:,}); save it row by row "
-            "(numpy.lib.format.open_memmap, filled some rows at a time), or raise the memory limit"
+            f"{source}: stored column by column (Fortran order), so that every row is spread over the whole "
+            f"file, and too large to be read first ({needed:,} bytes, with a limit of {limit:,}); save it "
+            "row by row (numpy.lib.format.open_memmap, filled some rows at a time), or raise the memory limit"
         )
     rows = MappedRows(array, row.values.dtype, row.event_shape, limit)
     # it has what is asked of an array here: type, shape, and rows by slice and index

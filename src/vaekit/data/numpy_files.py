@@ -10,8 +10,8 @@ from numpy.lib import format as npy_format
 
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import few
 from vaekit.data.mapped import mapped_dataset
+from vaekit.data.messages import few
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.grammar import did_you_mean
 
@@ -24,8 +24,7 @@ TEST_LABEL_KEYS = ("y_test", "Y_test", "test_labels")
 COLUMN_KEYS = ("columns", "feature_names")
 NO_OBJECTS = (
     "holds Python objects, which only unpickling could read, and unpickling a file can run any code it "
-    "contains; "
-    "expected numbers: save array.astype(float) instead"
+    "contains; expected numbers: save array.astype(float) instead"
 )
 
 
@@ -46,9 +45,8 @@ def read_npy(path: Path, *, memory_limit: int | None = None) -> Dataset:
         if found != expected:
             state = "truncated" if found < expected else "followed by bytes that do not belong to it"
             raise DataError(
-                f"{path}: {found:,} bytes, and its header announces {expected:,} (shape {shape}, "
-                f"{dtype}): the array is "
-                f"{state}; save it again"
+                f"{path}: {found:,} bytes, and its header announces {expected:,} (shape {shape}, {dtype}): "
+                f"the array is {state}; save it again"
             )
         file.seek(0)
         if memory_limit is not None and expected * 20 > memory_limit:  # at most so much

@@ -13,7 +13,7 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.frames import dataset_from_frame
-from vaekit.data.picture_decoding import picture_to_array
+from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
 
 __all__ = ["as_array", "from_object"]
@@ -63,9 +63,8 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
         return _from_list(data, labels)
     if not hasattr(data, "__array__") and not hasattr(data, "toarray"):
         raise DataError(
-            f"an object of type {type(data).__name__}; expected an array, a tensor, a DataFrame, a list "
-            "of rows, or a "
-            "map-style torch.utils.data.Dataset"
+            f"an object of type {type(data).__name__}; expected an array, a tensor, a DataFrame, a list of "
+            "rows, or a map-style torch.utils.data.Dataset"
         )
     return dataset_from_array(data, source="the array", labels=labels)
 
@@ -96,8 +95,8 @@ def _from_list(data: Sequence[Any], labels: Any) -> Dataset:
     if len(set(lengths)) > 1:
         other = next(i for i, length in enumerate(lengths) if length != lengths[0])
         raise DataError(
-            f"{source}: row 0 has {lengths[0]} values and row {other} has {lengths[other]}; every row "
-            "needs the same number"
+            f"{source}: row 0 has {lengths[0]} values and row {other} has {lengths[other]}; every row needs "
+            "the same number"
         )
     return dataset_from_array(data, source=source, labels=labels)
 
@@ -115,8 +114,8 @@ def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs
             item = item[0]
         if isinstance(item, dict):
             raise DataError(
-                f"{source}: item {i} is a dictionary; expected a tensor, an array, an image, or a tuple "
-                "(x, y)"
+                f"{source}: item {i} is a dictionary; expected a tensor, an array, an image, or a tuple (x, "
+                "y)"
             )
         row = as_array(item)
         if i == 0:
@@ -128,8 +127,7 @@ def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs
         elif row.shape != values.shape[1:] or row.dtype != values.dtype:
             raise DataError(
                 f"{source}: item 0 has shape {values.shape[1:]} and type {values.dtype}, item {i} "
-                f"{row.shape} and "
-                f"{row.dtype}; all items need the same"
+                f"{row.shape} and {row.dtype}; all items need the same"
             )
         values[i] = row
     usable = labels is None and len(found) == count and all(label is not None for label in found)

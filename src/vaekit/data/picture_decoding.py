@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,10 +19,11 @@ from weakref import finalize
 
 import numpy as np
 
-from vaekit.data.hints import plural
-from vaekit.errors import DataError, MissingExtraError
+from vaekit.data.messages import plural
+from vaekit.data.pictures import load_picture
+from vaekit.errors import DataError
 
-__all__ = ["Decoder", "Picture", "answer", "load_picture", "picture_to_array"]
+__all__ = ["Decoder", "Picture", "answer"]
 
 _MODES = {
     "1": "black and white",
@@ -121,8 +121,8 @@ class Decoder:
         if reply is None:
             raise DataError(
                 f"{self._folder}: a worker process that decodes pictures died ({worker.ending()}) at one of "
-                f"{plural(len(files), 'file')} from {files[0]!r} to {files[-1]!r}; was it out of memory, or is one "
-                "of them damaged? Free memory, or remove the file, and try again"
+                f"{plural(len(files), 'file')} from {files[0]!r} to {files[-1]!r}; was it out of memory, or "
+                "is one of them damaged? Free memory, or remove the file, and try again"
             )
         if "error" in reply:
             raise DataError(reply["error"])
@@ -133,8 +133,8 @@ class Decoder:
     def _compare(self, name: str, found: Picture) -> None:
         if found != self.like:
             raise DataError(
-                f"{self._folder}: {self._first!r} is {self.like} and {name!r} is {found}; "
-                "all images need one size and mode: resize or convert them first"
+                f"{self._folder}: {self._first!r} is {self.like} and {name!r} is {found}; all images need "
+                "one size and mode: resize or convert them first"
             )
 
     def _started(self) -> "list[_Worker]":
@@ -245,58 +245,6 @@ def answer() -> None:
         if not reply:
             to.write(pixels.data)
         to.flush()
-
-
-def load_picture(path: Path) -> tuple[np.ndarray, str]:
-    """Decode one file: its pixels, (channels, height, width), and its mode.
-
-    Raises
-    ------
-    DataError
-        For what is no picture of one frame in grey or RGB, or damaged.
-    MissingExtraError
-        Without Pillow.
-    """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise MissingExtraError.for_extra("reading images", "images") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                frames = getattr(picture, "n_frames", 1)
-                if frames > 1:
-                    raise DataError(
-                        f"{path}: {plural(frames, 'frame')} in one file; expected one image per file"
-                    )
-                if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-                    raise DataError(
-                        f"{path}: colours in {picture.mode}; expected grey or RGB: convert it first"
-                    )
-                pixels = picture_to_array(picture)
-                return pixels, {"P": f"RGB{'A' * (len(pixels) == 4)}"}.get(picture.mode, picture.mode)
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path}: no image that can be read; expected only images in the folder: move it out"
-        ) from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: too large an image ({error}); resize it first") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: a damaged image ({str(error)[:120]}); replace or remove it") from error
-
-
-def picture_to_array(picture: Any) -> np.ndarray:
-    """Turn a PIL image into an array (channels, height, width); black and white becomes 0 and 1."""
-    if picture.mode == "P":
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-    pixels = np.asarray(picture)
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8)
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 
 def _processors() -> int:

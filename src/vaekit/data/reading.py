@@ -6,9 +6,8 @@ from pathlib import Path
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
-from vaekit.data.idx_files import find_mnist_files, looks_like_idx, read_idx, read_idx_folder
 from vaekit.data.image_folders import read_image_folder
-from vaekit.data.mnist import read_mnist
+from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
@@ -21,8 +20,8 @@ NAMES = ("digits", "mnist")
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 ACCEPTED = (
-    "a .csv, .tsv, .npy, .npz, .parquet or IDX file, a folder of images or of MNIST's four files, "
-    "or one of the names digits and mnist"
+    "a .csv, .tsv, .npy, .npz, .parquet or IDX file, a folder of images or of MNIST's four files, or one of "
+    "the names digits and mnist"
 )
 
 
@@ -134,8 +133,8 @@ def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> C
 def _refuse_label(label: str | None, what: str) -> None:
     if label is not None:
         raise MissingLabelError(
-            f"{what}: no column {label!r} for the label: this source has no named columns; leave the "
-            "label out"
+            f"{what}: no column {label!r} for the label: this source has no named columns; leave the label "
+            "out"
         )
 
 

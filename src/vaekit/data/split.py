@@ -8,12 +8,14 @@ output function of SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorando
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from vaekit.data.dataset import Dataset
 from vaekit.errors import DataError, UsageError
 
-__all__ = ["Split", "split_indices"]
+__all__ = ["Parts", "Split", "partition", "split_indices"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +63,8 @@ def split_indices(n: int, seed: int, *, validation: float = 0.1, test: float = 0
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise UsageError(
-            f"shares of validation={validation} and test={test}; expected two shares of at least 0 whose "
-            "sum is below 1"
+            f"shares of validation={validation} and test={test}; expected two shares of at least 0 whose sum "
+            "is below 1"
         )
     wanted = [True, validation > 0, test > 0]
     if n < sum(wanted):
@@ -101,3 +103,42 @@ def _splitmix64(z: np.ndarray) -> np.ndarray:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+class Parts(NamedTuple):
+    """Training, validation and test examples; None for a part that there is not."""
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+
+
+def partition(dataset: Dataset, seed: int, *, validation: float = 0.1, test: float = 0.1) -> Parts:
+    """Divide a data set by a hash of row and seed; the source's own test split, where it has one, is kept.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+        Another seed, another division.
+    validation, test : float
+        Expected shares; ``test`` is not used where the source has its own test split.
+
+    Raises
+    ------
+    UsageError, DataError
+        As `split_indices` does.
+
+    Examples
+    --------
+    >>> from vaekit.data import read
+    >>> [len(part) for part in partition(read("digits"), seed=0)]
+    [1451, 179, 167]
+    """
+    share = 0.0 if dataset.test is not None else test
+    split = split_indices(len(dataset), seed, validation=validation, test=share)
+    return Parts(
+        dataset.take(split.train),
+        dataset.take(split.validation) if validation > 0 else None,
+        dataset.test if dataset.test is not None else dataset.take(split.test),
+    )

@@ -15,10 +15,9 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.item_reading import Column, ItemReader, torch_module
-from vaekit.data.item_rows import ItemRows
 from vaekit.data.mapped import memory_limit as read_limit
-from vaekit.data.sequence_rows import END, Cursor, SequenceRows
 from vaekit.data.stored import bytes_in_memory
+from vaekit.data.stream_rows import END, Cursor, ItemRows, SequenceRows
 from vaekit.errors import DataError, StreamWarning
 
 __all__ = ["is_stream", "stream"]
@@ -178,8 +177,8 @@ def _beginning(source: Any, name: str) -> Callable[[], Iterable[Any]]:
         return called
     if isinstance(source, Iterator):
         raise DataError(
-            f"{name}: it can be read once only, and every epoch reads it anew; give a function that makes one (lambda: "
-            "rows()), an object whose __iter__ begins anew, or list(...) of it where it is small"
+            f"{name}: it can be read once only, and every epoch reads it anew; give a function that makes "
+            "one (lambda: rows()), an object whose __iter__ begins anew, or list(...) of it where it is small"
         )
     return lambda: source
 

@@ -5,19 +5,20 @@ squares of blocks are then merged as in Chan, Golub & LeVeque, "Algorithms for c
 eq. 2.1.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
 from vaekit.data.dataset import Dataset, row_blocks
 from vaekit.data.stored import StoredRows
+from vaekit.data.strict_json import Finite
 from vaekit.errors import DataError
 
 __all__ = ["Column", "summarise"]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Summary of one column of a table, or of all pixels of images.
 
     Parameters
@@ -37,14 +38,14 @@ class Column:
     """
 
     name: str
-    minimum: float
-    maximum: float
-    mean: float
-    standard_deviation: float
+    minimum: Finite
+    maximum: Finite
+    mean: Finite
+    standard_deviation: Finite
     constant: bool
     integer: bool
-    missing_rate: float
-    categories: tuple[str, ...] | None = None
+    missing_rate: Finite
+    categories: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
 
 
 def summarise(dataset: Dataset) -> tuple[Column, ...]:
@@ -71,9 +72,8 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
         span = high - low
     for j in np.flatnonzero(~np.isfinite(span)):
         raise DataError(
-            f"{dataset.source}: column {names[j]!r} runs from {low[j]:g} to {high[j]:g}, more than "
-            "64-bit floats can "
-            "hold; rescale it or take its logarithm"
+            f"{dataset.source}: column {names[j]!r} runs from {low[j]:g} to {high[j]:g}, more than 64-bit "
+            "floats can hold; rescale it or take its logarithm"
         )
     if merged is not None and merged.are_sound(span):
         mean, deviation = merged.mean, np.where(span > 0, np.sqrt(merged.squares / count), 0.0)
