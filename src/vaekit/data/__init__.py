@@ -1,4 +1,4 @@
-"""Files and arrays to data sets, their schema, and the way back to files.
+"""Read files and arrays into data sets, describe them by a schema, and write results to files.
 
 >>> from vaekit.data import Schema, read, split_indices
 >>> digits = read("digits")

@@ -1,4 +1,4 @@
-"""From an array of whatever type and shape to a data set: a table (n, columns) or images (n, C, H, W)."""
+"""Arrays of any numeric type to data sets: tables (n, columns) or images (n, channels, height, width)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,13 +20,13 @@ def dataset_from_array(
     labels: Any = None,
     test: Dataset | None = None,
 ) -> Dataset:
-    """Make a data set of an array: two dimensions are a table, three grey images, four images.
+    """Return an array as a data set: a table of two dimensions, grey images of three, images of four.
 
     Parameters
     ----------
     array : array_like of shape (n, columns), (n, height, width) or (n, channels, height, width)
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     columns : sequence of str, optional
         Names for the columns of a table.
     labels : array_like of shape (n,), optional

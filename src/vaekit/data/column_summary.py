@@ -1,8 +1,8 @@
 """Range, mean and standard deviation of every column, in passes over blocks of rows.
 
-Rows in memory, or mapped into it, are passed over three times, rows that must be decoded once: means and sums of
-squares of blocks are then merged as in Chan, Golub & LeVeque, "Algorithms for computing the sample variance" (1983),
-eq. 2.1.
+Rows in memory, or mapped into it, are read three times. Rows that must be decoded are read once: the means
+and sums of squares of blocks are then merged as in Chan, Golub & LeVeque, "Algorithms for computing the
+sample variance" (1983), eq. 2.1.
 """
 
 from typing import Annotated
@@ -34,7 +34,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     missing_rate : float
         Share of rows in which the value is missing.
     categories : tuple of str, or None
-        Names of the categories that the values number, where the column holds text.
+        Names of the categories, where the column holds text: its values are their positions here.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 
 def summarise(dataset: Dataset) -> tuple[Column, ...]:
-    """Summarise each column of a table; images as a single column named ``pixels``.
+    """Return a summary of each column of a table; of images, one summary named ``pixels``.
 
     Raises
     ------
@@ -103,13 +103,13 @@ def _blocks(dataset: Dataset, width: int):
 
 
 class _Moments:
-    """Means and sums of squares around them, merged block by block."""
+    """Means and sums of squared deviations, merged block by block."""
 
     def __init__(self, width: int) -> None:
         self.count, self.mean, self.squares = np.zeros(width), np.zeros(width), np.zeros(width)
 
     def add(self, block: np.ndarray, missing: np.ndarray) -> None:
-        """Merge a block, of which some values are missing."""
+        """Merge a block; ``missing`` marks its missing values."""
         count = len(block) - missing.sum(axis=0).astype(float)
         total = np.maximum(self.count + count, 1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -121,7 +121,7 @@ class _Moments:
         self.count = self.count + count
 
     def are_sound(self, span: np.ndarray) -> bool:
-        """Whether no column is so wide or so narrow that squares overflow, underflow or drown."""
+        """Return whether squares neither overflowed nor underflowed nor lost their digits in any column."""
         squares = np.where(span > 0, self.squares, 1.0)
         narrow = (span > 0) & (span < 1e-6 * np.abs(self.mean))
         return bool(np.isfinite(squares).all() and (squares > 1e-280).all() and not narrow.any())
@@ -147,7 +147,7 @@ def _count_and_range(
 def _mean_and_deviation(
     dataset: Dataset, low: np.ndarray, span: np.ndarray, count: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Work on (value - minimum) / span, in [0, 1], so that nothing overflows, underflows or cancels."""
+    """Return both, computed on (value - minimum) / span in [0, 1], where nothing overflows, underflows or cancels."""
     width = len(low)
     divisor = np.where(span > 0, span, 1.0)
     total = np.zeros(width)

@@ -1,8 +1,8 @@
 r"""Conditions: columns that a model is given beside the data, as the vector :math:`c` of :math:`p(x \mid c)`.
 
 A categorical condition becomes a one-hot vector over the categories of the training rows; a continuous one is
-standardised by their mean and standard deviation. Joined, they are :math:`c`. A missing label, where labels may be
-missing, becomes a vector of zeros.
+standardised by their mean and standard deviation. Joined, they are :math:`c`. A missing label, where labels
+may be missing, becomes a vector of zeros.
 """
 
 from collections.abc import Mapping
@@ -135,8 +135,9 @@ class ConditionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     missing : bool
         Whether a value may be missing.
     seen, counts : tuple
-        The combinations of values in the training rows, each as the numbers the model is given, and the number of
-        rows that had it. Where there are more than a thousand combinations, a thousand rows at even distances.
+        The combinations of values in the training rows, each as the numbers the model is given, and the
+        number of rows that had it. Where there are more than a thousand combinations, a thousand rows at even
+        distances.
 
     Examples
     --------
@@ -237,8 +238,8 @@ class ConditionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Parameters
         ----------
         given : mapping of str to value, str, or None
-            For each name one value, or ``n`` of them; as text ``"label=3,age=40"``; or ``"data"``, to draw from the
-            conditions of the training rows.
+            For each name one value, or ``n`` of them; as text ``"label=3,age=40"``; or ``"data"``, to draw
+            from the conditions of the training rows.
         n, seed : int
 
         Raises

@@ -1,4 +1,4 @@
-"""From a pandas DataFrame to a data set: numbers stay, text becomes categories, one column may be the label."""
+"""Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,27 +32,27 @@ def dataset_from_frame(
     conditions: Sequence[str] = (),
     lines: np.ndarray | None = None,
 ) -> Dataset:
-    """Make a table of a DataFrame.
+    """Return a DataFrame as a table.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     label : str, optional
         Name of the column to take out as the label.
     labels : array_like, optional
         Labels from elsewhere, instead of a column.
     conditions : sequence of str
-        Names of columns to take out as conditions, where they are there.
+        Names of columns to take out as conditions.
     lines : ndarray of int, optional
-        The line of the file each row came from, for messages.
+        The line of the file that each row came from, for messages.
 
     Raises
     ------
     DataError
-        For text among numbers, text with too many different values (naming the column and a value), dates, repeated
-        names, or an unknown label.
+        For text among numbers, text with too many different values (naming the column and a value), dates,
+        repeated names, or an unknown label.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def dataset_from_frame(
 def check_names(
     names: Sequence[str], source: str, *, label: str | None = None, conditions: Sequence[str] = ()
 ) -> None:
-    """Refuse names of columns that stand twice, and a label or conditions that are not among them.
+    """Refuse repeated names of columns, and a label or condition that is not among them.
 
     Raises
     ------
@@ -121,14 +121,14 @@ def check_names(
 
 
 def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) -> tuple[str, ...]:
-    """Give the categories of a column of text, of which the different values are known, sorted.
+    """Return the categories of a column of text, sorted, given its different values.
 
     Parameters
     ----------
     counts : mapping of (str or None) to int
-        How often each value stands in the column; None where it is missing.
-    name, source
-        Of the column and its file, for messages.
+        The number of rows with each value; None is a missing one.
+    name, source : str
+        Name of the column, and of its file, for messages.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
 
 
 def column_as_found(column: "pandas.Series") -> np.ndarray:
-    """Give a column as numbers where it is numbers, and otherwise as objects; missing values are NaN."""
+    """Return a column of numbers as numbers (NaN where missing), any other as text (None where missing)."""
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
@@ -175,7 +175,7 @@ def column_as_found(column: "pandas.Series") -> np.ndarray:
 
 
 def label_values(column: "pandas.Series") -> np.ndarray:
-    """Give a column as labels: numbers, or text; missing ones are empty."""
+    """Return a column as labels: numbers, or text; missing ones are empty."""
     if column.dtype.kind in "buif" and not column.hasnans:
         return column.to_numpy()
     present = ~column.isna()

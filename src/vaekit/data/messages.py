@@ -1,4 +1,4 @@
-"""Words for error messages: a list that stays on one line, a shape in words."""
+"""Wording of error messages: short lists, counted nouns, shapes in words."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ __all__ = ["few", "plural", "shape_in_words"]
 
 
 def few(names: Sequence[object], most: int = 5) -> str:
-    """List the first names, and how many more there are.
+    """Return the first names, and the number of the others.
 
     >>> few(["a", "b", "c"])
     "'a', 'b', 'c'"
@@ -18,7 +18,7 @@ def few(names: Sequence[object], most: int = 5) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Count a noun.
+    """Return a number and a noun, in the plural where there is not one.
 
     >>> plural(1, "row"), plural(1200, "row")
     ('1 row', '1,200 rows')
@@ -27,7 +27,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def shape_in_words(kind: str, event_shape: Sequence[int]) -> str:
-    """Describe one example of a data set.
+    """Return the kind and shape of the examples of a data set in words.
 
     >>> shape_in_words("table", (4,)), shape_in_words("images", (3, 8, 9))
     ('tables of 4 columns', 'RGB images of 8x9 (height x width)')

@@ -1,4 +1,8 @@
-"""MNIST by name: looked up in three places, otherwise downloaded; its four files are known by checksum.
+"""MNIST by name, and the format of its files, IDX.
+
+MNIST is looked for in three places, and downloaded where it is in none; its four files are checked by MD5. An
+IDX file begins with a magic number (two zero bytes, a code of the type, the number of dimensions) and 32 bits
+for each size; the values follow. All are big-endian, and the file is often gzipped.
 
 Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition",
 Proceedings of the IEEE, 1998.
@@ -34,6 +38,11 @@ __all__ = [
     "read_mnist",
 ]
 
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+ROLES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_LARGEST_RATIO = 1032  # deflate cannot expand more than this
+
 
 MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -51,10 +60,10 @@ LARGEST = 1 << 24  # bytes
 
 
 def read_mnist(data_dir: Path | None = None) -> Dataset:
-    """Read MNIST's 60,000 training and 10,000 test images.
+    """Return MNIST's 60,000 training and 10,000 test images.
 
-    Looked for in ``data_dir``, in the folder ``$VAEKIT_DATA`` and in the cache folder, in each also under
-    ``mnist/``; otherwise downloaded into the cache folder.
+    They are looked for in ``data_dir``, in the folder ``$VAEKIT_DATA`` and in the cache folder, and in
+    ``mnist/`` below each; otherwise they are downloaded into the cache folder.
 
     Returns
     -------
@@ -107,7 +116,7 @@ def _md5(path: Path) -> str:
 
 
 def _download(folder: Path, places: list[Path]) -> None:
-    """Fetch what is missing from the first mirror that answers."""
+    """Download the missing files from the first mirror that answers."""
     deadline = time.monotonic() + DEADLINE
     reasons = []
     try:
@@ -127,7 +136,7 @@ def _download(folder: Path, places: list[Path]) -> None:
 
 
 def _fetch(url: str, target: Path, deadline: float) -> None:
-    """Download one file aside, verify its checksum, and rename it into place."""
+    """Download one file under a temporary name, verify its checksum, and rename it."""
     digest = hashlib.md5(usedforsecurity=False)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
@@ -157,14 +166,8 @@ def _where_to_put_it(places: list[Path], reason: str) -> str:
     )
 
 
-TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-ROLES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
-GZIP_MAGIC = b"\x1f\x8b"
-GZIP_LARGEST_RATIO = 1032  # deflate cannot expand more than this
-
-
 def read_idx(path: Path) -> Dataset:
-    """Read a single IDX file: a table where it has two dimensions, images where it has three or four."""
+    """Return the data of one IDX file: a table of two dimensions, images of three or four."""
     array = read_idx_array(path)
     if array.ndim == 1:
         raise DataError(
@@ -175,7 +178,7 @@ def read_idx(path: Path) -> Dataset:
 
 
 def read_idx_folder(folder: Path) -> Dataset:
-    """Read a folder of MNIST's four files, gzipped or not; with one of the two image files, that one alone.
+    """Return the data of a folder with files named like MNIST's four, gzipped or not, or like some of them.
 
     Raises
     ------
@@ -216,7 +219,7 @@ def read_idx_folder(folder: Path) -> Dataset:
 
 
 def find_mnist_files(folder: Path) -> dict[str, Path]:
-    """Find the files named like MNIST's, by role (``"train-images"``...); plain before gzipped."""
+    """Return the files of a folder named like MNIST's, by role (``"train-images"``...); plain before gzipped."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         name = path.name.lower()
@@ -227,7 +230,7 @@ def find_mnist_files(folder: Path) -> dict[str, Path]:
 
 
 def looks_like_idx(path: Path) -> bool:
-    """Tell by the first four bytes (of the content, where gzipped) whether this can be an IDX file."""
+    """Return whether the first four bytes (after gunzipping, where gzipped) are those of an IDX file."""
     try:
         with _open(path) as file:
             magic = file.read(4)
@@ -237,7 +240,7 @@ def looks_like_idx(path: Path) -> bool:
 
 
 def read_idx_array(path: Path) -> np.ndarray:
-    """Read the array of an IDX file, in native byte order.
+    """Return the array of an IDX file, in native byte order.
 
     Raises
     ------

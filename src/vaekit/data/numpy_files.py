@@ -1,4 +1,4 @@
-"""Read ``.npy`` and ``.npz``. Object arrays are refused, always: unpickling one can run any code."""
+"""Readers of ``.npy`` and ``.npz``. Arrays of objects are always refused: unpickling one can run any code."""
 
 import tokenize
 import zipfile
@@ -29,12 +29,12 @@ NO_OBJECTS = (
 
 
 def read_npy(path: Path, *, memory_limit: int | None = None) -> Dataset:
-    """Read one array, or leave it in its file where it needs more than ``memory_limit`` bytes.
+    """Return the array of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
 
     Raises
     ------
     DataError
-        For a file that is no .npy, is truncated, has trailing bytes, or holds objects.
+        For a file that is not .npy, is truncated, has trailing bytes, or holds objects.
     """
     with path.open("rb") as file:
         shape, dtype = _header(file, path)
@@ -88,13 +88,13 @@ def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def read_npz(path: Path, *, label: str | None = None) -> Dataset:
-    """Read an archive of arrays: the data, and where they are there labels, column names and a test split.
+    """Return the data of an archive of arrays, with its labels, column names and test split, if it has any.
 
     Parameters
     ----------
     path : Path
     label : str, optional
-        The key of the labels, where it is none of the usual ones.
+        The key of the labels, where it is not a usual one such as ``y``.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Data already in memory: arrays, tensors, DataFrames, lists, and PyTorch's map-style data sets.
+"""Data in memory to data sets: arrays, tensors, DataFrames, lists, and PyTorch's map-style data sets.
 
-torch and pandas are never imported here: whoever has a tensor has imported torch already.
+torch and pandas are not imported here: an object of theirs exists only where they were imported.
 """
 
 import sys
@@ -20,21 +20,20 @@ __all__ = ["as_array", "from_object"]
 
 
 def from_object(data: Any, labels: Any = None) -> Dataset:
-    """Make a data set of what is in memory.
+    """Return an object in memory as a data set.
 
     Parameters
     ----------
     data : ndarray, torch.Tensor, pandas.DataFrame, torch.utils.data.Dataset, list, or Dataset
         Items of a PyTorch data set, or of a list, may be tensors, arrays, PIL images, or tuples (x, y, ...)
-        of
-        which the second becomes the label. Memory is shared where nothing needs converting.
+        of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
 
     Raises
     ------
     DataError
-        For what cannot be read as a table (n, columns) or images (n, channels, height, width).
+        For data that are neither a table (n, columns) nor images (n, channels, height, width).
 
     Examples
     --------
@@ -102,7 +101,7 @@ def _from_list(data: Sequence[Any], labels: Any) -> Dataset:
 
 
 def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs: bool) -> Dataset:
-    """Fill one array item by item, taking labels from the second element of tuples."""
+    """Return items stacked in one data set; the second elements of tuples are the labels."""
     if count == 0:
         raise DataError(f"{source}: no rows (0 samples); at least one is needed")
     values = np.empty(0)
@@ -139,7 +138,7 @@ def _is_array_like(item: Any) -> bool:
 
 
 def as_array(item: Any) -> np.ndarray:
-    """Turn a tensor, a PIL image or anything array-like into an array."""
+    """Return a tensor, a PIL image or anything array-like as an array."""
     if hasattr(item, "getbands"):
         return picture_to_array(item)
     if hasattr(item, "detach"):

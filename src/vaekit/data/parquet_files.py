@@ -1,4 +1,4 @@
-"""Read ``.parquet`` (the extra ``parquet``)."""
+"""Reader of ``.parquet`` (the extra ``parquet``): as a whole, or left in its file and decoded by row groups."""
 
 import hashlib
 from collections import Counter
@@ -17,6 +17,9 @@ from vaekit.errors import DataError, MissingExtraError
 
 __all__ = ["ParquetRows", "read_parquet"]
 
+_SHARE_FOR_A_GROUP = 2  # of the limit: one row group on its way, decoded and as 64-bit floats
+_TEXTS_AT_MOST = 10_000  # different values of a column, before it is refused
+
 
 def read_parquet(
     path: Path,
@@ -25,12 +28,12 @@ def read_parquet(
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
 ) -> Dataset:
-    """Read a table of columns, or leave it in its file where it needs more than ``memory_limit`` bytes.
+    """Return the table of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
 
     Raises
     ------
     DataError
-        For a file that is no Parquet or is damaged, and as `dataset_from_frame`.
+        For a file that is not Parquet or is damaged, and as `dataset_from_frame` does.
     MissingExtraError
         Without pyarrow.
     """
@@ -56,24 +59,20 @@ def read_parquet(
     )
 
 
-_SHARE_FOR_A_GROUP = 2  # of the limit: one row group on its way, decoded and as 64-bit floats
-_TEXTS_AT_MOST = 10_000  # different values of a column, before it is refused
-
-
 class ParquetRows(StoredRows):
-    """Rows of a table, as 64-bit floats.
+    """Rows of a Parquet file, decoded as 64-bit floats when they are read.
 
     Parameters
     ----------
     file : pyarrow.parquet.ParquetFile
     path : Path
-        Of the file, for messages.
+        Path of the file, for messages.
     columns : sequence of str
-        Which columns, in what order.
+        The columns to read, in order.
     categories : mapping of str to sequence of str
-        Of columns that hold text: its different values.
+        The different values of each column that holds text.
     limit : int
-        The memory that the data were too large for, in bytes.
+        The memory limit that the data exceeded, in bytes.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class ParquetRows(StoredRows):
         self._hash: list[str] = []
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Decode the row groups that rows stand in, one after another; the last one is kept."""
+        """Return rows; their row groups are decoded one after another, and the last one is kept."""
         rows = np.arange(*where.indices(int(self._starts[-1]))) if isinstance(where, slice) else where
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
@@ -115,14 +114,14 @@ class ParquetRows(StoredRows):
         return self._kept[1]
 
     def pieces(self) -> np.ndarray:
-        """Where row groups begin."""
+        """Return the first row of each row group."""
         if self._rows is None:
             return self._starts[:-1]
         starts = np.searchsorted(self._rows, self._starts[:-1])
         return np.unique(starts[starts < len(self._rows)])
 
     def fingerprint(self) -> str:
-        """SHA-256 of the file's bytes, of the columns, and of which rows these are."""
+        """Return the SHA-256 of the file's bytes, the names of the columns, and the numbers of the rows."""
         if not self._hash:
             with self._path.open("rb") as file:
                 self._hash.append(hashlib.file_digest(file, "sha256").hexdigest())
@@ -135,9 +134,9 @@ class ParquetRows(StoredRows):
 def parquet_dataset(
     path: Path, *, limit: int, label: str | None = None, conditions: Sequence[str] = ()
 ) -> Dataset | None:
-    """Leave a table in its file, as a data set; None where it fits under the limit, and is better read.
+    """Return a table as a data set that leaves the rows in their file; None where it fits under the limit.
 
-    The label and the conditions are read, and of columns of text the different values.
+    The label, the conditions, and the different values of columns of text are read at once.
 
     Parameters
     ----------
@@ -150,7 +149,7 @@ def parquet_dataset(
     Raises
     ------
     DataError
-        For what :func:`vaekit.data.frames.dataset_from_frame` refuses, for text of many different values, and for row
+        As :func:`vaekit.data.frames.dataset_from_frame` does, for text of many different values, and for row
         groups that are too large for the limit.
     """
     import pyarrow.parquet
@@ -170,7 +169,7 @@ def parquet_dataset(
     categories = {name: found for name in columns if (found := _texts(file, path, name)) is not None}
     values = ParquetRows(file, path, columns, categories, limit)
     texts = tuple(categories.get(name) for name in columns) if categories else None
-    # it has what is asked of an array here: type, shape, and rows by slice and index
+    # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
     data = Dataset(cast(np.ndarray, values), "table", tuple(columns), None, None, source, texts)
     if not taken:
         return data
@@ -195,7 +194,7 @@ def _refuse_large_groups(file: Any, source: str, columns: int, limit: int) -> No
 
 
 def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
-    """The different values of a column of text; None for numbers."""
+    """Return the different values of a column of text; None for numbers."""
     import pyarrow
 
     kind = file.schema_arrow.field(name).type
@@ -226,7 +225,7 @@ def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
 
 
 def _plain(column: Any) -> Any:
-    """A column without a dictionary of its own."""
+    """Return a column with its dictionary encoding undone."""
     import pyarrow
 
     kind = column.type
@@ -234,13 +233,13 @@ def _plain(column: Any) -> Any:
 
 
 def _numbers(column: Any, texts: "Sequence[str] | None") -> np.ndarray:
-    """A column as 64-bit floats: NaN where it is missing, numbers of categories where it is text."""
+    """Return a column as 64-bit floats: NaN where missing; for text, positions among its categories."""
     import pyarrow
     import pyarrow.compute
 
     column = _plain(column)
     if pyarrow.types.is_decimal(column.type):
-        column = column.cast(pyarrow.string())  # what is rounded to a float correctly
+        column = column.cast(pyarrow.string())  # text is rounded to the nearest float
     if texts is None:
         return column.cast(pyarrow.float64(), safe=False).to_numpy()
     known = pyarrow.array(list(texts), type=column.type)
@@ -249,7 +248,7 @@ def _numbers(column: Any, texts: "Sequence[str] | None") -> np.ndarray:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Give errors of the file as errors of the data, with its name."""
+    """Turn errors of pyarrow into a DataError that names the file."""
     import pyarrow
 
     try:

@@ -1,4 +1,4 @@
-"""Pictures to arrays, and many small arrays to one picture (the extra ``images``)."""
+"""Pictures to arrays, and arrays of small images to one picture (the extra ``images``)."""
 
 import math
 import warnings
@@ -17,12 +17,12 @@ MOST_PIXELS = 1 << 27
 
 
 def load_picture(path: Path) -> tuple[np.ndarray, str]:
-    """Decode one file: its pixels, (channels, height, width), and its mode.
+    """Return the pixels of a file, (channels, height, width), and its mode.
 
     Raises
     ------
     DataError
-        For what is no picture of one frame in grey or RGB, or damaged.
+        For a file that is not a picture of one frame in grey or RGB, or is damaged.
     MissingExtraError
         Without Pillow.
     """
@@ -58,7 +58,7 @@ def load_picture(path: Path) -> tuple[np.ndarray, str]:
 
 
 def picture_to_array(picture: Any) -> np.ndarray:
-    """Turn a PIL image into an array (channels, height, width); black and white becomes 0 and 1."""
+    """Return a PIL image as an array (channels, height, width); black and white become 0 and 1."""
     if picture.mode == "P":
         picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
     pixels = np.asarray(picture)
@@ -69,11 +69,10 @@ def picture_to_array(picture: Any) -> np.ndarray:
 
 
 def write_grid(file: IO[bytes], images: np.ndarray, *, name: str, white: float | None = None) -> None:
-    """Write images of shape (n, channels, height, width), or (n, height, width), as one PNG.
+    """Write images of shape (n, channels, height, width), or (n, height, width), as one PNG: a nearly square grid.
 
-    Values from 0 to ``white`` become 0 to 255 (clipped); without ``white``, 1 where no value is larger, and
-    255
-    otherwise.
+    Values from 0 to ``white`` become 0 to 255 (clipped); ``white`` is by default 1 where no value is larger,
+    and 255 otherwise.
 
     Raises
     ------
@@ -108,9 +107,9 @@ def write_grid(file: IO[bytes], images: np.ndarray, *, name: str, white: float |
 
 
 def tile(levels: np.ndarray) -> np.ndarray:
-    """Lay (n, channels, height, width) out as (channels, rows * (height + 1) - 1, columns * (width + 1) - 1).
+    """Return (n, channels, height, width) as (channels, rows * (height + 1) - 1, columns * (width + 1) - 1).
 
-    The lines between, and places left over, are mid-grey.
+    Lines between the images, and empty places, are mid-grey.
 
     >>> tile(np.zeros((3, 1, 2, 2), np.uint8))[0].tolist()
     [[0, 0, 128, 0, 0], [0, 0, 128, 0, 0], [128, 128, 128, 128, 128], [0, 0, 128, 128, 128], [0, 0, 128, 128,

@@ -5,7 +5,8 @@ One affine map per column of a table, one for all pixels of images:
 .. math:: x = (d - a) / b, \qquad \log\left|\frac{\partial x}{\partial d}\right| = -\sum_j \log b_j
 
 with :math:`d` in the units of the data and :math:`x` in those of the model. A density of :math:`x` plus that
-log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-density falls by exactly log 1000.
+log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-density falls by exactly log
+1000.
 """
 
 import math
@@ -86,18 +87,19 @@ class Schema:
         ----------
         data : Dataset or ndarray
         scaling : {"none", "unit", "standardize", "mixed"}
-            ``none`` leaves the values as they are. ``unit`` is for likelihoods on [0, 1]: values already there
-            stay, 8-bit values are divided by 255. ``standardize`` subtracts the mean and divides by the standard
-            deviation (of the population), of each column of a table, or of all pixels of images together.
-            ``mixed`` does so for some columns of a table.
+            ``none`` leaves the values as they are. ``unit`` is for likelihoods on [0, 1]: values already
+            there stay, 8-bit values are divided by 255. ``standardize`` subtracts the mean and divides by the
+            standard deviation (of the population), of each column of a table, or of all pixels of images
+            together. ``mixed`` does so for some columns of a table.
         continuous : sequence of bool, optional
             For ``mixed``: whether to standardise, for each column that varies.
 
         Raises
         ------
         DataError
-            For a column of text with too many different values, fewer than two rows, values that are missing or
-            infinite, data that are constant throughout, and (``unit``) values outside [0, 1] that are not 8-bit.
+            For a column of text with too many different values, fewer than two rows, values that are missing
+            or infinite, data that are constant throughout, and (``unit``) values outside [0, 1] that are not
+            8-bit.
         UsageError
             For an unknown scaling.
         """
@@ -139,8 +141,8 @@ class Schema:
     def kept(self) -> np.ndarray:
         """A boolean for each column: whether the model sees it (always True for images).
 
-        Constant columns are left out, since the density of a constant is infinite. Under ``unit`` scaling they stay:
-        the likelihood is then a probability, which is finite for a constant too.
+        Constant columns are left out, since the density of a constant is infinite. Under ``unit`` scaling
+        they stay: the likelihood is then a probability, which is finite for a constant too.
         """
         if self.kind == "images" or self.scaling == "unit":
             return np.ones(len(self.columns), dtype=bool)
@@ -155,8 +157,8 @@ class Schema:
     def log_jacobian(self) -> float:
         """Log-determinant of the map from data to model units, in nats.
 
-        A log-density in the model's units plus this number is one in the data's units. It is 0 for ``none``, and for
-        ``unit`` where the values were in [0, 1] already.
+        A log-density in the model's units plus this number is one in the data's units. It is 0 for ``none``,
+        and for ``unit`` where the values were in [0, 1] already.
         """
         copies = 1 if self.kind == "table" else math.prod(self.event_shape)
         return 0.0 - copies * math.fsum(
@@ -166,7 +168,8 @@ class Schema:
     def check(self, dataset: Dataset, *, what: str) -> None:
         """Refuse a data set that differs from the data the model was fitted to.
 
-        Columns in another order are an error here, because the rows would be misread; `align` puts them in order.
+        Columns in another order are an error here, because the rows would be misread; `align` puts them in
+        order.
 
         Raises
         ------
@@ -192,8 +195,8 @@ class Schema:
         Returns
         -------
         ndarray of shape (m, \\*model_event_shape), float32
-            Computed in float64 block by block: a column of timestamps keeps its digits, and 8-bit images are never
-            copied as float64 as a whole. NaN stays NaN.
+            Computed in float64 block by block: a column of timestamps keeps its digits, and 8-bit images are
+            never copied as float64 as a whole. NaN stays NaN.
 
         Raises
         ------

@@ -1,9 +1,8 @@
 r"""Training, validation and test rows, by a hash of the row number and the seed.
 
-Row :math:`i` draws :math:`u_i = h(i, \text{seed}) \in [0, 1)` and goes to the test part where
-:math:`u_i < t`, to the validation part where :math:`t \le u_i < t + v`, and to the training part otherwise.
-So
-appending rows to a file moves none of those that were there, which no shuffling can promise. The hash is the
+Row :math:`i` draws :math:`u_i = h(i, \text{seed}) \in [0, 1)` and goes to the test part where :math:`u_i <
+t`, to the validation part where :math:`t \le u_i < t + v`, and to the training part otherwise. So rows
+appended to a file move none of the earlier ones to another part, unlike with shuffling. The hash is the
 output function of SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014).
 """
 
@@ -20,7 +19,7 @@ __all__ = ["Parts", "Split", "partition", "split_indices"]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of the three parts: sorted int64 arrays without common elements that cover every row."""
+    """Row numbers of the three parts: sorted arrays of int64; every row is in exactly one of them."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -28,14 +27,14 @@ class Split:
 
 
 def split_indices(n: int, seed: int, *, validation: float = 0.1, test: float = 0.1) -> Split:
-    """Divide ``n`` rows into training, validation and test parts.
+    """Return the numbers of the training, validation and test rows among ``n``.
 
     Parameters
     ----------
     n : int
         Number of rows.
     seed : int
-        Another seed, another division.
+        Each seed gives another division.
     validation, test : float
         Expected share of the rows in each part; 0 for a part that is not wanted.
 
@@ -80,7 +79,7 @@ def split_indices(n: int, seed: int, *, validation: float = 0.1, test: float = 0
 
 
 def _fill_empty_parts(part: np.ndarray, uniform: np.ndarray, wanted: list[bool]) -> None:
-    """Give every wanted part that is empty one row of the largest part, in place."""
+    """Move one row of the largest part to every wanted part that is empty, in place."""
     for k in (2, 1, 0):
         sizes = np.bincount(part, minlength=3)
         if wanted[k] and sizes[k] == 0:
@@ -91,7 +90,7 @@ def _fill_empty_parts(part: np.ndarray, uniform: np.ndarray, wanted: list[bool])
 
 
 def _hash_to_unit_interval(n: int, seed: int) -> np.ndarray:
-    """Hash (row, seed) to 53 bits in [0, 1), for every row at once."""
+    """Return a hash of (row, seed) for every row, as 53 bits in [0, 1)."""
     golden = np.uint64(0x9E3779B97F4A7C15)
     key = _splitmix64(np.array([int(seed) % 2**64], dtype=np.uint64) + golden)
     mixed = _splitmix64(key + (np.arange(n, dtype=np.uint64) + np.uint64(1)) * golden)
@@ -99,14 +98,14 @@ def _hash_to_unit_interval(n: int, seed: int) -> np.ndarray:
 
 
 def _splitmix64(z: np.ndarray) -> np.ndarray:
-    """Mix 64 bits; arithmetic is modulo 2**64."""
+    """Return the output function of SplitMix64 of each number; arithmetic is modulo 2**64."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
 
 
 class Parts(NamedTuple):
-    """Training, validation and test examples; None for a part that there is not."""
+    """Training, validation and test examples; None for a part that was not asked for."""
 
     train: Dataset
     validation: Dataset | None
@@ -114,13 +113,13 @@ class Parts(NamedTuple):
 
 
 def partition(dataset: Dataset, seed: int, *, validation: float = 0.1, test: float = 0.1) -> Parts:
-    """Divide a data set by a hash of row and seed; the source's own test split, where it has one, is kept.
+    """Return a data set in three parts, by a hash of row and seed; a source's own test split stays the test part.
 
     Parameters
     ----------
     dataset : Dataset
     seed : int
-        Another seed, another division.
+        Each seed gives another division.
     validation, test : float
         Expected shares; ``test`` is not used where the source has its own test split.
 

@@ -1,4 +1,8 @@
-"""Rows that stay in a data set of PyTorch's kind: items by number, read one by one or by its workers."""
+"""Rows that stay in a user's data set: items by number, or a sequence that is read from its beginning.
+
+Items by number are read one by one, or by the workers of a ``DataLoader``. A sequence can only be read from
+its beginning to its end, anew in every pass.
+"""
 
 import hashlib
 import sys
@@ -14,6 +18,11 @@ from vaekit.errors import DataError
 
 __all__ = ["END", "Cursor", "ItemRows", "SequenceRows"]
 
+_COMPARED = 16  # the first items, which must be the same in every pass
+
+END: Any = object()
+"""Marks the end of a sequence."""
+
 
 _WORTH_WORKERS = 64  # items; fewer are read before workers have started
 _ITEMS_AT_ONCE = 16
@@ -22,18 +31,19 @@ _ITEMS_AT_ONCE = 16
 class ItemRows(StoredRows):
     """Rows of a data set with ``__len__`` and ``__getitem__``.
 
-    Its code is run in the process that trains, or in the workers of a ``DataLoader``; never in another thread.
+    The data set's code runs in the process that trains, or in the workers of a ``DataLoader``; never in
+    another thread.
 
     Parameters
     ----------
     items
         The data set.
     reader : ItemReader
-        Makes rows of items.
+        Converts items to rows.
     limit : int
-        The memory that the data were too large for, in bytes.
+        The memory limit that the data exceeded, in bytes.
     loader : torch.utils.data.DataLoader, optional
-        Whose number of workers, way to start them and time limit are used.
+        Its number of workers, its way to start them and its time limit are used.
     """
 
     in_thread = False
@@ -44,7 +54,7 @@ class ItemRows(StoredRows):
         self._length = len(items)
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Read items."""
+        """Return the rows of items, by slice or numbers."""
         rows = np.arange(*where.indices(self._length)) if isinstance(where, slice) else where
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
@@ -57,16 +67,16 @@ class ItemRows(StoredRows):
         return out
 
     def read_all(self) -> "tuple[np.ndarray, np.ndarray | None]":
-        """Read everything at once, labels where there are any."""
+        """Return all rows, and all labels where there are any."""
         values, labels = zip(*self._blocks(np.arange(self._length), labels=True), strict=True)
         return np.concatenate(values), None if self._reader.label is None else np.concatenate(labels)
 
     def read_labels(self) -> np.ndarray:
-        """Read the labels of all items."""
+        """Return the labels of all items."""
         return np.concatenate([labels for _, labels in self._blocks(np.arange(self._length), labels=True)])
 
     def _blocks(self, rows: np.ndarray, *, labels: bool = False) -> "Iterator[tuple[np.ndarray, Any]]":
-        """Give blocks of rows, and their labels where these are asked for and there are any."""
+        """Yield blocks of rows, and their labels where these are asked for and there are any."""
         numbers = rows.tolist()
         if self._loader is None or self._loader.num_workers == 0 or len(numbers) < _WORTH_WORKERS:
             read = _Reading(self._items, self._reader, self._length, labels)
@@ -88,7 +98,7 @@ class ItemRows(StoredRows):
 
 
 class _Reading:
-    """Reads some items, here or in a worker."""
+    """Reads items by number, in this process or in a worker."""
 
     def __init__(self, items: Any, reader: ItemReader, length: int, labels: bool) -> None:
         self._items, self._reader, self._length = items, reader, length
@@ -104,7 +114,7 @@ class _Reading:
         if hasattr(self._items, "__getitems__"):
             try:
                 found = self._items.__getitems__(numbers)
-            except Exception:  # to be said of the item that it comes from
+            except Exception:  # read one by one below, so that the message names the item
                 found = []
             if len(found) == len(numbers):
                 return found
@@ -127,7 +137,7 @@ class _Reading:
 
 
 class _Parts:
-    """A data set whose items are blocks of rows, for PyTorch's workers."""
+    """A data set for PyTorch's workers whose items are blocks of rows."""
 
     def __init__(self, parts: list[list[int]], read: _Reading) -> None:
         self._parts, self._read = parts, read
@@ -138,7 +148,7 @@ class _Parts:
     def __getitem__(self, number: int) -> Any:
         try:
             return self._read(self._parts[number])
-        except DataError as error:  # as it is, rather than as text with a traceback
+        except DataError as error:  # PyTorch would pass a raised one on as text with a traceback
             return DataError(str(error))
 
 
@@ -147,7 +157,7 @@ def _as_it_is(item: Any) -> Any:
 
 
 def guarded(iterator: Iterator[Any], source: str, where: Callable[[], str]) -> Iterator[Any]:
-    """Pass on what an iterator of somebody gives, and its errors as errors of the data.
+    """Yield the items of a user's iterator; its errors become errors of the data.
 
     Raises
     ------
@@ -162,7 +172,7 @@ def guarded(iterator: Iterator[Any], source: str, where: Callable[[], str]) -> I
         except DataError:
             raise
         except Exception as error:
-            # PyTorch says so; or its pipe to the worker does, where that is sooner
+            # PyTorch reports a dead worker, or a broken pipe to the worker does so sooner
             died = "DataLoader worker" in str(error) and "exited unexpectedly" in str(error)
             broken = isinstance(error, (ConnectionError, EOFError)) and not str(error).startswith("Caught ")
             died = died or (broken and hasattr(iterator, "_workers"))
@@ -177,21 +187,15 @@ def guarded(iterator: Iterator[Any], source: str, where: Callable[[], str]) -> I
         yield item
 
 
-END: Any = object()
-"""There is no more item."""
-
-_COMPARED = 16  # first items, which every pass is to begin with
-
-
 class Cursor:
-    """Where in the sequence one is, shared by all parts of a data set: there is one iterator at a time.
+    """The position in a sequence, shared by all parts of a data set: there is one iterator at a time.
 
     Parameters
     ----------
     begin : callable
-        Gives an iterable of the items, from the first on.
+        Returns an iterable of the items, from the first on.
     reader : ItemReader
-        Makes rows of items.
+        Converts items to rows.
     varying : bool
         Whether passes may differ.
     """
@@ -204,19 +208,19 @@ class Cursor:
 
     @property
     def end(self) -> int:
-        """The row after the present block."""
+        """The number of the row after the present block."""
         return self.start + len(self.block)
 
     def restart(self) -> None:
-        """Stand before the first item."""
-        self._items = None  # workers of the pass before end first
+        """Go back to before the first item."""
+        self._items = None  # ends the workers of the previous pass
         self._items = guarded(
             iter(self._begin()), self._reader.source, lambda: f"after {plural(self.end, 'row')}"
         )
         self._number, self.start, self.block = 0, 0, self.block[:0]
 
     def advance(self) -> Any:
-        """Go to the next item, and give it; :data:`END` at the end."""
+        """Go to the next item, and return it; :data:`END` at the end."""
         if self._items is None:
             self.restart()
         item = next(self._items, END)  # type: ignore[arg-type]
@@ -242,16 +246,16 @@ class Cursor:
 
 
 class SequenceRows(StoredRows):
-    """Rows of an iterable.
+    """Rows of a sequence.
 
     Parameters
     ----------
     cursor : Cursor
     reader : ItemReader
     count : int
-        Of rows.
+        Number of rows.
     limit : int
-        The memory that the data were too large for, in bytes.
+        The memory limit that the data exceeded, in bytes.
     """
 
     in_order = True
@@ -262,7 +266,7 @@ class SequenceRows(StoredRows):
         self._cursor, self._count, self._source = cursor, count, reader.source
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Go on to rows, or begin anew for those before."""
+        """Return rows: read on to them, or restart where they are before the position."""
         rows = np.arange(*where.indices(self._count)) if isinstance(where, slice) else where
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)

@@ -1,7 +1,8 @@
 """Parts of ``model.json`` to objects, read strictly by msgspec, with messages for a person who edited the file.
 
-A key that is unknown, or missing, or holds a value of another type, raises an :class:`~vaekit.errors.ArtifactError`
-that names the place in the document, what stands there, and what was expected.
+A key that is unknown, or missing, or holds a value of another type, raises an
+:class:`~vaekit.errors.ArtifactError` that names the place in the document, what stands there, and what was
+expected.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Read tables of text: ``.csv``, ``.tsv`` and the like, with a header or without, gzipped or not."""
+"""Reader of tables of text: ``.csv``, ``.tsv`` and the like, with a header or without, gzipped or not."""
 
 import csv
 import gzip
@@ -20,6 +20,11 @@ from vaekit.errors import DataError
 
 __all__ = ["read_text"]
 
+MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"})
+SPACES = r"\s+"
+SAMPLE_ROWS = 200
+WORD = re.compile(r'"[^"]*"|\S+')
+
 
 def read_text(
     path: Path,
@@ -28,13 +33,11 @@ def read_text(
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
 ) -> Dataset:
-    """Read a table of text.
+    """Return the table of a file of text.
 
-    The separator is a tab for ``.tsv``, and otherwise found: comma, semicolon, tab, bar or white space. The
-    first
-    line is a header where names stand in it; columns without names are called ``x0``, ``x1``... An empty
-    field,
-    ``?``, ``NA`` and the like are missing values.
+    The separator is a tab for ``.tsv``, and otherwise detected: comma, semicolon, tab, bar or white space.
+    The first line is a header where it holds names; columns without names are called ``x0``, ``x1``... An
+    empty field, ``?``, ``NA`` and the like are missing values.
 
     Parameters
     ----------
@@ -44,13 +47,13 @@ def read_text(
     conditions : sequence of str
         The columns to take out as conditions.
     memory_limit : int, optional
-        Bytes of memory that the data may take: text is always read as a whole, and a larger file refused.
+        Bytes of memory that the data may take: text is always read as a whole, and a larger file is refused.
 
     Raises
     ------
     DataError
-        For a file larger than the limit, an empty file, lines of different lengths (naming the first), text in a
-        column, repeated names.
+        For a file larger than the limit, an empty file, lines of different lengths (naming the first), text
+        in a column, repeated names.
     """
     import pandas as pd
 
@@ -101,15 +104,9 @@ def read_text(
     return dataset_from_frame(frame, source=str(path), label=label, conditions=conditions, lines=lines)
 
 
-MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"})
-SPACES = r"\s+"
-SAMPLE_ROWS = 200
-WORD = re.compile(r'"[^"]*"|\S+')
-
-
 @dataclass(frozen=True)
 class Dialect:
-    """How to read the text: separator (`SPACES`: runs of white space), names in the header if any, fields."""
+    """Form of a table of text: separator (`SPACES`: runs of white space), names in the header if any, fields a line."""
 
     separator: str
     header: tuple[str, ...] | None
@@ -136,7 +133,7 @@ def decode(path: Path, content: bytes) -> str:
 
 
 def find_dialect(path: Path, text: str, *, separator: str | None = None) -> Dialect:
-    """Find the separator that cuts lines into equally many fields, and whether the first names columns."""
+    """Return the separator that cuts lines into equally many fields, and the header, if the first line is one."""
     candidates = [separator] if separator else [",", ";", "\t", "|", SPACES]
     try:
         samples = {candidate: _sample(text, candidate) for candidate in candidates}
@@ -172,7 +169,7 @@ def _sample(text: str, separator: str) -> list[list[str]]:
 
 
 def _score(rows: list[list[str]]) -> tuple[float, float]:
-    """How many lines have the commonest number of fields (0 where that is one), and the share of numbers."""
+    """Return the share of lines with the commonest number of fields (0 where that is one), and that of numbers."""
     widths = [len(row) for row in rows]
     width = max(set(widths), key=widths.count)
     fields = [field for row in rows[1:] for field in row]
@@ -208,7 +205,7 @@ def check_rectangular(path: Path, text: str, dialect: Dialect) -> np.ndarray:
 
 
 def _count_fields(text: str, separator: str) -> tuple[np.ndarray, np.ndarray]:
-    """Count separators between line ends, for the whole file at once."""
+    """Return the numbers of the lines that are not blank, and the number of fields in each."""
     data = np.frombuffer(text.encode(), dtype=np.uint8)
     ends = np.flatnonzero(data == ord("\n"))
     if not len(ends) or ends[-1] != len(data) - 1:
@@ -222,7 +219,7 @@ def _count_fields(text: str, separator: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _is_header(rows: list[list[str]]) -> bool:
-    """Names stand above numbers, or (where everything is text) nothing in the first line is a number."""
+    """Return whether the first line holds names: above numbers, or (in a table of text) without a number."""
     first, rest = rows[0], rows[1:]
     is_name = [not _is_number_or_missing(field) for field in first]
     if all(is_name):
