@@ -12,13 +12,8 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from vaekit.data import ConditionSchema, Dataset, Schema, from_object
-from vaekit.data.condition_columns import (
-    LABELS,
-    ConditionKind,
-    named_conditions,
-    parse_condition,
-    take_conditions,
-)
+from vaekit.data.condition_columns import LABELS, ConditionKind, named_conditions, take_conditions
+from vaekit.data.conditions import parse_condition
 from vaekit.data.frames import column_as_found
 from vaekit.data.mapped import mapped_dataset, memory_limit
 from vaekit.data.stored import StoredRows

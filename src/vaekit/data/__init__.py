@@ -11,7 +11,8 @@
 """
 
 from vaekit.data.column_summary import Column
-from vaekit.data.conditions import Condition, ConditionSchema
+from vaekit.data.condition_columns import Condition
+from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
 from vaekit.data.reading import read

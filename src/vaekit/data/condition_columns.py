@@ -1,23 +1,23 @@
-"""The columns that conditions are read from: those of a table, labels, or arrays given beside the data."""
+"""One condition, and the column it is read from: of a table, labels, or an array given beside the data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 import numpy as np
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.messages import few
-from vaekit.errors import DataError, UsageError
-from vaekit.grammar import did_you_mean, read_pairs
+from vaekit.data.messages import few, plural
+from vaekit.data.strict_json import AboveZero, Finite
+from vaekit.errors import DataError
+from vaekit.grammar import did_you_mean
 
 __all__ = [
     "LABELS",
+    "Condition",
     "ConditionKind",
-    "as_text",
     "named_conditions",
-    "parse_condition",
-    "parse_given",
     "take_conditions",
     "without_minus_one",
 ]
@@ -26,6 +26,110 @@ LABELS = "labels"
 """The name of the condition that is a data set's labels."""
 
 ConditionKind = Literal["auto", "categorical", "continuous"]
+
+_MOST_CATEGORIES_OF_NUMBERS = 20
+_Categories = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=2)]
+
+
+class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One condition, as learned from the training rows.
+
+    Parameters
+    ----------
+    name : str
+        Name of the column; ``labels`` for the labels of a data set.
+    categories : tuple of str, or None
+        The categories in order, as text; None for a continuous condition.
+    mean, standard_deviation : float
+        Of a continuous condition, in its own units.
+    """
+
+    name: str
+    categories: _Categories | None = None
+    mean: Finite = 0.0
+    standard_deviation: AboveZero = 1.0
+
+    @property
+    def width(self) -> int:
+        """The number of entries of :math:`c` that the condition takes."""
+        return 1 if self.categories is None else len(self.categories)
+
+    @classmethod
+    def fit(cls, name: str, values: np.ndarray, kind: ConditionKind, *, missing: bool) -> "Condition":
+        """Learn a condition from the training rows.
+
+        Parameters
+        ----------
+        name : str
+        values : ndarray of shape (n,)
+        kind : {"auto", "categorical", "continuous"}
+            ``auto``: text, and whole numbers of at most 20 different values, are categorical.
+        missing : bool
+            Whether values may be missing.
+
+        Raises
+        ------
+        DataError
+            For a missing value where none may be, a single category, or text in a continuous condition.
+        """
+        text = _as_text(values)
+        known = text[text != ""]
+        if len(known) < len(text) and not missing:
+            _refuse_missing(name, text)
+        if len(known) == 0:
+            raise DataError(f"condition {name!r}: every value is missing")
+        if kind == "auto":
+            kind = "categorical" if _looks_categorical(values, known) else "continuous"
+        if kind == "categorical":
+            categories = sorted(set(known.tolist()), key=_order)
+            if len(categories) < 2:
+                raise DataError(
+                    f"condition {name!r}: every row has {categories[0]!r}; expected at least 2 categories"
+                )
+            return cls(name, tuple(categories))
+        numbers = _as_numbers(name, text)
+        numbers = numbers[np.isfinite(numbers)]
+        deviation = float(numbers.std())
+        if not deviation > 0:
+            raise DataError(f"condition {name!r}: every row has {numbers[0]:g}; expected values that vary")
+        return cls(name, None, float(numbers.mean()), deviation)
+
+    def encode(self, values: np.ndarray, *, missing: bool, what: str) -> np.ndarray:
+        """Return values as the model's numbers, of shape (n, width) and type float32.
+
+        Raises
+        ------
+        DataError
+            For a category that the training rows did not have, naming those they had; for a missing value.
+        """
+        text = _as_text(values)
+        if not missing and (text == "").any():
+            _refuse_missing(self.name, text)
+        if self.categories is None:
+            numbers = (_as_numbers(self.name, text) - self.mean) / self.standard_deviation
+            if missing:
+                numbers = np.nan_to_num(numbers, nan=0.0)
+            return numbers[:, None].astype(np.float32)
+        different, inverse = np.unique(text, return_inverse=True)
+        unknown = [value for value in different.tolist() if value and value not in self.categories]
+        if unknown:
+            rows = int(np.isin(text, unknown).sum())
+            raise DataError(
+                f"{what}: condition {self.name!r} has the unknown "
+                f"{'category' if len(unknown) == 1 else 'categories'} {few(unknown)} in "
+                f"{plural(rows, 'row')}; the model knows {few(self.categories, 30)}"
+            )
+        table = np.zeros((len(different), self.width), dtype=np.float32)
+        for i, value in enumerate(different.tolist()):
+            if value:
+                table[i, self.categories.index(value)] = 1
+        return table[inverse.reshape(-1)]
+
+    def describe(self) -> str:
+        """Return a description in one line."""
+        if self.categories is None:
+            return f"{self.name} (continuous, mean {self.mean:.4g}, standard deviation {self.standard_deviation:.4g})"
+        return f"{self.name} ({len(self.categories)} categories: {few(self.categories, 12)})"
 
 
 def take_conditions(dataset: Dataset, names: Sequence[str]) -> Dataset:
@@ -121,33 +225,10 @@ def named_conditions(given: Any, names: Sequence[str], n: int) -> Mapping[str, n
     return {name: values for name, values in columns.items() if name in names}
 
 
-def parse_condition(text: str) -> tuple[str, ConditionKind]:
-    """Read ``COLUMN`` or ``COLUMN:categorical`` or ``COLUMN:continuous``.
-
-    >>> parse_condition("age:continuous"), parse_condition("labels")
-    (('age', 'continuous'), ('labels', 'auto'))
-    """
-    name, colon, kind = text.rpartition(":")
-    if colon and kind in ("categorical", "continuous"):
-        return name, "categorical" if kind == "categorical" else "continuous"
-    if not text.strip():
-        raise UsageError("a condition without a name; give the name of a column, or labels")
-    return text, "auto"
-
-
-def parse_given(text: str) -> dict[str, str]:
-    """Read ``label=3,age=40``.
-
-    >>> parse_given("label=3,age=40")
-    {'label': '3', 'age': '40'}
-    """
-    return read_pairs(text.split(","), f"given {text!r}", example="name=value; write label=3,age=40")
-
-
-def as_text(values: np.ndarray) -> np.ndarray:
+def _as_text(values: np.ndarray) -> np.ndarray:
     """Return values as text: whole numbers without a point; missing values (NaN, None, and -1 among integers) empty.
 
-    >>> as_text(np.array([1.0, 2.5, np.nan])).tolist()
+    >>> _as_text(np.array([1.0, 2.5, np.nan])).tolist()
     ['1', '2.5', '']
     """
     values = np.asarray(values).reshape(-1)
@@ -167,7 +248,7 @@ def without_minus_one(values: np.ndarray) -> np.ndarray:
     >>> without_minus_one(np.array(["3", "-1"])).tolist()
     ['3', '']
     """
-    text = as_text(values)
+    text = _as_text(values)
     known = text[text != ""]
     try:
         whole = all(float(value).is_integer() for value in set(known.tolist()))
@@ -184,3 +265,39 @@ def _number_as_text(value: float) -> str:
 
 def _any_as_text(value: Any) -> str:
     return _number_as_text(value) if isinstance(value, float) else str(value).strip()
+
+
+def _as_numbers(name: str, text: np.ndarray) -> np.ndarray:
+    try:
+        numbers = np.array([float(value) if value else np.nan for value in text.tolist()])
+    except ValueError as error:
+        raise DataError(f"condition {name!r} is continuous: expected numbers ({error})") from None
+    if np.isinf(numbers).any():
+        raise DataError(f"condition {name!r}: an infinite value; expected finite numbers")
+    return numbers
+
+
+def _looks_categorical(values: np.ndarray, known: np.ndarray) -> bool:
+    different = set(known.tolist())
+    if values.dtype.kind in "bui":
+        return len(different) <= _MOST_CATEGORIES_OF_NUMBERS
+    try:
+        whole = all(float(value).is_integer() for value in different)
+    except (ValueError, OverflowError):
+        return True
+    return whole and len(different) <= _MOST_CATEGORIES_OF_NUMBERS
+
+
+def _order(category: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(category), category)
+    except ValueError:
+        return (1, 0.0, category)
+
+
+def _refuse_missing(name: str, text: np.ndarray) -> None:
+    first = int(np.flatnonzero(text == "")[0])
+    raise DataError(
+        f"condition {name!r} is missing in {plural(int((text == '').sum()), 'row')}, the first of them row "
+        f"{first} (counted from 0); fill it in or remove the rows"
+    )

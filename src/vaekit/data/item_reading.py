@@ -12,7 +12,7 @@ from vaekit.data.messages import few
 from vaekit.data.objects import as_array
 from vaekit.errors import DataError
 
-__all__ = ["Column", "ItemReader", "in_a_line"]
+__all__ = ["Column", "ItemReader", "torch_module"]
 
 Column = str | int | Sequence[str]
 
@@ -167,13 +167,6 @@ def _is_flat(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) or getattr(value, "ndim", None) == 0
-
-
-def in_a_line(error: BaseException) -> str:
-    """Return an error in one line: its type, and the first and last line of its message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = "" if not lines else f": {lines[0]}" if len(lines) == 1 else f": {lines[0]} {lines[-1]}"
-    return f"{type(error).__name__}{told[:300]}"
 
 
 def torch_module() -> Any:

@@ -28,15 +28,7 @@ from vaekit.data.dataset import Dataset
 from vaekit.data.messages import plural
 from vaekit.errors import DataError
 
-__all__ = [
-    "cache_folder",
-    "find_mnist_files",
-    "looks_like_idx",
-    "read_idx",
-    "read_idx_array",
-    "read_idx_folder",
-    "read_mnist",
-]
+__all__ = ["cache_folder", "find_mnist_files", "looks_like_idx", "read_idx", "read_idx_folder", "read_mnist"]
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 ROLES = ("train-images", "train-labels", "t10k-images", "t10k-labels")
@@ -168,7 +160,7 @@ def _where_to_put_it(places: list[Path], reason: str) -> str:
 
 def read_idx(path: Path) -> Dataset:
     """Return the data of one IDX file: a table of two dimensions, images of three or four."""
-    array = read_idx_array(path)
+    array = _read_array(path)
     if array.ndim == 1:
         raise DataError(
             f"{path}: one number per row ({plural(len(array), 'label')}?); expected images or a table. Give "
@@ -183,7 +175,7 @@ def read_idx_folder(folder: Path) -> Dataset:
     Raises
     ------
     DataError
-        As `read_idx_array`, and where images and labels differ in number.
+        As `read_idx` does, and where images and labels differ in number.
     """
     files = find_mnist_files(folder)
     parts = {}
@@ -191,9 +183,9 @@ def read_idx_folder(folder: Path) -> Dataset:
         images = files.get(f"{split}-images")
         if images is None:
             continue
-        values = read_idx_array(images)
+        values = _read_array(images)
         label_file = files.get(f"{split}-labels")
-        labels = None if label_file is None else read_idx_array(label_file)
+        labels = None if label_file is None else _read_array(label_file)
         if labels is not None and labels.shape != values.shape[:1]:
             raise DataError(
                 f"{label_file}: labels of shape {labels.shape} for {len(values):,} images in {images.name}"
@@ -239,7 +231,7 @@ def looks_like_idx(path: Path) -> bool:
     return len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in TYPES and 1 <= magic[3] <= 8
 
 
-def read_idx_array(path: Path) -> np.ndarray:
+def _read_array(path: Path) -> np.ndarray:
     """Return the array of an IDX file, in native byte order.
 
     Raises

@@ -11,7 +11,7 @@ from numpy.lib import format as npy_format
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.mapped import mapped_dataset
-from vaekit.data.messages import few
+from vaekit.data.messages import few, one_line
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.grammar import did_you_mean
 
@@ -80,7 +80,7 @@ def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"{path}: truncated or corrupt .npy header ({_one_line(error)}); save it again"
+            f"{path}: truncated or corrupt .npy header ({one_line(error)}); save it again"
         ) from error
     if dtype.hasobject:
         raise DataError(f"{path}: the array {NO_OBJECTS}")
@@ -123,7 +123,7 @@ def read_npz(path: Path, *, label: str | None = None) -> Dataset:
         NotImplementedError,
         RuntimeError,
     ) as error:
-        raise DataError(f"{path}: corrupt archive ({_one_line(error)}); save it again") from error
+        raise DataError(f"{path}: corrupt archive ({one_line(error)}); save it again") from error
 
 
 def _from_archive(archive, path: Path, label: str | None) -> Dataset:
@@ -155,7 +155,7 @@ def _from_archive(archive, path: Path, label: str | None) -> Dataset:
         try:
             return archive[key]
         except (ValueError, SyntaxError, tokenize.TokenError) as error:
-            why = NO_OBJECTS if "pickle" in str(error) else f"is truncated or corrupt ({_one_line(error)})"
+            why = NO_OBJECTS if "pickle" in str(error) else f"is truncated or corrupt ({one_line(error)})"
             raise DataError(f"{path}: the array {key!r} {why}") from error
 
     names = get(column_key)
@@ -179,7 +179,3 @@ def _find(keys: list[str], candidates: tuple[str, ...], path: Path, what: str) -
     if len(found) > 1:
         raise DataError(f"{path}: {few(found)} could each be the {what}; keep one of them")
     return found[0] if found else None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]

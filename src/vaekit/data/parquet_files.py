@@ -12,6 +12,7 @@ import numpy as np
 
 from vaekit.data.dataset import Dataset
 from vaekit.data.frames import check_names, column_as_found, dataset_from_frame, label_values, text_categories
+from vaekit.data.messages import one_line
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError, MissingExtraError
 
@@ -52,7 +53,7 @@ def read_parquet(
         frame = pyarrow.parquet.read_table(path).to_pandas()
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: truncated, corrupt or no Parquet ({' '.join(str(error).split())[:120]}); save it again"
+            f"{path}: truncated, corrupt or no Parquet ({one_line(error)}); save it again"
         ) from error
     return dataset_from_frame(
         frame.reset_index(drop=True), source=str(path), label=label, conditions=conditions
@@ -255,5 +256,5 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{path}: truncated, corrupt or no Parquet ({' '.join(str(error).split())[:120]}); save it again"
+            f"{path}: truncated, corrupt or no Parquet ({one_line(error)}); save it again"
         ) from error

@@ -23,17 +23,12 @@ from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset, Kind, row_blocks
 from vaekit.data.messages import shape_in_words
 from vaekit.data.scaling import Scaling, offset_and_scale, require_few_categories
-from vaekit.data.schema_check import align_dataset, check_dataset
+from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
 from vaekit.data.stored import value_blocks
-from vaekit.data.strict_json import AboveZero, Finite, from_document, require_different, to_document
-from vaekit.errors import ArtifactError, DataError, UsageError
+from vaekit.data.strict_json import AboveZero, Finite, from_document, to_document
+from vaekit.errors import DataError, UsageError
 
 __all__ = ["Scaling", "Schema"]
-
-_NUMERIC_TYPES = (
-    *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)),
-    *("float16", "float32", "float64"),
-)
 
 
 @dataclass(frozen=True)
@@ -295,27 +290,7 @@ class Schema:
             Naming an unknown or missing key, or a wrong value, as a file that was edited may have.
         """
         schema = from_document(document, cls, "schema")
-        if schema.dtype not in _NUMERIC_TYPES:
-            raise ArtifactError(
-                f"schema.dtype: {schema.dtype!r:.60}; expected the name of a numeric type such as 'float64'"
-            )
-        dimensions = 1 if schema.kind == "table" else 3
-        count = schema.event_shape[0] if schema.kind == "table" and schema.event_shape else 1
-        for key, length in {
-            "event_shape": dimensions,
-            "columns": count,
-            "offset": count,
-            "scale": count,
-        }.items():
-            if len(document[key]) != length:
-                raise ArtifactError(
-                    f"schema.{key}: a list of {len(document[key])}; expected a list of {length}"
-                )
-        require_different([column.name for column in schema.columns], "schema.columns")
-        for i, column in enumerate(schema.columns):
-            require_different(column.categories or (), f"schema.columns[{i}].categories")
-        if all(column.constant for column in schema.columns):
-            raise ArtifactError("schema.columns: every column is constant; expected at least one that varies")
+        require_sound(schema)
         if schema.conditions is not None:
             schema.conditions.require_sound("schema.conditions")
         return schema

@@ -11,10 +11,16 @@ from vaekit.data.column_summary import Column
 from vaekit.data.dataset import Dataset, Kind, made_up_names
 from vaekit.data.messages import few, plural, shape_in_words
 from vaekit.data.stored import StoredRows
-from vaekit.errors import DataError
+from vaekit.data.strict_json import require_different
+from vaekit.errors import ArtifactError, DataError
 from vaekit.grammar import did_you_mean
 
-__all__ = ["Expected", "align_dataset", "check_dataset"]
+__all__ = ["Expected", "align_dataset", "check_dataset", "require_sound"]
+
+_NUMERIC_TYPES = (
+    *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)),
+    *("float16", "float32", "float64"),
+)
 
 
 class Expected(Protocol):
@@ -31,7 +37,32 @@ class Expected(Protocol):
     @property
     def scaling(self) -> str: ...
     @property
+    def offset(self) -> Sequence[float]: ...
+    @property
     def scale(self) -> Sequence[float]: ...
+
+
+def require_sound(schema: Expected) -> None:
+    """Raise an ArtifactError where the fields of a schema that was read contradict one another."""
+    if schema.dtype not in _NUMERIC_TYPES:
+        raise ArtifactError(
+            f"schema.dtype: {schema.dtype!r:.60}; expected the name of a numeric type such as 'float64'"
+        )
+    count = schema.event_shape[0] if schema.kind == "table" and schema.event_shape else 1
+    lengths = {
+        "event_shape": (len(schema.event_shape), 1 if schema.kind == "table" else 3),
+        "columns": (len(schema.columns), count),
+        "offset": (len(schema.offset), count),
+        "scale": (len(schema.scale), count),
+    }
+    for key, (found, expected) in lengths.items():
+        if found != expected:
+            raise ArtifactError(f"schema.{key}: a list of {found}; expected a list of {expected}")
+    require_different([column.name for column in schema.columns], "schema.columns")
+    for i, column in enumerate(schema.columns):
+        require_different(column.categories or (), f"schema.columns[{i}].categories")
+    if all(column.constant for column in schema.columns):
+        raise ArtifactError("schema.columns: every column is constant; expected at least one that varies")
 
 
 def align_dataset(schema: Expected, dataset: Dataset, *, what: str) -> Dataset:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.item_reading import ItemReader, in_a_line
-from vaekit.data.messages import plural
+from vaekit.data.item_reading import ItemReader
+from vaekit.data.messages import in_a_line, plural
 from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from vaekit.data.dataset import Dataset, made_up_names
 from vaekit.data.frames import dataset_from_frame
-from vaekit.data.messages import plural
+from vaekit.data.messages import one_line, plural
 from vaekit.errors import DataError
 
 __all__ = ["read_text"]
@@ -94,9 +94,7 @@ def read_text(
             **exact,
         )
     except (pd.errors.ParserError, ValueError) as error:
-        raise DataError(
-            f"{path}: no table of text that can be read ({' '.join(str(error).split())[:120]})"
-        ) from error
+        raise DataError(f"{path}: no table of text that can be read ({one_line(error)})") from error
     if len(frame) != len(lines):
         raise DataError(
             f"{path}: {len(lines):,} lines make {len(frame):,} rows; is a quotation mark left open?"
