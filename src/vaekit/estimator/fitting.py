@@ -28,7 +28,7 @@ from vaekit.training import (
     has_opponent,
     train,
 )
-from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.fused_adam import build_optimizer
 from vaekit.training.plan import Plan, plan_training
 from vaekit.vae import VAE
 
@@ -161,7 +161,7 @@ class Fitting(Fitted):
             self._start(dataset, self._draw_seed())
             self.history_, self.settings_ = History(), settings
         optimizer_state = getattr(self, "_optimizer_state", None)
-        optimizer = parse_optimizer(self.optimizer).build(self.model_.parameters(), self.learning_rate)
+        optimizer = build_optimizer(self.optimizer, self.model_.parameters(), self.learning_rate)
         if optimizer_state is not None:
             optimizer.load_state_dict(optimizer_state)
         opponent: OpponentSteps | None = getattr(self, "_opponent", None)

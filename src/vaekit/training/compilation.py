@@ -20,11 +20,11 @@ from torch.func import functional_call, grad_and_value
 from vaekit.contracts import WrappedObjective
 from vaekit.errors import TrainingWarning
 from vaekit.language.schedules import Annealed
+from vaekit.language.settings import Compilation
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.runtime.compiler import compile_graph, has_compiler, reason_of
 from vaekit.training.identity import warn_of_another_environment
 from vaekit.training.run import Run
-from vaekit.training.settings import Compilation
 from vaekit.training.step import Batch, loss_of, plain_gradient
 from vaekit.training.work import multiplications
 from vaekit.vae import VAE

@@ -8,17 +8,15 @@ by gradient steps. What features stand for given data, a likelihood says in ``ma
 """
 
 from math import prod
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from vaekit.errors import UsageError
+from vaekit.language.settings import OutputBias
 from vaekit.vae import VAE
 
-__all__ = ["OutputBias", "begin_at_marginals", "begins_at_marginals"]
-
-OutputBias = Literal["auto", "marginal", "none"]
+__all__ = ["begin_at_marginals", "begins_at_marginals"]
 
 
 def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
