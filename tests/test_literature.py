@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vaekit.errors import UsageError
-from vaekit.literature import MODELS, find_model, resolve
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
+from vaekit.sentence.literature import MODELS, find_model, resolve
 
 # Every class of pythae 0.1.2's pythae.models, its base class and its autoencoder without noise included.
 PYTHAE = {
@@ -38,7 +38,7 @@ def test_every_sentence_builds_and_takes_a_finite_step(model):
     shape = (1, 12, 12) if image else (6,)
     with seeded(0):
         objective = sentence.objective.build()
-        labels = 2 if getattr(objective, "needs_classifier", False) else 0
+        labels = 2 if objective.traits.needs_classifier else 0
         vae = build_vae(sentence, shape, latent=4, condition=labels)
         if hasattr(objective, "begin"):
             objective.begin(rows=8)

@@ -8,16 +8,14 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 
 SHAPE, LATENT = (5,), 2
 TIED = [
     kind
     for kind, part in PARTS["posterior"].items()
-    if not getattr(part, "is_deterministic", False)
-    and not getattr(part, "scores_own_draws_only", False)
-    and getattr(part, "has_density", True)
+    if not part.traits.is_deterministic and not part.traits.scores_own_draws_only and part.traits.has_density
 ]
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Schedule
 from vaekit.objectives import Elbo
 from vaekit.posteriors import CategoricalPosterior
-from vaekit.randomness import seeded
-from vaekit.schedules import Schedule
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 
 
@@ -84,9 +84,9 @@ def test_the_temperature_follows_its_schedule_and_no_bound_sees_it():
 
 def test_a_relaxed_surrogate_is_refused_where_it_cannot_be_told_from_the_bound():
     for kind, part in PARTS["objective"].items():
-        if getattr(part, "takes_relaxation", False):
+        if part.traits.takes_relaxation:
             make("categorical:straight_through=false", objective=kind)
-        elif not getattr(part, "needs_classifier", False):  # that is refused for want of a condition, before
+        elif not part.traits.needs_classifier:  # that is refused for want of a condition, before
             with pytest.raises(UsageError, match=r"straight_through=true|posterior=diagonal|codes"):
                 make("categorical:straight_through=false", objective=kind)
 

@@ -8,8 +8,8 @@ from vaekit.errors import UsageError
 from vaekit.evaluation import evaluate, log_likelihood
 from vaekit.objectives import Elbo, MaximumMeanDiscrepancy
 from vaekit.posteriors import PointPosterior
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.vae import VAE
 
 WITHOUT_DENSITY = {"network": "mlp:hidden=4", "posterior": "point", "objective": "mmd"}
@@ -32,7 +32,7 @@ def test_there_is_no_density():
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind, part in PARTS["objective"].items() if getattr(part, "needs_density", True)]
+    "kind", [kind for kind, part in PARTS["objective"].items() if part.traits.needs_density]
 )
 def test_an_objective_that_needs_a_density_is_refused(kind):
     sentence = Sentence.parse(**WITHOUT_DENSITY | {"objective": kind})

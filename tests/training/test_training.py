@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from vaekit.contracts import Objective
 from vaekit.errors import TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.evaluation import evaluate_bound
 from vaekit.objectives import Elbo, ImportanceWeighted, ObjectiveResult, Schedule
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.training import TrainingSettings, train
 from vaekit.training.threads import threads_for
 
@@ -137,7 +138,7 @@ def test_ctrl_c_gives_the_best_weights_back(data):
 
 
 def test_what_is_differentiated_is_the_surrogate(data):
-    class Frozen:
+    class Frozen(Objective):
         """A surrogate without gradient: nothing may move, whatever the bound does."""
 
         def __call__(self, model, x, c=None):

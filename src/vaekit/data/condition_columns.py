@@ -11,7 +11,7 @@ from vaekit.data.dataset import Dataset
 from vaekit.data.messages import few, plural
 from vaekit.data.strict_json import AboveZero, Finite
 from vaekit.errors import DataError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 __all__ = [
     "LABELS",

@@ -15,7 +15,7 @@ from vaekit.data.condition_columns import Condition, ConditionKind, without_minu
 from vaekit.data.messages import few, plural
 from vaekit.data.strict_json import Finite, from_document, require_different, to_document
 from vaekit.errors import ArtifactError, DataError, UsageError
-from vaekit.grammar import did_you_mean, read_pairs
+from vaekit.language.grammar import did_you_mean, read_pairs
 
 __all__ = ["ConditionSchema", "parse_condition", "parse_given"]
 

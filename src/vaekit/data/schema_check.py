@@ -13,7 +13,7 @@ from vaekit.data.messages import few, plural, shape_in_words
 from vaekit.data.stored import StoredRows
 from vaekit.data.strict_json import require_different
 from vaekit.errors import ArtifactError, DataError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 __all__ = ["Expected", "align_dataset", "check_dataset", "require_sound"]
 

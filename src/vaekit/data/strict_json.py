@@ -15,7 +15,7 @@ from msgspec import inspect
 
 from vaekit.data.messages import few
 from vaekit.errors import ArtifactError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 __all__ = ["AboveZero", "Finite", "from_document", "require_different", "to_document"]
 

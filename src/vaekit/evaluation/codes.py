@@ -67,14 +67,14 @@ def code_usage(model: VAE, x: Tensor, *, c: Tensor | None = None, batch_size: in
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> sentence = Sentence.parse(network="mlp:hidden=none", posterior="quantized:codes=4")
     >>> model = build_vae(sentence, (3,), latent=2).eval()
     >>> usage = code_usage(model, torch.ones(5, 3))
     >>> usage.codes, len(usage.perplexity), usage.used[0] <= 2
     (4, 1, True)
     """
-    codebook = getattr(model.parts["posterior"], "codebook", None)
+    codebook = model.posterior_part.codebook
     if codebook is None:
         return None
     total = torch.zeros(codebook.positions, codebook.codes, dtype=torch.float64, device=x.device)

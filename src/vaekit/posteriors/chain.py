@@ -4,7 +4,7 @@ Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equa
 Mohamed and Wierstra (2014), "Stochastic Backpropagation and Approximate Inference in Deep Generative Models". The
 latent is :math:`z = (h_1, \dots, h_L)`, side by side, so every objective and every evaluation takes the layers as one.
 The decoder sees :math:`h_1` alone: ``decoder_input`` cuts it out, and whoever builds a model by hand puts that before
-the decoder (with :class:`vaekit.networks.TransformedInput`), as :func:`vaekit.spec.build_vae` does.
+the decoder (with :class:`vaekit.networks.TransformedInput`), as :func:`vaekit.sentence.build_vae` does.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Posterior
 from vaekit.distributions import ChainDistribution, GaussianLayer
 from vaekit.errors import UsageError
 from vaekit.networks.activations import Activation
@@ -21,7 +22,7 @@ from vaekit.posteriors.diagonal import DiagonalPosterior
 __all__ = ["ChainPosterior"]
 
 
-class ChainPosterior(nn.Module):
+class ChainPosterior(nn.Module, Posterior):
     r"""``chain``: two or more layers of diagonal Gaussians, each given the one below.
 
     Use it with ``prior=chain``, which goes the other way: :math:`p(h_L) \cdots p(h_1 \mid h_2)`.
@@ -50,8 +51,6 @@ class ChainPosterior(nn.Module):
     (torch.Size([5, 5]), (5,), (3,))
     """
 
-    needs: frozenset[str] = frozenset()
-
     def __init__(
         self,
         latent: int,
@@ -74,7 +73,11 @@ class ChainPosterior(nn.Module):
         )
         self.feature_shape = self.first.feature_shape
         self.latent_shape = (sum(self.sizes),)
-        self.decoder_shape = (latent,)
+
+    @property
+    def decoder_shape(self) -> tuple[int, ...]:
+        """The shape of the first layer, which the decoder sees."""
+        return self.sizes[:1]
 
     @property
     def decoder_input(self) -> nn.Module:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.language.settings import TrainingSettings
 from vaekit.objectives import Objective
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
+from vaekit.training.fused_adam import build_optimizer
 from vaekit.training.opponent import has_opponent
-from vaekit.training.optimizers import parse_optimizer
-from vaekit.training.settings import TrainingSettings
 from vaekit.training.streamed import StreamedRows
 from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
@@ -117,7 +117,7 @@ def plan_training(
     Examples
     --------
     >>> from vaekit.objectives import Elbo
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (3,), latent=2)
     >>> str(plan_training(torch.zeros(90, 3), model, Elbo(), TrainingSettings(epochs=2)))
     '90 training rows in memory; about 0.6 GB of memory, and less than 1 s an epoch, less than 1 s for at most 2'
@@ -156,12 +156,11 @@ def _seconds_a_step(
     x: Tensor, c: Tensor | None, model: VAE, objective: Any, settings: TrainingSettings
 ) -> float:
     model, objective = copy.deepcopy(model).train(), copy.deepcopy(objective)
-    optimizer = parse_optimizer(settings.optimizer).build(model.parameters(), settings.learning_rate)
+    optimizer = build_optimizer(settings.optimizer, model.parameters(), settings.learning_rate)
     some = slice(settings.batch_size)
     batch, condition = x[some], None if c is None else c[some]
-    if hasattr(objective, "begin"):
-        objective.begin(rows=len(x))
-    if c is not None and hasattr(objective, "count_labels"):
+    objective.begin(rows=len(x))
+    if c is not None:
         objective.count_labels(c)
 
     def step() -> None:

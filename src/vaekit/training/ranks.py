@@ -29,6 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaekit.errors import TrainingWarning, UsageError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.runtime.rows import gathering
 from vaekit.training.clipping import global_norm
 from vaekit.training.lost import others_may_be_lost
 from vaekit.training.shards import is_sharded
@@ -37,7 +38,6 @@ from vaekit.training.shared_objective import SharedObjective
 from vaekit.training.state import Players
 from vaekit.training.world import BuildOptimizer
 from vaekit.vae import VAE
-from vaekit.whole_batch import gathering
 
 __all__ = ["Ranks", "slice_of"]
 
@@ -238,7 +238,7 @@ class Ranks:
             If the objective looks over a batch, of which each rank shows it a slice.
         """
         self.require_same(describe())
-        if getattr(objective, "looks_over_batch", False):
+        if objective.traits.looks_over_batch:
             warnings.warn(
                 f"the objective compares the examples of a batch, and each of the {self.size} processes shows it a "
                 "slice: it trains as with batches of that size; slices of a hundred rows or more are best",

@@ -12,12 +12,11 @@ def multiplications(model: VAE, objective: Objective, batch_size: int) -> int:
     Examples
     --------
     >>> from vaekit.objectives import Elbo, ImportanceWeighted
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)  # 3 x 4 and 2 x 4
     >>> multiplications(model, Elbo(), 10), multiplications(model, ImportanceWeighted(samples=50), 10)
     (250, 4660)
     """
-    draws = getattr(objective, "draws", 1)
-    decoder = sum(parameter.numel() for parameter in model.parts["decoder"].parameters())
+    decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
     others = sum(parameter.numel() for parameter in model.parameters()) - decoder
-    return batch_size * (others + decoder * (draws if isinstance(draws, int) else 1))
+    return batch_size * (others + decoder * objective.draws)

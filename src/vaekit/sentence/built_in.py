@@ -1,7 +1,6 @@
-"""Every part by room and by name: the only file of the library that knows parts by name."""
+"""Our own parts, offered through the same door as everybody's."""
 
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from vaekit.likelihoods import (
     BernoulliLikelihood,
@@ -71,13 +70,11 @@ from vaekit.priors import (
     VampPrior,
     WrappedNormalPrior,
 )
+from vaekit.sentence.registry import PARTS, Room
 
-__all__ = ["PARTS", "Room", "natural_prior", "space_of"]
+__all__ = ["BUILT_IN"]
 
-Room = Literal["network", "posterior", "prior", "likelihood", "objective"]
-
-#: Every part by room and by name: what may stand in a sentence.
-PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
+BUILT_IN: dict[Room, dict[str, Any]] = {
     "network": {
         "mlp": MlpNetwork,
         "convolutional": ConvolutionalNetwork,
@@ -148,15 +145,7 @@ PARTS: dict[Room, dict[str, Callable[..., Any]]] = {
     },
 }
 
-
-def space_of(part: Callable[..., Any]) -> str:
-    """Where the latents of a posterior or prior live; ``euclidean`` unless it says otherwise."""
-    return getattr(part, "space", "euclidean")
-
-
-def natural_prior(posterior: Callable[..., Any]) -> str:
-    """The first prior of the posterior's space."""
-    priors = PARTS["prior"]
-    return next(
-        (kind for kind, part in priors.items() if space_of(part) == space_of(posterior)), next(iter(priors))
-    )
+for _room, _kinds in BUILT_IN.items():
+    for _name, _part in _kinds.items():
+        PARTS[_room].add(_name, _part)
+    PARTS[_room].built_in = frozenset(_kinds)

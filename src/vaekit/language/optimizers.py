@@ -1,4 +1,4 @@
-r"""Optimisers, by name: Adam, and RMSprop for protocols that were published with it.
+r"""Optimisers by name, with their options: Adam, and RMSprop for protocols that were published with it.
 
 Adam (Kingma and Ba, 2015, algorithm 1), with the gradient :math:`g_t`:
 
@@ -13,15 +13,10 @@ RMSprop (Tieleman and Hinton, 2012), with :math:`v_t` as above and no :math:`m_t
 equation 40) subtracts the squared average of the gradient from :math:`v_t`. The steps are torch's.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
 from vaekit.errors import UsageError
-from vaekit.grammar import read_choice
-from vaekit.training.fused_adam import FusedAdam
+from vaekit.language.grammar import read_choice
 
 __all__ = ["OPTIMIZERS", "Adam", "RMSprop", "parse_optimizer"]
 
@@ -45,10 +40,6 @@ class Adam:
     def __post_init__(self) -> None:
         _require_shares(self, "beta1", "beta2")
         _require_positive(self, "epsilon")
-
-    def build(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-        """Make torch's optimiser: one kernel for all of a parameter's step."""
-        return FusedAdam(parameters, learning_rate, betas=(self.beta1, self.beta2), epsilon=self.epsilon)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +66,6 @@ class RMSprop:
     def __post_init__(self) -> None:
         _require_shares(self, "decay", "momentum")
         _require_positive(self, "epsilon")
-
-    def build(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> torch.optim.Optimizer:
-        """Make torch's optimiser."""
-        return torch.optim.RMSprop(
-            parameters,
-            lr=learning_rate,
-            alpha=self.decay,
-            eps=self.epsilon,
-            momentum=self.momentum,
-            centered=self.centered,
-        )
 
 
 OPTIMIZERS: dict[str, type[Adam] | type[RMSprop]] = {"adam": Adam, "rmsprop": RMSprop}

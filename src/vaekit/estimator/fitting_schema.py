@@ -6,7 +6,7 @@ from vaekit.data import Dataset, Schema
 from vaekit.data.stored import value_blocks
 from vaekit.errors import UsageError
 from vaekit.likelihoods import is_continuous
-from vaekit.spec import Spec
+from vaekit.sentence import Spec
 
 __all__ = ["fit_schema"]
 
@@ -31,12 +31,12 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
     Examples
     --------
     >>> from vaekit.data import from_object
-    >>> from vaekit.spec import parse
+    >>> from vaekit.sentence import parse
     >>> data = from_object([[0.5, 1.0], [2.5, 0.0]])
     >>> fit_schema(data, parse("likelihood", "mixed:columns=gaussianxbernoulli")).scale
     (1.0, 1.0)
     """
-    if likelihood.part.scaling == "mixed":
+    if likelihood.part.traits.scaling == "mixed":
         varying = (
             int((dataset.values.min(0) != dataset.values.max(0)).sum()) if dataset.kind == "table" else 0
         )
@@ -53,7 +53,7 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
             "give --label for a column that is not to be modelled"
         )
     part = likelihood.build(event_shape=dataset.event_shape)
-    if not (part.scaling == "unit" and dataset.values.dtype == np.uint8):
+    if not (part.traits.scaling == "unit" and dataset.values.dtype == np.uint8):
         for block in value_blocks(dataset.values):
             part.support.check(block, likelihood.kind)
-    return Schema.fit(dataset, scaling=part.scaling)
+    return Schema.fit(dataset, scaling=part.traits.scaling)
