@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from vaekit.data import Dataset
+    from vaekit.data import Dataset, Schema
     from vaekit.estimator import VariationalAutoencoder
 
 __all__ = [
@@ -173,9 +173,10 @@ def map_to_file(
     dataset: "Dataset",
     function: "Callable[[Dataset], np.ndarray]",
     *,
-    columns: tuple[str, ...] | None,
+    columns: tuple[str, ...] | None = None,
     categories: tuple[tuple[str, ...] | None, ...] | None = None,
     images: bool | None = None,
+    schema: "Schema | None" = None,
     as_json: bool,
 ) -> int:
     """Write what a function makes of each row and say so; of rows that were left in their file, block by block."""
@@ -185,11 +186,17 @@ def map_to_file(
 
     if not isinstance(dataset.values, StoredRows):
         rows = function(dataset)
-        write(output, rows, columns=columns, categories=categories, images=images)
-        return tell(output, rows.shape, as_json)
+        shape = write(output, rows, columns=columns, categories=categories, images=images, schema=schema)
+        return tell(output, shape, as_json)
     blocks = (function(dataset.take(rows)) for rows in few_rows(dataset.values))
     shape = write_blocks(
-        output, blocks, rows=len(dataset), columns=columns, categories=categories, images=images
+        output,
+        blocks,
+        rows=len(dataset),
+        columns=columns,
+        categories=categories,
+        images=images,
+        schema=schema,
     )
     return tell(output, shape, as_json)
 
@@ -206,15 +213,8 @@ def finish_data(estimator: "VariationalAutoencoder", output: Path, rows: Any, *,
     """Write rows or images in the units of the data and say so."""
     from vaekit.data import write
 
-    schema = estimator.schema_
-    write(
-        output,
-        rows,
-        columns=schema.column_names,
-        categories=schema.categories,
-        images=schema.kind == "images",
-    )
-    return tell(output, rows.shape, as_json)
+    shape = write(output, rows, schema=estimator.schema_)
+    return tell(output, shape, as_json)
 
 
 def tell(output: Path, shape: tuple[int, ...], as_json: bool) -> int:

@@ -22,8 +22,6 @@ class Reconstruct(ModelVerb):
             self.output,
             dataset,
             estimator.reconstruct,
-            columns=schema.column_names,
-            categories=schema.categories,
-            images=schema.kind == "images",
+            schema=schema,
             as_json=self.json,
         )

@@ -44,8 +44,6 @@ class Sample:
             self.output,
             blocks,
             rows=self.n,
-            columns=schema.column_names,
-            categories=schema.categories,
-            images=schema.kind == "images",
+            schema=schema,
         )
         return common.tell(self.output, shape, self.json)
