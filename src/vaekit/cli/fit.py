@@ -229,7 +229,7 @@ class Fit:
         from vaekit.data.mapped import memory_limit
         from vaekit.errors import UsageError
         from vaekit.estimator import VariationalAutoencoder
-        from vaekit.estimator.inputs import read_names
+        from vaekit.estimator.model_rows import read_names
 
         estimator = VariationalAutoencoder(
             self.latent,
