@@ -28,6 +28,7 @@ FLOORS = [
     {"estimator"},
     {"plots", "reproductions"},
     {"report"},
+    {"application"},
     {"cli"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

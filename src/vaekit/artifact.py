@@ -112,15 +112,15 @@ def check_destination(folder: Path, *, force: bool) -> None:
     if folder.exists() or folder.is_symlink():
         if not (folder / _DESCRIPTION).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
             raise ArtifactError(
-                f"{folder} exists and is no vaekit artifact: it will not be replaced; choose another --output"
+                f"{folder} exists and is no vaekit artifact: it will not be replaced; choose another path"
             )
         if not force:
-            raise ArtifactError(f"{folder} exists; choose another --output, or give --force to replace it")
+            raise ArtifactError(f"{folder} exists; choose another path, or give force=True to replace it")
     parent = folder.absolute().parent
     if not parent.is_dir():
-        raise ArtifactError(f"the folder {parent} does not exist; make it first, or choose another --output")
+        raise ArtifactError(f"the folder {parent} does not exist; make it first, or choose another path")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise ArtifactError(f"the folder {parent} cannot be written to; choose another --output")
+        raise ArtifactError(f"the folder {parent} cannot be written to; choose another path")
 
 
 def write_artifact(
@@ -162,7 +162,7 @@ def write_artifact(
         _write_atomically(folder, contents)
     except OSError as error:
         raise ArtifactError(
-            f"could not write {folder}: {error.strerror or error}; free some space or choose another --output"
+            f"could not write {folder}: {error.strerror or error}; free some space or choose another path"
         ) from error
 
 

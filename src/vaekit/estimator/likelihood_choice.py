@@ -248,8 +248,8 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
         names = [name for name, text in zip(dataset.columns or (), dataset.categories, strict=True) if text]
         told = f"{'columns' if len(names) > 1 else 'column'} {', '.join(names)[:200]} with text"
         raise UsageError(
-            f"likelihood {likelihood.kind}: {told}: categories need likelihood auto or mixed; or give --label for a "
-            "column that is not to be modelled"
+            f"likelihood {likelihood.kind}: {told}: categories need likelihood auto or mixed; or take out a column "
+            "that is not to be modelled"
         )
     part = likelihood.build(event_shape=dataset.event_shape)
     if not (part.scaling == "unit" and dataset.values.dtype == np.uint8):
