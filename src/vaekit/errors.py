@@ -11,6 +11,7 @@ __all__ = [
     "DataWarning",
     "MissingExtraError",
     "MissingLabelError",
+    "PartWarning",
     "ProcessLostError",
     "StreamWarning",
     "TrainingDivergedError",
@@ -48,6 +49,10 @@ class ArtifactError(DataError):
 
 class CheckpointError(DataError):
     """Checkpoints of another run, or none that can be read."""
+
+
+class PartWarning(UserWarning):
+    """An installed package offers a part that cannot be used."""
 
 
 class TrainingWarning(UserWarning):

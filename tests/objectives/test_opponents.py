@@ -8,12 +8,12 @@ from torch.nn.functional import softplus
 
 from vaekit import VariationalAutoencoder
 from vaekit.errors import UsageError
-from vaekit.objectives import FactorizedPosterior
+from vaekit.objectives import FactorizedPosterior, Opposed
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae, parse
-from vaekit.training import OpponentSteps, TrainingSettings, has_opponent, train
+from vaekit.training import OpponentSteps, TrainingSettings, train
 
-OPPOSED = [kind for kind, part in PARTS["objective"].items() if has_opponent(part)]
+OPPOSED = [kind for kind, part in PARTS["objective"].items() if issubclass(part, Opposed)]
 
 
 def make(objective, likelihood="gaussian:scale=fixed", seed=0):

@@ -174,7 +174,7 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
 
 
 def _learns_labels(sentence: Sentence) -> bool:
-    return getattr(sentence.objective.part, "needs_classifier", False)
+    return sentence.objective.part.traits.needs_classifier
 
 
 def _fit_conditions(rows: Dataset, kinds: Mapping[str, ConditionKind], *, missing: bool) -> ConditionSchema:

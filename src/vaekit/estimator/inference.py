@@ -142,14 +142,14 @@ def evaluate_rows(
 
 def code_space(fitted: FittedModel) -> CodeSpace:
     """Return the space of codes of a model that has them."""
-    posterior = fitted.sentence.posterior
-    if space_of(posterior.part) != "codes":
+    codebook = fitted.model.posterior_part.codebook
+    if codebook is None:
         fitting = ", ".join(kind for kind, part in PARTS["posterior"].items() if space_of(part) == "codes")
         raise UsageError(
-            f"the latents of posterior {posterior.kind} are no codes, but numbers; models with codes have one of: "
-            f"{fitting}"
+            f"the latents of posterior {fitted.sentence.posterior.kind} are no codes, but numbers; models with codes "
+            f"have one of: {fitting}"
         )
-    return fitted.model.parts["posterior"].codebook  # type: ignore[return-value]
+    return codebook
 
 
 def encode_to_codes(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.int64]:

@@ -70,7 +70,7 @@ class FittedModel:
     @property
     def has_classifier(self) -> bool:
         """Whether the model has learned labels, so that they may be missing."""
-        return "classifier" in self.model.parts
+        return self.model.classifier is not None
 
     def to_model(self, values: np.ndarray) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.
@@ -83,7 +83,7 @@ class FittedModel:
         if isinstance(values, StoredRows):
             return cast(Tensor, StreamedRows(values, self._scaled, limit=values.limit))
         x = self.schema.transform(values)
-        self.model.parts["likelihood"].support.check(x, self.sentence.likelihood.kind)  # type: ignore[union-attr]
+        self.model.likelihood_part.support.check(x, self.sentence.likelihood.kind)
         return torch.from_numpy(x)
 
     def conditions_of(self, rows: Dataset) -> Tensor | None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.allocation import keep_freed_memory
+from vaekit.contracts import as_objective
 from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
@@ -150,6 +151,7 @@ def train(
         For ``shard`` with one process, or with what cannot be sharded.
     """
     keep_freed_memory()
+    objective = as_objective(objective)
     history = History() if history is None else history
     stop = StopRequest() if stop is None else stop
 
@@ -164,10 +166,9 @@ def train(
         optimizer = optimizer_of(model.parameters())
     if opponent is None and has_opponent(objective):
         opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
-    if hasattr(objective, "begin"):
-        objective.begin(rows=len(x))  # type: ignore[attr-defined]
-    if c is not None and hasattr(objective, "count_labels"):
-        objective.count_labels(c)  # type: ignore[attr-defined]
+    objective.begin(rows=len(x))
+    if c is not None:
+        objective.count_labels(c)
     if not history.epochs and begins_at_marginals(model, settings.output_bias):
         begin_at_marginals(model, x.evenly_spread() if isinstance(x, StreamedRows) else x)
     average = None if settings.averaging is None else WeightAverage(model, settings.averaging)

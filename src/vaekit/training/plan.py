@@ -159,9 +159,8 @@ def _seconds_a_step(
     optimizer = build_optimizer(settings.optimizer, model.parameters(), settings.learning_rate)
     some = slice(settings.batch_size)
     batch, condition = x[some], None if c is None else c[some]
-    if hasattr(objective, "begin"):
-        objective.begin(rows=len(x))
-    if c is not None and hasattr(objective, "count_labels"):
+    objective.begin(rows=len(x))
+    if c is not None:
         objective.count_labels(c)
 
     def step() -> None:
