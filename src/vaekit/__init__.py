@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.sentence import register
     from vaekit.vae import VAE
 
-__all__ = ["VAE", "FitResult", "VariationalAutoencoder", "__version__", "fit_and_prove", "load"]
+__all__ = ["VAE", "FitResult", "VariationalAutoencoder", "__version__", "fit_and_prove", "load", "register"]
 
 __version__ = "0.1.0"
 
@@ -19,6 +20,7 @@ _HOMES = {
     "VariationalAutoencoder": "vaekit.estimator",
     "fit_and_prove": "vaekit.application",
     "load": "vaekit.estimator",
+    "register": "vaekit.sentence",
 }
 
 

@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from vaekit.contracts import check_part
 from vaekit.errors import PartWarning, UsageError
 from vaekit.language.grammar import there_are
-from vaekit.likelihoods.mixed import offer_column_kind
+from vaekit.likelihoods.mixed import offer_column_kind, search_column_kinds
 
 __all__ = ["PARTS", "Room", "imports_of", "natural_prior", "register", "space_of"]
 
@@ -115,6 +115,8 @@ def _imported(room: Room, name: str) -> Any:
 
 #: Every part by room and by name: what may stand in a sentence.
 PARTS: dict[Room, Kinds] = {room: Kinds(room) for room in get_args(Room)}
+
+search_column_kinds(PARTS["likelihood"].__contains__)  # of a table's columns, those of packages too
 
 
 def register(room: Room, name: str, part: Any = None) -> Any:
