@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from vaekit.cli import common
+from vaekit.cli.options import JsonFlag
+from vaekit.cli.printing import print_json
 
 __all__ = ["ExplainLoss"]
 
@@ -23,7 +24,7 @@ class ExplainLoss:
         Literal["mean", "sum"] | None,
         tyro.conf.arg(help="Over the inputs of an example, where the name does not say it."),
     ] = None
-    json: common.JsonFlag = False
+    json: JsonFlag = False
 
     def run(self) -> int:
         """Explain and print."""
@@ -33,7 +34,7 @@ class ExplainLoss:
             self.reconstruction, self.reduction, kl_weight=self.kl_weight, dimensions=self.dimensions
         )
         if self.json:
-            common.print_json(explanation.to_dict())
+            print_json(explanation.to_dict())
         else:
             print(explanation)
         return 0

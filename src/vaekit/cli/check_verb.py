@@ -6,7 +6,8 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli import common
+from vaekit.cli.options import JsonFlag
+from vaekit.cli.printing import print_json
 
 __all__ = ["Check"]
 
@@ -30,7 +31,7 @@ class Check:
         20.0
     )
     memory_limit: Annotated[float, tyro.conf.arg(help="Gigabytes.")] = 4.0
-    json: common.JsonFlag = False
+    json: JsonFlag = False
 
     def run(self) -> int:
         """Check and print."""
@@ -45,7 +46,7 @@ class Check:
             memory_limit=int(self.memory_limit * 2**30),
         )
         if self.json:
-            common.print_json(report.to_dict())
+            print_json(report.to_dict())
         else:
             print(render(report))
         return 0 if report.ok else 1

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from vaekit.cli import common
-from vaekit.cli.unfinished import checkpoint_folder, warnings_in_a_line
+from vaekit.cli.options import DataDirOption, Device, JsonFlag
+from vaekit.cli.printing import print_json
 
 __all__ = ["Reproduce"]
 
@@ -24,7 +24,7 @@ class Reproduce:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="NAME", help="Which one; without it, all are listed."),
     ] = None
-    data_dir: common.DataDirOption = None
+    data_dir: DataDirOption = None
     epochs: Annotated[
         int | None, tyro.conf.arg(help="Stop after so many, as the result then says; by default all of them.")
     ] = None
@@ -39,7 +39,7 @@ class Reproduce:
         tyro.conf.arg(help="To go with another batch size, stated as well; by default the protocol's."),
     ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of initialisation, order, noise and binarisation.")] = 0
-    device: common.Device = "auto"
+    device: Device = "auto"
     minutes: Annotated[
         float | None,
         tyro.conf.arg(help="Stop the training at the next step after so many, and keep it for --resume."),
@@ -50,10 +50,11 @@ class Reproduce:
     output: Annotated[
         Path | None, tyro.conf.arg(aliases=["-o"], metavar="OUT.json", help="Where to write the result.")
     ] = None
-    json: common.JsonFlag = False
+    json: JsonFlag = False
 
     def run(self) -> int:
         """List, or reproduce and print."""
+        from vaekit.application.unfinished import checkpoint_folder
         from vaekit.errors import UsageError
         from vaekit.reproductions import PROTOCOLS, find_protocol, reproduce
         from vaekit.training import StopRequest, TimeLimit
@@ -67,20 +68,19 @@ class Reproduce:
             raise UsageError(f"the folder of {self.output} does not exist; make it first")
         stop = StopRequest() if self.minutes is None else TimeLimit(self.minutes)
         folder = checkpoint_folder(self.output or Path(protocol.name))
-        with warnings_in_a_line():
-            result = reproduce(
-                protocol,
-                data_dir=self.data_dir,
-                seed=self.seed,
-                device=self.device,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                folder=folder,
-                resume=self.resume,
-                stop=stop,
-                say=lambda line: print(f"vaekit: {line}", file=sys.stderr, flush=True),
-            )
+        result = reproduce(
+            protocol,
+            data_dir=self.data_dir,
+            seed=self.seed,
+            device=self.device,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            folder=folder,
+            resume=self.resume,
+            stop=stop,
+            say=lambda line: print(f"vaekit: {line}", file=sys.stderr, flush=True),
+        )
         if not result["finished"]:
             return self._say_how_to_go_on(result, stop.signal)
         if self.output is not None:
@@ -91,7 +91,7 @@ class Reproduce:
 
     def _say_how_to_go_on(self, result: dict[str, Any], stopped_by: signal.Signals | None) -> int:
         if self.json:
-            common.print_json(result)
+            print_json(result)
         of = result["protocol"]["settings"]["epochs"]
         training = f"{result['epochs']} of {of} epochs" if result["stopped"] == "interrupted" else "trained"
         why = f"{self.minutes:g} minutes are over" if stopped_by is None else stopped_by.name
@@ -104,14 +104,14 @@ class Reproduce:
 
     def _list(self, protocols: Any) -> None:
         if self.json:
-            common.print_json({"reproductions": [protocol.to_json() for protocol in protocols]})
+            print_json({"reproductions": [protocol.to_json() for protocol in protocols]})
             return
         for protocol in protocols:
             print(f"{protocol.name:<24} {protocol.title}")
 
     def _print(self, result: dict[str, Any]) -> None:
         if self.json:
-            common.print_json(result)
+            print_json(result)
             return
         print(f"{'nats an image':<44} {'measured':>9} {'published':>10}")
         for row in result["figures"]:

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli import common
+from vaekit.cli.options import JsonFlag
+from vaekit.cli.printing import print_json
 
 __all__ = ["Models"]
 
@@ -17,7 +18,7 @@ class Models:
     name: Annotated[
         str | None, tyro.conf.Positional, tyro.conf.arg(metavar="NAME", help="One of them; all by default.")
     ] = None
-    json: common.JsonFlag = False
+    json: JsonFlag = False
 
     def run(self) -> int:
         """Print the table, or one model of it."""
@@ -25,7 +26,7 @@ class Models:
 
         shown = MODELS if self.name is None else (find_model(self.name),)
         if self.json:
-            common.print_json({"models": [{**asdict(model), "sentence": model.sentence} for model in shown]})
+            print_json({"models": [{**asdict(model), "sentence": model.sentence} for model in shown]})
             return 0
         for model in shown:
             print(f"{model.name:<16} {'left out' if model.is_left_out else model.sentence}")

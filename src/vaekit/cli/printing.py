@@ -1,13 +1,17 @@
-"""Results as lines of text."""
+"""Results on stdout, as text or as one JSON document; messages on stderr."""
 
-from typing import TYPE_CHECKING
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vaekit.application import WrittenRows
     from vaekit.evaluation import CodeUsage, Estimate, Evaluation
 
-__all__ = ["NO_LOG_LIKELIHOOD", "evaluation_lines"]
+__all__ = ["NO_LOG_LIKELIHOOD", "evaluation_lines", "print_json", "print_written", "say"]
 
 NO_LOG_LIKELIHOOD = (
     "evaluation   none: this likelihood scores images by their likeness, for training alone, and has no\n"
@@ -15,8 +19,40 @@ NO_LOG_LIKELIHOOD = (
 )
 
 
+def say(message: str) -> None:
+    """Print a message for a person at a terminal: on stderr, and only where that is one."""
+    if sys.stderr.isatty():
+        print(message, file=sys.stderr)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document: floats in full, ``null`` for NaN and infinity."""
+    print(json.dumps(_strict(document), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def print_written(written: "WrittenRows", *, as_json: bool) -> int:
+    """Print what was written where, and return the exit status."""
+    if as_json:
+        print_json(written.to_json())
+    else:
+        print(f"{written.path}: {' x '.join(map(str, written.shape))}")
+    return 0
+
+
 def evaluation_lines(evaluation: "Evaluation") -> list[str]:
-    """Say an evaluation in lines: the model's numbers, then the baselines'."""
+    """Return an evaluation as lines of text: the numbers of the model, then those of the baselines."""
     lines = [
         f"{evaluation.split:<12} {evaluation.examples} examples, in nats per example",
         f"  {'log-likelihood':<40} {_number(evaluation.log_likelihood)}"

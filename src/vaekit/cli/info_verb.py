@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vaekit.cli import common
+from vaekit.cli.options import ArtifactArgument, JsonFlag
+from vaekit.cli.printing import print_json
 
 __all__ = ["Info"]
 
@@ -12,8 +13,8 @@ __all__ = ["Info"]
 class Info:
     """Say what an artifact is: its sentence of parts, its data, how it was trained."""
 
-    artifact: common.ArtifactArgument
-    json: common.JsonFlag = False
+    artifact: ArtifactArgument
+    json: JsonFlag = False
 
     def run(self) -> int:
         """Describe and print."""
@@ -37,7 +38,7 @@ class Info:
             "versions": artifact.versions,
         }
         if self.json:
-            common.print_json(document)
+            print_json(document)
             return 0
         for room, spec in artifact.sentence.to_json().items():
             print(f"{room:<12} {spec}")

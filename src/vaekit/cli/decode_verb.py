@@ -5,7 +5,8 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli import common
+from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption
+from vaekit.cli.printing import print_written
 
 __all__ = ["Decode"]
 
@@ -14,23 +15,23 @@ __all__ = ["Decode"]
 class Decode:
     """Decode latent points, such as `vaekit encode` writes: the mean of p(x|z), in the units of the data."""
 
-    artifact: common.ArtifactArgument
+    artifact: ArtifactArgument
     latents: Annotated[
         str, tyro.conf.Positional, tyro.conf.arg(metavar="LATENTS", help="A table, one latent point a row.")
     ]
-    output: common.OutputOption
+    output: OutputOption
     codes: Annotated[
         bool, tyro.conf.arg(help="The table holds whole numbers, such as `vaekit encode --codes` writes.")
     ] = False
-    given: common.GivenOption = None
-    device: common.Device = "auto"
-    json: common.JsonFlag = False
+    given: GivenOption = None
+    device: Device = "auto"
+    json: JsonFlag = False
 
     def run(self) -> int:
-        """Decode and write."""
-        estimator = common.load_artifact(self.artifact, self.device)
-        latents = common.read_data(self.latents).values
-        decode = estimator.inverse_transform_codes if self.codes else estimator.inverse_transform
-        return common.finish_data(
-            estimator, self.output, decode(latents, given=self.given), as_json=self.json
+        """Decode, write and print."""
+        from vaekit.application import decode_to_file
+
+        written = decode_to_file(
+            self.artifact, self.latents, self.output, codes=self.codes, given=self.given, device=self.device
         )
+        return print_written(written, as_json=self.json)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from vaekit.cli import common
+from vaekit.cli.options import JsonFlag
+from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
     from vaekit.gaussian import Gaussian
@@ -29,7 +30,7 @@ class Kl:
     steps: Annotated[
         bool, tyro.conf.arg(help="Print the derivation line by line, and the terms, with these numbers.")
     ] = False
-    json: common.JsonFlag = False
+    json: JsonFlag = False
 
     def run(self) -> int:
         """Read, compare and print."""
@@ -41,7 +42,7 @@ class Kl:
         except GaussianError as error:
             raise DataError(str(error)) from error
         if self.json:
-            common.print_json(document)
+            print_json(document)
         else:
             print(_as_text(document))
         return 0

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from vaekit.cli import common
+from vaekit.cli.options import JsonFlag
+from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
     from vaekit.conformance import Finding
@@ -31,7 +32,7 @@ class Conformance:
     sentences: Annotated[int, tyro.conf.arg(help="How many sentences of the grid to build and check.")] = 40
     seed: Annotated[int, tyro.conf.arg(help="Of the choice of sentences, and of all noise.")] = 0
     verbose: Annotated[bool, tyro.conf.arg(help="Show what holds, too.")] = False
-    json: common.JsonFlag = False
+    json: JsonFlag = False
 
     def run(self) -> int:
         """Check, print, and return 0 if nothing is broken."""
@@ -49,7 +50,7 @@ class Conformance:
         counts = summarise(finding for _, finding in everything)
         if self.json:
             rows = [{"subject": subject, **vars(finding)} for subject, finding in everything]
-            common.print_json({"findings": rows, **counts})
+            print_json({"findings": rows, **counts})
         else:
             print(", ".join(f"{number} {outcome}" for outcome, number in counts.items()))
         return 1 if counts["broken"] else 0
