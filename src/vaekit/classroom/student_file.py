@@ -1,17 +1,34 @@
-"""What a file's syntax tells before anything runs: its functions, its decoder, and which statements to run.
+"""Read a student's .py file or notebook: its text, its functions, its decoder, and which statements to run.
 
-Of a notebook, and of a .py file whose top level cannot be run, only these top-level statements are run:
+A notebook's cells are joined into one Python text, in which magics and shell lines are blanked. In a notebook, and in
+a .py file whose top level cannot be run, only these top-level statements are run:
 
 * imports (one that fails is skipped);
 * definitions of functions and classes;
-* assignments of constants: the right-hand side calls nothing but what `HARMLESS_CALLS` lists;
-* ``if`` and ``try`` statements made of nothing else.
+* assignments of constants: the right-hand side calls only functions in `HARMLESS_CALLS`;
+* ``if`` and ``try`` statements that contain only these.
 """
 
 import ast
+import json
 import re
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["HARMLESS_CALLS", "arity", "decoder_output", "definitions", "function_names", "names_in"]
+from vaekit.errors import DataError
+
+__all__ = [
+    "HARMLESS_CALLS",
+    "Source",
+    "arity",
+    "decoder_output",
+    "definitions",
+    "function_names",
+    "mapping_in",
+    "names_in",
+    "read_source",
+]
 
 _CALLS = """
     int float str bool len range tuple list dict set min max abs sum round device cuda.is_available
@@ -21,8 +38,107 @@ _CALLS = """
 HARMLESS_CALLS = frozenset(_CALLS.split())
 
 
+@dataclass(frozen=True)
+class Source:
+    """The code of a file, and where each line of it stands in the file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    code
+        The Python code, as one text.
+    cells
+        For a notebook, the first line in ``code`` of each code cell, with the cell's number. Empty for a .py file.
+    """
+
+    path: Path
+    code: str
+    cells: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.path.suffix == ".ipynb"
+
+    def where(self, line: int) -> str:
+        """Return where a line of ``code`` stands in the file, as "line 12" or "cell 3, line 5"."""
+        if not self.cells:
+            return f"line {line}"
+        first, number = self.cells[max(bisect_right([start for start, _ in self.cells], line) - 1, 0)]
+        return f"cell {number}, line {line - first + 1}"
+
+
+def read_source(path: str | Path) -> Source:
+    """Read a .py file or a notebook.
+
+    Raises
+    ------
+    DataError
+        If the file is missing, of another kind, or not text, or if the notebook is not JSON or has no cells.
+    """
+    path = Path(path)
+    if path.suffix not in (".py", ".ipynb"):
+        raise DataError(f"{path} is neither a .py file nor an .ipynb notebook")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(f"cannot read {path}: {reason}") from error
+    if path.suffix == ".py":
+        return Source(path, text)
+    try:
+        notebook = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise DataError(f"{path} is not a notebook: it is no JSON ({error})") from error
+    return _join_cells(path, notebook)
+
+
+def _join_cells(path: Path, notebook: object) -> Source:
+    worksheets = notebook.get("worksheets") if isinstance(notebook, dict) else None
+    inside = worksheets[0] if isinstance(worksheets, list) and worksheets else notebook
+    cells = inside.get("cells") if isinstance(inside, dict) else None
+    if not isinstance(cells, list):
+        raise DataError(f"{path} is not a notebook: its JSON has no list of cells")
+    lines: list[str] = []
+    starts: list[tuple[int, int]] = []
+    for number, cell in enumerate(cells, start=1):
+        if not isinstance(cell, dict) or cell.get("cell_type") != "code":
+            continue
+        source = cell.get("source", cell.get("input", ""))
+        text = "".join(map(str, source)) if isinstance(source, list) else str(source)
+        starts.append((len(lines) + 1, number))
+        lines += _without_magics(text)
+    return Source(path, "\n".join(lines) + "\n", tuple(starts))
+
+
+def _without_magics(text: str) -> list[str]:
+    """Blank the lines that only IPython understands, and the whole of a cell in another language."""
+    lines = text.splitlines() or [""]
+    first = next((line for line in lines if line.strip()), "")
+    if re.match(r"%%(?!time|timeit|capture)", first):
+        return ["" for _ in lines]
+    magic = re.compile(r"^\s*(%|!|\?)|^[\w.]+\?{1,2}\s*$")
+    assigned = re.compile(r"^(\s*)[\w, ]+=\s*[!%]")
+    kept = []
+    for line in lines:
+        if magic.match(line) or assigned.match(line):
+            indent = line[: len(line) - len(line.lstrip())]
+            kept.append(f"{indent}pass" if indent else "")
+        else:
+            kept.append(line)
+    return kept
+
+
+def mapping_in(code: str) -> dict[str, str]:
+    """Return the names given in comments such as ``# vaekit: sample_z = my_sampler, kl_loss = my_kl``."""
+    pairs: dict[str, str] = {}
+    for line in re.findall(r"^\s*#\s*vaekit\s*:\s*(.+)$", code, flags=re.MULTILINE):
+        pairs |= dict(re.findall(r"(\w+)\s*=\s*([\w.]+)", line))
+    return pairs
+
+
 def definitions(tree: ast.Module) -> tuple[list[ast.stmt], list[ast.stmt]]:
-    """Split the top level into what the rule runs and what it does not."""
+    """Return the top-level statements that are safe to run, and the others."""
     run: list[ast.stmt] = []
     left: list[ast.stmt] = []
     for statement in tree.body:
@@ -61,7 +177,7 @@ def _is_harmless(expression: ast.expr) -> bool:
 
 
 def function_names(tree: ast.Module) -> dict[str, int]:
-    """Give every function of the file, methods as ``Class.method``, with its line."""
+    """Return the line of each function in the file by its name; methods are named ``Class.method``."""
     names: dict[str, int] = {}
     for statement in ast.walk(tree):
         if isinstance(statement, ast.ClassDef):
@@ -79,7 +195,7 @@ def function_names(tree: ast.Module) -> dict[str, int]:
 
 
 def names_in(tree: ast.Module, function: str) -> set[str]:
-    """Give all names and attributes that a function, or a method ``Class.method``, mentions."""
+    """Return all names and attributes used in a function, or in a method ``Class.method``."""
     *owner, name = function.split(".")
     scope = next((s for s in tree.body if owner and isinstance(s, ast.ClassDef) and s.name == owner[0]), tree)
     for node in ast.walk(scope):
@@ -90,7 +206,7 @@ def names_in(tree: ast.Module, function: str) -> set[str]:
 
 
 def arity(tree: ast.Module) -> dict[str, int]:
-    """Give the number of arguments that each function needs, ``self`` left out."""
+    """Return the number of required arguments of each function, without ``self``."""
     needs: dict[str, int] = {}
 
     def add(name: str, function: ast.FunctionDef | ast.Lambda, is_method: bool) -> None:
@@ -114,7 +230,7 @@ def arity(tree: ast.Module) -> dict[str, int]:
 
 
 def decoder_output(tree: ast.Module) -> str | None:
-    """Read whether the file's decoder gives logits or probabilities; None if both, or if there is none.
+    """Return whether the file's decoder gives logits or probabilities; None if that is unclear or there is none.
 
     >>> decoder_output(ast.parse("def decoder(z): return torch.sigmoid(net(z))"))
     'probabilities'
