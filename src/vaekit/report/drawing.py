@@ -1,4 +1,4 @@
-"""Figures as inline SVG that follows the page: its font, its light or dark colours."""
+"""Pictures as inline SVG, in the font and the light or dark colours of the page."""
 
 import io
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["drawn", "panel", "theme"]
 
-# Colours that stand for the page's own: each becomes a CSS variable, which differs between light and dark.
+# Each of these colours becomes a CSS variable, which differs between light and dark pages.
 _INK, _PAPER, _LINE = "#1c2127", "#fefefd", "#d5dadf"
 _VARIABLES = {
     _INK: "var(--ink)",
@@ -49,11 +49,11 @@ _STYLE = {
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Draw in the report's style, whatever the user's, and put matplotlib's settings back afterwards."""
+    """Draw in the style of the report, and restore matplotlib's settings afterwards."""
     import matplotlib.style
 
     with warnings.catch_warnings():
-        # Names in scripts that the measuring font lacks: the reader's browser has a font that draws them.
+        # Matplotlib measures names in a font that lacks some scripts; the reader's browser has fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings(
             "ignore", message="Matplotlib currently does not support", category=UserWarning
@@ -63,7 +63,7 @@ def theme() -> Iterator[None]:
 
 
 def panel() -> "Axes":
-    """Return the Axes of a little figure with fixed margins: many of them must not take long."""
+    """Return the Axes of a small figure with fixed margins, which are fast to draw in large numbers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.6, 1.9))
@@ -72,28 +72,30 @@ def panel() -> "Axes":
 
 
 def drawn(ax: "Axes", key: str, alt: str) -> Markup:
-    """Turn a figure into inline SVG.
+    """Return a figure as inline SVG.
 
     Parameters
     ----------
     ax
-        Any Axes of the figure, drawn under :func:`theme`.
+        Any Axes of the figure, drawn inside :func:`theme`.
     key
-        Unique on the page: it keeps the identifiers of one figure apart from another's.
+        A name that is unique on the page, which keeps the identifiers of different figures apart.
     alt
-        What the figure shows, for those who cannot see it.
+        A description of the figure for readers who cannot see it.
     """
     from matplotlib import rc_context
 
     figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these Axes were removed from their figure; draw them on a new one")
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": key}):
-        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)  # type: ignore[union-attr]
+        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # Only inside tags: a column may well be called "#0072b2".
+    # Only inside tags, because a column may be called "#0072b2".
     text = re.sub(r"<[^>]*>", lambda tag: _restyle(tag[0], key), text)
-    width = 1.65 * 72 * figure.get_figwidth()  # type: ignore[union-attr]
+    width = 1.65 * 72 * figure.get_figwidth()
     opening = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"').format(alt, round(width))
     return opening + Markup(text.removeprefix("<svg"))  # matplotlib has escaped the text in it
 

@@ -1,4 +1,4 @@
-"""The pictures of a model of a table: columns against their reconstructions, their samples, and the latents."""
+"""The pictures for a model of a table: reconstructions and samples of columns, and effects of the latents."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from vaekit.plots import (
 )
 from vaekit.report.drawing import drawn, panel
 from vaekit.report.numbers import count, number
-from vaekit.report.scene import Figure, Scene, Section, evenly_spread
+from vaekit.report.scene import Picture, Scene, Section, evenly_spread
 from vaekit.report.walk import Walk
 
 __all__ = ["effects", "marginals", "reconstructions"]
@@ -23,7 +23,7 @@ _POINTS = 400
 
 
 def reconstructions(scene: Scene) -> Section | None:
-    """Draw columns against what is left of them after the latent code, the best and then ever worse ones first."""
+    """Draw reconstructions of columns against their originals, the best reconstructed first."""
     if scene.shown is None:
         return None
     kept = np.flatnonzero(scene.estimator.schema_.kept)
@@ -36,23 +36,23 @@ def reconstructions(scene: Scene) -> Section | None:
     figures = []
     for j in chosen.tolist():
         ax = reconstruction_scatter(originals[few, j], fitted[few, j], name=names[j].name, ax=panel())
-        # R² of the few points drawn would differ from that of all rows.
+        # R² of the few points that are drawn would differ from that of all rows.
         if np.isfinite(scores[j]):
             ax.texts[0].set_text(f"R² = {number(float(scores[j]))}")
         alt = f"Reconstructed against original values of {names[j].name}: {ax.texts[0].get_text()}."
-        figures.append(Figure(drawn(ax, f"pair-{j}", alt)))
+        figures.append(Picture(drawn(ax, f"pair-{j}", alt)))
     middle = float(np.nanmedian(scores[kept])) if np.isfinite(scores[kept]).any() else None
     text = (
-        "Each dot is a row: its value against what the model makes of it after the latent code; on the dashed line "
-        "the two are equal. R² is the share of a column's variance that survives, over "
-        f"{count(len(originals), 'row')}; its median over {count(len(kept), 'column')} is {number(middle)}. "
-        + _which(len(kept), "best reconstructed")
+        "Each dot is a row: its original value (across) and its reconstruction from the latent code (up). On "
+        "the dashed line the two are equal. R² is the share of a column's variance that the reconstruction "
+        f"keeps, over {count(len(originals), 'row')}; its median over {count(len(kept), 'column')} is "
+        f"{number(middle)}. " + _which(len(kept), "best reconstructed")
     )
     return Section("reconstructions", "Reconstructions", figures, text, small=True)
 
 
 def marginals(scene: Scene) -> Section | None:
-    """Draw each column's histogram in the data and in samples, the worst match first."""
+    """Draw histograms of each column in the data and in samples, the worst match first."""
     if scene.shown is None:
         return None
     schema = scene.estimator.schema_
@@ -66,17 +66,17 @@ def marginals(scene: Scene) -> Section | None:
         name = schema.columns[j].name
         ax = marginal_histogram(data[:, j], samples[:, j], name=name, ax=panel())
         alt = f"Histograms of {name} in the data and in samples, at a distance of {apart[place]:.2f}."
-        figures.append(Figure(drawn(ax, f"marginal-{j}", alt), f"distance {apart[place]:.2f}"))
+        figures.append(Picture(drawn(ax, f"marginal-{j}", alt), f"distance {apart[place]:.2f}"))
     text = (
-        f"Grey: {count(len(data), 'row')} of the data. Blue outline: {count(len(samples), 'new row')} drawn from the "
-        "model. The closer they lie, the better; the distance is the largest difference between the two cumulative "
-        f"shares (0: the same, 1: apart). {_which(len(kept), 'worst matched')}"
+        f"Grey: {count(len(data), 'row')} of the data. Blue outline: {count(len(samples), 'new row')} drawn "
+        "from the model. The closer they are, the better. The distance is the largest difference between the "
+        f"two cumulative distributions (0: the same, 1: no overlap). {_which(len(kept), 'worst matched')}"
     )
     return Section("samples", "New rows, drawn from the prior", figures, text, small=True)
 
 
 def effects(scene: Scene) -> Section | None:
-    """Draw what each latent dimension does to each column."""
+    """Draw the effect of each latent dimension on each column."""
     if scene.latent is None:
         return None
     schema, decode = scene.estimator.schema_, partial(scene.estimator.inverse_transform, given=scene.walked)
@@ -90,13 +90,13 @@ def effects(scene: Scene) -> Section | None:
         kl=scene.kl,
     )
     caption = (
-        "How far each column moves, in its standard deviations, as the model goes one latent dimension "
-        f"{walk.described}. Pale columns are dimensions that do little."
+        "How far each column moves, in units of its standard deviation, as one latent dimension goes "
+        f"{walk.described}. A pale column of the picture is a dimension with little effect."
     )
     alt = (
         "A table of colours: columns of the data by latent dimensions, coloured by how far the column moves."
     )
-    figure = Figure(drawn(ax, "effects", alt), caption, wide=True)
+    figure = Picture(drawn(ax, "effects", alt), caption, wide=True)
     return Section("effects", "What each latent dimension does", [figure])
 
 

@@ -1,4 +1,4 @@
-"""Columns of a table: the data beside samples of the model, and originals beside reconstructions."""
+"""Pictures of the columns of a table: data and samples, originals and reconstructions."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ _Floats = npt.NDArray[np.float64]
 
 
 def distance(data: npt.ArrayLike, samples: npt.ArrayLike) -> _Floats:
-    r"""Measure how far each column of samples is from the data's: Kolmogorov and Smirnov's distance.
+    r"""Return the distance of each column of samples from the data, by Kolmogorov and Smirnov.
 
     .. math:: D_j = \sup_t \left| F_j(t) - G_j(t) \right|,
 
@@ -55,11 +55,11 @@ def marginal_histogram(
     Parameters
     ----------
     data, samples
-        ``(n,)`` and ``(m,)``, in the units of the data. Samples beyond the frame are counted in its last bins.
+        ``(n,)`` and ``(m,)``, in the units of the data. Samples outside the frame are counted in the outermost bins.
     name
-        Of the column.
+        The name of the column.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -89,11 +89,11 @@ def marginal_histogram(
 
 
 def r_squared(originals: npt.ArrayLike, reconstructions: npt.ArrayLike) -> _Floats:
-    r"""Measure how much of each column's variance the reconstruction explains.
+    r"""Return the share of each column's variance that the reconstruction explains.
 
     .. math:: R^2_j = 1 - \frac{\sum_i (x_{ij} - \hat x_{ij})^2}{\sum_i (x_{ij} - \bar x_j)^2}
 
-    1 is perfect, 0 no better than the column's mean, negative worse than it.
+    1 is perfect, 0 is no better than the column's mean, and a negative value is worse than the mean.
 
     Parameters
     ----------
@@ -128,9 +128,9 @@ def reconstruction_scatter(
     original, reconstruction
         ``(n,)``, in the units of the data.
     name
-        Of the column.
+        The name of the column.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def _few_ticks(ax: "Axes", values: _Floats) -> None:
 
 
 def _edges(data: _Floats, samples: _Floats) -> _Floats:
-    """Bins for both: one per whole number where there are few of those, otherwise by the range of the data."""
+    """Return bin edges for both: one bin for each whole number where there are few, else by the range of the data."""
     values = np.unique(data)
     if len(values) <= 20 and (values == np.round(values)).all() and np.ptp(values) <= 40:
         return np.arange(values[0], values[-1] + 2) - 0.5
