@@ -14,9 +14,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 # Each room may import from rooms on lower floors, from its own, and from what is listed beside it.
 FLOORS = [
     {"errors"},
-    {"grammar"},
-    {"gaussian", "data", "randomness", "schedules", "chunks", "whole_batch", "compiler", "allocation"},
-    {"annealing"},
+    {"language"},
+    {"gaussian", "data", "runtime", "allocation"},
     {"networks"},
     {"distributions"},
     {"posteriors", "priors", "likelihoods"},
@@ -24,27 +23,15 @@ FLOORS = [
     {"objectives"},
     {"evaluation"},
     {"training", "aggregate"},
-    {"parts"},
-    {"compatibility", "column_kinds"},
-    {"spec"},
-    {
-        "automatic",
-        "fitting_schema",
-        "artifact",
-        "classroom",
-        "inputs",
-        "labels",
-        "conformance",
-        "literature",
-        "reproductions",
-    },
+    {"sentence"},
+    {"artifact", "classroom", "conformance"},
     {"estimator"},
-    {"plots"},
+    {"plots", "reproductions"},
     {"report"},
     {"cli"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
-SELF_CONTAINED = {"gaussian": set(), "data": {"errors", "grammar"}}
+SELF_CONTAINED = {"gaussian": set(), "data": {"errors", "language"}}
 
 
 def modules():

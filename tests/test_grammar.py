@@ -5,8 +5,8 @@ from typing import Literal
 import pytest
 
 from vaekit.errors import UsageError
-from vaekit.grammar import did_you_mean, read_choice, read_pairs, there_are, write_choice
-from vaekit.schedules import Schedule
+from vaekit.language.grammar import did_you_mean, read_choice, read_pairs, there_are, write_choice
+from vaekit.language.schedules import Schedule
 
 
 def build(

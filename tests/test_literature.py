@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from vaekit.errors import UsageError
-from vaekit.literature import MODELS, find_model, resolve
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
+from vaekit.sentence.literature import MODELS, find_model, resolve
 
 # Every class of pythae 0.1.2's pythae.models, its base class and its autoencoder without noise included.
 PYTHAE = {

@@ -6,7 +6,7 @@ from vaekit.errors import UsageError
 from vaekit.objectives import Schedule
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.sentence import PARTS, Sentence, build_vae, parse
 
 ELBO = {"beta": 1.0, "free_bits": 0.0, "capacity": None, "warmup": 0.0}
 

@@ -11,7 +11,7 @@ from vaekit import VAE
 from vaekit.likelihoods import BernoulliLikelihood
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.spec import Sentence, build_vae
+from vaekit.sentence import Sentence, build_vae
 
 
 def make(latent: int = 2, **parts: nn.Module) -> VAE:

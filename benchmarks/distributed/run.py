@@ -22,9 +22,9 @@ import torch
 import torch.distributed as dist
 
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
 from vaekit.reproductions import describe
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 
 ROWS = 20_000

@@ -9,8 +9,8 @@ import torch
 
 from vaekit.evaluation import log_likelihood, log_weights
 from vaekit.evaluation.log_weights import repays_compilation as would_compile
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def main() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from workloads import WORKLOADS
 
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 
 

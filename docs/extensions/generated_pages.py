@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from sphinx.pycode import ModuleAnalyzer
 
-from vaekit.literature import MODELS
+from vaekit.sentence.literature import MODELS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -23,8 +23,8 @@ MARK = ".. Written by docs/extensions/generated_pages.py at every build.\n\n"
 # In the order a reader meets them; whatever is not named here comes after, by name.
 ORDER = [
     "vaekit",
-    "vaekit.spec",
-    "vaekit.literature",
+    "vaekit.sentence",
+    "vaekit.sentence.literature",
     "vaekit.networks",
     "vaekit.posteriors",
     "vaekit.priors",
@@ -130,7 +130,7 @@ def title(text: str, line: str = "=") -> str:
 
 
 def models_page() -> str:
-    """The table of :mod:`vaekit.literature`."""
+    """The table of :mod:`vaekit.sentence.literature`."""
     lines = [
         MARK,
         title("The literature's models, as sentences"),

@@ -23,9 +23,9 @@ from typing import Any
 
 from vaekit.data import Schema
 from vaekit.errors import ArtifactError, UsageError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 from vaekit.networks import NetworkRecipe
-from vaekit.spec import Sentence, build_vae
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import EpochMetrics, History, TrainingSettings
 from vaekit.vae import VAE
 
@@ -350,7 +350,7 @@ def _build(
     """Build the model after its tensors are known to fit: an edited size costs no memory."""
     import torch
 
-    from vaekit.randomness import seeded
+    from vaekit.runtime.randomness import seeded
 
     def build() -> VAE:
         width = 0 if schema.conditions is None else schema.conditions.width

@@ -22,8 +22,8 @@ from vaekit.priors import (
     StandardPrior,
     VampPrior,
 )
-from vaekit.randomness import seeded
-from vaekit.spec import parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import parse
 
 
 def shifted(n=4000):

@@ -45,7 +45,7 @@ def test_fit_says_its_plan_and_the_verbs_write_what_they_would_from_memory(capsy
 
 
 def test_samples_by_blocks_are_the_samples(capsys, place, monkeypatch):
-    monkeypatch.setattr("vaekit.chunks.ROWS_AT_ONCE", 64)
+    monkeypatch.setattr("vaekit.runtime.rows.ROWS_AT_ONCE", 64)
     model = place / "s.vae"
     run(
         capsys,

@@ -13,8 +13,8 @@ from vaekit.networks import ConditionedInput
 from vaekit.objectives import Elbo, ImportanceWeighted
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import GaussianPrior, MixturePrior, StandardPrior
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.vae import VAE
 
 COLUMNS, LATENT, WIDTH, SCALE = 4, 2, 3, 1.5

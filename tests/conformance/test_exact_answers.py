@@ -10,7 +10,7 @@ from vaekit.likelihoods import BernoulliLikelihood
 from vaekit.objectives import Elbo
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
 

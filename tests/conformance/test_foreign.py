@@ -10,8 +10,8 @@ from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
 from vaekit.cli import main
 from vaekit.conformance import ThreeCallables, check, check_exact, check_sentence, summarise
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence
 
 
 class SharedNoise(Normal):

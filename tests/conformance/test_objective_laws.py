@@ -10,8 +10,8 @@ from torch.distributions import Independent, Normal
 
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo, Schedule
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae, parse
 from vaekit.training import has_opponent
 
 KINDS = list(PARTS["objective"])

@@ -7,8 +7,8 @@ from torch.distributions import Independent, LogNormal
 from oracles.linear_gaussian import LinearGaussian
 from vaekit.evaluation import Estimate
 from vaekit.objectives import ImportanceWeighted, MultiplyImportanceWeighted
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, parse
 from vaekit.training import has_opponent
 
 IMPORTANCE_WEIGHTED = [

@@ -20,8 +20,8 @@ from vaekit.objectives import (
     MultiplyImportanceWeighted,
     TotalCorrelation,
 )
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def make(objective="elbo", likelihood="gaussian"):

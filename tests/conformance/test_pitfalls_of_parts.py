@@ -15,8 +15,8 @@ from vaekit.distributions import PlanarFlow
 from vaekit.evaluation import log_likelihood
 from vaekit.gaussian import kl_divergence
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def make(**parts):

@@ -11,8 +11,8 @@ from vaekit.data import Schema, read
 from vaekit.data.parquet_rows import ParquetRows
 from vaekit.data.summary import summarise
 from vaekit.errors import DataError, MissingLabelError
-from vaekit.fitting_schema import fit_schema
-from vaekit.spec import parse
+from vaekit.estimator.fitting_schema import fit_schema
+from vaekit.sentence import parse
 
 pytest.importorskip("pyarrow")
 LIMIT = 12_000

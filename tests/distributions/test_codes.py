@@ -16,7 +16,7 @@ from vaekit.distributions import (
 )
 from vaekit.networks import MaskedNetwork
 from vaekit.objectives import divergence
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 
 def spaces():

@@ -18,7 +18,7 @@ from vaekit.distributions import (
 )
 from vaekit.errors import UsageError
 from vaekit.objectives.stopped import stop_gradient
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 KINDS = ["gated", "affine", "spline", "spline-to-noise", "located", "planar"]
 
@@ -293,7 +293,7 @@ def test_building_a_flow_changes_nothing_for_the_rest_of_the_process():
 import sys, warnings
 import numpy, sympy, torch  # torch itself imports sympy late, which adds a filter of its own
 from torch.distributions import Distribution, Normal, transforms
-import vaekit.spec
+import vaekit.sentence
 assert "zuko" not in sys.modules, "imported before it is needed"
 attributes = {name: Distribution.__dict__[name] for name in ("_validate_args", "arg_constraints")}
 name, threads = transforms._InverseTransform.__name__, torch.get_num_threads()

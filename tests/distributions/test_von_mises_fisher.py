@@ -14,7 +14,7 @@ from vaekit.distributions import UniformSphere, VonMisesFisher
 from vaekit.distributions.sphere_integrals import gap_gradient, log_area, log_integral_and_mean_gap
 from vaekit.distributions.sphere_sampling import _symmetric_beta
 from vaekit.objectives import closed_divergence
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 DIMENSIONS = (2, 3, 4, 5, 11, 50, 300)
 CONCENTRATIONS = (0.0, 1e-6, 1e-3, 0.3, 1.0, 4.0, 30.0, 300.0, 1e4, 1e5)

@@ -9,8 +9,8 @@ from torch.distributions import Independent, Normal
 from vaekit.distributions import WrappedNormal
 from vaekit.distributions.hyperbolic import exponential_map, log_volume, logarithmic_map, to_ball
 from vaekit.errors import UsageError
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def random(*shape, seed=0, scale=1.0):

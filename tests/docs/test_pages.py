@@ -91,7 +91,7 @@ def test_every_public_name_is_in_the_reference(inventory):
                 missing.append(f"{package}.{name}")
     assert not missing
     assert "vaekit.__version__" in documented
-    assert {"vaekit.VAE.encode", "vaekit.spec.parse", "vaekit.artifact.read_artifact"} <= documented
+    assert {"vaekit.VAE.encode", "vaekit.sentence.parse", "vaekit.artifact.read_artifact"} <= documented
 
 
 def test_every_verb_has_its_help_in_the_reference(inventory):

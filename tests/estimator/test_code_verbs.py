@@ -8,7 +8,7 @@ import pytest
 from vaekit import VariationalAutoencoder, load
 from vaekit.cli import main
 from vaekit.errors import DataError, UsageError
-from vaekit.parts import PARTS, space_of
+from vaekit.sentence.registry import PARTS, space_of
 
 CODED = {  # positions and codes
     "quantized": ("quantized:codes=5,dimension=2", 2, 5),

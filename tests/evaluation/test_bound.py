@@ -5,7 +5,7 @@ import torch
 
 from oracles.linear_gaussian import LinearGaussian
 from vaekit.evaluation import evaluate_bound
-from vaekit.spec import parse
+from vaekit.sentence import parse
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from vaekit.likelihoods import BernoulliLikelihood
 from vaekit.objectives import Elbo
 from vaekit.posteriors import CategoricalPosterior, QuantizedPosterior, ResidualQuantizedPosterior
 from vaekit.priors import CategoricalPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 from vaekit.vae import VAE
 

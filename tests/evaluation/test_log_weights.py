@@ -6,8 +6,8 @@ import torch
 from vaekit.evaluation import log_likelihood
 from vaekit.evaluation import log_weights as room
 from vaekit.evaluation.log_weights import CompiledLogWeights, log_weights_of
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 PARTS = {
     "plain": {},

@@ -8,8 +8,8 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 
 SHAPE, LATENT = (5,), 2
 TIED = [

@@ -17,8 +17,8 @@ import torch
 from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.training import has_opponent
 
 # Small versions of parts whose defaults are large; every other kind is taken with its defaults.

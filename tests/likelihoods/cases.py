@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from vaekit.spec import PARTS, parse
+from vaekit.sentence import PARTS, parse
 
 VARIANTS = [
     "gaussian:scale=per-dimension",

@@ -10,7 +10,7 @@ from likelihoods.cases import PSEUDO, suitable_data
 from vaekit import VariationalAutoencoder
 from vaekit.cli import main
 from vaekit.errors import DataError
-from vaekit.spec import PARTS, parse
+from vaekit.sentence import PARTS, parse
 
 FAST = {"epochs": 2, "network": "mlp:hidden=8", "random_state": 0, "patience": None}
 LONGER = {

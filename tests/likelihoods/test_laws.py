@@ -10,7 +10,7 @@ from scipy import integrate, stats
 from likelihoods.cases import DENSITIES, PROBABILITIES, PSEUDO, SPECS, build, outcomes, random_features, shape
 from vaekit.errors import DataError
 from vaekit.likelihoods import InDataUnits
-from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.sentence import PARTS, Sentence, build_vae, parse
 
 SMALL = 1e-3  # p-value below which a test with a fixed seed fails
 

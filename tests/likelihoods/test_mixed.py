@@ -10,8 +10,8 @@ from scipy import stats
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import fit_baselines
 from vaekit.likelihoods import MixedLikelihood
-from vaekit.randomness import seeded
-from vaekit.spec import parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import parse
 
 COLUMNS = (
     "gaussian",

@@ -12,7 +12,7 @@ from vaekit.conformance import check_sentence
 from vaekit.errors import UsageError
 from vaekit.evaluation import evaluate, log_likelihood
 from vaekit.likelihoods.ms_ssim import multi_scale_similarity, number_of_scales
-from vaekit.spec import Sentence, build_vae, parse
+from vaekit.sentence import Sentence, build_vae, parse
 
 FAST = {"epochs": 2, "network": "mlp:hidden=8", "random_state": 0, "likelihood": "ms-ssim"}
 WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])

@@ -13,7 +13,7 @@ from vaekit.errors import UsageError
 from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
 from vaekit.likelihoods.negative_binomial import NegativeBinomial
 from vaekit.networks.bounded import inverse_soft_bound
-from vaekit.spec import PARTS, parse
+from vaekit.sentence import PARTS, parse
 
 
 def bound(raw, limit):

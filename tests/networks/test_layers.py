@@ -17,8 +17,8 @@ from vaekit.networks import (
 from vaekit.networks.gated import GatedDense
 from vaekit.networks.layers import BatchNorm1d
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae, parse
 from vaekit.training import TrainingSettings, train
 
 SMALL = {

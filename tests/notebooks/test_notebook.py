@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from vaekit.classroom import ROLES, check_file
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOK = ROOT / "notebooks" / "VAE.ipynb"

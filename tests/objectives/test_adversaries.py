@@ -10,8 +10,8 @@ from torch.nn.functional import logsigmoid
 
 from vaekit.errors import UsageError
 from vaekit.objectives import Adversarial, Elbo, FactorizedPosterior, VaeGan, permute_dimensions, prior_fit
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.training import OpponentSteps, TrainingSettings, train
 
 

@@ -19,8 +19,8 @@ from vaekit.likelihoods import GaussianLikelihood
 from vaekit.objectives import DisentangledInferredPrior, Elbo, MaximumMeanDiscrepancy, squared_mmd
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def make(posterior=None):

@@ -5,8 +5,8 @@ import torch
 from torch.distributions import Independent, Laplace, Normal, kl_divergence
 
 from vaekit.objectives import Elbo, divergence
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from torch.distributions import Independent, Laplace
 
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo, Schedule
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from vaekit.networks import ConditionedInput
 from vaekit.objectives import Elbo, SemiSupervised
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 from vaekit.vae import VAE
 
 LABELS, COLUMNS, LATENT = 3, 4, 2

@@ -9,8 +9,8 @@ from torch.nn.functional import softplus
 from vaekit import VariationalAutoencoder
 from vaekit.errors import UsageError
 from vaekit.objectives import FactorizedPosterior
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae, parse
 from vaekit.training import OpponentSteps, TrainingSettings, has_opponent, train
 
 OPPOSED = [kind for kind, part in PARTS["objective"].items() if has_opponent(part)]

@@ -6,8 +6,8 @@ from torch.func import jacrev, vmap
 
 from vaekit.errors import UsageError
 from vaekit.objectives import RegularizedAutoencoder, Schedule
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 
 

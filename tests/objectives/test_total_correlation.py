@@ -14,7 +14,7 @@ from vaekit.likelihoods import GaussianLikelihood
 from vaekit.objectives import Elbo, TotalCorrelation
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 
 @pytest.fixture

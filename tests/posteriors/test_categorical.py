@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Schedule
 from vaekit.objectives import Elbo
 from vaekit.posteriors import CategoricalPosterior
-from vaekit.randomness import seeded
-from vaekit.schedules import Schedule
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 
 

@@ -15,8 +15,8 @@ from vaekit.networks import LeadingLatents, TransformedInput
 from vaekit.objectives.stopped import stop_gradient
 from vaekit.posteriors import ChainPosterior
 from vaekit.priors import ChainPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.vae import VAE
 
 CHAIN = {"network": "mlp:hidden=8", "posterior": "chain:sizes=2x1,hidden=5", "prior": "chain:hidden=5"}

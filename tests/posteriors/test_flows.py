@@ -9,8 +9,8 @@ from torch import nn
 from oracles.linear_gaussian import LinearGaussian
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate, log_likelihood
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae, parse
 from vaekit.vae import VAE
 
 FLOWS = ["iaf", "maf", "spline", "planar"]

@@ -12,8 +12,8 @@ from vaekit.distributions import HamiltonianDistribution
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate, log_likelihood
 from vaekit.posteriors import DiagonalPosterior, HamiltonianPosterior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.vae import VAE
 
 NAMES = ("encoder", "posterior", "prior", "decoder", "likelihood")

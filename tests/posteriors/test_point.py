@@ -8,8 +8,8 @@ from vaekit.errors import UsageError
 from vaekit.evaluation import evaluate, log_likelihood
 from vaekit.objectives import Elbo, MaximumMeanDiscrepancy
 from vaekit.posteriors import PointPosterior
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.vae import VAE
 
 WITHOUT_DENSITY = {"network": "mlp:hidden=4", "posterior": "point", "objective": "mmd"}

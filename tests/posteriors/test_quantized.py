@@ -11,8 +11,8 @@ from vaekit.objectives import Elbo, ImportanceWeighted
 from vaekit.posteriors import QuantizedPosterior, ResidualQuantizedPosterior
 from vaekit.posteriors.quantizer import Quantizer
 from vaekit.priors import CategoricalPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 KINDS = {
     "ema": lambda **o: QuantizedPosterior(4, codes=5, dimension=2, **o),

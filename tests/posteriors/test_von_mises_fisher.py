@@ -5,7 +5,7 @@ import torch
 
 from vaekit.errors import UsageError
 from vaekit.posteriors import VonMisesFisherPosterior
-from vaekit.spec import Sentence, build_vae
+from vaekit.sentence import Sentence, build_vae
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-38, 1e-30, 1.0, 1e30])

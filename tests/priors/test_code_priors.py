@@ -10,8 +10,8 @@ from vaekit.aggregate import fit_prior
 from vaekit.distributions import Codebook, OneHotCodes
 from vaekit.errors import UsageError
 from vaekit.priors import AutoregressivePrior, CategoricalPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 PRIORS = {
     "categorical": lambda **o: CategoricalPrior(2, 3, masses="learned", **o),

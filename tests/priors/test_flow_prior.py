@@ -5,7 +5,7 @@ import torch
 
 from vaekit.errors import UsageError
 from vaekit.priors import FlowPrior
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 
 def bent(n):

@@ -8,7 +8,7 @@ from sklearn.mixture import GaussianMixture
 
 from vaekit.errors import DataError, UsageError
 from vaekit.priors import GaussianMixturePrior
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 
 
 def draws(n=3000):

@@ -8,8 +8,8 @@ from torch.distributions import Independent, Normal
 
 from vaekit.errors import UsageError
 from vaekit.priors import GaussianMixturePrior, GaussianPrior, MixturePrior, StandardPrior, VampPrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def encode(u):

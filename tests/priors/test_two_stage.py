@@ -18,8 +18,8 @@ from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
 from vaekit.objectives import ImportanceWeighted
 from vaekit.priors import TwoStagePrior
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 
 def disturbed(k, *, hidden=(), samples=64, spread=0.15):

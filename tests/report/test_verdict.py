@@ -10,7 +10,7 @@ from vaekit.data import Dataset, Schema
 from vaekit.evaluation import Baseline, Estimate, Evaluation
 from vaekit.report.numbers import advantage, estimate, main_result, number_rows
 from vaekit.report.verdict import Notice, judge
-from vaekit.spec import Sentence, build_vae
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import EpochMetrics, History, TrainingSettings
 
 ACTIVE = [1.0, 2.0, 0.5]

@@ -10,10 +10,10 @@ import torch
 from vaekit.cli import main
 from vaekit.errors import DataError, UsageError
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
 from vaekit.reproductions import PROTOCOLS, find_protocol, reproduce
 from vaekit.reproductions.mnist_images import DynamicBinarisation, ThreeSets, read_images
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 
 FEW = 40
 

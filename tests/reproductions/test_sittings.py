@@ -10,10 +10,10 @@ import torch
 
 from vaekit.cli import main
 from vaekit.errors import CheckpointError, TrainingWarning, UsageError
-from vaekit.randomness import seeded
 from vaekit.reproductions import find_protocol, reproduce
 from vaekit.reproductions.mnist_images import ThreeSets
 from vaekit.reproductions.sittings import Sittings
+from vaekit.runtime.randomness import seeded
 from vaekit.training import StopRequest, TrainingSettings
 
 ROWS = {"train": 50, "valid": 10, "test": 20}

@@ -10,7 +10,7 @@ import warnings
 
 import torch
 
-_MODULES = ["torch", "torch.distributed", "vaekit.training", "vaekit.spec", "training.tasks_of_ranks"]
+_MODULES = ["torch", "torch.distributed", "vaekit.training", "vaekit.sentence", "training.tasks_of_ranks"]
 
 
 def free_port():

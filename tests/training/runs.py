@@ -2,8 +2,8 @@
 
 import torch
 
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.training import StopRequest, TrainingSettings, train
 
 

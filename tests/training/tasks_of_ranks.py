@@ -9,7 +9,7 @@ import torch
 from training.runs import StoppingAfter, make, numbers, run, settings, table, weights
 from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.estimator import VariationalAutoencoder
-from vaekit.spec import parse
+from vaekit.sentence import parse
 from vaekit.training import Checkpoints, StopRequest, train
 from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.sharded_ranks import ShardedRanks

@@ -8,7 +8,7 @@ import torch
 from training.runs import make, numbers, run, table, weights
 from vaekit.errors import TrainingWarning, UsageError
 from vaekit.objectives import Elbo
-from vaekit.spec import Sentence, build_vae
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Checkpoints, TrainingSettings
 from vaekit.training import compilation as room
 from vaekit.training.compilation import CompiledGradient, repays_compilation

@@ -5,8 +5,8 @@ import torch
 
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 

@@ -3,11 +3,10 @@
 import torch
 from torch import nn
 
-from vaekit.annealing import Annealed
+from vaekit.language.schedules import Annealed, Schedule
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
-from vaekit.schedules import Schedule
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import TrainingSettings, train
 
 

@@ -6,8 +6,8 @@ import torch
 from vaekit.errors import TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.evaluation import evaluate_bound
 from vaekit.objectives import Elbo, ImportanceWeighted, ObjectiveResult, Schedule
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence, build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.training import TrainingSettings, train
 from vaekit.training.threads import threads_for
 

@@ -34,7 +34,7 @@ def aggregate_draws(model: VAE, x: Tensor, *, repeats: int = 1, c: Tensor | None
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (3,), latent=2)
     >>> aggregate_draws(model, torch.zeros(5, 3), repeats=4).shape
     torch.Size([4, 5, 2])

@@ -15,7 +15,7 @@ from vaekit.aggregate.draws import aggregate_draws
 from vaekit.aggregate.maximum_likelihood import maximise_log_density
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
 __all__ = ["PriorFit", "fit_prior"]
@@ -97,7 +97,7 @@ def fit_prior(
     Examples
     --------
     >>> from vaekit.priors import GaussianMixturePrior
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (3,), latent=2)
     >>> fit = fit_prior(model, GaussianMixturePrior((2,), components=2), torch.rand(100, 3), seed=0)
     >>> fit.draws, fit.advantage.mean > 0, model.prior().mixture_distribution.probs.shape

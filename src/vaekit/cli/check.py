@@ -35,7 +35,7 @@ class Check:
     def run(self) -> int:
         """Check and print."""
         from vaekit.classroom import check_file, render
-        from vaekit.grammar import read_pairs
+        from vaekit.language.grammar import read_pairs
 
         mapping = read_pairs(self.map, "--map", example="ROLE=NAME, as in sample_z=my_sampler")
         report = check_file(

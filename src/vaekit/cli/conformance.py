@@ -66,8 +66,8 @@ class Conformance:
         """Exact answers for every posterior and every objective, then the laws over sentences."""
         from vaekit.conformance import check_exact, check_sentence
         from vaekit.conformance.check import sentences
-        from vaekit.randomness import seeded
-        from vaekit.spec import PARTS, Sentence
+        from vaekit.runtime.randomness import seeded
+        from vaekit.sentence import PARTS, Sentence
 
         pairs = [(kind, "elbo") for kind in PARTS["posterior"]]
         pairs += [("diagonal", kind) for kind in PARTS["objective"] if kind != "elbo"]

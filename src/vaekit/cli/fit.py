@@ -229,7 +229,7 @@ class Fit:
         from vaekit.data.mapped import memory_limit
         from vaekit.errors import UsageError
         from vaekit.estimator import VariationalAutoencoder
-        from vaekit.inputs import read_names
+        from vaekit.estimator.inputs import read_names
 
         estimator = VariationalAutoencoder(
             self.latent,
@@ -275,8 +275,8 @@ class Fit:
 
     def _parts(self) -> dict[str, Any]:
         """The specs that were given, on top of the named model's; all others are the estimator's defaults."""
-        from vaekit.literature import resolve
-        from vaekit.spec import PARTS
+        from vaekit.sentence import PARTS
+        from vaekit.sentence.literature import resolve
 
         return resolve(self.model, {room: getattr(self, room) for room in PARTS})
 

@@ -21,7 +21,7 @@ class Models:
 
     def run(self) -> int:
         """Print the table, or one model of it."""
-        from vaekit.literature import MODELS, find_model
+        from vaekit.sentence.literature import MODELS, find_model
 
         shown = MODELS if self.name is None else (find_model(self.name),)
         if self.json:

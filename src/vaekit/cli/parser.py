@@ -24,7 +24,7 @@ from vaekit.cli.reproduce import Reproduce
 from vaekit.cli.sample import Sample
 from vaekit.cli.score import Score
 from vaekit.errors import UsageError
-from vaekit.grammar import there_are
+from vaekit.language.grammar import there_are
 
 __all__ = ["Verb", "parse_arguments", "verb_names"]
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from vaekit.conformance import bounds, laws
 from vaekit.conformance.finding import LawResult
 from vaekit.errors import UsageError
-from vaekit.randomness import seeded
-from vaekit.spec import PARTS, Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import PARTS, Sentence, build_vae
 
 __all__ = ["check", "check_sentence", "sentences", "summarise"]
 
@@ -52,7 +52,7 @@ def check(
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (6,), latent=2)
     >>> {finding.outcome for finding in check(model, torch.rand(20, 6).round())}
     {'holds'}

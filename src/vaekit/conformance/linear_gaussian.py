@@ -21,7 +21,7 @@ from vaekit.likelihoods import GaussianLikelihood
 from vaekit.networks import TransformedInput
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
-from vaekit.spec import parse
+from vaekit.sentence import parse
 from vaekit.vae import VAE
 
 __all__ = ["ExactPosterior", "LinearGaussian", "Unlisted", "check_exact"]
@@ -174,7 +174,7 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[LawR
 
     Examples
     --------
-    >>> from vaekit.randomness import seeded
+    >>> from vaekit.runtime.randomness import seeded
     >>> with seeded(0):
     ...     print(*check_exact("full", "iwae:samples=5"), sep=chr(10))
     holds        full, iwae:samples=5: the bound is at most the exact log p(x): it is ...

@@ -9,7 +9,7 @@ import numpy as np
 from vaekit.data.dataset import Dataset
 from vaekit.data.hints import few
 from vaekit.errors import DataError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 __all__ = ["LABELS", "named_conditions", "take_conditions"]
 

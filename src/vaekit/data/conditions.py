@@ -13,7 +13,7 @@ import numpy as np
 
 from vaekit.data.hints import few, plural
 from vaekit.errors import DataError, UsageError
-from vaekit.grammar import did_you_mean, read_pairs
+from vaekit.language.grammar import did_you_mean, read_pairs
 
 __all__ = ["Condition", "ConditionKind", "ConditionSchema", "parse_condition", "parse_given"]
 

@@ -11,7 +11,7 @@ from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.hints import few, plural
 from vaekit.errors import DataError, MissingLabelError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 if TYPE_CHECKING:
     import pandas

@@ -13,7 +13,7 @@ from vaekit.data.dataset import Dataset
 from vaekit.data.hints import few
 from vaekit.data.mapped import mapped_dataset
 from vaekit.errors import DataError, MissingLabelError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 __all__ = ["read_npy", "read_npz"]
 

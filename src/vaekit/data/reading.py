@@ -13,7 +13,7 @@ from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 

@@ -13,7 +13,7 @@ from vaekit.data.dataset import Dataset, made_up_names
 from vaekit.data.hints import few, plural, shape_in_words
 from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 if TYPE_CHECKING:
     from vaekit.data.schema import Schema

@@ -11,7 +11,7 @@ from vaekit.data.conditions_json import conditions_from_json, conditions_to_json
 from vaekit.data.hints import few
 from vaekit.data.summary import Column
 from vaekit.errors import ArtifactError
-from vaekit.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean
 
 if TYPE_CHECKING:
     from vaekit.data.schema import Schema

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from vaekit.distributions import CodeSpace
 from vaekit.errors import DataError, UsageError
 from vaekit.estimator.rows import Fitted, Given
-from vaekit.parts import PARTS, space_of
+from vaekit.sentence.registry import PARTS, space_of
 
 __all__ = ["CodeVerbs"]
 

@@ -23,7 +23,7 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
     r"""A variational autoencoder for arrays, data frames and images.
 
     Fits :math:`p(x) = \int p(x \mid z)\, p(z)\, dz` by maximising a bound. Every part is a spec string (see
-    :mod:`vaekit.spec`), so that ``GridSearchCV`` and ``Pipeline`` work.
+    :mod:`vaekit.sentence`), so that ``GridSearchCV`` and ``Pipeline`` work.
 
     Parameters
     ----------

@@ -8,14 +8,14 @@ import numpy.typing as npt
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from vaekit.chunks import chunks, map_chunks
 from vaekit.data.stored import StoredRows
 from vaekit.errors import UsageError
+from vaekit.estimator.inputs import check_latents
+from vaekit.estimator.labels import marginal_log_likelihood
 from vaekit.estimator.rows import Fitted, Floats, Given
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
-from vaekit.inputs import check_latents
-from vaekit.labels import marginal_log_likelihood
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
+from vaekit.runtime.rows import chunks, map_chunks
 from vaekit.vae import code_of
 
 __all__ = ["FittedVerbs"]

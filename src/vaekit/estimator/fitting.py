@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from vaekit.automatic import choose_columns, choose_likelihood
-from vaekit.column_kinds import read_column_kinds
 from vaekit.data import Dataset, Schema
 from vaekit.data.stored import found_bytes
 from vaekit.errors import UsageError
+from vaekit.estimator.automatic import choose_columns, choose_likelihood
+from vaekit.estimator.column_kinds import read_column_kinds
+from vaekit.estimator.fitting_schema import fit_schema
+from vaekit.estimator.inputs import fit_conditions, model_columns, read_names
+from vaekit.estimator.labels import check_labels, learns_labels
 from vaekit.estimator.rows import Fitted, hold_out
-from vaekit.fitting_schema import fit_schema
-from vaekit.inputs import fit_conditions, model_columns, read_names
-from vaekit.labels import check_labels, learns_labels
 from vaekit.networks.own import own_network
-from vaekit.randomness import seeded
-from vaekit.spec import build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import build_vae
 from vaekit.training import (
     Checkpoints,
     EpochMetrics,

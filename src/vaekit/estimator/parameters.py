@@ -8,13 +8,13 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 
-from vaekit.column_kinds import read_column_kinds
 from vaekit.data.mapped import memory_limit
 from vaekit.errors import UsageError
-from vaekit.inputs import choose_device, read_names
+from vaekit.estimator.column_kinds import read_column_kinds
+from vaekit.estimator.inputs import choose_device, read_names
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
-from vaekit.spec import Sentence
+from vaekit.sentence import Sentence
 from vaekit.training import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.training.joining import from_rank_zero
 

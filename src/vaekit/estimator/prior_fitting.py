@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from vaekit.aggregate import PriorFit, fit_prior
 from vaekit.estimator.rows import Fitted, hold_out
-from vaekit.randomness import seeded
-from vaekit.spec import build_vae, parse
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import build_vae, parse
 
 __all__ = ["PriorFitting"]
 

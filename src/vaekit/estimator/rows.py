@@ -8,14 +8,14 @@ import numpy.typing as npt
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from vaekit.chunks import map_chunks
 from vaekit.data import Dataset, Schema, split_indices
 from vaekit.data.condition_columns import LABELS
 from vaekit.errors import UsageError
+from vaekit.estimator.inputs import read_input, read_names, to_model
+from vaekit.estimator.labels import fill_labels
 from vaekit.estimator.parameters import Parameters
-from vaekit.inputs import read_input, read_names, to_model
-from vaekit.labels import fill_labels
-from vaekit.spec import Sentence
+from vaekit.runtime.rows import map_chunks
+from vaekit.sentence import Sentence
 from vaekit.training import History, TrainingSettings
 from vaekit.vae import VAE
 

@@ -60,7 +60,7 @@ def evaluate_bound(
     Examples
     --------
     >>> from vaekit.objectives import Elbo
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
     >>> evaluate_bound(model, Elbo(), torch.ones(4, 3)).values.shape
     torch.Size([4])

@@ -67,7 +67,7 @@ def code_usage(model: VAE, x: Tensor, *, c: Tensor | None = None, batch_size: in
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> sentence = Sentence.parse(network="mlp:hidden=none", posterior="quantized:codes=4")
     >>> model = build_vae(sentence, (3,), latent=2).eval()
     >>> usage = code_usage(model, torch.ones(5, 3))

@@ -21,7 +21,7 @@ from vaekit.errors import UsageError
 from vaekit.evaluation.estimate import Estimate
 from vaekit.evaluation.log_weights import LogWeights, choose_log_weights
 from vaekit.evaluation.proposal import proposal
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
@@ -112,7 +112,7 @@ def log_likelihood(
     --------
     A decoder that ignores :math:`z`, and a posterior equal to the prior: every estimate is exact.
 
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
     >>> for parameter in model.parameters():
     ...     _ = torch.nn.init.zeros_(parameter)

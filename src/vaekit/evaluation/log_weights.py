@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit.compiler import compile_graph, has_compiler
+from vaekit.runtime.compiler import compile_graph, has_compiler
 from vaekit.vae import VAE
 
 __all__ = ["CompiledLogWeights", "LogWeights", "choose_log_weights", "log_weights_of", "repays_compilation"]
@@ -51,7 +51,7 @@ def repays_compilation(model: VAE, rows: int) -> bool:
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=200x200"), (784,), latent=50)
     >>> [repays_compilation(model, images * 5000) for images in (100, 10_000)]
     [False, True]

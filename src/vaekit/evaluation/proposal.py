@@ -30,7 +30,7 @@ def proposal(model: VAE, x: Tensor, c: Tensor | None = None) -> Distribution:
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> parts = {"network": "mlp:hidden=none", "posterior": "point", "objective": "mmd"}
     >>> model = build_vae(Sentence.parse(**parts), (3,), latent=2)
     >>> type(proposal(model, torch.ones(4, 3)).base_dist).__name__

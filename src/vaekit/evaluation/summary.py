@@ -12,7 +12,7 @@ from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.estimate import Estimate
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]

@@ -7,7 +7,7 @@ batch is in the surrogate of each of its examples, so that the mean over them co
 a second player, such as a discriminator: see :class:`Opposed`.
 """
 
-from vaekit.annealing import Annealed
+from vaekit.language.schedules import Annealed, Schedule
 from vaekit.objectives.adversarial import Adversarial
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.ciwae import CombinationImportanceWeighted
@@ -27,7 +27,6 @@ from vaekit.objectives.renyi import Renyi
 from vaekit.objectives.result import Objective, ObjectiveResult
 from vaekit.objectives.total_correlation import TotalCorrelation
 from vaekit.objectives.vae_gan import VaeGan
-from vaekit.schedules import Schedule
 
 __all__ = [
     "Adversarial",

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
-from vaekit.annealing import check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Schedule, check_scalar
 from vaekit.networks.mlp import MultilayerPerceptron
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
@@ -27,7 +27,6 @@ from vaekit.objectives.opposed import Opposed, check_layers
 from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["Adversarial"]
@@ -54,7 +53,7 @@ class Adversarial(Opposed):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> sentence = Sentence.parse(network="mlp:hidden=none", posterior="point", objective="adversarial")
     >>> model = build_vae(sentence, (3,), latent=2)
     >>> objective = Adversarial()

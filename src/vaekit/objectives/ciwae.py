@@ -7,10 +7,9 @@ Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better"
 
 from torch import Tensor
 
-from vaekit.annealing import Annealed, check_count, check_scalar
+from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
 from vaekit.objectives.importance import draw, log_mean_exp
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["CombinationImportanceWeighted"]

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Annealed, Schedule, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["DisentangledInferredPrior"]

@@ -34,7 +34,7 @@ def reconstruct(model: VAE, q: Distribution, x: Tensor, c: Tensor | None) -> tup
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> sentence = Sentence.parse(network="mlp:hidden=none", posterior="categorical:straight_through=false")
     >>> model, x = build_vae(sentence, (3,), latent=2), torch.ones(4, 3)
     >>> z, for_bound, for_surrogate = reconstruct(model, model.encode(x), x, None)

@@ -15,15 +15,14 @@ form wherever there is one). What is differentiated may weigh the KL otherwise:
 
 from torch import Tensor
 
-from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Annealed, Schedule, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.discrete import reconstruct
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
+from vaekit.runtime.rows import whole_batch
 from vaekit.vae import VAE
-from vaekit.whole_batch import whole_batch
 
 __all__ = ["Elbo"]
 

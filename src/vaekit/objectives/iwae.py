@@ -22,8 +22,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from vaekit.annealing import check_count
 from vaekit.errors import UsageError
+from vaekit.language.schedules import check_count
 from vaekit.objectives.discrete import refuse_discrete
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
 from vaekit.objectives.probing import probe_posterior
@@ -52,7 +52,7 @@ class ImportanceWeighted:
     Examples
     --------
     >>> import torch
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
     >>> ImportanceWeighted(samples=50)(model, torch.ones(4, 3)).bound.shape
     torch.Size([4])

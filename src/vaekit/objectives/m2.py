@@ -17,12 +17,11 @@ nothing else would teach the classifier. :math:`p(y)` is uniform.
 import torch
 from torch import Tensor
 
-from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Annealed, Schedule, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["SemiSupervised"]
@@ -50,7 +49,7 @@ class SemiSupervised(Annealed):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> sentence = Sentence.parse(network="mlp:hidden=8", objective="m2")
     >>> model = build_vae(sentence, (3,), latent=2, condition=2)
     >>> labels = torch.tensor([[1.0, 0.0], [0.0, 0.0]])  # of the second row it is missing

@@ -9,7 +9,7 @@ missing data of Mattei and Frellsen (2019), which has the same abbreviation.
 
 from torch import Tensor
 
-from vaekit.annealing import check_count
+from vaekit.language.schedules import check_count
 from vaekit.objectives.importance import draw, log_mean_exp
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from vaekit.annealing import Annealed
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Annealed
 from vaekit.vae import VAE
 
 __all__ = ["Opposed", "check_layers"]

@@ -14,7 +14,7 @@ from math import log
 
 from torch import Tensor
 
-from vaekit.annealing import check_count
+from vaekit.language.schedules import check_count
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
 from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE

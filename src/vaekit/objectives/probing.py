@@ -17,7 +17,7 @@ def probe_posterior(model: VAE) -> Distribution | None:
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> type(probe_posterior(build_vae(Sentence.parse(posterior="full"), (3,), latent=2))).__name__
     'MultivariateNormal'
     """

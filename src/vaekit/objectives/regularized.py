@@ -25,12 +25,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vaekit.annealing import Annealed, check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Annealed, Schedule, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["RegularizedAutoencoder"]
@@ -60,7 +59,7 @@ class RegularizedAutoencoder(Annealed):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> sentence = Sentence.parse(network="mlp:hidden=none", posterior="point", objective="rae:penalty=gradient")
     >>> model = build_vae(sentence, (3,), latent=2)
     >>> RegularizedAutoencoder(penalty="gradient")(model, torch.ones(4, 3)).surrogate.shape

@@ -11,10 +11,9 @@ Li and Turner (2016), "Rényi Divergence Variational Inference", equations 4 and
 import torch
 from torch import Tensor
 
-from vaekit.annealing import Annealed, check_count, check_scalar
+from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
 from vaekit.objectives.importance import draw, log_mean_exp
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["Renyi"]

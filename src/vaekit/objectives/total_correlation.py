@@ -26,14 +26,13 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from vaekit.annealing import Annealed, check_count, check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.discrete import refuse_discrete
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.probing import probe_posterior
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["TotalCorrelation"]
@@ -63,7 +62,7 @@ class TotalCorrelation(Annealed):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
     >>> TotalCorrelation(rows=1000)(model, torch.ones(4, 3)).surrogate.shape
     torch.Size([4])

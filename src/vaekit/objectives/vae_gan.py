@@ -28,15 +28,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from vaekit.annealing import check_scalar
 from vaekit.errors import UsageError
+from vaekit.language.schedules import Schedule, check_scalar
 from vaekit.objectives.adversarial import draws
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.feature_discriminator import FeatureDiscriminator
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
 from vaekit.objectives.result import ObjectiveResult
-from vaekit.schedules import Schedule
 from vaekit.vae import VAE
 
 __all__ = ["VaeGan"]
@@ -68,7 +67,7 @@ class VaeGan(Opposed):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)
     >>> objective = VaeGan()
     >>> objective.build_opponent(model)

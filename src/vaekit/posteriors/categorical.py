@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
-from vaekit.annealing import Annealed, check_scalar
 from vaekit.distributions import CategoricalCodes, OneHotCodes
 from vaekit.errors import UsageError
-from vaekit.schedules import Schedule
+from vaekit.language.schedules import Annealed, Schedule, check_scalar
 
 __all__ = ["CategoricalPosterior"]
 

@@ -4,7 +4,7 @@ Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equa
 Mohamed and Wierstra (2014), "Stochastic Backpropagation and Approximate Inference in Deep Generative Models". The
 latent is :math:`z = (h_1, \dots, h_L)`, side by side, so every objective and every evaluation takes the layers as one.
 The decoder sees :math:`h_1` alone: ``decoder_input`` cuts it out, and whoever builds a model by hand puts that before
-the decoder (with :class:`vaekit.networks.TransformedInput`), as :func:`vaekit.spec.build_vae` does.
+the decoder (with :class:`vaekit.networks.TransformedInput`), as :func:`vaekit.sentence.build_vae` does.
 """
 
 from typing import Any

@@ -47,7 +47,7 @@ class HamiltonianPosterior(nn.Module):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8", posterior="hamiltonian:steps=2"), (3,), latent=2)
     >>> model.encode(torch.ones(4, 3)).rsample().shape
     torch.Size([4, 2])

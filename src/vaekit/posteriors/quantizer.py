@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from vaekit.distributions.codebook import nearest
 from vaekit.errors import UsageError
-from vaekit.whole_batch import whole_batch
+from vaekit.runtime.rows import whole_batch
 
 __all__ = ["Learning", "Quantizer", "check_quantizer"]
 

@@ -38,7 +38,7 @@ class VampPrior(nn.Module):
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8", prior="vamp:components=5"), (3,), latent=2)
     >>> model.prior().log_prob(torch.zeros(4, 2)).shape
     torch.Size([4])

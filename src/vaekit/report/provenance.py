@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vaekit.artifact import Artifact
     from vaekit.data import Dataset
     from vaekit.estimator import VariationalAutoencoder
-    from vaekit.spec import Spec
+    from vaekit.sentence import Spec
 
 __all__ = ["Fact", "Part", "command", "data_name", "facts", "in_words", "parts"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vaekit.errors import UsageError
-from vaekit.grammar import there_are
+from vaekit.language.grammar import there_are
 from vaekit.reproductions.protocol import Figure, Protocol
 from vaekit.training import TrainingSettings
 

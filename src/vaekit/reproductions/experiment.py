@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.estimator.inputs import choose_device
 from vaekit.evaluation import evaluate_bound, log_likelihood
-from vaekit.inputs import choose_device
 from vaekit.objectives import Elbo
-from vaekit.randomness import seeded
 from vaekit.reproductions.mnist_images import DynamicBinarisation, read_images
 from vaekit.reproductions.protocol import Protocol
 from vaekit.reproductions.sittings import Sittings, describe
-from vaekit.spec import Sentence, build_vae
+from vaekit.runtime.randomness import seeded
+from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Checkpoints, EpochMetrics, StopRequest, stopping_on, train
 from vaekit.training.plan import in_words
 from vaekit.vae import VAE

@@ -11,8 +11,8 @@ from torch import Tensor
 from vaekit.data import read
 from vaekit.errors import DataError
 from vaekit.objectives import Objective, ObjectiveResult
-from vaekit.randomness import seeded
 from vaekit.reproductions.protocol import Images
+from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
 __all__ = ["DynamicBinarisation", "ThreeSets", "read_images"]

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, _foreach_copy_, nn  # pyright: ignore
 from torch.func import functional_call, grad_and_value
 
-from vaekit.compiler import compile_graph, has_compiler, reason_of
 from vaekit.errors import TrainingWarning
 from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.runtime.compiler import compile_graph, has_compiler, reason_of
 from vaekit.training.identity import warn_of_another_environment
 from vaekit.training.run import Run
 from vaekit.training.settings import Compilation
@@ -44,7 +44,7 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
     Examples
     --------
     >>> from vaekit.objectives import Elbo
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=400"), (784,), latent=20)
     >>> [repays_compilation(model, Elbo(), batch_size=128, steps=n * 469) for n in (10, 100)]
     [False, True]

@@ -20,7 +20,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from math import cos, pi
 
 from vaekit.errors import UsageError
-from vaekit.grammar import read_choice
+from vaekit.language.grammar import read_choice
 
 __all__ = [
     "SCHEDULES",

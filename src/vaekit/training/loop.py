@@ -18,7 +18,7 @@ from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
 from vaekit.objectives import Objective
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.training.averaging import WeightAverage
 from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.compilation import compile_step

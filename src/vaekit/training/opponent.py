@@ -5,7 +5,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from vaekit.objectives import Objective
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.training.fused_adam import FusedAdam
 from vaekit.training.world import ALONE, World
 from vaekit.vae import VAE

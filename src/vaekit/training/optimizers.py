@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from vaekit.errors import UsageError
-from vaekit.grammar import read_choice
+from vaekit.language.grammar import read_choice
 from vaekit.training.fused_adam import FusedAdam
 
 __all__ = ["OPTIMIZERS", "Adam", "RMSprop", "parse_optimizer"]

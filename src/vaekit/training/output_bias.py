@@ -26,7 +26,7 @@ def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> models = [build_vae(Sentence.parse(likelihood=kind), (3,), 2) for kind in ("bernoulli", "poisson")]
     >>> [begins_at_marginals(model, "auto") for model in models]
     [False, True]
@@ -57,7 +57,7 @@ def begin_at_marginals(model: VAE, x: Tensor) -> None:
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none", likelihood="poisson"), (2,), latent=1)
     >>> begin_at_marginals(model, torch.tensor([[900.0, 1.0], [1100.0, 3.0]]))
     >>> model.decode(torch.zeros(1, 1)).mean.detach().round()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vaekit.objectives import Objective
-from vaekit.randomness import seeded
+from vaekit.runtime.randomness import seeded
 from vaekit.training.opponent import has_opponent
 from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.settings import TrainingSettings
@@ -117,7 +117,7 @@ def plan_training(
     Examples
     --------
     >>> from vaekit.objectives import Elbo
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (3,), latent=2)
     >>> str(plan_training(torch.zeros(90, 3), model, Elbo(), TrainingSettings(epochs=2)))
     '90 training rows in memory; about 0.6 GB of memory, and less than 1 s an epoch, less than 1 s for at most 2'

@@ -33,7 +33,7 @@ def products_in(model: VAE, precision: Precision) -> Iterator[None]:
 
     Examples
     --------
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp"), (3,), latent=2)
     >>> with products_in(model, "tf32"):
     ...     pass

@@ -29,6 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from vaekit.errors import TrainingWarning, UsageError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.runtime.rows import gathering
 from vaekit.training.clipping import global_norm
 from vaekit.training.lost import others_may_be_lost
 from vaekit.training.shards import is_sharded
@@ -37,7 +38,6 @@ from vaekit.training.shared_objective import SharedObjective
 from vaekit.training.state import Players
 from vaekit.training.world import BuildOptimizer
 from vaekit.vae import VAE
-from vaekit.whole_batch import gathering
 
 __all__ = ["Ranks", "slice_of"]
 

@@ -23,7 +23,7 @@ def scheduled(objective: Any, model: nn.Module) -> list[Callable[[float], None]]
     Examples
     --------
     >>> from vaekit.objectives import Elbo
-    >>> from vaekit.schedules import Schedule
+    >>> from vaekit.language.schedules import Schedule
     >>> objective = Elbo(beta=Schedule("linear", 0.0, 1.0, 10))
     >>> for at in scheduled(objective, nn.Linear(1, 1)):
     ...     at(5.0)

@@ -25,7 +25,7 @@ def threads_for(model: VAE, objective: Objective, batch_size: int) -> Iterator[N
     Examples
     --------
     >>> from vaekit.objectives import Elbo
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp"), (3,), latent=2)
     >>> before = torch.get_num_threads()
     >>> with threads_for(model, Elbo(), batch_size=16):

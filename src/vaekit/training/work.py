@@ -12,7 +12,7 @@ def multiplications(model: VAE, objective: Objective, batch_size: int) -> int:
     Examples
     --------
     >>> from vaekit.objectives import Elbo, ImportanceWeighted
-    >>> from vaekit.spec import Sentence, build_vae
+    >>> from vaekit.sentence import Sentence, build_vae
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=none"), (3,), latent=2)  # 3 x 4 and 2 x 4
     >>> multiplications(model, Elbo(), 10), multiplications(model, ImportanceWeighted(samples=50), 10)
     (250, 4660)

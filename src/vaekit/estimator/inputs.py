@@ -19,7 +19,7 @@ from vaekit.data.mapped import mapped_dataset, memory_limit
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, UsageError
-from vaekit.spec import Sentence
+from vaekit.sentence import Sentence
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 

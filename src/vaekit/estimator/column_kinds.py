@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from vaekit.errors import UsageError
-from vaekit.grammar import did_you_mean, there_are
+from vaekit.language.grammar import did_you_mean, there_are
 from vaekit.likelihoods import COLUMN_KINDS
 
 __all__ = ["check_column_names", "read_column_kinds", "resolve_kind"]

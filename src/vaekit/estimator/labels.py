@@ -8,12 +8,12 @@ from math import log
 import torch
 from torch import Tensor
 
-from vaekit.chunks import chunks
 from vaekit.data import ConditionSchema
 from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
-from vaekit.randomness import seeded
-from vaekit.spec import Sentence
+from vaekit.runtime.randomness import seeded
+from vaekit.runtime.rows import chunks
+from vaekit.sentence import Sentence
 from vaekit.vae import VAE
 
 __all__ = ["check_labels", "fill_labels", "learns_labels", "marginal_log_likelihood"]

@@ -1,6 +1,6 @@
 r"""The sentence of parts: ``kind:key=value,key=value`` <-> typed options <-> modules.
 
-In the grammar of :mod:`vaekit.grammar`, on the command line, in Python and in ``model.json``::
+In the grammar of :mod:`vaekit.language.grammar`, on the command line, in Python and in ``model.json``::
 
     mlp:hidden=200x200,activation=tanh
     gaussian:scale=learned
@@ -8,9 +8,8 @@ In the grammar of :mod:`vaekit.grammar`, on the command line, in Python and in `
     elbo:beta=linear:0..1/10                a scalar that follows a schedule: from 0 to 1 over 10 epochs
 
 Every scalar of an objective may follow a schedule (``linear``, ``cosine``, ``cyclical``; see
-:mod:`vaekit.schedules`). Which names there are is in :mod:`vaekit.parts`, and which of them fit together in
-:mod:`vaekit.compatibility`. What a prior must know of the posterior's space to be built (a curvature, say) the
-posterior gives in a dictionary ``shared``, by the names of the prior's parameters.
+:mod:`vaekit.language.schedules`). The names are in :mod:`vaekit.sentence.registry`; which of them fit together is in
+:mod:`vaekit.sentence.compatibility`.
 """
 
 import inspect
@@ -18,9 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaekit.compatibility import check_compatible, check_relaxation, needs_classifier
 from vaekit.errors import UsageError
-from vaekit.grammar import read_choice, write_choice
+from vaekit.language.grammar import read_choice, write_choice
 from vaekit.networks import (
     NetworkRecipe,
     OwnNetworkName,
@@ -28,7 +26,8 @@ from vaekit.networks import (
     conditioned_decoder,
     conditioned_encoder,
 )
-from vaekit.parts import PARTS, Room, natural_prior
+from vaekit.sentence.compatibility import check_compatible, check_relaxation, needs_classifier
+from vaekit.sentence.registry import PARTS, Room, natural_prior
 from vaekit.vae import VAE
 
 __all__ = ["PARTS", "Sentence", "Spec", "build_vae", "parse"]

@@ -6,7 +6,7 @@ from vaekit.data import Dataset, Schema
 from vaekit.data.stored import value_blocks
 from vaekit.errors import UsageError
 from vaekit.likelihoods import is_continuous
-from vaekit.spec import Spec
+from vaekit.sentence import Spec
 
 __all__ = ["fit_schema"]
 
@@ -31,7 +31,7 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
     Examples
     --------
     >>> from vaekit.data import from_object
-    >>> from vaekit.spec import parse
+    >>> from vaekit.sentence import parse
     >>> data = from_object([[0.5, 1.0], [2.5, 0.0]])
     >>> fit_schema(data, parse("likelihood", "mixed:columns=gaussianxbernoulli")).scale
     (1.0, 1.0)

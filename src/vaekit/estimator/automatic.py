@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vaekit.column_kinds import check_column_names, resolve_kind
 from vaekit.data import Dataset
 from vaekit.data.stored import StoredRows
+from vaekit.estimator.column_kinds import check_column_names, resolve_kind
 from vaekit.likelihoods.support import LARGEST_COUNT
 
 __all__ = ["Choice", "choose_columns", "choose_likelihood"]

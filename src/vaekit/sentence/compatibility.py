@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vaekit.errors import UsageError
-from vaekit.parts import PARTS, Room, space_of
+from vaekit.sentence.registry import PARTS, Room, space_of
 
 if TYPE_CHECKING:
-    from vaekit.spec import Sentence, Spec
+    from vaekit.sentence.sentence import Sentence, Spec
 
 __all__ = ["check_compatible", "check_relaxation", "needs_classifier"]
 

@@ -1,0 +1,1 @@
+"""How torch is run: seeded noise, rows in pieces, compilation, threads."""
