@@ -22,6 +22,7 @@ from vaekit.classroom.student_file import (
     mapping_in,
     names_in,
     read_source,
+    to_be_done,
 )
 from vaekit.errors import UsageError
 
@@ -120,6 +121,10 @@ class _Check:
             text = f"functions found: {names}; map yours, for example kl_loss=my_kl"
             self.findings.append(Finding("nothing-to-check", text))
         waiting = dict(self.roles)
+        for role, name in self.roles.items():
+            if task := to_be_done(self.tree, name):
+                self._add("not-done", task, self.lines[name], role, "unfinished")
+                del waiting[role]
         while self._child(waiting):
             pass
         self._compare()
@@ -137,7 +142,8 @@ class _Check:
             key: value for key, value in (verdict or {"style": {}})["style"].items() if key != "parameter"
         }
         unchecked = verdict is None or any(f["code"] == "not-checked" for f in verdict["findings"])
-        status = "wrong" if wrong else "not checked" if unchecked else "right"
+        undone = any(f.function == role and f.code == "not-done" for f in self.findings)
+        status = "not done yet" if undone else "wrong" if wrong else "not checked" if unchecked else "right"
         return FunctionReport(role, name, self.source.where(self.lines[name]), status, style)
 
     # The child processes.
@@ -199,6 +205,9 @@ class _Check:
         elif event["event"] == "memory":
             text = f"it asked for more than {self.memory_limit / 2**30:.3g} GiB"
             self._add("memory-limit", text, line, role, "stopped")
+        elif event["message"].startswith("NotImplementedError: "):
+            task = event["message"].removeprefix("NotImplementedError: ")
+            self._add("not-done", task, line, role, "unfinished")
         else:
             self._add("raised", event["message"], line, role, "mistake")
 
@@ -240,13 +249,12 @@ class _Check:
             self.findings = [f for f in self.findings if not (f.code in left and f.function in parts)]
         elif "vae_loss" not in self.verdicts:
             self._compare_reductions(styles)
-        parts = {
+        told = {
             f.code for f in self.findings if f.function in ("kl_loss", "recon_loss") and f.severity != "note"
         }
+        told -= {"not-done"}
         self.findings = [
-            f
-            for f in self.findings
-            if f.function != "vae_loss" or f.code not in parts or f.severity == "note"
+            f for f in self.findings if f.function != "vae_loss" or f.code not in told or f.severity == "note"
         ]
         self._compare_spreads(styles)
 

@@ -10,7 +10,7 @@ __all__ = ["MISTAKES", "CheckReport", "Finding", "FunctionReport", "Verdict", "b
 
 Way = TypeVar("Way")
 
-Severity = Literal["mistake", "stopped", "note"]
+Severity = Literal["mistake", "stopped", "unfinished", "note"]
 
 MISTAKES: dict[str, str] = {
     # sample_z
@@ -52,6 +52,8 @@ MISTAKES: dict[str, str] = {
     "opened-socket": "it tried to use the network and was stopped",
     "started-process": "it tried to start or signal a process and was stopped",
     "ended-process": "it ended the process that checked it",
+    # an exercise that is not filled in
+    "not-done": "not done yet",
     # notes
     "weighted": "a term is weighted",
     "scaled": "the whole loss is scaled",
@@ -73,7 +75,8 @@ class Finding:
     message
         What is wrong, what was seen, what was expected, and what to write instead.
     severity
-        "mistake"; "stopped" for code that had to be stopped; or "note", which does not fail the check.
+        "mistake"; "stopped" for code that had to be stopped; "unfinished" for an exercise that is not filled in; or
+        "note", which does not fail the check.
     function
         The role of the function, such as "kl_loss"; None if it concerns the whole file.
     where
@@ -141,7 +144,7 @@ class FunctionReport:
     role: str
     name: str
     where: str
-    status: Literal["right", "wrong", "not checked"]
+    status: Literal["right", "wrong", "not checked", "not done yet"]
     style: dict[str, Any] = field(default_factory=dict)
 
 
@@ -176,8 +179,9 @@ class CheckReport:
 
     @property
     def mistakes(self) -> tuple[str, ...]:
-        """The codes of all findings except notes, each once, in order."""
-        return tuple(dict.fromkeys(finding.code for finding in self.findings if finding.severity != "note"))
+        """The codes of mistakes and of code that was stopped, each once, in order."""
+        wrong = ("mistake", "stopped")
+        return tuple(dict.fromkeys(finding.code for finding in self.findings if finding.severity in wrong))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a dictionary that can be written as JSON."""
@@ -199,8 +203,12 @@ def render(report: CheckReport) -> str:
     <BLANKLINE>
     not in the file: sample_z (functions found: kl_loss)
     """
-    count = sum(finding.severity != "note" for finding in report.findings)
+    severities = [finding.severity for finding in report.findings]
+    undone = severities.count("unfinished")
+    count = len(severities) - severities.count("note") - undone
     verdict = f"{count} mistake{'s' if count != 1 else ''}" if count else "no mistakes found"
+    if undone:
+        verdict += f", {undone} function{'s' if undone != 1 else ''} not done yet"
     lines = [f"{report.path}: {verdict}"]
     for function in report.functions:
         style = ", ".join(str(value) for value in function.style.values() if value != "")
@@ -209,7 +217,8 @@ def render(report: CheckReport) -> str:
     for finding in report.findings:
         place = ", ".join(part for part in (finding.function, finding.where) if part)
         indent = "\n" + 9 * " "
-        lines += ["", f"{finding.severity:7s}  {place + ': ' if place else ''}{finding.title}"]
+        label = "to do" if finding.severity == "unfinished" else finding.severity
+        lines += ["", f"{label:7s}  {place + ': ' if place else ''}{finding.title}"]
         lines[-1] += indent + finding.message.replace("\n", indent)
     if report.missing:
         found = ", ".join(report.found_names) or "none"

@@ -28,6 +28,7 @@ __all__ = [
     "mapping_in",
     "names_in",
     "read_source",
+    "to_be_done",
 ]
 
 _CALLS = """
@@ -203,6 +204,36 @@ def names_in(tree: ast.Module, function: str) -> set[str]:
         if lambdas or (isinstance(node, ast.FunctionDef) and node.name == name):
             return {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(node)}
     return set()
+
+
+def to_be_done(tree: ast.Module, function: str) -> str | None:
+    """Return what is still to be done if the body of a function, or of ``Class.method``, is only a template.
+
+    >>> to_be_done(ast.parse("def f(x): raise NotImplementedError('f: your turn')"), "f")
+    'f: your turn'
+    >>> to_be_done(ast.parse("def f(x): return 2 * x"), "f") is None
+    True
+    """
+    *owner, name = function.split(".")
+    scope = next((s for s in tree.body if owner and isinstance(s, ast.ClassDef) and s.name == owner[0]), tree)
+    found = [s for s in scope.body if isinstance(s, ast.FunctionDef) and s.name == name]
+    task, empty = "it is still the template of an exercise: write its body", set()
+    for statement in found[-1].body if found else [None]:
+        match statement:
+            case ast.Pass() | ast.Expr(value=ast.Constant()):
+                pass
+            case ast.Assign(targets=[ast.Name(id=assigned)], value=ast.Constant(value=None)):
+                empty.add(assigned)
+            case ast.Return(value=ast.Name(id=returned)) if returned in empty:
+                pass
+            case ast.Raise(exc=ast.Name(id="NotImplementedError")):
+                pass
+            case ast.Raise(exc=ast.Call(func=ast.Name(id="NotImplementedError"), args=args)):
+                said = [str(arg.value) for arg in args if isinstance(arg, ast.Constant)]
+                task = " ".join(said) or task
+            case _:
+                return None
+    return task
 
 
 def arity(tree: ast.Module) -> dict[str, int]:
