@@ -62,9 +62,9 @@ def plain(text: object, longest: int = 28) -> str:
 
 
 def latent_name(dimension: int) -> str:
-    """Return the name of a latent dimension, counted from 1 as in print.
+    """Return the name of a latent dimension, counted from 0 as in the output of ``vaekit encode``.
 
     >>> latent_name(0), latent_name(11)
-    ('z₁', 'z₁₂')
+    ('z₀', 'z₁₁')
     """
-    return "z" + str(dimension + 1).translate(_SUBSCRIPTS)
+    return "z" + str(dimension).translate(_SUBSCRIPTS)

@@ -124,7 +124,7 @@ def kl_per_dimension(kl: npt.ArrayLike, *, ax: "Axes | None" = None) -> "Axes":
     >>> ax.get_title(loc="left")
     '2 of 3 dimensions active (KL > 0.01 nat)'
     >>> [label.get_text() for label in ax.get_xticklabels()]
-    ['z₂', 'z₃', 'z₁']
+    ['z₁', 'z₂', 'z₀']
     """
     values = np.asarray(kl, dtype=float)
     if values.ndim != 1 or not values.size:

@@ -49,7 +49,7 @@ def latent_manifold(
     --------
     >>> ax = latent_manifold(lambda z: norm.cdf(z[:, :1, None, None]) * np.ones((1, 1, 4, 4)), side=5)
     >>> ax.get_xlabel(), [tick.get_text() for tick in ax.get_xticklabels()]
-    ('z₁', ['−1.28', '0.00', '1.28'])
+    ('z₀', ['−1.28', '0.00', '1.28'])
     """
     place = norm.ppf((np.arange(side) + 0.5) / side)
     across, up = np.meshgrid(place, place[::-1])
@@ -106,7 +106,7 @@ def latent_traversals(
     --------
     >>> ax = latent_traversals(lambda z: np.zeros((len(z), 1, 4, 4)), 3, kl=[0.5, 0.1, 2.0], rows=2)
     >>> [tick.get_text() for tick in ax.get_yticklabels()]
-    ['z₃', 'z₁']
+    ['z₂', 'z₀']
     """
     dimensions = _most_active(latent, kl)[:rows]
     place = norm.ppf(np.linspace(_FROM, _TO, steps))
@@ -176,12 +176,12 @@ def traversal_effects(
     effect = (decoded[1] - decoded[0]).T / np.where(scale > 0, scale, 1)[:, None]  # (columns, dimensions)
     order = np.argsort(-np.abs(effect).max(axis=1), kind="stable")[:columns]
     effect = effect[order]
-    ax = new_axes(ax, 6.0, 1.0 + 0.25 * len(order))
+    ax = new_axes(ax, min(6.0, 3.2 + 0.4 * len(chosen)), 1.0 + 0.25 * len(order))
     most = max(float(np.abs(effect).max()), 1.0)  # a column that hardly moves stays pale
     image = ax.imshow(effect, cmap="PuOr", vmin=-most, vmax=most, aspect="auto", interpolation="none")
     ax.figure.colorbar(image, ax=ax, label="change (standard deviations)")
     ax.set_xticks(range(len(chosen)), [latent_name(d) for d in chosen])
-    ax.set_yticks(range(len(order)), [plain(names[c], 22) for c in order], parse_math=False, fontsize="small")
+    ax.set_yticks(range(len(order)), [plain(names[c]) for c in order], parse_math=False, fontsize="small")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_xlabel("latent dimension")

@@ -13,8 +13,10 @@ from vaekit.plots.canvas import MODEL, MUTED, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
-__all__ = ["drawn", "panel", "theme"]
+__all__ = ["drawn", "drawn_panel", "panel", "theme"]
 
 # Each of these colours becomes a CSS variable, which differs between light and dark pages.
 _INK, _PAPER, _LINE = "#1c2127", "#fefefd", "#d5dadf"
@@ -71,6 +73,27 @@ def panel() -> "Axes":
     return figure.add_subplot()
 
 
+def drawn_panel(ax: "Axes", key: str, alt: str) -> Markup:
+    """Return a small figure of :func:`panel` as inline SVG, with margins that leave room for its labels."""
+    figure = _figure_of(ax)
+    width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()  # in points
+    digit = 5.7  # of 9 points, the size of tick labels
+    longest = max(map(len, _tick_labels(ax.yaxis)), default=0)
+    last = max(map(len, _tick_labels(ax.xaxis)[-1:]), default=0)
+    lines = max((text.get_text().count("\n") + 1 for text in ax.texts), default=0)
+    left = (8 + digit * longest + (14 if ax.get_ylabel() else 0)) / width
+    right, top = 1 - max(4, digit * last / 2) / width, 1 - (5 + 11 * lines) / height
+    figure.subplots_adjust(left=left, right=right, top=top, bottom=0.25)
+    for text in ax.texts:
+        text.set_x((4 / width - left) / (right - left))
+    return drawn(ax, key, alt)
+
+
+def _tick_labels(axis: "Axis") -> list[str]:
+    low, high = sorted(axis.get_view_interval())
+    return axis.get_major_formatter().format_ticks([t for t in axis.get_majorticklocs() if low <= t <= high])
+
+
 def drawn(ax: "Axes", key: str, alt: str) -> Markup:
     """Return a figure as inline SVG.
 
@@ -85,9 +108,7 @@ def drawn(ax: "Axes", key: str, alt: str) -> Markup:
     """
     from matplotlib import rc_context
 
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise ValueError("these Axes were removed from their figure; draw them on a new one")
+    figure = _figure_of(ax)
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": key}):
         figure.savefig(buffer, format="svg", facecolor="none", dpi=200)
@@ -98,6 +119,13 @@ def drawn(ax: "Axes", key: str, alt: str) -> Markup:
     width = 1.65 * 72 * figure.get_figwidth()
     opening = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"').format(alt, round(width))
     return opening + Markup(text.removeprefix("<svg"))  # matplotlib has escaped the text in it
+
+
+def _figure_of(ax: "Axes") -> "Figure":
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these Axes were removed from their figure; draw them on a new one")
+    return figure
 
 
 def _restyle(tag: str, key: str) -> str:
