@@ -1,4 +1,4 @@
-"""What a law found."""
+"""The outcome of a law that was tested on a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ class Finding:
     Parameters
     ----------
     law
-        What is held to be true, in words.
+        The law, in words.
     outcome
         ``holds``, ``broken``, or ``not checked``.
     detail
-        What was seen; with a broken law, what usually causes it.
+        The evidence; for a broken law, its usual cause too.
 
     Examples
     --------
@@ -38,29 +38,29 @@ class Finding:
 
 
 class Outcome(NamedTuple):
-    """What a law says of a model, before its name is put to it."""
+    """An outcome and its details, before the name of the law is added."""
 
     outcome: Literal["holds", "broken", "not checked"]
     detail: str
 
 
 def holds(detail: str) -> Outcome:
-    """Say that the law holds."""
+    """Return the outcome of a law that holds."""
     return Outcome("holds", detail)
 
 
 def broken(detail: str) -> Outcome:
-    """Say that the law is broken."""
+    """Return the outcome of a law that is broken."""
     return Outcome("broken", detail)
 
 
 def unseen(detail: str) -> Outcome:
-    """Say that the law could not be looked at."""
+    """Return the outcome of a law that could not be checked."""
     return Outcome("not checked", detail)
 
 
 def law(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, Finding]]:
-    """Give a law its name; whatever a model under it raises breaks the law, and does not end the run."""
+    """Name the law that a function tests; an exception that the model raises counts as a broken law."""
 
     def named(function: Callable[P, Outcome]) -> Callable[P, Finding]:
         @wraps(function)
