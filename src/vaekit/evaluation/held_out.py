@@ -8,9 +8,8 @@ from torch import Tensor
 
 from vaekit.contracts import traits_of
 from vaekit.evaluation.baselines import Baseline, fit_baselines
-from vaekit.evaluation.bound import evaluate_bound
+from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
-from vaekit.evaluation.estimate import Estimate
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
@@ -31,31 +30,31 @@ class Evaluation:
     reconstruction, kl
         The two terms of the ELBO.
     kl_per_dimension
-        Means, or None where the KL does not fall apart.
+        Means, or None where the KL is not a sum over dimensions.
     samples
         Importance samples behind each example's log-likelihood.
     effective_sample_size, smallest_effective_sample_size
         Mean and minimum over the examples.
     fitted_proposal
         Whether the importance samples are drawn from Gaussians fitted at evaluation
-        (:mod:`vaekit.evaluation.proposal`), because the posterior has no density.
+        (:mod:`vaekit.evaluation.log_weights`), because the posterior has no density.
     point_posterior
         Whether the posterior puts all its mass on one latent, so that more importance samples change nothing.
     prior_samples
-        Of how many samples the lower bound is made that the prior gives for its log-density, or None where that is
-        exact. Then the log-likelihood and the ELBO are lower bounds in expectation all the more.
+        The number of samples behind the prior's log-density where that is itself a lower bound, or None where it is
+        exact. With such a prior the log-likelihood and the ELBO are still lower bounds in expectation.
     conditional
-        Whether the examples were evaluated given their conditions, of which the baselines know nothing.
+        Whether the examples were evaluated given their conditions, which the baselines do not use.
     code_usage
-        How the codes are used, or None where latents are no codes.
+        The use of the codes, or None where latents are not codes.
     bits_per_dimension
         The negative log-likelihood, in bits, over the number of dimensions the model describes.
     baselines
-        Fitted on the training rows; empty where those are not at hand.
+        The baselines, fitted on the training rows; empty where those are not given.
     examples
-        How many were evaluated.
+        The number of examples that were evaluated.
     split
-        Which part of the data they are, in a word.
+        The name of the part of the data that they are.
     """
 
     elbo: Estimate
@@ -77,7 +76,7 @@ class Evaluation:
     split: str
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name, estimates as ``{"mean": ..., "standard_error": ...}``."""
+        """Return the fields by name, estimates as ``{"mean": ..., "standard_error": ...}``."""
         return {
             **vars(self),
             "elbo": self.elbo._asdict(),
@@ -110,21 +109,21 @@ def evaluate(
     Parameters
     ----------
     model
-        On the device of ``x``.
+        A model on the device of ``x``.
     x
         ``(n, *event)`` held-out data, in the coordinates of the model.
     samples
         Importance samples an example.
     seed
-        Of all noise: the same seed gives the same numbers.
+        The seed of all noise: the same seed gives the same numbers.
     split
-        What to call this part of the data.
+        The name of this part of the data.
     train
-        The training data; None where it is not at hand: then there are no baselines.
+        The training data; None: there are no baselines.
     log_jacobian
-        Of the data's scaling, for the baselines (the model knows its own).
+        The log-Jacobian of the data's scaling, for the baselines (the model knows its own).
     c
-        Conditions of ``x``, ``(n, d)``; the baselines know nothing of them.
+        Conditions of ``x``, ``(n, d)``; the baselines do not use them.
 
     Returns
     -------
@@ -138,13 +137,13 @@ def evaluate(
     Warns
     -----
     CodeCollapseWarning
-        If the latents are codes, and hardly any are in use.
+        If the latents are codes, and hardly any are used.
     """
     require_log_likelihood(model)
     with seeded(seed):
         bound = evaluate_bound(model, Elbo(), x, c=c) if model.has_density else None
         likelihood = log_likelihood(model, x, c=c, samples=samples)
-    # The ELBO of all the draws that there are, rather than of the one that the KL was looked at with.
+    # The ELBO of all the importance samples, rather than of the single draw behind `bound`.
     elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
     if train is not None:
