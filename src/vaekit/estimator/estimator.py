@@ -14,7 +14,7 @@ from vaekit.estimator.fitting import Fitting
 from vaekit.estimator.label_verbs import LabelVerbs
 from vaekit.estimator.prior_fitting import PriorFitting
 from vaekit.networks import NetworkRecipe
-from vaekit.networks.own import own_network
+from vaekit.networks.own_networks import own_network
 
 __all__ = ["VariationalAutoencoder", "load"]
 

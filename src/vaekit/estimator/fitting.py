@@ -15,7 +15,7 @@ from vaekit.estimator.fitting_schema import fit_schema
 from vaekit.estimator.inputs import fit_conditions, model_columns, read_names
 from vaekit.estimator.labels import check_labels, learns_labels
 from vaekit.estimator.rows import Fitted, hold_out
-from vaekit.networks.own import own_network
+from vaekit.networks.own_networks import own_network
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import build_vae
 from vaekit.training import (

@@ -13,7 +13,7 @@ from vaekit.errors import UsageError
 from vaekit.estimator.column_kinds import read_column_kinds
 from vaekit.estimator.inputs import choose_device, read_names
 from vaekit.networks import NetworkRecipe
-from vaekit.networks.own import own_network, sentence_of
+from vaekit.networks.own_networks import own_network, sentence_of
 from vaekit.sentence import Sentence
 from vaekit.training import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.training.joining import from_rank_zero

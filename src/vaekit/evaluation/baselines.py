@@ -75,7 +75,7 @@ def fit_baselines(
         Latent dimensions of the probabilistic principal components.
     measure
         What the data are measured by: ``density``, ``unit``, ``counts`` or ``levels``; see
-        :mod:`vaekit.likelihoods.measure`.
+        :mod:`vaekit.likelihoods.conventions`.
     levels
         How many levels there are, for ``levels``.
     columns
