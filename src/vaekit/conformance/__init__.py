@@ -19,6 +19,3 @@ __all__ = [
     "check_sentence",
     "summarise",
 ]
-
-#: The former name of :class:`LawResult`, kept for programs that import it.
-LawResult = LawResult
