@@ -9,8 +9,8 @@ import numpy as np
 
 from vaekit.application.sources import Opened, Source, open_artifact, read_source
 from vaekit.data import Dataset, Schema, write
-from vaekit.data.block_writer import write_blocks
 from vaekit.data.stored import StoredRows, few_rows
+from vaekit.data.writers import write_blocks
 from vaekit.errors import UsageError
 from vaekit.estimator import load
 from vaekit.estimator.model_rows import Given

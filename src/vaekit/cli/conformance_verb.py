@@ -11,7 +11,7 @@ from vaekit.cli.options import JsonFlag
 from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
-    from vaekit.conformance import Finding
+    from vaekit.conformance import LawResult
 
 __all__ = ["Conformance"]
 
@@ -42,7 +42,7 @@ class Conformance:
             from vaekit.errors import UsageError
 
             raise UsageError(f"--sentences {self.sentences}: give a whole number of at least 1")
-        everything: list[tuple[str, Finding]] = []
+        everything: list[tuple[str, LawResult]] = []
         for subject, findings in self._own() if self.file is None else self._foreign(self.file):
             everything += [(subject, finding) for finding in findings]
             if not self.json:
@@ -55,7 +55,7 @@ class Conformance:
             print(", ".join(f"{number} {outcome}" for outcome, number in counts.items()))
         return 1 if counts["broken"] else 0
 
-    def _show(self, subject: str, findings: "list[Finding]") -> None:
+    def _show(self, subject: str, findings: "list[LawResult]") -> None:
         shown = [f for f in findings if self.verbose or f.outcome != "holds"]
         refused = len(findings) == 1 and findings[0].outcome == "not checked" and self.file is None
         if shown and (self.verbose or not refused):
@@ -63,7 +63,7 @@ class Conformance:
             for finding in shown:
                 print(f"  {finding}")
 
-    def _own(self) -> "Iterator[tuple[str, list[Finding]]]":
+    def _own(self) -> "Iterator[tuple[str, list[LawResult]]]":
         """Exact answers for every posterior and every objective, then the laws over sentences."""
         from vaekit.conformance import check_exact, check_sentence
         from vaekit.conformance.check import sentences
@@ -78,7 +78,7 @@ class Conformance:
         for parts in sentences(self.sentences, self.seed):
             yield " ".join(parts.values()), check_sentence(Sentence.parse(**parts), seed=self.seed)
 
-    def _foreign(self, file: Path) -> "Iterator[tuple[str, list[Finding]]]":
+    def _foreign(self, file: Path) -> "Iterator[tuple[str, list[LawResult]]]":
         from vaekit.conformance import ThreeCallables, check
 
         names = self._names(file)

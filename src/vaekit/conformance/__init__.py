@@ -8,11 +8,11 @@ the command line.
 
 from vaekit.conformance.callables import ThreeCallables
 from vaekit.conformance.check import check, check_sentence, summarise
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.conformance.linear_gaussian import LinearGaussian, check_exact
 
 __all__ = [
-    "Finding",
+    "LawResult",
     "LinearGaussian",
     "ThreeCallables",
     "check",
@@ -20,3 +20,6 @@ __all__ = [
     "check_sentence",
     "summarise",
 ]
+
+#: The former name of :class:`LawResult`, kept for programs that import it.
+Finding = LawResult

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from vaekit.conformance import bounds, laws
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.errors import UsageError
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae
 
 __all__ = ["check", "check_sentence", "sentences", "summarise"]
 
-_LAWS: tuple[Callable[[Any, Tensor], Finding], ...] = (
+_LAWS: tuple[Callable[[Any, Tensor], LawResult], ...] = (
     laws.results_have_one_number_an_example,
     laws.encode_is_deterministic,
     laws.examples_do_not_know_each_other,
@@ -32,7 +32,7 @@ _LAWS: tuple[Callable[[Any, Tensor], Finding], ...] = (
 @torch.no_grad()
 def check(
     model: Any, x: Tensor, *, loss: Callable[[Tensor], Tensor] | None = None, seed: int = 0
-) -> list[Finding]:
+) -> list[LawResult]:
     r"""Hold a variational autoencoder to the laws.
 
     Parameters
@@ -48,7 +48,7 @@ def check(
 
     Returns
     -------
-    list of Finding
+    list of LawResult
 
     Examples
     --------
@@ -66,7 +66,7 @@ def check(
     return findings
 
 
-def check_sentence(sentence: Sentence, *, seed: int = 0) -> list[Finding]:
+def check_sentence(sentence: Sentence, *, seed: int = 0) -> list[LawResult]:
     """Build a small model of a sentence, draw data from it, and hold it to the laws.
 
     A sentence that is refused when it is built gives one finding, with the reason.
@@ -75,7 +75,7 @@ def check_sentence(sentence: Sentence, *, seed: int = 0) -> list[Finding]:
         try:
             model = build_vae(sentence, (1, 3, 4), latent=4).eval()
         except UsageError as refusal:
-            return [Finding("it can be built", "not checked", str(refusal))]
+            return [LawResult("it can be built", "not checked", str(refusal))]
         x = model.sample(24)
     return check(model, x, seed=seed)
 
@@ -101,12 +101,12 @@ def sentences(sampled: int, seed: int = 0, **fixed: str) -> list[dict[str, str]]
     return grid if len(grid) <= sampled else random.Random(seed).sample(grid, sampled)
 
 
-def summarise(findings: Iterable[Finding]) -> dict[str, int]:
+def summarise(findings: Iterable[LawResult]) -> dict[str, int]:
     """Count findings by outcome.
 
     Examples
     --------
-    >>> summarise([Finding("a", "holds", ""), Finding("b", "holds", ""), Finding("c", "broken", "")])
+    >>> summarise([LawResult("a", "holds", ""), LawResult("b", "holds", ""), LawResult("c", "broken", "")])
     {'holds': 2, 'broken': 1, 'not checked': 0}
     """
     counts = Counter(finding.outcome for finding in findings)

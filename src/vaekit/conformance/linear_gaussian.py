@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import log_likelihood
@@ -159,7 +159,7 @@ class LinearGaussian:
         return VAE(encoder, posterior, prior, seen, likelihood).double()
 
 
-def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Finding]:
+def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[LawResult]:
     r"""Hold a posterior and an objective to the exact :math:`\log p(x)` of a linear-Gaussian model.
 
     Parameters
@@ -171,7 +171,7 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
 
     Returns
     -------
-    list of Finding
+    list of LawResult
         That the bound is not above the evidence, and that importance sampling reaches it.
 
     Examples
@@ -195,9 +195,12 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
         maximised.check(model)
         if not model.has_density:
             refusal = "the posterior has no density, and the model no bound"
-            return [Finding(first, "not checked", refusal), _reaches(model, x, truth.log_evidence(x), second)]
+            return [
+                LawResult(first, "not checked", refusal),
+                _reaches(model, x, truth.log_evidence(x), second),
+            ]
     except UsageError as refusal:
-        return [Finding(first, "not checked", str(refusal))]
+        return [LawResult(first, "not checked", str(refusal))]
     maximised.begin(rows=rows)
     if isinstance(maximised, Opposed):
         maximised.build_opponent(model)
@@ -206,11 +209,11 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
     gap = exact - maximised(model, x).bound.detach()
     error = float(gap.std()) / sqrt(rows)
     seen = f"it is {float(gap.mean()):.3f} ± {error:.3f} nats below"
-    findings.append(Finding(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
+    findings.append(LawResult(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
     return [*findings, _reaches(model, x, exact, second)]
 
 
-def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> Finding:
+def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> LawResult:
     """Whether importance sampling comes to the exact evidence.
 
     On few rows with many samples each: where weights have heavy tails, too few samples know too little of their spread.
@@ -222,4 +225,4 @@ def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> Finding:
     variance = 1 / estimate.effective_sample_size - 1 / _MANY
     limit = 4 * float(variance.sum().sqrt()) / len(x) + float(variance.mean()) + 1e-6
     seen = f"{float(bias.mean()):+.4f} nats off, {limit:.4f} allowed"
-    return Finding(name, "holds" if abs(float(bias.mean())) < limit else "broken", seen)
+    return LawResult(name, "holds" if abs(float(bias.mean())) < limit else "broken", seen)

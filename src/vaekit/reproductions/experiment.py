@@ -1,4 +1,4 @@
-"""Run a protocol, and put what is measured beside what was published."""
+"""Run a protocol, and compare the measured numbers with the published ones."""
 
 import signal
 import time
@@ -13,10 +13,9 @@ from torch import Tensor
 from vaekit.estimator.model_rows import choose_device
 from vaekit.evaluation import evaluate_bound, log_likelihood
 from vaekit.objectives import Elbo
-from vaekit.reproductions.images import DynamicBinarisation, read_images
-from vaekit.reproductions.machine import describe
+from vaekit.reproductions.mnist_images import DynamicBinarisation, read_images
 from vaekit.reproductions.protocol import Protocol
-from vaekit.reproductions.sittings import Sittings
+from vaekit.reproductions.sittings import Sittings, describe
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Checkpoints, EpochMetrics, StopRequest, stopping_on, train
@@ -27,7 +26,7 @@ __all__ = ["reproduce"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 _ACCELERATOR_MEMORY = 2 * 2**30  # bytes of intermediate results
-_PROCESSOR_MEMORY = 32 * 2**20  # so that they stay in its caches
+_PROCESSOR_MEMORY = 32 * 2**20  # small enough for the caches
 
 
 def reproduce(
@@ -45,46 +44,47 @@ def reproduce(
     say: Callable[[str], None] = lambda line: None,
     **training: Any,
 ) -> dict[str, Any]:
-    """Train by a protocol and measure, in one sitting or in several.
+    """Train and measure by a protocol, in one sitting or in several.
 
     Parameters
     ----------
     protocol
-        What to do.
+        The protocol.
     data_dir
-        Where MNIST's files lie.
+        The folder of MNIST's files.
     seed
-        Of initialisation, order, noise and binarisation.
+        The seed of initialisation, order, noise and binarisation.
     device
         ``auto``, ``cpu`` or ``cuda``.
     epochs, batch_size, learning_rate
-        Other than the protocol's, which the result then states among its deviations.
+        Values other than the protocol's, which the result then states among its deviations.
     folder
-        Where to keep the training and what was measured until all is done; None: nowhere.
+        The folder for checkpoints and measured numbers until the experiment is finished; None keeps nothing.
     resume
-        Go on where an earlier sitting stopped, to the same result (on the CPU) as in one.
+        Continue where an earlier sitting stopped; on the CPU the result is the same as without the stop.
     stop
-        To stop the training before its next step from elsewhere: a :class:`vaekit.training.TimeLimit`, say. What is
-        measured at the end is measured in one go, and not begun where the stop was asked for before.
+        A request to stop the training before its next step, such as a :class:`vaekit.training.TimeLimit`. The final
+        measurements are never interrupted, and do not start if the stop was requested before.
     say
-        Called with a line after epochs whose figures are measured, and else some times a minute.
+        Called with a line of progress after epochs with measurements, and several times a minute.
     training
         Passed on to :func:`vaekit.training.train`.
 
     Returns
     -------
     dict
-        Protocol, sentence, what was measured and published, whether each figure lies inside its spread, seed,
-        machine and wall time of every sitting: what is written as JSON. ``finished`` says whether that is all.
+        The protocol, the parts of the model, measured and published numbers, whether each lies within its spread, the
+        seed, and the machine and wall time of every sitting: all that is written as JSON. ``finished`` says whether
+        the experiment is complete.
 
     Raises
     ------
     UsageError
-        For settings that make no sense.
+        If a setting makes no sense.
     DataError
         If MNIST's files are missing.
     CheckpointError
-        If ``folder`` holds an unfinished run and ``resume`` was not asked for, or another one.
+        If ``folder`` holds an unfinished run and ``resume`` was not given, or the run of another experiment.
     """
     done = protocol.changed(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     stop = StopRequest() if stop is None else stop
@@ -151,7 +151,7 @@ def _checkpoints(
 
 
 class _Reporter:
-    """Called after every epoch: measures the points of the curve, and says now and then where the training stands."""
+    """A function called after every epoch, which measures the points of the curve and reports progress."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class _Reporter:
 
 @torch.no_grad()
 def _measure(model: VAE, x: Tensor, samples: int, seed: int) -> dict[str, float]:
-    """Minus the ELBO, and minus the log-likelihood where it is asked for, with the same noise every time."""
+    """Return the negative ELBO, and with ``samples`` the negative log-likelihood, with the same noise every time."""
     training = model.training
     model.eval()
     with seeded(seed + 3):
@@ -199,7 +199,7 @@ def _measure(model: VAE, x: Tensor, samples: int, seed: int) -> dict[str, float]
 
 
 def _beside(protocol: Protocol, measured: dict[str, float]) -> list[dict[str, Any]]:
-    """One row a figure, published or measured."""
+    """Return one row for each number, measured or published."""
     rows = []
     for name in [*measured, *(name for name in protocol.published if name not in measured)]:
         figure, value = protocol.published.get(name), measured.get(name)

@@ -1,23 +1,24 @@
 """Range, mean and standard deviation of every column, in passes over blocks of rows.
 
-Rows in memory, or mapped into it, are passed over three times, rows that must be decoded once: means and sums of
-squares of blocks are then merged as in Chan, Golub & LeVeque, "Algorithms for computing the sample variance" (1983),
-eq. 2.1.
+Rows in memory, or mapped into it, are read three times. Rows that must be decoded are read once: the means
+and sums of squares of blocks are then merged as in Chan, Golub & LeVeque, "Algorithms for computing the
+sample variance" (1983), eq. 2.1.
 """
 
-from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
 from vaekit.data.dataset import Dataset, row_blocks
 from vaekit.data.stored import StoredRows
+from vaekit.data.strict_json import Finite
 from vaekit.errors import DataError
 
 __all__ = ["Column", "summarise"]
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Summary of one column of a table, or of all pixels of images.
 
     Parameters
@@ -33,22 +34,22 @@ class Column:
     missing_rate : float
         Share of rows in which the value is missing.
     categories : tuple of str, or None
-        Names of the categories that the values number, where the column holds text.
+        Names of the categories, where the column holds text: its values are their positions here.
     """
 
     name: str
-    minimum: float
-    maximum: float
-    mean: float
-    standard_deviation: float
+    minimum: Finite
+    maximum: Finite
+    mean: Finite
+    standard_deviation: Finite
     constant: bool
     integer: bool
-    missing_rate: float
-    categories: tuple[str, ...] | None = None
+    missing_rate: Finite
+    categories: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
 
 
 def summarise(dataset: Dataset) -> tuple[Column, ...]:
-    """Summarise each column of a table; images as a single column named ``pixels``.
+    """Return a summary of each column of a table; of images, one summary named ``pixels``.
 
     Raises
     ------
@@ -71,9 +72,8 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
         span = high - low
     for j in np.flatnonzero(~np.isfinite(span)):
         raise DataError(
-            f"{dataset.source}: column {names[j]!r} runs from {low[j]:g} to {high[j]:g}, more than "
-            "64-bit floats can "
-            "hold; rescale it or take its logarithm"
+            f"{dataset.source}: column {names[j]!r} runs from {low[j]:g} to {high[j]:g}, more than 64-bit "
+            "floats can hold; rescale it or take its logarithm"
         )
     if merged is not None and merged.are_sound(span):
         mean, deviation = merged.mean, np.where(span > 0, np.sqrt(merged.squares / count), 0.0)
@@ -103,13 +103,13 @@ def _blocks(dataset: Dataset, width: int):
 
 
 class _Moments:
-    """Means and sums of squares around them, merged block by block."""
+    """Means and sums of squared deviations, merged block by block."""
 
     def __init__(self, width: int) -> None:
         self.count, self.mean, self.squares = np.zeros(width), np.zeros(width), np.zeros(width)
 
     def add(self, block: np.ndarray, missing: np.ndarray) -> None:
-        """Merge a block, of which some values are missing."""
+        """Merge a block; ``missing`` marks its missing values."""
         count = len(block) - missing.sum(axis=0).astype(float)
         total = np.maximum(self.count + count, 1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -121,7 +121,7 @@ class _Moments:
         self.count = self.count + count
 
     def are_sound(self, span: np.ndarray) -> bool:
-        """Whether no column is so wide or so narrow that squares overflow, underflow or drown."""
+        """Return whether squares neither overflowed nor underflowed nor lost their digits in any column."""
         squares = np.where(span > 0, self.squares, 1.0)
         narrow = (span > 0) & (span < 1e-6 * np.abs(self.mean))
         return bool(np.isfinite(squares).all() and (squares > 1e-280).all() and not narrow.any())
@@ -147,7 +147,7 @@ def _count_and_range(
 def _mean_and_deviation(
     dataset: Dataset, low: np.ndarray, span: np.ndarray, count: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Work on (value - minimum) / span, in [0, 1], so that nothing overflows, underflows or cancels."""
+    """Return both, computed on (value - minimum) / span in [0, 1], where nothing overflows, underflows or cancels."""
     width = len(low)
     divisor = np.where(span > 0, span, 1.0)
     total = np.zeros(width)

@@ -1,11 +1,16 @@
-"""What the checker has to say: findings, one report per function, one per file, and their text."""
+"""The findings of the checker, its verdict on each function, and its report on a file."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-__all__ = ["MISTAKES", "CheckReport", "Finding", "FunctionReport", "render"]
+from vaekit.classroom.calling import UncallableError
 
-Severity = Literal["mistake", "stopped", "note"]
+__all__ = ["MISTAKES", "CheckReport", "Finding", "FunctionReport", "Verdict", "best_verdict", "render"]
+
+Way = TypeVar("Way")
+
+Severity = Literal["mistake", "stopped", "unfinished", "note"]
 
 MISTAKES: dict[str, str] = {
     # sample_z
@@ -47,6 +52,8 @@ MISTAKES: dict[str, str] = {
     "opened-socket": "it tried to use the network and was stopped",
     "started-process": "it tried to start or signal a process and was stopped",
     "ended-process": "it ended the process that checked it",
+    # an exercise that is not filled in
+    "not-done": "not done yet",
     # notes
     "weighted": "a term is weighted",
     "scaled": "the whole loss is scaled",
@@ -59,18 +66,19 @@ MISTAKES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to say about a file.
+    """One mistake, or another thing to report about a file.
 
     Parameters
     ----------
     code
-        A key of ``MISTAKES``: stable, for programs.
+        A key of ``MISTAKES``. These do not change, so programs can rely on them.
     message
-        What is wrong, what was seen and what was expected, and what to write instead.
+        What is wrong, what was seen, what was expected, and what to write instead.
     severity
-        "mistake"; "stopped" for code that had to be stopped; or "note", which does not fail the check.
+        "mistake"; "stopped" for code that had to be stopped; "unfinished" for an exercise that is not filled in; or
+        "note", which does not fail the check.
     function
-        The role it concerns, such as "kl_loss", or None for the file.
+        The role of the function, such as "kl_loss"; None if it concerns the whole file.
     where
         "line 12" or "cell 3, line 5", or None.
     """
@@ -83,23 +91,66 @@ class Finding:
 
     @property
     def title(self) -> str:
+        """The mistake in a few words."""
         return MISTAKES[self.code]
+
+
+VAGUE = ("wrong-value", "wrong-shape", "kl-below-zero", "raised")
+
+
+@dataclass
+class Verdict:
+    """The conventions that a function follows, by aspect, and the findings about it."""
+
+    style: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def cost(self) -> int:
+        """How far the function is from right: notes cost least, and mistakes without a known cause most."""
+        costs = [1 if f.severity == "note" else 9 if f.code in VAGUE else 3 for f in self.findings]
+        return sum(costs) + ("weight" in self.style)
+
+
+def best_verdict(ways: Iterable[Way], examine: Callable[[Way], Verdict]) -> Verdict:
+    """Examine a function once for each way to pass its arguments, and return the most favourable verdict.
+
+    Raises
+    ------
+    UncallableError
+        If the function accepts none of the ways; with its error for the first.
+    """
+    best: Verdict | None = None
+    refused: UncallableError | None = None
+    for way in ways:
+        try:
+            verdict = examine(way)
+        except UncallableError as error:
+            refused = refused or error
+            continue
+        if best is None or verdict.cost < best.cost:
+            best = verdict
+        if best.cost <= 1:
+            break
+    if best is None:
+        raise refused or UncallableError("there is no way to call it")
+    return best
 
 
 @dataclass(frozen=True)
 class FunctionReport:
-    """One function: its role, its name in the file, and the style it was found to follow."""
+    """The result for one function: its role, its name in the file, and the conventions that it follows."""
 
     role: str
     name: str
     where: str
-    status: Literal["right", "wrong", "not checked"]
+    status: Literal["right", "wrong", "not checked", "not done yet"]
     style: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All about one file.
+    """The result for one file.
 
     Parameters
     ----------
@@ -110,9 +161,9 @@ class CheckReport:
     missing
         The roles for which the file has no function.
     found_names
-        All functions of the file, by name.
+        The names of all functions in the file.
     findings
-        Mistakes, stops and notes.
+        Mistakes, code that was stopped, and notes.
     """
 
     path: str
@@ -123,16 +174,17 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing but notes was found."""
+        """Whether there are no findings except notes."""
         return all(finding.severity == "note" for finding in self.findings)
 
     @property
     def mistakes(self) -> tuple[str, ...]:
-        """The codes of what is not a note, each once, in order."""
-        return tuple(dict.fromkeys(finding.code for finding in self.findings if finding.severity != "note"))
+        """The codes of mistakes and of code that was stopped, each once, in order."""
+        wrong = ("mistake", "stopped")
+        return tuple(dict.fromkeys(finding.code for finding in self.findings if finding.severity in wrong))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a dictionary of JSON's types."""
+        """Return a dictionary that can be written as JSON."""
         document = asdict(self)
         for entry, finding in zip(document["findings"], self.findings, strict=True):
             entry["title"] = finding.title
@@ -140,7 +192,7 @@ class CheckReport:
 
 
 def render(report: CheckReport) -> str:
-    """Set a report as text.
+    """Return the report as text.
 
     >>> found = Finding("missing-k", "write -1 for each dimension", function="kl_loss", where="line 3")
     >>> print(render(CheckReport("vae.py", (), ("sample_z",), ("kl_loss",), (found,))))
@@ -151,8 +203,12 @@ def render(report: CheckReport) -> str:
     <BLANKLINE>
     not in the file: sample_z (functions found: kl_loss)
     """
-    count = sum(finding.severity != "note" for finding in report.findings)
+    severities = [finding.severity for finding in report.findings]
+    undone = severities.count("unfinished")
+    count = len(severities) - severities.count("note") - undone
     verdict = f"{count} mistake{'s' if count != 1 else ''}" if count else "no mistakes found"
+    if undone:
+        verdict += f", {undone} function{'s' if undone != 1 else ''} not done yet"
     lines = [f"{report.path}: {verdict}"]
     for function in report.functions:
         style = ", ".join(str(value) for value in function.style.values() if value != "")
@@ -161,7 +217,8 @@ def render(report: CheckReport) -> str:
     for finding in report.findings:
         place = ", ".join(part for part in (finding.function, finding.where) if part)
         indent = "\n" + 9 * " "
-        lines += ["", f"{finding.severity:7s}  {place + ': ' if place else ''}{finding.title}"]
+        label = "to do" if finding.severity == "unfinished" else finding.severity
+        lines += ["", f"{label:7s}  {place + ': ' if place else ''}{finding.title}"]
         lines[-1] += indent + finding.message.replace("\n", indent)
     if report.missing:
         found = ", ".join(report.found_names) or "none"

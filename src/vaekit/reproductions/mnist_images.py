@@ -1,4 +1,4 @@
-"""MNIST in the four ways in which it is binarised."""
+"""MNIST, read and binarised in one of four ways."""
 
 import lzma
 from pathlib import Path
@@ -22,7 +22,7 @@ _STATIC = {name: f"binarized_mnist_{name}.amat" for name in ("train", "valid", "
 
 
 class ThreeSets(NamedTuple):
-    """Training, held-out and test images, ``(n, 1, 28, 28)`` float32 in [0, 1]; nothing held out: None."""
+    """Training, held-out (or None) and test images, each ``(n, 1, 28, 28)`` float32 in [0, 1]."""
 
     train: Tensor
     held_out: Tensor | None
@@ -30,25 +30,25 @@ class ThreeSets(NamedTuple):
 
 
 def read_images(images: Images, held_out: int, *, data_dir: Path | None, seed: int) -> ThreeSets:
-    """Read MNIST, binarise it, and hold the last ``held_out`` training images out.
+    """Read MNIST, binarise it, and hold out the last ``held_out`` training images.
 
     Parameters
     ----------
     images
-        ``grey``; ``static``: Larochelle's files ``binarized_mnist_{train,valid,test}.amat``, plain or ``.xz``, in
-        ``data_dir`` or its folder ``binarized_mnist``; ``dynamic``: the training images stay grey, for
-        :class:`DynamicBinarisation`; ``once``.
+        ``grey``: no binarisation; ``static``: Larochelle's files ``binarized_mnist_{train,valid,test}.amat``, plain or
+        ``.xz``, in ``data_dir`` or its folder ``binarized_mnist``; ``dynamic``: the training images stay grey, for
+        :class:`DynamicBinarisation`; ``once``: all images are binarised once.
     held_out
-        How many; the static files have 10,000 of their own.
+        The number of images to hold out; the static files have 10,000 of their own.
     data_dir
-        Where the files lie.
+        The folder of the files.
     seed
-        Of what is binarised once.
+        The seed for images that are binarised once.
 
     Raises
     ------
     DataError
-        If files are missing or are not what they should be.
+        If files are missing or hold something else.
     """
     if images == "static":
         train, valid, test = (_read_static(name, data_dir) for name in _STATIC.values())
@@ -67,13 +67,13 @@ def read_images(images: Images, held_out: int, *, data_dir: Path | None, seed: i
 
 
 class DynamicBinarisation(WrappedObjective):
-    """An objective on images that are binarised anew at every step.
+    """An objective whose images are binarised again at every step.
 
-    In evaluation mode, where the images are binarised once already, it changes nothing.
+    In evaluation mode the images are binarised already, and it leaves them as they are.
     """
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
-        """Evaluate the objective on a draw of the images."""
+        """Return the objective on newly binarised images."""
         return self.inner(model, x.bernoulli() if model.training else x, c)
 
 
@@ -85,7 +85,7 @@ def _read_static(name: str, data_dir: Path | None) -> Tensor:
             digits = np.frombuffer(raw, dtype=np.uint8)
             values = digits[(digits == ord("0")) | (digits == ord("1"))] - ord("0")
             if values.size == 0 or values.size % 784:
-                raise DataError(f"{path} does not hold rows of 784 zeros and ones; get it anew")
+                raise DataError(f"{path} does not hold rows of 784 zeros and ones; download it again")
             return torch.from_numpy(values.reshape(-1, 1, 28, 28).astype(np.float32))
     raise DataError(
         f"{name} (or {name}.xz), Larochelle's binarised MNIST, was not found; give --data-dir, the folder that holds it"

@@ -1,4 +1,4 @@
-"""Images side by side: a grid, and originals above their reconstructions."""
+"""Grids of images, and originals above their reconstructions."""
 
 from typing import TYPE_CHECKING
 
@@ -27,12 +27,12 @@ def image_grid(
     images
         ``(n, channels, height, width)``.
     columns
-        How many to a row; by default about as many as there are rows.
+        Images in each row; by default about as many as there are rows.
     limits
-        The values that are black and full brightness; by default 0 to 255 for 8-bit images, 0 to 1 for others in
-        that range, and the range itself for the rest.
+        The values drawn as black and as full brightness. The default is 0 to 255 for 8-bit images, 0 to 1 for other
+        images in that range, and the range of the values for the rest.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -64,11 +64,11 @@ def reconstruction_pairs(
     originals, reconstructions
         ``(n, channels, height, width)``, in the same units.
     columns
-        How many pairs to a row.
+        Pairs in each row.
     limits
         As for :func:`image_grid`; by default those of the originals, for both.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -109,15 +109,15 @@ def reconstruction_pairs(
 def montage(
     images: npt.NDArray[np.generic], *, columns: int, limits: tuple[float, float] | None = None
 ) -> npt.NDArray[np.uint8]:
-    """Put images into one RGBA picture, with one transparent pixel between them.
+    """Return images as one RGBA picture, with one transparent pixel between them.
 
     Parameters
     ----------
     images
-        ``(n, channels, height, width)``: 1 channel is grey, 3 are colours, 4 colours and opacity; of any other
-        number the average is shown.
+        ``(n, channels, height, width)``: 1 channel is grey, 3 are colours, 4 are colours and opacity; any other
+        number of channels is averaged.
     columns
-        How many to a row.
+        Images in each row.
     limits
         As for :func:`image_grid`.
 
@@ -170,7 +170,7 @@ def show(picture: npt.NDArray[np.uint8], ax: "Axes") -> "Axes":
 
 
 def size_of(picture: npt.NDArray[np.uint8]) -> tuple[float, float]:
-    """Width and height in inches of a figure for a picture: wider where the picture is."""
+    """Return the width and height in inches of a figure for a picture."""
     width = 7.0 if picture.shape[1] > 1.3 * picture.shape[0] else 4.6
     return width, float(np.clip(width * picture.shape[0] / picture.shape[1], 0.5, 3 * width))
 
