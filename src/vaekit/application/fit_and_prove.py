@@ -25,7 +25,7 @@ from vaekit.estimator import VariationalAutoencoder
 from vaekit.estimator.fitting import OnEpoch, draw_seed
 from vaekit.estimator.model_rows import read_names
 from vaekit.evaluation import Evaluation
-from vaekit.networks.own import own_network
+from vaekit.networks.own_networks import own_network
 from vaekit.training import Logger, StopRequest, stopping_on
 from vaekit.training.joining import from_rank_zero
 from vaekit.training.plan import Plan

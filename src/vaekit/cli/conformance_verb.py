@@ -66,7 +66,7 @@ class Conformance:
     def _own(self) -> "Iterator[tuple[str, list[LawResult]]]":
         """Exact answers for every posterior and every objective, then the laws over sentences."""
         from vaekit.conformance import check_exact, check_sentence
-        from vaekit.conformance.check import sentences
+        from vaekit.conformance.verification import sentences
         from vaekit.runtime.randomness import seeded
         from vaekit.sentence import PARTS, Sentence
 

@@ -40,7 +40,7 @@ from vaekit.estimator.model_rows import (
 from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
-from vaekit.networks.own import own_network
+from vaekit.networks.own_networks import own_network
 from vaekit.sentence import Sentence
 from vaekit.training import History
 from vaekit.vae import VAE

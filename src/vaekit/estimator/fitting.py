@@ -21,7 +21,7 @@ from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_k
 from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
-from vaekit.networks.own import own_network, sentence_of
+from vaekit.networks.own_networks import own_network, sentence_of
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (
