@@ -1,4 +1,4 @@
-"""From a file of rows to a file of what a model makes of them; files larger than memory go block by block."""
+"""Rows through a model, from file to file: encode, decode, score, classify, sample; large files block by block."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -28,7 +28,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFlags(TrainingOptions):
-    """How to train. Epochs and batch size that are left open follow from the number of rows."""
+    """Options of the training; epochs and batch size that are left open follow from the number of rows."""
 
     def __post_init__(self) -> None:
         """Leave the check to the estimator, whose mistakes are printed in one line."""

@@ -18,14 +18,14 @@ class Info:
 
     def run(self) -> int:
         """Describe and print."""
-        from vaekit.artifact import FORMAT_VERSION, read_artifact
+        from vaekit.artifact import read_artifact
 
         artifact = read_artifact(self.artifact)
         parameters = sum(parameter.numel() for parameter in artifact.model.parameters())
         history = artifact.history
         document: dict[str, Any] = {
             "artifact": str(self.artifact),
-            "format_version": 1 if artifact.schema.conditions is None else FORMAT_VERSION,
+            "format_version": artifact.format_version,
             "sentence": artifact.sentence.to_json(),
             "latent": artifact.latent,
             "parameters": parameters,

@@ -6,5 +6,6 @@
 """
 
 from vaekit.estimator.estimator import VariationalAutoencoder, load
+from vaekit.estimator.fitting import RunOptions
 
-__all__ = ["VariationalAutoencoder", "load"]
+__all__ = ["RunOptions", "VariationalAutoencoder", "load"]

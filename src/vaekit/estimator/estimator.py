@@ -1,10 +1,10 @@
 """The scikit-learn face: one estimator for every sentence of parts, whose methods call plain functions."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -12,19 +12,18 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+import vaekit.estimator.inference as inference
 from vaekit.aggregate import PriorFit
 from vaekit.artifact import Artifact, read_artifact, write_artifact
+from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset, Schema
 from vaekit.data.condition_columns import LABELS
-from vaekit.distributions import CodeSpace
-from vaekit.estimator import inference
 from vaekit.estimator.fitting import (
     Momentum,
-    OnEpoch,
     Recipe,
+    RunOptions,
     begin,
     draw_seed,
-    printing_epochs,
     replace_prior,
     train_model,
     train_more,
@@ -43,11 +42,12 @@ from vaekit.language.settings import Compilation, OutputBias, Precision, Trainin
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
 from vaekit.sentence import Sentence
-from vaekit.training import History, Logger, StopRequest
-from vaekit.training.plan import Plan
+from vaekit.training import History
 from vaekit.vae import VAE
 
 __all__ = ["VariationalAutoencoder", "load"]
+
+Rows = npt.NDArray[np.float64]
 
 
 class VariationalAutoencoder(TransformerMixin, BaseEstimator):
@@ -97,27 +97,6 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     verbose
         Whether to print a line an epoch on standard error.
 
-    Attributes
-    ----------
-    model_ : VAE
-        The model, with the weights of its best epoch.
-    schema_ : Schema
-        What it expects of data, scaling included.
-    sentence_ : Sentence
-        All five parts with all their options.
-    history_ : History
-        The training run.
-    likelihood_reason_ : str
-        Why the likelihood was chosen, or that it was asked for.
-    settings_ : TrainingSettings
-        How it was trained, everything filled in.
-    seed_ : int
-        The seed that was used.
-    origin_ : dict
-        Where the data came from, where the artifact it was loaded from says so.
-    prior_fit_ : PriorFit
-        How well a prior was fitted after training, where :meth:`fit_prior` was called.
-
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -127,15 +106,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ((150, 2), (150,))
     """
 
-    model_: VAE
-    schema_: Schema
-    sentence_: Sentence
-    history_: History
-    likelihood_reason_: str
-    settings_: TrainingSettings
-    seed_: int
-    origin_: dict[str, Any]
-    prior_fit_: PriorFit
+    model_: VAE  #: The model, with the weights of its best epoch.
+    schema_: Schema  #: What it expects of data, scaling included.
+    sentence_: Sentence  #: All five parts with all their options.
+    history_: History  #: The training run.
+    likelihood_reason_: str  #: Why the likelihood was chosen, or that it was asked for.
+    settings_: TrainingSettings  #: How it was trained, everything filled in.
+    seed_: int  #: The seed that was used.
+    origin_: dict[str, Any]  #: Where the data came from, where the artifact it was loaded from says so.
+    prior_fit_: PriorFit  #: How well a prior was fitted after training, where :meth:`fit_prior` was called.
     n_features_in_: int
     _momentum: Momentum = Momentum()
 
@@ -213,15 +192,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         conditions: Any = None,
         validation: Any = None,
         validation_conditions: Any = None,
-        on_epoch: OnEpoch | None = None,
-        on_step: Callable[[float], None] | None = None,
-        loggers: Sequence[Logger] = (),
-        checkpoint: str | Path | None = None,
-        checkpoint_minutes: float = 5.0,
-        resume: bool = False,
-        stop: StopRequest | None = None,
-        on_plan: Callable[[Plan], None] | None = None,
-        shard: bool = False,
+        **run: Unpack[RunOptions],
     ) -> Self:
         """Fit to data.
 
@@ -241,31 +212,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             a hash of row and seed, where patience is given and there are rows enough. False: none at all.
         validation_conditions
             As ``conditions``, of the held-out data.
-        on_epoch
-            Called after every epoch with its metrics and whether it is the best so far.
-        on_step
-            Called with the epochs done, a fraction, some times a second.
-        loggers
-            Their ``log`` is called after every epoch with its metrics.
-        checkpoint
-            A folder to keep the run in while it runs: made where missing, to be removed when it is needed no more.
-        checkpoint_minutes
-            Between two checkpoints.
-        resume
-            Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
-        stop
-            To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
-        on_plan
-            Called once before training with an estimate of memory and time, and where the rows are read from and how
-            they are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
-        shard
-            Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-            :mod:`vaekit.training.shards`.
-
-        Returns
-        -------
-        VariationalAutoencoder
-            Itself.
+        run
+            How the training is watched, kept on disk and stopped: ``on_epoch``, ``on_step``, ``on_plan``, ``loggers``,
+            ``checkpoint``, ``checkpoint_minutes``, ``resume``, ``stop`` and ``shard``, each told in
+            :class:`vaekit.estimator.RunOptions`.
 
         Raises
         ------
@@ -291,18 +241,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             self._fitted(),
             rows,
             held_out,
-            settings=self.settings_,
-            history=self.history_,
-            latent=recipe.latent,
-            on_epoch=printing_epochs(on_epoch) if self.verbose else on_epoch,
-            on_step=on_step,
-            on_plan=on_plan,
-            loggers=loggers,
-            checkpoint=checkpoint,
-            checkpoint_minutes=checkpoint_minutes,
-            resume=resume,
-            stop=stop,
-            shard=shard,
+            self.settings_,
+            self.history_,
+            recipe=recipe,
+            verbose=self.verbose,
+            run=run,
         )
         return self
 
@@ -314,9 +257,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         if is_first:
             self._begin(recipe, rows, draw_seed(self.random_state))
             self.settings_ = settings
-        on_epoch = printing_epochs(None) if self.verbose else None
         self._momentum = train_more(
-            self._fitted(), rows, self._momentum, settings=settings, history=self.history_, on_epoch=on_epoch
+            self._fitted(), rows, settings, self.history_, momentum=self._momentum, verbose=self.verbose
         )
         return self
 
@@ -358,7 +300,6 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from vaekit import VariationalAutoencoder
         >>> x = load_iris().data
         >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
         >>> str(vae.fit_prior("gmm:components=2", x).sentence_.prior)
@@ -385,25 +326,20 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """
         return inference.encode(self._fitted(), self._rows(X, conditions))
 
-    def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> npt.NDArray[np.float64]:
+    def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
 
         ``given`` is the condition, as for :meth:`sample`.
         """
         return inference.decode(self._fitted(), Z, given)
 
-    def reconstruct(self, X: Any, *, conditions: Any = None) -> npt.NDArray[np.float64]:
+    def reconstruct(self, X: Any, *, conditions: Any = None) -> Rows:
         """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`."""
         return inference.reconstruct(self._fitted(), self._rows(X, conditions))
 
     def sample(
-        self,
-        n_samples: int = 1,
-        *,
-        given: Given = None,
-        random_state: int | None = None,
-        noise: bool = False,
-    ) -> npt.NDArray[np.float64]:
+        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None, noise: bool = False
+    ) -> Rows:
         r"""Generate: :math:`z \sim p(z)`, then the mean of :math:`p(x \mid z)`, or with ``noise`` a draw from it.
 
         The same ``random_state`` gives the same bytes; None: new ones at every call. ``given`` is the condition under
@@ -414,13 +350,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return np.concatenate(list(blocks))
 
     def sample_blocks(
-        self,
-        n_samples: int,
-        *,
-        given: Given = None,
-        random_state: int | None = None,
-        noise: bool = False,
-    ) -> Iterator[npt.NDArray[np.float64]]:
+        self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
+    ) -> Iterator[Rows]:
         """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
 
         Until the last has been given torch's global generators are this method's: draw nothing from them in between.
@@ -431,11 +362,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def sample_latents(
         self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
-    ) -> npt.NDArray[np.float64]:
+    ) -> Rows:
         r"""Draw :math:`z \sim p(z)`, ``(n, *latent)``, the points that :meth:`sample` decodes. Arguments as there."""
         return inference.sample_latents(self._fitted(), n_samples, given=given, random_state=random_state)
 
-    def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> npt.NDArray[np.float64]:
+    def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> Rows:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
 
         All rows share the same fixed draws of noise: a row's score depends on nothing but the row (to float32's
@@ -461,20 +392,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ) -> Evaluation:
         """Evaluate on held-out data; see :func:`vaekit.evaluation.evaluate`.
 
-        Parameters
-        ----------
-        X
-            Held-out data.
-        conditions
-            As for :meth:`fit`.
-        samples
-            Importance samples an example.
-        split
-            The name of the data in the result.
-        train
-            The training data, for baselines; None, or data left in their file: no baselines.
-        seed
-            The seed of the noise; by default the estimator's.
+        ``samples`` are importance samples an example, ``split`` is the name of the data in the result, and ``train``
+        are the training data, for baselines: there are none for None, and for data left in their file. ``seed``, of the
+        noise, is the estimator's by default. Conditions as for :meth:`fit`.
         """
         return inference.evaluate_rows(
             self._fitted(),
@@ -488,17 +408,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def transform_to_codes(self, X: Any, *, conditions: Any = None) -> npt.NDArray[np.int64]:
         """Encode to codes: the most probable of each position, from 0, ``(n, positions)``; level after level.
 
-        Conditions as for :meth:`transform`.
-
-        Raises
-        ------
-        UsageError
-            If the model's latents are no codes.
+        Conditions as for :meth:`transform`. Raises a :class:`~vaekit.errors.UsageError` if the latents are no codes.
 
         Examples
         --------
         >>> from sklearn.datasets import load_iris
-        >>> from vaekit import VariationalAutoencoder
         >>> x = load_iris().data
         >>> vae = VariationalAutoencoder(3, posterior="quantized:codes=8", epochs=2, random_state=0).fit(x)
         >>> codes = vae.transform_to_codes(x)
@@ -508,37 +422,25 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.code_space()
         return inference.encode_to_codes(self._fitted(), self._rows(X, conditions))
 
-    def inverse_transform_codes(self, codes: Any, *, given: Given = None) -> npt.NDArray[np.float64]:
+    def inverse_transform_codes(self, codes: Any, *, given: Given = None) -> Rows:
         r"""Decode codes ``(n, positions)``: the mean of :math:`p(x \mid z)`, in the units of the data.
 
-        ``given`` is the condition, as for :meth:`sample`.
-
-        Raises
-        ------
-        DataError
-            For another number of positions, or numbers that are no codes.
-        UsageError
-            If the model's latents are no codes.
+        ``given`` is the condition, as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another number
+        of positions, and for numbers that are no codes.
         """
         return inference.decode_codes(self._fitted(), codes, given)
 
     def code_space(self) -> CodeSpace:
         """Return the space of codes: how many positions there are, how many codes for each, and their latents.
 
-        Raises
-        ------
-        UsageError
-            If the model's latents are no codes.
+        Raises a :class:`~vaekit.errors.UsageError` if the model's latents are no codes.
         """
         return inference.code_space(self._fitted())
 
     def label_names(self) -> tuple[str, ...]:
         """Return the names of the labels that the model has learned, in the order of their probabilities.
 
-        Raises
-        ------
-        UsageError
-            If it has no classifier.
+        Raises a :class:`~vaekit.errors.UsageError` if it has learned none.
         """
         return inference.label_names(self._fitted())
 
@@ -598,13 +500,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def _begin(self, recipe: Recipe, rows: Dataset, seed: int) -> None:
         """Build the model, and keep it with all that is known of it before it is trained."""
         fitted, self.likelihood_reason_ = begin(recipe, rows, seed)
-        self.model_, self.schema_, self.sentence_, self.seed_ = (
-            fitted.model,
-            fitted.schema,
-            fitted.sentence,
-            seed,
-        )
-        self.history_, self.origin_, self._momentum = History(), {}, Momentum()
+        self.model_, self.schema_, self.sentence_ = fitted.model, fitted.schema, fitted.sentence
+        self.seed_, self.history_, self.origin_, self._momentum = seed, History(), {}, Momentum()
 
     def _fitted(self) -> FittedModel:
         check_is_fitted(self, "model_")

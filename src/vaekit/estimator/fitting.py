@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -43,9 +43,9 @@ __all__ = [
     "Momentum",
     "OnEpoch",
     "Recipe",
+    "RunOptions",
     "begin",
     "draw_seed",
-    "printing_epochs",
     "replace_prior",
     "train_model",
     "train_more",
@@ -56,7 +56,7 @@ OnEpoch = Callable[[EpochMetrics, bool], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What is to be fitted: the parameters of an estimator, read and checked.
+    """The parameters of an estimator, read and checked.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ class Beginning(NamedTuple):
 
 
 class Momentum(NamedTuple):
-    """What one epoch leaves to the next beside the weights: the optimiser's state, and a second player."""
+    """The optimiser's state and a second player, which one epoch leaves to the next beside the weights."""
 
     optimizer_state: dict[str, Any] | None = None
     opponent: OpponentSteps | None = None
@@ -201,38 +201,62 @@ def _check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> Non
     )
 
 
+class RunOptions(TypedDict, total=False):
+    """Keyword arguments of ``fit``: how a training is watched, kept on disk and stopped.
+
+    Parameters
+    ----------
+    on_epoch
+        Called after every epoch with its metrics and whether it is the best so far.
+    on_step
+        Called with the epochs done, a fraction, some times a second.
+    on_plan
+        Called once before training with an estimate of memory and time, and where the rows are read from and how they
+        are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
+    loggers
+        Their ``log`` is called after every epoch with its metrics.
+    checkpoint
+        A folder to keep the run in while it runs: made where missing, to be removed when it is needed no more.
+    checkpoint_minutes
+        Time between two checkpoints; 5 by default.
+    resume
+        Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
+    stop
+        To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
+    shard
+        Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
+        :mod:`vaekit.training.shards`.
+    """
+
+    on_epoch: OnEpoch | None
+    on_step: Callable[[float], None] | None
+    on_plan: Callable[[Plan], None] | None
+    loggers: Sequence[Logger]
+    checkpoint: str | Path | None
+    checkpoint_minutes: float
+    resume: bool
+    stop: StopRequest | None
+    shard: bool
+
+
 def train_model(
     fitted: FittedModel,
     rows: Dataset,
     held_out: Dataset | None,
-    *,
     settings: TrainingSettings,
     history: History,
-    latent: int,
-    on_epoch: OnEpoch | None,
-    on_step: Callable[[float], None] | None,
-    on_plan: Callable[[Plan], None] | None,
-    loggers: Sequence[Logger],
-    checkpoint: str | Path | None,
-    checkpoint_minutes: float,
-    resume: bool,
-    stop: StopRequest | None,
-    shard: bool,
+    *,
+    recipe: Recipe,
+    verbose: bool,
+    run: RunOptions,
 ) -> None:
-    """Train a model in place; see ``VariationalAutoencoder.fit``."""
+    """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
     x, c = fitted.tensors(rows)
     held_out_x, held_out_c = (None, None) if held_out is None else fitted.tensors(held_out)
-    if on_plan is not None:
+    if on_plan := run.get("on_plan"):
         objective, found = fitted.sentence.objective.build(), found_bytes(rows, held_out)
         on_plan(plan_training(x, fitted.model, objective, settings, found_bytes=found, c=c))
-    checkpoints = None
-    if checkpoint is not None:
-        identity = {"latent": str(latent), **fitted.sentence.to_json()}
-        checkpoints = Checkpoints(
-            folder=Path(checkpoint), minutes=checkpoint_minutes, resume=resume, identity=identity
-        )
-    elif resume:
-        raise UsageError("resume=True needs the folder of the run's checkpoints: checkpoint=PATH")
+    on_epoch = run.get("on_epoch")
     train(
         fitted.model,
         fitted.sentence.objective.build(),
@@ -242,25 +266,37 @@ def train_model(
         seed=fitted.seed,
         c=c,
         validation_c=held_out_c,
-        on_epoch=on_epoch,
-        on_step=on_step,
-        loggers=loggers,
+        on_epoch=_printing(on_epoch) if verbose else on_epoch,
+        on_step=run.get("on_step"),
+        loggers=run.get("loggers", ()),
         history=history,
-        checkpoints=checkpoints,
-        stop=stop,
+        checkpoints=_checkpoints(fitted, recipe, run),
+        stop=run.get("stop"),
         column_names=_model_columns(fitted.schema),
-        shard=shard,
+        shard=run.get("shard", False),
     )
+
+
+def _checkpoints(fitted: FittedModel, recipe: Recipe, run: RunOptions) -> Checkpoints | None:
+    """Return where the run is kept, with all that must be the same for it to go on."""
+    folder, resume = run.get("checkpoint"), run.get("resume", False)
+    if folder is None:
+        if resume:
+            raise UsageError("resume=True needs the folder of the run's checkpoints: checkpoint=PATH")
+        return None
+    identity = {"latent": str(recipe.latent), **fitted.sentence.to_json()}
+    minutes = run.get("checkpoint_minutes", 5.0)
+    return Checkpoints(folder=Path(folder), minutes=minutes, resume=resume, identity=identity)
 
 
 def train_more(
     fitted: FittedModel,
     rows: Dataset,
-    momentum: Momentum,
-    *,
     settings: TrainingSettings,
     history: History,
-    on_epoch: OnEpoch | None,
+    *,
+    momentum: Momentum,
+    verbose: bool,
 ) -> Momentum:
     """Train one epoch more, from where the last one ended; see ``VariationalAutoencoder.partial_fit``."""
     optimizer = build_optimizer(settings.optimizer, fitted.model.parameters(), settings.learning_rate)
@@ -279,7 +315,7 @@ def train_more(
         c=c,
         settings=settings,
         seed=fitted.seed + len(history.epochs),
-        on_epoch=on_epoch,
+        on_epoch=_printing(None) if verbose else None,
         history=history,
         optimizer=optimizer,
         opponent=opponent,
@@ -312,7 +348,7 @@ def replace_prior(
     return sentence, fit
 
 
-def printing_epochs(on_epoch: OnEpoch | None) -> OnEpoch:
+def _printing(on_epoch: OnEpoch | None) -> OnEpoch:
     """Return a callback that prints a line an epoch on standard error before it calls another."""
 
     def report(metrics: EpochMetrics, is_best: bool) -> None:

@@ -1,4 +1,4 @@
-r"""What a fitted model says about rows, and what it generates.
+r"""Inference with a fitted model: encode, decode, generate, score and evaluate.
 
 Rows and results are in the units of the data. Where a model has learned labels, a row may come without one:
 
@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset
 from vaekit.data.stored import StoredRows
-from vaekit.distributions import CodeSpace
 from vaekit.errors import DataError, UsageError
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
