@@ -323,10 +323,7 @@ def _few_ticks(ax: "Axes", values: _Floats) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     whole = bool((values == np.round(values)).all())
-    wide = (
-        np.ptp(values) > 0 and max(len(_tick(v, 0)) for v in np.linspace(values.min(), values.max(), 3)) > 5
-    )
-    ax.xaxis.set_major_locator(MaxNLocator(3 if wide else 4, steps=[1, 2, 5, 10], integer=whole))
+    ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], integer=whole))
     ax.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(_tick))
