@@ -95,7 +95,7 @@ def drawn_panel(ax: "Axes", key: str, alt: str) -> Markup:
     figure.subplots_adjust(left=left, right=right, top=top, bottom=0.25)
     for text in ax.texts:
         text.set_x((4 / width - left) / (right - left))
-    room = 2 * min(left + right, 2 - left - right) / 2 * width  # to the nearer edge, on both sides
+    room = min(left + right, 2 - left - right) * width  # twice the distance to the nearer edge
     _shorten(ax.xaxis.label, room - 4)
     return drawn(ax, key, alt)
 
