@@ -8,12 +8,12 @@ from torch.nn.functional import softplus
 
 from vaekit import VariationalAutoencoder
 from vaekit.errors import UsageError
-from vaekit.objectives import FactorizedPosterior
+from vaekit.objectives import FactorizedPosterior, Opposed
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae, parse
-from vaekit.training import OpponentSteps, TrainingSettings, has_opponent, train
+from vaekit.training import OpponentSteps, TrainingSettings, train
 
-OPPOSED = [kind for kind, part in PARTS["objective"].items() if has_opponent(part)]
+OPPOSED = [kind for kind, part in PARTS["objective"].items() if issubclass(part, Opposed)]
 
 
 def make(objective, likelihood="gaussian:scale=fixed", seed=0):
@@ -147,11 +147,11 @@ def test_partial_fit_keeps_the_opponent_and_a_new_fit_does_not():
         random_state=0,
     )
     vae.partial_fit(x)
-    opponent = vae._opponent.opponent
+    opponent = vae._momentum.opponent.opponent
     before = weights(opponent)
     vae.partial_fit(x)
-    assert vae._opponent.opponent is opponent
+    assert vae._momentum.opponent.opponent is opponent
     assert not torch.equal(before, weights(opponent))
     vae.fit(x)
     vae.partial_fit(x)
-    assert vae._opponent.opponent is not opponent
+    assert vae._momentum.opponent.opponent is not opponent

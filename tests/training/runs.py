@@ -2,6 +2,7 @@
 
 import torch
 
+from vaekit.contracts import WrappedObjective
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.training import StopRequest, TrainingSettings, train
@@ -22,21 +23,19 @@ def settings(**changes):
     return TrainingSettings(**{"epochs": 4, "batch_size": 16, "learning_rate": 5e-3, **changes})
 
 
-class StoppingAfter:
+class StoppingAfter(WrappedObjective):
     """An objective that asks for a stop in a step; everything else is the objective's."""
 
     def __init__(self, objective, steps, stop):
-        self.objective, self.left, self.stop = objective, steps, stop
-
-    def __getattr__(self, name):
-        return getattr(self.objective, name)
+        super().__init__(objective)
+        self.left, self.stop = steps, stop
 
     def __call__(self, model, x, c=None):
         if torch.is_grad_enabled():
             self.left -= 1
             if self.left == 0:
                 self.stop.ask()
-        return self.objective(model, x, c)
+        return self.inner(model, x, c)
 
 
 def run(model, x, *, objective="elbo", stop_after=None, options=None, **arguments):

@@ -11,7 +11,7 @@ from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.sentence import parse
 from vaekit.training import Checkpoints, StopRequest, train
-from vaekit.training.optimizers import parse_optimizer
+from vaekit.training.fused_adam import build_optimizer
 from vaekit.training.sharded_ranks import ShardedRanks
 from vaekit.training.shards import local_part
 from vaekit.training.state import Players
@@ -79,9 +79,9 @@ def hold_shares(rank):
     """How many numbers of weights, gradients and optimiser each rank holds, of networks and of the rest, and in all."""
     group = torch.distributed.new_group(backend="gloo")
     model = make(network="mlp:hidden=256x260", prior="vamp:components=7")
-    players = Players(model, parse_optimizer("adam").build(model.parameters(), 1e-3), None, None)
+    players = Players(model, build_optimizer("adam", model.parameters(), 1e-3), None, None)
     world = ShardedRanks(rank, torch.distributed.get_world_size(), steps=group, control=group)
-    here = world.spread(players, lambda parameters: parse_optimizer("adam").build(parameters, 1e-3))
+    here = world.spread(players, lambda parameters: build_optimizer("adam", parameters, 1e-3))
     stepper = Stepper(here, parse("objective", "elbo").build(), None, world)
     batch = Batch(table(90)[world.mine(torch.arange(25))])
     stepper.gradient(batch)

@@ -1,4 +1,4 @@
-"""The outcome of checking one law."""
+"""The outcome of a law that was tested on a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class LawResult:
     outcome
         ``holds``, ``broken``, or ``not checked``.
     detail
-        The observation; for a broken law also its usual cause.
+        The evidence; for a broken law, its usual cause too.
 
     Examples
     --------
@@ -38,7 +38,7 @@ class LawResult:
 
 
 class Outcome(NamedTuple):
-    """The outcome of a law for a model, without the name of the law."""
+    """An outcome and its details, before the name of the law is added."""
 
     outcome: Literal["holds", "broken", "not checked"]
     detail: str
@@ -60,7 +60,7 @@ def unseen(detail: str) -> Outcome:
 
 
 def law(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, LawResult]]:
-    """Name a law. If checking it raises an error, the law is broken, and the run goes on."""
+    """Name the law that a function tests; an exception that the model raises counts as a broken law."""
 
     def named(function: Callable[P, Outcome]) -> Callable[P, LawResult]:
         @wraps(function)

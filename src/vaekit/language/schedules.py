@@ -17,6 +17,7 @@ Vanishing", equations 6 and 7 with R = 1/2). A plain number is the constant sche
     elbo:beta=1000,capacity=cosine:0..25/100
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, floor, isfinite, pi
 from typing import ClassVar
@@ -127,7 +128,7 @@ class Annealed:
     0.25
     """
 
-    schedules: dict[str, Schedule]
+    schedules: Mapping[str, Schedule]
 
     def __init__(self, **scalars: float | Schedule | None) -> None:
         self.schedules = {name: value for name, value in scalars.items() if isinstance(value, Schedule)}

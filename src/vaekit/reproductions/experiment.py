@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit.estimator.inputs import choose_device
+from vaekit.estimator.model_rows import choose_device
 from vaekit.evaluation import evaluate_bound, log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.reproductions.mnist_images import DynamicBinarisation, read_images

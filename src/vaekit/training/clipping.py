@@ -20,19 +20,7 @@ from torch import (
 
 from vaekit.training.shards import local_part
 
-__all__ = ["clip_gradient", "default_limit", "global_norm"]
-
-
-def default_limit(dimensions: int) -> float:
-    """Ten times the dimensions of the data, and at least 100.
-
-    The loss is a sum over the dimensions, and its gradient grows with them: that of a scale that all share is about
-    their number. The default is out of reach of training that goes well.
-
-    >>> default_limit(5), default_limit(784)
-    (100.0, 7840.0)
-    """
-    return 10.0 * max(dimensions, 10)
+__all__ = ["clip_gradient", "global_norm"]
 
 
 def global_norm(gradients: list[Tensor]) -> Tensor:

@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, _foreach_copy_, nn  # pyright: ignore
 from torch.func import functional_call, grad_and_value
 
+from vaekit.contracts import WrappedObjective
 from vaekit.errors import TrainingWarning
+from vaekit.language.schedules import Annealed
+from vaekit.language.settings import Compilation
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.runtime.compiler import compile_graph, has_compiler, reason_of
 from vaekit.training.identity import warn_of_another_environment
 from vaekit.training.run import Run
-from vaekit.training.settings import Compilation
 from vaekit.training.step import Batch, loss_of, plain_gradient
 from vaekit.training.work import multiplications
 from vaekit.vae import VAE
@@ -142,9 +144,11 @@ def _gradient_function(
     whose numbers are taken for constants always.
     """
     module = _Loss(model)
-    moved = [
-        (thing, name) for thing in (objective, *model.modules()) for name in getattr(thing, "schedules", ())
-    ]
+    inner = objective
+    while isinstance(inner, WrappedObjective):
+        inner = inner.inner
+    parts = [part for part in model.modules() if isinstance(part, Annealed)]
+    moved = [(thing, name) for thing in (inner, *parts) for name in thing.schedules]
 
     def loss(
         parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None

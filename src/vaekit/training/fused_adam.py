@@ -7,7 +7,7 @@ numbers are the same, and so are the names and the form of the state. Of paramet
 shards that are in this process, whole ones beside them, which torch's own step would not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -15,13 +15,39 @@ from torch import (
     Tensor,
     _foreach_add_,  # pyright: ignore
     _fused_adam_,  # pyright: ignore
+    nn,
 )
 
+from vaekit.language.optimizers import Adam, parse_optimizer
 from vaekit.training.shards import is_sharded, local_part
 
-__all__ = ["FusedAdam"]
+__all__ = ["FusedAdam", "build_optimizer"]
 
 _STATE = ("exp_avg", "exp_avg_sq", "step")
+
+
+def build_optimizer(
+    spec: str, parameters: Iterable[nn.Parameter], learning_rate: float
+) -> torch.optim.Optimizer:
+    """Return torch's optimiser of some parameters for a spec such as ``adam:epsilon=1e-4``.
+
+    Raises
+    ------
+    UsageError
+        For a spec that cannot be read.
+    """
+    options = parse_optimizer(spec)
+    if isinstance(options, Adam):
+        betas = (options.beta1, options.beta2)
+        return FusedAdam(parameters, learning_rate, betas=betas, epsilon=options.epsilon)
+    return torch.optim.RMSprop(
+        parameters,
+        lr=learning_rate,
+        alpha=options.decay,
+        eps=options.epsilon,
+        momentum=options.momentum,
+        centered=options.centered,
+    )
 
 
 class FusedAdam(torch.optim.Adam):
@@ -34,7 +60,7 @@ class FusedAdam(torch.optim.Adam):
     learning_rate
         Of the next step; the loop moves it in ``param_groups``.
     betas, epsilon
-        See :mod:`vaekit.training.optimizers`.
+        See :mod:`vaekit.language.optimizers`.
 
     Examples
     --------

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekit.errors import CheckpointError, TrainingWarning
-from vaekit.training.settings import TrainingSettings
+from vaekit.language.settings import TrainingSettings
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 

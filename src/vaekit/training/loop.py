@@ -14,9 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from vaekit.allocation import keep_freed_memory
+from vaekit.contracts import as_objective
 from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
+from vaekit.language.settings import TrainingSettings
 from vaekit.objectives import Objective
 from vaekit.runtime.randomness import seeded
 from vaekit.training.averaging import WeightAverage
@@ -24,17 +26,16 @@ from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.compilation import compile_step
 from vaekit.training.denormals import flushed_denormals
 from vaekit.training.epoch import train_epoch
+from vaekit.training.fused_adam import build_optimizer
 from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
 from vaekit.training.identity import describe_run
 from vaekit.training.joining import joined
 from vaekit.training.keeper import Keeper
 from vaekit.training.loggers import Logger, log_to_all
 from vaekit.training.opponent import OpponentSteps, has_opponent
-from vaekit.training.optimizers import parse_optimizer
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 from vaekit.training.precision import products_in
 from vaekit.training.run import Run
-from vaekit.training.settings import TrainingSettings
 from vaekit.training.shardable import require_shardable
 from vaekit.training.state import Players
 from vaekit.training.step import Batch, Stepper
@@ -150,24 +151,24 @@ def train(
         For ``shard`` with one process, or with what cannot be sharded.
     """
     keep_freed_memory()
+    objective = as_objective(objective)
     history = History() if history is None else history
     stop = StopRequest() if stop is None else stop
 
-    def build_optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return parse_optimizer(settings.optimizer).build(parameters, settings.learning_rate)
+    def optimizer_of(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return build_optimizer(settings.optimizer, parameters, settings.learning_rate)
 
     if shard:
         require_shardable(model, objective)
         if optimizer is not None:
             raise UsageError("shard does not go with an optimiser to go on with; leave one of them out")
     if optimizer is None:
-        optimizer = build_optimizer(model.parameters())
+        optimizer = optimizer_of(model.parameters())
     if opponent is None and has_opponent(objective):
         opponent = OpponentSteps(objective, model, learning_rate=settings.learning_rate, seed=seed + 2)
-    if hasattr(objective, "begin"):
-        objective.begin(rows=len(x))  # type: ignore[attr-defined]
-    if c is not None and hasattr(objective, "count_labels"):
-        objective.count_labels(c)  # type: ignore[attr-defined]
+    objective.begin(rows=len(x))
+    if c is not None:
+        objective.count_labels(c)
     if not history.epochs and begins_at_marginals(model, settings.output_bias):
         begin_at_marginals(model, x.evenly_spread() if isinstance(x, StreamedRows) else x)
     average = None if settings.averaging is None else WeightAverage(model, settings.averaging)
@@ -189,7 +190,7 @@ def train(
             return describe_run(model, settings, seed, {**data, **conditions}, given)
 
         world.begin(identity, players, objective)
-        players = world.spread(players, build_optimizer)
+        players = world.spread(players, optimizer_of)
         if opponent is not None:
             opponent.world = world
         run = Run(

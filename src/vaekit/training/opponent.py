@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from vaekit.objectives import Objective
+from vaekit.objectives import Objective, Opposed
 from vaekit.runtime.randomness import seeded
 from vaekit.training.fused_adam import FusedAdam
 from vaekit.training.world import ALONE, World
@@ -17,7 +17,7 @@ _BETAS = (0.5, 0.9)  # of Adam: Kim and Mnih (2018), appendix A; a first moment 
 
 def has_opponent(objective: Objective) -> bool:
     """Whether an objective owns a second player."""
-    return hasattr(objective, "opponent_loss")
+    return isinstance(objective, Opposed)
 
 
 class OpponentSteps:

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.language.settings import TrainingSettings
 from vaekit.objectives import Objective
 from vaekit.runtime.randomness import seeded
+from vaekit.training.fused_adam import build_optimizer
 from vaekit.training.opponent import has_opponent
-from vaekit.training.optimizers import parse_optimizer
-from vaekit.training.settings import TrainingSettings
 from vaekit.training.streamed import StreamedRows
 from vaekit.training.threads import threads_for
 from vaekit.vae import VAE
@@ -156,12 +156,11 @@ def _seconds_a_step(
     x: Tensor, c: Tensor | None, model: VAE, objective: Any, settings: TrainingSettings
 ) -> float:
     model, objective = copy.deepcopy(model).train(), copy.deepcopy(objective)
-    optimizer = parse_optimizer(settings.optimizer).build(model.parameters(), settings.learning_rate)
+    optimizer = build_optimizer(settings.optimizer, model.parameters(), settings.learning_rate)
     some = slice(settings.batch_size)
     batch, condition = x[some], None if c is None else c[some]
-    if hasattr(objective, "begin"):
-        objective.begin(rows=len(x))
-    if c is not None and hasattr(objective, "count_labels"):
+    objective.begin(rows=len(x))
+    if c is not None:
         objective.count_labels(c)
 
     def step() -> None:

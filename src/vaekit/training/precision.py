@@ -16,7 +16,7 @@ from contextlib import contextmanager
 import torch
 
 from vaekit.errors import UsageError
-from vaekit.training.settings import Precision
+from vaekit.language.settings import Precision
 from vaekit.vae import VAE
 
 __all__ = ["products_in"]

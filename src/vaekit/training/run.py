@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.language.learning_rates import parse_schedule
+from vaekit.language.settings import TrainingSettings
 from vaekit.training.history import EpochMetrics, History
-from vaekit.training.learning_rates import parse_schedule
 from vaekit.training.means import Means
-from vaekit.training.settings import TrainingSettings
 from vaekit.training.state import Players, StepState, placed_in
 from vaekit.training.step import Batch, Stepper
 from vaekit.training.streamed import StreamedRows

@@ -1,22 +1,25 @@
 """What moves with the epochs: the objective, and every module of the model that follows a schedule."""
 
 from collections.abc import Callable
-from typing import Any
 
 from torch import nn
+
+from vaekit.contracts import Objective
+from vaekit.language.schedules import Annealed
 
 __all__ = ["scheduled"]
 
 
-def scheduled(objective: Any, model: nn.Module) -> list[Callable[[float], None]]:
+def scheduled(objective: Objective | None, model: nn.Module) -> list[Callable[[float], None]]:
     """Give the methods ``at(epochs_done)`` to call before every step.
 
-    An objective or a module that has ``at`` is asked, unless its ``schedules`` are empty.
+    Those of the objective and of every module of the model, where their ``schedules`` are not empty; an objective
+    that is no :class:`~vaekit.language.schedules.Annealed` is always told.
 
     Parameters
     ----------
     objective
-        Of any kind.
+        None: only the modules are looked at.
     model
         All its modules are looked at.
 
@@ -30,5 +33,7 @@ def scheduled(objective: Any, model: nn.Module) -> list[Callable[[float], None]]
     >>> objective.beta, scheduled(Elbo(), nn.Linear(1, 1))
     (0.5, [])
     """
-    movers: list[Any] = [thing for thing in (objective, *model.modules()) if hasattr(thing, "at")]
-    return [thing.at for thing in movers if getattr(thing, "schedules", True)]
+    movers: list[Callable[[float], None]] = []
+    if objective is not None and (objective.schedules or not isinstance(objective, Annealed)):
+        movers = [objective.at]
+    return movers + [part.at for part in model.modules() if isinstance(part, Annealed) and part.schedules]

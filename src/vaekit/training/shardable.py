@@ -28,11 +28,11 @@ def require_shardable(model: VAE, objective: Objective) -> None:
             raise UsageError(
                 f"{first} and {name} are one parameter, and a shard lies in one place: {_LEAVE_OUT}"
             )
-    if "log_joint" in getattr(model.parts["posterior"], "needs", ()):
+    if "log_joint" in model.posterior_part.traits.needs:
         raise UsageError(
             f"the posterior differentiates the decoder for its draws, which takes whole weights: {_LEAVE_OUT}"
         )
-    if getattr(objective, "reaches_into_networks", False):
+    if objective.traits.reaches_into_networks:
         raise UsageError(f"the objective looks into the networks, which takes whole weights: {_LEAVE_OUT}")
     if has_opponent(objective):
         raise UsageError(

@@ -1,10 +1,9 @@
 """Validation by all ranks together."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from vaekit.contracts import WrappedObjective
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.world import World
 from vaekit.vae import VAE
@@ -12,21 +11,19 @@ from vaekit.vae import VAE
 __all__ = ["SharedObjective"]
 
 
-class SharedObjective:
+class SharedObjective(WrappedObjective):
     """An objective of which every rank evaluates its slice, and knows the results of all."""
 
     def __init__(self, objective: Objective, ranks: World) -> None:
-        self._objective, self._ranks = objective, ranks
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._objective, name)
+        super().__init__(objective)
+        self._ranks = ranks
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective."""
         rows = self._ranks.mine(torch.arange(len(x), device=x.device))
         part = slice(int(rows[0]), int(rows[-1]) + 1)
         with self._ranks.sharing(model):
-            result = self._objective(model, x[part], None if c is None else c[part])
+            result = self.inner(model, x[part], None if c is None else c[part])
         columns = [result.bound, result.surrogate, result.reconstruction, result.kl]
         table = torch.stack(columns, 1)
         if result.kl_per_dimension is not None:

@@ -17,7 +17,6 @@ def multiplications(model: VAE, objective: Objective, batch_size: int) -> int:
     >>> multiplications(model, Elbo(), 10), multiplications(model, ImportanceWeighted(samples=50), 10)
     (250, 4660)
     """
-    draws = getattr(objective, "draws", 1)
-    decoder = sum(parameter.numel() for parameter in model.parts["decoder"].parameters())
+    decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
     others = sum(parameter.numel() for parameter in model.parameters()) - decoder
-    return batch_size * (others + decoder * (draws if isinstance(draws, int) else 1))
+    return batch_size * (others + decoder * objective.draws)
