@@ -28,7 +28,6 @@ def data_name(artifact: "Artifact", shown: "Dataset | None") -> str:
 
 def parts(artifact: "Artifact") -> list[Part]:
     """Return the kind, the specification and a description of each part of the model."""
-    sentence = artifact.sentence
     symbols = {
         "network": "encoder and decoder",
         "posterior": "posterior q(z|x)",
@@ -36,8 +35,7 @@ def parts(artifact: "Artifact") -> list[Part]:
         "likelihood": "likelihood p(x|z)",
         "objective": "objective",
     }
-    specs: dict[str, Spec] = {room: getattr(sentence, room) for room in symbols}
-    return [(symbols[room], str(spec), in_words(spec)) for room, spec in specs.items()]
+    return [(symbols[room], str(spec), in_words(spec)) for room, spec in artifact.sentence.specs.items()]
 
 
 def in_words(spec: "Spec") -> str:
