@@ -135,6 +135,6 @@ def test_a_broken_package_costs_only_its_own_part(monkeypatch):
         parse("prior", "broken")
     with pytest.warns(PartWarning, match="prior 'broken'"):
         assert "peaked" in list(PARTS["prior"])
-    assert imports_of({"prior": "peaked", "posterior": "diagonal"}) == [
+    assert imports_of([("prior", "peaked"), ("posterior", "diagonal")]) == [
         {"room": "prior", "kind": "peaked", "module": Peaked.__module__, "package": ""}
     ]

@@ -49,8 +49,10 @@ class Artifact:
 
     @property
     def imports(self) -> tuple[dict[str, str], ...]:
-        """What must be imported before it can be loaded: room, kind, module and package of parts not vaekit's own."""
-        return tuple(imports_of({room: spec.kind for room, spec in self.sentence.specs.items()}))
+        """The parts that are not vaekit's own, those of single columns included: room, kind, module and package."""
+        columns = dict.fromkeys(self.model.likelihood_part.columns or ())
+        parts = [(room, spec.kind) for room, spec in self.sentence.specs.items()]
+        return tuple(imports_of([*parts, *(("likelihood", kind) for kind in columns)]))
 
     @property
     def format_version(self) -> int:

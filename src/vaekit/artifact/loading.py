@@ -21,7 +21,7 @@ from vaekit.errors import ArtifactError, UsageError
 from vaekit.language.grammar import did_you_mean
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
-from vaekit.sentence import PARTS, Room, Sentence
+from vaekit.sentence import PARTS, Sentence
 from vaekit.training import EpochMetrics, History
 from vaekit.vae import VAE
 
@@ -128,14 +128,17 @@ def _read_sentence(found: Description) -> Sentence:
     rooms = sorted(Sentence.__dataclass_fields__)
     if sorted(found.sentence) != rooms:
         raise UsageError(f"expected {rooms}, found {sorted(found.sentence)}")
-    for part in found.imports:
-        room: Room = part["room"]  # type: ignore[assignment]
-        kind, package = part["kind"], part.get("package")
-        if kind not in PARTS[room]:
-            how = f"is defined by the module {part['module']}: import that first"
-            if package:
-                how = f"is of the package {package}: install that first"
-            raise UsageError(f"the {room} {kind!r} {how}")
+    kinds = {str(room): known for room, known in PARTS.items()}
+    missing = [part for part in found.imports if part["kind"] not in kinds.get(part["room"], ())]
+    if missing:
+        names = ", ".join(f"{part['room']} {part['kind']}" for part in missing)
+        remedies = dict.fromkeys(
+            f"install the package {part['package']}"
+            if part.get("package")
+            else f"import {part['module']} first"
+            for part in missing
+        )
+        raise UsageError(f"{names}: not a part of vaekit; {', and '.join(remedies)}")
     return Sentence.parse(**found.sentence)
 
 

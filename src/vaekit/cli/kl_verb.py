@@ -48,9 +48,8 @@ class Kl:
         return 0
 
     def _document(self) -> dict[str, Any]:
-        from vaekit.gaussian.explanation import explain
+        from vaekit.gaussian import explain, kl_divergence
         from vaekit.gaussian.files import read_gaussian
-        from vaekit.gaussian.kl import kl_divergence
 
         p, q = read_gaussian(self.p), read_gaussian(self.q)
         document: dict[str, Any] = {
@@ -87,12 +86,11 @@ def _derivation(p: "Gaussian", q: "Gaussian") -> dict[str, Any]:
 
 def _family(p: "Gaussian", q: "Gaussian") -> dict[str, dict[str, Any]]:
     """Every member by its name, with its unit."""
-    import vaekit.gaussian.family as family
-    from vaekit.gaussian.kl import kl_divergence
+    import vaekit.gaussian as family
 
     found = {
-        "kl(P, Q)": _number(kl_divergence(p, q), "nats"),
-        "kl(Q, P)": _number(kl_divergence(q, p), "nats"),
+        "kl(P, Q)": _number(family.kl_divergence(p, q), "nats"),
+        "kl(Q, P)": _number(family.kl_divergence(q, p), "nats"),
         "jeffreys": _number(family.jeffreys(p, q), "nats"),
         "jensen_shannon, geometric": _number(family.jensen_shannon(p, q), "nats"),
         "renyi, alpha 1/2": _number(family.renyi(p, q, 0.5), "nats"),

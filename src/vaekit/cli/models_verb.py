@@ -34,5 +34,19 @@ class Models:
             if model.note:
                 print(f"{'':<16} {model.note}")
         if self.name is None:
+            self._print_packages()
             print("\nvaekit fit DATA --model NAME, and any part beside it: --model vamp --posterior full")
         return 0
+
+    @staticmethod
+    def _print_packages() -> None:
+        """Print the parts that installed packages offer beside ours."""
+        from vaekit.sentence import PARTS, imports_of
+
+        offered = [
+            part for room, kinds in PARTS.items() for kind in kinds for part in imports_of([(room, kind)])
+        ]
+        if offered:
+            print("\nparts of installed packages")
+        for part in offered:
+            print(f"{part['room']}={part['kind']:<20} {part['package'] or part['module']}")

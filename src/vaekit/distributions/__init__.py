@@ -1,10 +1,10 @@
 r"""Distributions of our own that posteriors, priors and divergences share.
 
-Each has the interface of ``torch.distributions``: ``rsample``, ``sample``, ``log_prob``, ``mean``, ``batch_shape`` and
-``event_shape``. One that holds a module offers ``detached()``: the same distribution with parameters that no gradient
-flows into. The latents of a *code space* are points of a finite set (see :mod:`vaekit.distributions.codebook`), and the
-distributions over codes put probability masses on them. A distribution that serves a single part lives in that part's
-own file.
+Each has the interface of ``torch.distributions``: ``rsample``, ``sample``, ``log_prob``, ``mean``,
+``batch_shape`` and ``event_shape``. One that holds a module offers ``detached()``: the same distribution with
+parameters that no gradient flows into. The latents of a *code space* are points of a finite set (see
+:mod:`vaekit.distributions.codebook`), and the distributions over codes put probability masses on them. A
+distribution that serves a single part lives in that part's own file.
 """
 
 from importlib import import_module

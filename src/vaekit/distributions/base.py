@@ -1,8 +1,7 @@
-"""The bases of our own distributions, and copies of them with their parameters held fixed.
+"""The bases of our own distributions, and copies with fixed parameters.
 
-The bases of our own distributions: unchecked parameters, vectors of numbers, and codes.
-
-Distributions and modules with their parameters held fixed.
+:func:`detach_distribution` and :func:`stopped_call` give a distribution, or the call of a module, whose
+parameters no gradient flows into: a density that is differentiated with respect to its argument alone.
 """
 
 from collections.abc import Callable
@@ -10,20 +9,26 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, Independent, Normal, constraints
 from torch.utils._pytree import tree_map
 
 from vaekit.contracts import Described, DistributionTraits
+from vaekit.networks.bounded import soft_bound
 
 __all__ = [
+    "LOG_VARIANCE_LIMIT",
     "DistributionOverCodes",
     "ElementwiseDistribution",
     "PlainDistribution",
     "VectorDistribution",
     "detach_distribution",
     "detach_tensors",
+    "diagonal_gaussian",
     "stopped_call",
 ]
+
+
+LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
 
 
 class PlainDistribution(Described):
@@ -31,7 +36,7 @@ class PlainDistribution(Described):
 
     @property
     def arg_constraints(self) -> dict[str, Any]:
-        """No constraints; PyTorch asks for them in order to print a distribution."""
+        """No constraints. PyTorch reads this to print a distribution."""
         return {}
 
 
@@ -47,7 +52,7 @@ class VectorDistribution(PlainDistribution):
 
 
 class DistributionOverCodes(VectorDistribution):
-    """Masses on the points of a code space, which are written as vectors. Abstract."""
+    """A probability mass on each point of a code space; the points are written as vectors. Abstract."""
 
     traits = DistributionTraits(discrete=True)
 
@@ -65,6 +70,18 @@ class ElementwiseDistribution(PlainDistribution):
         super().__init__(shape, validate_args=False)
 
 
+def diagonal_gaussian(mean: Tensor, log_variance: Tensor) -> Independent:
+    """Return independent normals over the last dimension, with log-variances that are softly bounded.
+
+    Examples
+    --------
+    >>> diagonal_gaussian(torch.zeros(5, 2), torch.zeros(5, 2)).stddev[0]
+    tensor([1., 1.])
+    """
+    scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
+    return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+
+
 def detach_tensors(tree: Any) -> Any:
     """Detach every tensor in tuples, lists and dictionaries.
 
@@ -77,7 +94,7 @@ def detach_tensors(tree: Any) -> Any:
 
 
 def detach_distribution(distribution: Distribution) -> Distribution:
-    """Copy a distribution of tensors and distributions, with every tensor detached.
+    """Copy a distribution that holds tensors and other distributions, with every tensor detached.
 
     Examples
     --------
@@ -94,7 +111,7 @@ def detach_distribution(distribution: Distribution) -> Distribution:
 
 
 def stopped_call(module: nn.Module) -> Callable[..., Any]:
-    """Give the module's call, with parameters that no gradient flows into.
+    """Return the call of a module with its parameters detached: no gradient flows into them.
 
     Examples
     --------

@@ -1,29 +1,28 @@
 r"""Probability masses over codes: independent positions, or each position given the ones before it.
 
-Independent categorical variables, one a position of a code space, and a draw that gradients can flow through.
+**Independent.** With standard Gumbel noise :math:`g`,
 
-.. math:: \log p(k) = \sum_{i=1}^P \log \pi_{i, k_i}
+.. math:: \log p(k) = \sum_{i=1}^P \log \pi_{i, k_i}, \qquad k_i = \arg\max_k (\log \pi_{ik} + g_{ik}), \qquad
+          y_i = \operatorname{softmax}\bigl((\log \pi_i + g_i) / \tau\bigr)
 
-With standard Gumbel noise :math:`g`, :math:`k_i = \arg\max_k (\log \pi_{ik} + g_{ik})` is an exact draw, and
+are the mass, an exact draw and its relaxation (Jang, Gu and Poole, 2017, equations 1 and 2; Maddison, Mnih
+and Teh, 2017, equations 9 and 10). :meth:`CategoricalCodes.rsample` has the value of the draw and the
+gradient of the relaxation ("straight-through").
 
-.. math:: y_i = \operatorname{softmax}\bigl((\log \pi_i + g_i) / \tau\bigr)
-
-its relaxation (Jang, Gu and Poole, 2017, equations 1 and 2; Maddison, Mnih and Teh, 2017, equations 9 and 10).
-:meth:`~CategoricalCodes.rsample` has the value of the first and the gradient of the second ("straight-through").
-
-A joint mass over codes, one position after the other.
+**Autoregressive.**
 
 .. math:: \log p(k) = \sum_{i=1}^P \log p(k_i \mid k_1, \dots, k_{i-1})
 
-Germain et al. (2015), "MADE: Masked Autoencoder for Distribution Estimation", equation 3; as the prior of a quantised
-model, van den Oord et al. (2017), section 3.4.
+Germain et al. (2015), "MADE: Masked Autoencoder for Distribution Estimation", equation 3; as the prior of a
+quantised model, van den Oord et al. (2017), section 3.4.
 
-The divergence between categorical variables, as a sum of terms that are never negative.
+**Divergence.** Between categorical variables, as a sum of terms that are never negative:
 
 .. math:: \mathrm{KL}(q \,\|\, p) = \sum_k q_k \log \frac{q_k}{p_k}
-          = \sum_k q_k \bigl(d_k + e^{-d_k} - 1\bigr), \qquad d_k = \log q_k - \log p_k,
+          = \sum_k q_k \bigl(d_k + e^{-d_k} - 1\bigr), \qquad d_k = \log q_k - \log p_k
 
-the same because both sum to one; the terms of the first form have both signs and cancel.
+Both forms are equal because :math:`q` and :math:`p` sum to one; the terms of the first have both signs and
+cancel.
 """
 
 from collections.abc import Callable
@@ -47,13 +46,14 @@ class CategoricalCodes(DistributionOverCodes):
     Parameters
     ----------
     logits
-        ``(*batch, positions, codes)``, up to a constant a position.
+        ``(*batch, positions, codes)``, each position up to a constant.
     codebook
-        How codes are written.
+        The code space.
     temperature
-        :math:`\tau` of the relaxation: the nearer 0, the closer it is to the draw, and the noisier its gradient.
+        :math:`\tau` of the relaxation. The lower it is, the closer the relaxation is to the draw, and the
+        noisier its gradient.
     relaxed
-        Whether a surrogate is to see the relaxation itself rather than the draw with its gradient; see
+        Whether a surrogate loss should use the relaxation itself rather than the draw with its gradient; see
         :meth:`draw_pair`.
 
     Examples
@@ -76,12 +76,12 @@ class CategoricalCodes(DistributionOverCodes):
 
     @property
     def probs(self) -> Tensor:
-        """``(*batch, positions, codes)``."""
+        """The probabilities, ``(*batch, positions, codes)``."""
         return self.log_masses.exp()
 
     @property
     def codes(self) -> Tensor:
-        """``(*batch, positions)``: the most probable."""
+        """The most probable codes, ``(*batch, positions)``."""
         return self.log_masses.argmax(-1)
 
     @property
@@ -100,18 +100,18 @@ class CategoricalCodes(DistributionOverCodes):
             return self.codebook.embed(self._perturbed(sample_shape).argmax(-1))
 
     def rsample(self, sample_shape: _size = _ONE) -> Tensor:
-        """Draw, with the gradient of the relaxation."""
+        """Draw ``(*sample, *batch, *event)``, with the gradient of the relaxation."""
         return self.draw_pair(sample_shape)[0]
 
     def draw_pair(self, sample_shape: _size = _ONE) -> tuple[Tensor, Tensor]:
-        """Draw, and give the relaxation of the same noise beside it; both have its gradient."""
+        """Return a draw and the relaxation of the same noise; both have the gradient of the relaxation."""
         perturbed = self._perturbed(sample_shape)
         hard = self.codebook.embed(perturbed.argmax(-1))
         soft = self._average((perturbed / self.temperature).softmax(-1))
         return hard + (soft - soft.detach()), soft
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Evaluate the mass, in nats; minus infinity at what is no code."""
+        """Evaluate the log-mass of latents, in nats; minus infinity where a latent is not a code."""
         if self.codebook.is_differentiable:
             one_hot, exact = self.codebook.one_hot(value)
             each = (one_hot * self.log_masses).sum(-1)
@@ -121,17 +121,17 @@ class CategoricalCodes(DistributionOverCodes):
         return each.sum(-1).masked_fill(~exact, -torch.inf)
 
     def entropy(self) -> Tensor:
-        """In nats."""
+        """Return the entropy in nats, ``(*batch,)``."""
         return -(self.probs * self.log_masses).sum((-2, -1))
 
     def detached(self) -> "CategoricalCodes":
-        """The same without gradients."""
+        """Return the same distribution without gradients."""
         return CategoricalCodes(
             self.log_masses.detach(), self.codebook, temperature=self.temperature, relaxed=self.relaxed
         )
 
     def _average(self, weights: Tensor) -> Tensor:
-        """Average the codes' latents, each position with its weights ``(..., positions, codes)``."""
+        """Average the latents of the codes at each position with the weights ``(..., positions, codes)``."""
         if self.codebook.is_differentiable:  # unit vectors
             return weights.flatten(-2)
         every = torch.arange(self.codebook.codes, device=weights.device)
@@ -162,19 +162,19 @@ _RELAXED = DistributionTraits(discrete=True, relaxed=True)
 
 
 class AutoregressiveCodes(DistributionOverCodes):
-    """A mass over codes given by a network that sees, for each position, only the ones before it.
+    """A mass over codes from a network that sees, for each position, only the positions before it.
 
     Parameters
     ----------
     network
-        From unit vectors ``(..., positions, codes)`` to logits of the same shape; those of a position must not
-        depend on that position or on later ones.
+        Maps unit vectors ``(..., positions, codes)`` to logits of the same shape. The logits of a position
+        must not depend on that position or on later ones.
     codebook
-        How codes are written.
+        The code space.
     like
-        A tensor of the type and on the device that draws are to have.
+        A tensor whose type and device the draws have.
     batch_shape
-        Where the network is conditional: that of its condition.
+        The batch shape of the condition, where the network is conditional.
 
     Examples
     --------
@@ -199,21 +199,21 @@ class AutoregressiveCodes(DistributionOverCodes):
         super().__init__(batch_shape, codebook.event_shape, validate_args=False)
 
     def log_mass(self, one_hot: Tensor) -> Tensor:
-        """Evaluate unit vectors ``(..., positions, codes)``: ``(..., positions)``, in nats."""
+        """Return the log-masses ``(..., positions)``, in nats, of unit vectors ``(..., positions, codes)``."""
         return (one_hot * self.conditional_log_masses(one_hot)).sum(-1)
 
     def conditional_log_masses(self, one_hot: Tensor) -> Tensor:
-        """Every code's given the codes before: ``(..., positions, codes)``, in nats."""
+        """Return the log-mass of every code given the codes before it, ``(..., positions, codes)``, in nats."""
         return self.network(one_hot).log_softmax(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Evaluate the mass of latents, in nats; minus infinity at what is no code."""
+        """Evaluate the log-mass of latents, in nats; minus infinity where a latent is not a code."""
         one_hot, exact = self.codebook.one_hot(value)
         return self.log_mass(one_hot).sum(-1).masked_fill(~exact, -torch.inf)
 
     @torch.no_grad()
     def sample(self, sample_shape: _size = _ONE) -> Tensor:
-        """Draw one position after the other: exact."""
+        """Draw one position after the other; the draws are exact."""
         positions, codes = self.codebook.positions, self.codebook.codes
         one_hot = self.like.new_zeros(*sample_shape, *self.batch_shape, positions, codes)
         drawn = []
@@ -224,7 +224,7 @@ class AutoregressiveCodes(DistributionOverCodes):
         return self.codebook.embed(torch.stack(drawn, -1))
 
 
-_NEAR, _TERMS = 0.3, 14  # below the first, the series of so many terms has all digits of float64
+_NEAR, _TERMS = 0.3, 14  # below _NEAR, a series of _TERMS terms has all digits of float64
 
 
 def categorical_kl(log_q: Tensor, log_p: Tensor) -> Tensor:

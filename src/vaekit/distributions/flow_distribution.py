@@ -3,8 +3,8 @@ r"""A distribution made from a simple one by an invertible map.
 .. math:: z = f(u), \quad u \sim p_u, \qquad
           \log p(z) = \log p_u(u) - \log \left| \det \frac{\partial f(u)}{\partial u} \right|, \quad u = f^{-1}(z)
 
-Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equation 5. A draw knows the :math:`u` it
-was made from, so the density at one's own draw costs nothing beyond the draw; anywhere else :math:`f` is inverted.
+Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equation 5. A draw remembers the
+:math:`u` it was made from, so its own density costs nothing more; at any other point :math:`f` is inverted.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ __all__ = ["FlowDistribution"]
 class FlowDistribution(VectorDistribution):
     r"""The distribution of :math:`f(u)`, for posteriors and priors alike.
 
-    ``log_prob`` of the tensor that the last ``rsample`` or ``sample`` gave is remembered from the draw: exact, with the
-    gradient through draw and density together. It is therefore no function of that tensor on the graph: to
-    differentiate the density with respect to :math:`z` alone, hand in ``z.detach().requires_grad_()``. At any other
-    point, and where a gradient is asked for that the draw did not record, the map is inverted: as exact, and for a
-    flow whose inverse is sequential, slower by a factor of the number of dimensions.
+    ``log_prob`` of the tensor that the last ``rsample`` or ``sample`` returned is remembered from the draw.
+    It is exact, and its gradient goes through the draw and the density together; to differentiate the density
+    with respect to :math:`z` alone, pass ``z.detach().requires_grad_()``. At any other point, and where the
+    draw recorded no gradient, the map is inverted. That is as exact; where the inverse is sequential it takes
+    as many passes as there are dimensions.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class FlowDistribution(VectorDistribution):
         :math:`p_u`, with ``mean``, of any batch shape and event shape ``(k,)``.
     flow
         A module ``flow(value, context, invert=False) -> (image, log_det)``: :math:`f` and its log-determinant
-        ``(...,)``, or with ``invert`` :math:`f^{-1}` and that of :math:`f^{-1}`.
+        ``(...,)``, or, with ``invert``, :math:`f^{-1}` and the log-determinant of :math:`f^{-1}`.
     context
-        Handed to the flow: a tensor ``(*batch, h)``, a tuple of them, or None.
+        Passed to the flow: a tensor ``(*batch, h)``, a tuple of tensors, or None.
 
     Examples
     --------
@@ -61,11 +61,11 @@ class FlowDistribution(VectorDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """The image of the base's mean: *where the centre goes*, not the expectation, which has no closed form."""
+        """The image of the mean of the base. It is not the expectation, which has no closed form."""
         return self._apply(self.base.mean)[0]
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
-        """Draw ``(*sample_shape, *batch, k)``, reparameterised; remembers the draw's density."""
+        """Draw ``(*sample_shape, *batch, k)``, reparameterised, and remember the density of the draw."""
         u = self.base.rsample(torch.Size(sample_shape))
         z, log_det = self._apply(u)
         self._drawn = z, _version(z), self.base.log_prob(u) - log_det, torch.is_grad_enabled()
@@ -81,7 +81,7 @@ class FlowDistribution(VectorDistribution):
         return self.base.log_prob(u) + log_det
 
     def detached(self) -> "FlowDistribution":
-        """Give the same distribution, whose density has a gradient with respect to :math:`z` and to nothing else."""
+        """Return the same distribution with a density that has a gradient with respect to :math:`z` alone."""
         base = detach_distribution(self.base)
         stopped = FlowDistribution(base, self.flow, detach_tensors(self.context))
         stopped._map = stopped_call(self.flow)
@@ -94,7 +94,7 @@ class FlowDistribution(VectorDistribution):
         return self._map(value, self.context, invert=invert)
 
     def _remembered(self, value: Tensor) -> Tensor | None:
-        """The density that came with the draw, where it is also right to the gradient."""
+        """Return the density remembered from the draw, where its gradient is right too; None elsewhere."""
         if self._drawn is None:
             return None
         z, version, log_prob, recorded = self._drawn
@@ -108,7 +108,7 @@ class FlowDistribution(VectorDistribution):
 
 
 def _version(z: Tensor) -> int:
-    """How often a tensor has been written to; 0 where nobody can tell."""
+    """Return how many times a tensor has been written to; 0 where PyTorch does not count."""
     return 0 if torch.compiler.is_compiling() or z.is_inference() else z._version
 
 

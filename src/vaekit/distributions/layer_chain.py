@@ -1,10 +1,10 @@
-r"""Layers of latents in a chain, each given the one drawn before it.
+r"""Several layers of latents in a chain, each given the layer drawn before it.
 
 .. math:: \log p(h_1, \dots, h_L) = \log p(h_1) + \sum_{l=2}^L \log p(h_l \mid h_{l-1})
 
-Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equations 1 and 2, or with the roles of
-first and last exchanged. The layers lie side by side in one vector :math:`z`: whatever works on a latent works on
-all of them at once.
+Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equations 1 and 2, or with the
+roles of the first and the last layer exchanged. The layers lie side by side in one vector :math:`z`, so that
+everything that works on a latent works on all layers at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,38 +12,40 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
-from vaekit.distributions.base import VectorDistribution, detach_distribution, stopped_call
-from vaekit.networks.bounded import soft_bound
+from vaekit.distributions.base import (
+    VectorDistribution,
+    detach_distribution,
+    diagonal_gaussian,
+    stopped_call,
+)
 from vaekit.networks.layers import Activation
 from vaekit.networks.mlp import MultilayerPerceptron
 
 __all__ = ["ChainDistribution", "GaussianLayer"]
 
-_LOG_VARIANCE_LIMIT = 24.0
-
 
 class ChainDistribution(VectorDistribution):
     """The joint distribution of the layers; exact wherever its layers are.
 
-    ``mean`` is the mean of the first layer drawn, then of each layer given *the mean of* the one before:
-    deterministic, and beyond the first layer not the expectation.
+    ``mean`` is the mean of the first layer, followed by the mean of each layer given *the mean of* the layer
+    before. It is deterministic, and beyond the first layer it is not the expectation.
 
     Parameters
     ----------
     first
-        Of the layer that is drawn first, event shape ``(k,)``.
+        The distribution of the layer that is drawn first, of event shape ``(k,)``.
     layers
-        Each turns a draw ``(..., k)`` of one layer into the distribution of the next.
+        Functions from a draw ``(..., k)`` of one layer to the distribution of the next.
     sizes
-        Lengths of the layers, in the order in which they are drawn.
+        The lengths of the layers, in the order in which they are drawn.
     last_first
         Whether the layer drawn last comes first in the vector, as in a prior, which draws from the top down.
 
     Examples
     --------
-    >>> first = Independent(Normal(torch.zeros(2), torch.ones(2)), 1)
+    >>> first = diagonal_gaussian(torch.zeros(2), torch.zeros(2))
     >>> p = ChainDistribution(first, [GaussianLayer(2, 3, hidden=(8,))], (2, 3), last_first=True)
     >>> z = p.rsample(torch.Size((4,)))
     >>> z.shape, p.log_prob(z).shape
@@ -66,7 +68,7 @@ class ChainDistribution(VectorDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """``(*batch, k_1 + ... + k_L)``."""
+        """The means of the layers, ``(*batch, k_1 + ... + k_L)``."""
         drawn = [self.first.mean]
         for layer in self.layers:
             drawn.append(layer(drawn[-1]).mean)
@@ -88,13 +90,13 @@ class ChainDistribution(VectorDistribution):
         return total
 
     def split(self, value: Tensor) -> list[Tensor]:
-        """Take the vector apart into its layers, in the order in which they are drawn."""
+        """Split the vector into its layers, in the order in which they are drawn."""
         sizes = self.sizes[::-1] if self.last_first else self.sizes
         parts = list(value.split(sizes, dim=-1))
         return parts[::-1] if self.last_first else parts
 
     def detached(self) -> "ChainDistribution":
-        """Give the same distribution, whose density has a gradient with respect to :math:`z` and to nothing else."""
+        """Return the same distribution with a density that has a gradient with respect to :math:`z` alone."""
         layers = [stopped_call(layer) if isinstance(layer, nn.Module) else layer for layer in self.layers]
         first = detach_distribution(self.first)
         return ChainDistribution(first, layers, self.sizes, last_first=self.last_first)
@@ -109,7 +111,7 @@ class GaussianLayer(nn.Module):
     Parameters
     ----------
     size_in, size_out
-        Lengths of the layer that is given and the one that is drawn.
+        The lengths of the given layer and of the drawn layer.
     hidden
         Sizes of the deterministic layers between them.
     activation
@@ -130,5 +132,4 @@ class GaussianLayer(nn.Module):
     def forward(self, given: Tensor) -> Distribution:
         """Turn ``(..., size_in)`` into a distribution over ``(size_out,)``."""
         mean, log_variance = self.network(given).chunk(2, dim=-1)
-        scale = (0.5 * soft_bound(log_variance, _LOG_VARIANCE_LIMIT)).exp()
-        return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+        return diagonal_gaussian(mean, log_variance)

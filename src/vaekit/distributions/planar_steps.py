@@ -4,13 +4,13 @@ r"""Planar flows: each step pushes along one direction, by an amount that depend
           \log \left| \det \frac{\partial f}{\partial z} \right| = \log(1 + c \operatorname{sech}^2(w^\top z + b)),
           \quad c = w^\top \hat u
 
-Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equations 10 to 12. The map is invertible
-only for :math:`c > -1`, which their appendix A.1 makes sure of:
+Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equations 10 to 12. The map is
+invertible only for :math:`c > -1`, which their appendix A.1 ensures by
 
 .. math:: \hat u = u + (m(w^\top u) - w^\top u) \frac{w}{\|w\|^2}, \qquad m(a) = -1 + \log(1 + e^{a + \log(e - 1)})
 
-with :math:`m` shifted here, so that :math:`u = 0` is the identity. The inverse has no formula, but only one unknown:
-:math:`a = w^\top z` solves the increasing equation :math:`a + c \tanh(a + b) = w^\top f(z)`.
+with :math:`m` shifted here, so that :math:`u = 0` is the identity. The inverse has no formula, but only one
+unknown: :math:`a = w^\top z` solves the increasing equation :math:`a + c \tanh(a + b) = w^\top f(z)`.
 """
 
 from math import e, log
@@ -29,10 +29,9 @@ _HALVINGS = 64
 
 
 class PlanarFlow(nn.Module):
-    """Planar steps.
+    """Planar steps, whose parameters are all in the context.
 
-    Their parameters are the context: the tuple of ``w`` and ``u``, ``(*batch, steps, k)``, and ``b``,
-    ``(*batch, steps)``.
+    The context is the tuple of ``w`` and ``u``, both ``(*batch, steps, k)``, and ``b``, ``(*batch, steps)``.
 
     Examples
     --------
@@ -46,7 +45,7 @@ class PlanarFlow(nn.Module):
     def forward(
         self, value: Tensor, context: tuple[Tensor, Tensor, Tensor], *, invert: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Map ``(..., k)``; gives the image, and the log-determinant ``(...,)``."""
+        """Map ``(..., k)``; return the image and the log-determinant ``(...,)``."""
         w, u, b = context
         u, c = self.constrain(w, u)
         total: Tensor = value.new_zeros(value.shape[:-1])
@@ -63,17 +62,17 @@ class PlanarFlow(nn.Module):
         return value, total
 
     def constrain(self, w: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Give :math:`\hat u` and :math:`c = w^\top \hat u > -1`."""
+        r"""Return :math:`\hat u` and :math:`c = w^\top \hat u > -1`."""
         projection = (w * u).sum(-1)
         c = softplus(soft_bound(projection, _LARGEST_PROJECTION) + _SHIFT) - 1
         square = w.square().sum(-1)
-        # Where w is zero there is nothing to constrain: the step is a shift.
+        # Where w is zero the step is a shift, and needs no constraint.
         share = torch.where(square > 0, (c - projection) / torch.where(square > 0, square, 1.0), 0.0)
         return u + share[..., None] * w, torch.where(square > 0, c, 0.0)
 
 
 def _solve(target: Tensor, c: Tensor, b: Tensor) -> Tensor:
-    """Find a with a + c tanh(a + b) = target by halving, and give it its gradient by one step of Newton's method."""
+    """Solve a + c tanh(a + b) = target by halving; one step of Newton's method adds the gradient."""
     with torch.no_grad():
         low, high = target - c.abs(), target + c.abs()
         for _ in range(_HALVINGS):

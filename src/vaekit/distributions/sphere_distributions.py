@@ -1,15 +1,11 @@
-r"""Distributions on the unit sphere: von Mises-Fisher, and uniform.
-
-The von Mises-Fisher distribution on the unit sphere :math:`S^{k-1}` in :math:`\mathbb R^k`.
+r"""Distributions on the unit sphere :math:`S^{k-1}` in :math:`\mathbb R^k`: von Mises-Fisher, and uniform.
 
 .. math:: q(z) = C_k(\kappa)\, e^{\kappa \mu^\top z}, \qquad
-          C_k(\kappa) = \frac{\kappa^{k/2-1}}{(2\pi)^{k/2} I_{k/2-1}(\kappa)},
+          C_k(\kappa) = \frac{\kappa^{k/2-1}}{(2\pi)^{k/2} I_{k/2-1}(\kappa)}, \qquad p(z) = \frac 1 {|S^{k-1}|},
 
-a density with respect to the area of the sphere (Davidson et al., 2018, "Hyperspherical Variational Auto-Encoders",
-equation 4). It is computed as :math:`e^{-\kappa s} / (Z_k(\kappa)\, |S^{k-2}|)` with the gap
-:math:`s = 1 - \mu^\top z = \tfrac12 |\mu - z|^2` (see :mod:`vaekit.distributions.sphere_integrals`).
-
-The uniform distribution on the unit sphere :math:`S^{k-1}`: :math:`p(z) = 1 / |S^{k-1}|`.
+densities with respect to the area of the sphere (Davidson et al., 2018, "Hyperspherical Variational
+Auto-Encoders", equation 4). The first is computed as :math:`e^{-\kappa s} / (Z_k(\kappa)\, |S^{k-2}|)` with
+the gap :math:`s = 1 - \mu^\top z = \tfrac12 |\mu - z|^2` (see :mod:`vaekit.distributions.sphere_integrals`).
 """
 
 import torch
@@ -28,8 +24,8 @@ _SCALAR = torch.Size()
 class VonMisesFisher(PlainDistribution):
     r"""A unimodal, rotationally symmetric distribution on the unit sphere.
 
-    Draws are reparameterised: along the sphere by a rotation, and in the concentration by the implicit derivative of
-    the gap, which is exact where the acceptance of a rejection sampler would need a correction of its own.
+    Draws are reparameterised: the direction by a rotation, and the concentration by the implicit derivative
+    of the gap. That derivative is exact, and needs no correction for the rejection step of the sampler.
 
     Parameters
     ----------
@@ -72,7 +68,7 @@ class VonMisesFisher(PlainDistribution):
         return self._integrals()[1]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density in nats, per unit of area of the sphere."""
+        """Evaluate the log-density in nats, per unit of area of the sphere."""
         gap = 0.5 * (value - self.direction).square().sum(-1)
         return -self.concentration.squeeze(-1) * gap - self._log_normaliser(self._integrals()[0])
 
@@ -88,7 +84,7 @@ class VonMisesFisher(PlainDistribution):
             with torch.no_grad():
                 slope = gap_gradient(gap, concentration, self.mean_gap, k)
             gap = gap + slope * (concentration - concentration.detach())
-        # sin^2 = s (2 - s); where s is 0 or 2 in this precision its root has no slope, and none is needed.
+        # sin^2 = s (2 - s). Where s rounds to 0 or 2 the root has no slope, and none is needed.
         inside = (gap > 0) & (gap < 2)
         sine = torch.where(inside, gap * (2.0 - gap), 1.0).sqrt()
         sine = torch.where(inside, sine, 0.0)
@@ -96,7 +92,7 @@ class VonMisesFisher(PlainDistribution):
         return rotate_to(self.direction, pole)
 
     def entropy(self) -> Tensor:
-        """In nats, relative to the area of the sphere; ``(*batch,)``."""
+        """Return the entropy in nats, relative to the area of the sphere; ``(*batch,)``."""
         integral, mean_gap = self._integrals()
         return self.concentration.squeeze(-1) * mean_gap + self._log_normaliser(integral)
 
@@ -105,9 +101,9 @@ class VonMisesFisher(PlainDistribution):
 
         .. math:: \log |S^{k-1}| - \mathbb H[q], \qquad \frac{d}{d\kappa} = \kappa A_k'(\kappa)
 
-        For a small :math:`\kappa` it is the difference of nearly equal numbers; then, with :math:`x = \kappa^2 / 4`,
-        from the power series :math:`M = {}_0F_1(; \tfrac k 2; x)` of the uniform distribution's moments,
-        :math:`2 x M'(x) / M(x) - \log M(x)`.
+        For a small :math:`\kappa` that is a difference of nearly equal numbers. It is then computed as
+        :math:`2 x M'(x) / M(x) - \log M(x)` with :math:`x = \kappa^2 / 4` and the power series
+        :math:`M = {}_0F_1(; \tfrac k 2; x)` of the moments of the uniform distribution.
         """
         k = self.direction.shape[-1]
         concentration = self.concentration.squeeze(-1)
@@ -125,7 +121,7 @@ class VonMisesFisher(PlainDistribution):
 
 
 def _kl_by_series(x: Tensor, order: float) -> Tensor:
-    """For x at most of the size of the order, so that the j-th term is at most 1 / j!."""
+    """Sum the power series; ``x`` must be at most of the size of the order, so that term j is at most 1 / j!."""
     term = x / order
     beyond_one, slope = term, term  # M - 1, and x M'
     for j in range(2, 24):
@@ -140,7 +136,7 @@ class UniformSphere(PlainDistribution):
     Parameters
     ----------
     origin
-        ``(k,)`` zeros: the centre of the sphere, whose dtype and device are those of draws.
+        ``(k,)`` zeros: the centre of the sphere. Draws have its dtype and device.
 
     Examples
     --------
@@ -161,7 +157,7 @@ class UniformSphere(PlainDistribution):
         return self.origin
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density in nats, per unit of area of the sphere."""
+        """Evaluate the log-density in nats, per unit of area of the sphere."""
         return value.new_full(value.shape[:-1], -self.entropy_in_nats)
 
     def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
@@ -169,7 +165,7 @@ class UniformSphere(PlainDistribution):
         return uniform_directions(self.origin, torch.Size(sample_shape), self.origin.shape[-1])
 
     def entropy(self) -> Tensor:
-        """In nats, relative to the area of the sphere."""
+        """Return the entropy in nats, relative to the area of the sphere."""
         return self.origin.new_tensor(self.entropy_in_nats)
 
     @property

@@ -67,7 +67,7 @@ class BernoulliLikelihood(nn.Module, Likelihood):
         self.event_shape = self.feature_shape = tuple(event_shape)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         mean = (x.sum(0) + 0.5) / (len(x) + 1)
         return mean.logit()
 

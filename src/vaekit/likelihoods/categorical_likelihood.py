@@ -64,7 +64,7 @@ class CategoricalLikelihood(nn.Module, Likelihood):
         self.encoder_input = CenteredLevels(levels)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the levels' frequencies in data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the levels' frequencies in data ``(n, *event)``."""
         counts = torch.stack([(x == level).sum(0) for level in range(self.count)])
         return ((counts + 0.5) / (len(x) + 0.5 * self.count)).log().to(x.dtype).flatten(0, 1)
 

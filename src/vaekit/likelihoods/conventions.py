@@ -67,7 +67,7 @@ def require_no_jacobian(kind: str, log_jacobian: float) -> None:
 
 
 def stacked_shape(event_shape: Sequence[int], parameters: int) -> tuple[int, ...]:
-    """Give the shape of features with ``parameters`` numbers per dimension of the event.
+    """Return the shape of features with ``parameters`` numbers per dimension of the event.
 
     Examples
     --------

@@ -104,7 +104,7 @@ class LocationScaleLikelihood(nn.Module, Likelihood):
         """Make the distribution of independent numbers, of two tensors that broadcast."""
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         mean = x.mean(0)
         return torch.cat([mean, 0 * mean]) if self.scale == "per-example" else mean
 

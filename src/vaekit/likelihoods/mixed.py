@@ -200,7 +200,7 @@ class MixedLikelihood(nn.Module, Likelihood):
         return [cast(Likelihood, group) for group in self.groups]
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
-        """Give the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
         groups = self._likelihoods()
         sizes = [group.event_shape[0] for group in groups]
         parts = x.flatten(1).index_select(1, self.order).split(sizes, 1)

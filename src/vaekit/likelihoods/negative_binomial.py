@@ -85,7 +85,7 @@ class OverdispersedCounts(nn.Module, Likelihood):
         self.encoder_input = LogCounts()
 
     def features_of(self, log_mean: Tensor) -> Tensor:
-        """Give the features with these log-means and 0 for all that is beside them."""
+        """Return the features with these log-means and 0 for all that is beside them."""
         beside = self.feature_shape[0] // self.event_shape[0] - 1
         return torch.cat([log_mean, *[0 * log_mean] * beside])
 
@@ -131,7 +131,7 @@ class NegativeBinomialLikelihood(OverdispersedCounts):
         super().__init__("negative-binomial", event_shape, log_jacobian, 1, dispersion)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         return self.features_of(log_mean_features(x))
 
     def forward(self, features: Tensor) -> Distribution:
@@ -230,7 +230,7 @@ class ZeroInflatedNegativeBinomialLikelihood(OverdispersedCounts):
         super().__init__("zero-inflated-negative-binomial", event_shape, log_jacobian, 2, dispersion)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         return self.features_of(log_mean_features(2 * x))  # of the half that does not drop out at first
 
     def forward(self, features: Tensor) -> Distribution:

@@ -65,7 +65,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
         self.encoder_input = LogCounts()
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         return log_mean_features(x)
 
     def forward(self, features: Tensor) -> Distribution:
@@ -113,7 +113,7 @@ def bounded_log_mean(features: Tensor) -> Tensor:
 
 
 def log_mean_features(x: Tensor) -> Tensor:
-    """Give the features of the columns' means, ``(n, *event)`` to ``event``: the inverse of the bound.
+    """Return the features of the columns' means, ``(n, *event)`` to ``event``: the inverse of the bound.
 
     Half a count is added to each column.
 

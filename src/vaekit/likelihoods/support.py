@@ -142,7 +142,7 @@ def _fitting(array: np.ndarray) -> list[str]:
 
 
 def levels_support(kind: str, levels: int) -> Support:
-    """Give the support of ``levels`` levels.
+    """Return the support of ``levels`` levels.
 
     Raises
     ------

@@ -134,7 +134,7 @@ class Reshaped(nn.Module):
 
 
 def halved_sizes(kind: str, image_shape: Sequence[int], times: int) -> list[tuple[int, int]]:
-    """Give height and width before the first halving (rounding up), and after each.
+    """Return height and width before the first halving (rounding up), and after each.
 
     Raises
     ------
@@ -158,5 +158,5 @@ def halved_sizes(kind: str, image_shape: Sequence[int], times: int) -> list[tupl
 
 
 def extra_pixels(small: tuple[int, int], large: tuple[int, int]) -> tuple[int, int]:
-    """Give what a transposed 3 x 3 convolution of stride 2, which makes 2 s - 1 pixels, lacks of the large size."""
+    """Return what a transposed 3 x 3 convolution of stride 2, which makes 2 s - 1 pixels, lacks of the large size."""
     return large[0] - (2 * small[0] - 1), large[1] - (2 * small[1] - 1)

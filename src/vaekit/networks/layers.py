@@ -116,7 +116,7 @@ class LayerStyle:
         return [nn.Dropout(self.dropout)] if self.dropout else []
 
     def initialised(self, network: nn.Module) -> nn.Module:
-        """Give the network back, with the weights of all its layers initialised."""
+        """Return the network back, with the weights of all its layers initialised."""
         if self.initialisation == "glorot":
             for layer in network.modules():
                 if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):

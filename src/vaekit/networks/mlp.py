@@ -57,6 +57,11 @@ class FlatNetwork(nn.Module):
             layers += layer(size_in, size_out)
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], prod(self.output_shape)))
 
+    @property
+    def last(self) -> nn.Module:
+        """The last layer, which is linear."""
+        return self.layers[-1]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., *input_shape)`` to ``(..., *output_shape)``."""
         batch_shape = x.shape[: x.dim() - len(self.input_shape)]

@@ -237,7 +237,7 @@ def conditioned_decoder(
 
 
 def require_condition(c: Tensor | None) -> Tensor:
-    """Give the condition back, or raise a UsageError where there is none."""
+    """Return the condition back, or raise a UsageError where there is none."""
     if c is None:
         raise UsageError("the model is conditional: give a condition for every example")
     return c

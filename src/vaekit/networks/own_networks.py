@@ -114,7 +114,7 @@ class OwnNetworkName:
 
 
 def own_network(network: Any, encoder: Any = None, decoder: Any = None) -> NetworkRecipe | None:
-    """Give the recipe of a user's own networks; None where ``network`` is a sentence (or None) and there is no other.
+    """Return the recipe of a user's own networks; None where ``network`` is a sentence (or None) and there is no other.
 
     Raises
     ------

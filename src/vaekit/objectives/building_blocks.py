@@ -78,7 +78,7 @@ def refuse_discrete(kind: str, q: Distribution | None, *, reason: str, instead: 
 
 @torch.no_grad()
 def probe_posterior(model: VAE) -> Distribution | None:
-    """Give the posterior of features that are all zero, of batch shape ``(1,)``.
+    """Return the posterior of features that are all zero, of batch shape ``(1,)``.
 
     None where the posterior needs more than features, and offers no ``probe(features)`` that does without: then what
     it lacks is said at the first step.

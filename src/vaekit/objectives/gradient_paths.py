@@ -85,7 +85,7 @@ class _Gate(torch.autograd.Function):
 
 
 def stop_gradient(distribution: Distribution) -> Distribution:
-    """Give the same distribution with parameters that no gradient flows into.
+    """Return the same distribution with parameters that no gradient flows into.
 
     A :class:`vaekit.contracts.Described` distribution may have a method ``detached()`` that does it; any other is
     copied with every tensor in it detached.

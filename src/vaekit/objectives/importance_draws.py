@@ -104,7 +104,7 @@ def log_mean_exp(log_weight: Tensor, dim: int = 0) -> Tensor:
 
 
 def with_gradient_of(value: Tensor, source: Tensor) -> Tensor:
-    """Give the value of one tensor and the gradient of another.
+    """Return the value of one tensor and the gradient of another.
 
     Examples
     --------

@@ -5,18 +5,11 @@ returns the Axes. Without ``ax`` it makes a new ``matplotlib.figure.Figure``, wh
 ``matplotlib.pyplot``: no backend is chosen, no window opens, and no figure has to be closed.
 """
 
+from vaekit.plots.category_bars import category_accuracy, category_scores, category_shares
 from vaekit.plots.fit_quality import ACTIVE_KL, kl_per_dimension, learning_curve, log_likelihood_comparison
 from vaekit.plots.image_grids import image_grid, montage, reconstruction_pairs, shrink
 from vaekit.plots.scatter import latent_scatter, principal_components
-from vaekit.plots.table_columns import (
-    category_accuracy,
-    category_scores,
-    category_shares,
-    distance,
-    marginal_histogram,
-    r_squared,
-    reconstruction_scatter,
-)
+from vaekit.plots.table_columns import distance, marginal_histogram, r_squared, reconstruction_scatter
 from vaekit.plots.traversals import latent_manifold, latent_traversals, traversal_effects
 
 __all__ = [

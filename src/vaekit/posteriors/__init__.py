@@ -1,10 +1,9 @@
 r"""Posteriors: features of :math:`x \to q(z \mid x)`.
 
-A posterior is a module with ``latent_shape`` (the shape of :math:`z`), ``feature_shape`` (what it wants from
-the encoder) and a call ``posterior(features) -> Distribution``. One that needs more than features lists what
-in ``needs``, and is given it as keyword arguments when it is called (see :class:`vaekit.VAE`). One whose latents do
-not live in :math:`\mathbb R^k` says where in ``space`` (see :mod:`vaekit.sentence`), and one whose distribution has no
-density sets ``has_density = False``, on itself and on the distribution.
+A posterior is a module with ``latent_shape`` (the shape of :math:`z`), ``feature_shape`` (the shape of the
+encoder's output for one example) and a call ``posterior(features) -> Distribution``. What it needs besides
+features, the space its latents live in and whether its distribution has a density are in its ``traits``; see
+:class:`vaekit.contracts.Posterior`.
 """
 
 from vaekit.posteriors.categorical_posterior import CategoricalPosterior

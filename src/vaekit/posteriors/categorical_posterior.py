@@ -1,13 +1,14 @@
-r"""The categorical posterior: :math:`q(k \mid x) = \prod_i \pi_{i, k_i}(x)`, and a gradient through its draws.
+r"""The categorical posterior: :math:`q(k \mid x) = \prod_i \pi_{i, k_i}(x)`, with a gradient through its draws.
 
-Jang, Gu and Poole (2017), "Categorical Reparameterization with Gumbel-Softmax"; Maddison, Mnih and Teh (2017), "The
-Concrete Distribution". The latent is discrete, written as unit vectors. The bound is that of the discrete model: the
-reconstruction at discrete draws, the KL between categoricals in closed form, importance weights of masses. Only what is
-differentiated is a relaxation, and biased for it:
+Jang, Gu and Poole (2017), "Categorical Reparameterization with Gumbel-Softmax"; Maddison, Mnih and Teh
+(2017), "The Concrete Distribution". The latent is discrete, written as unit vectors. The bound is that of the
+discrete model: the reconstruction at discrete draws, the KL between categoricals in closed form, importance
+weights of masses. Only the quantity that is differentiated uses a relaxation, and its gradient is biased for
+that:
 
 * ``straight_through=true``: the decoder sees the discrete draw, with the gradient of its relaxation;
-* ``straight_through=false``: in the surrogate alone, the decoder sees the relaxation. Only objectives with one
-  reconstruction an example can tell the two apart, and others refuse it.
+* ``straight_through=false``: in the surrogate loss alone, the decoder sees the relaxation. Only objectives with one
+  reconstruction per example can tell the two apart; others refuse it.
 """
 
 from dataclasses import replace
@@ -30,18 +31,18 @@ class CategoricalPosterior(Annealed, nn.Module, Posterior):
     Parameters
     ----------
     latent
-        How many variables; a latent is ``(latent * categories,)``, unit vectors one after the other.
+        The number of variables; a latent is ``(latent * categories,)``, unit vectors one after the other.
     categories
-        Of each.
+        The number of categories of each variable.
     temperature
         :math:`\tau` of the relaxation; may follow a schedule, such as ``linear:1..0.5/30``.
     straight_through
-        Whether the decoder sees discrete draws while it is trained.
+        Whether the decoder sees discrete draws in training.
 
     Raises
     ------
     UsageError
-        For options that make no sense.
+        For an option out of range.
 
     Examples
     --------
@@ -79,16 +80,16 @@ class CategoricalPosterior(Annealed, nn.Module, Posterior):
         self.positions, self.categories = latent, categories
         self.feature_shape = (latent * categories,)
         self.latent_shape = (latent * categories,)
-        self.register_buffer("unit", torch.ones(()), persistent=False)  # knows the type of the model
+        self.register_buffer("unit", torch.ones(()), persistent=False)  # has the type of the model
 
     @property
     def codebook(self) -> OneHotCodes:
-        """How codes are written as latents: what a prior over codes needs."""
+        """The code space: it says how codes are written as latents, for a prior over codes."""
         return OneHotCodes(self.positions, self.categories, self.unit.dtype)
 
     @property
     def shared(self) -> dict[str, int]:
-        """What a prior over the same codes must know to be built."""
+        """The numbers of positions and codes, for a prior over the same codes."""
         return {"positions": self.positions, "codes": self.categories}
 
     def forward(self, features: Tensor) -> Distribution:
@@ -97,4 +98,4 @@ class CategoricalPosterior(Annealed, nn.Module, Posterior):
         return CategoricalCodes(logits, self.codebook, temperature=self.temperature, relaxed=self.relaxed)
 
 
-_COLDEST = 1e-3  # colder, and the gradient of a draw is zero or enormous
+_COLDEST = 1e-3  # below it the gradient of a draw is zero or enormous

@@ -1,10 +1,11 @@
 r"""Several stochastic layers, from the data up: :math:`q(h_1 \mid x)\, q(h_2 \mid h_1) \cdots q(h_L \mid h_{L-1})`.
 
 Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equation 1 and section 5; Rezende,
-Mohamed and Wierstra (2014), "Stochastic Backpropagation and Approximate Inference in Deep Generative Models". The
-latent is :math:`z = (h_1, \dots, h_L)`, side by side, so every objective and every evaluation takes the layers as one.
-The decoder sees :math:`h_1` alone: ``decoder_input`` cuts it out, and whoever builds a model by hand puts that before
-the decoder (with :class:`vaekit.networks.TransformedInput`), as :func:`vaekit.sentence.build_vae` does.
+Mohamed and Wierstra (2014), "Stochastic Backpropagation and Approximate Inference in Deep Generative Models".
+The latent is :math:`z = (h_1, \dots, h_L)`, side by side, so that every objective and every evaluation treats
+the layers as one. The decoder sees :math:`h_1` alone, which the module ``decoder_input`` cuts out.
+:func:`vaekit.sentence.build_vae` puts it before the decoder; a model that is built by hand needs it there too
+(see :class:`vaekit.networks.TransformedInput`).
 """
 
 from typing import Any
@@ -25,12 +26,13 @@ __all__ = ["ChainPosterior"]
 class ChainPosterior(nn.Module, Posterior):
     r"""``chain``: two or more layers of diagonal Gaussians, each given the one below.
 
-    Use it with ``prior=chain``, which goes the other way: :math:`p(h_L) \cdots p(h_1 \mid h_2)`.
+    Use it with ``prior=chain``, which runs in the opposite direction: :math:`p(h_L) \cdots p(h_1 \mid h_2)`.
 
     Parameters
     ----------
     latent
-        Length of :math:`h_1`, the layer that the decoder sees. The whole latent is ``latent`` and ``sizes`` together.
+        Length of :math:`h_1`, the layer that the decoder sees. The whole latent has ``latent`` and ``sizes``
+        together.
     sizes
         Lengths of the further layers :math:`h_2, \dots, h_L`.
     hidden
@@ -76,17 +78,17 @@ class ChainPosterior(nn.Module, Posterior):
 
     @property
     def decoder_shape(self) -> tuple[int, ...]:
-        """The shape of the first layer, which the decoder sees."""
+        """The shape of the first layer, the one that the decoder sees."""
         return self.sizes[:1]
 
     @property
     def decoder_input(self) -> nn.Module:
-        """What comes before the decoder."""
+        """The module before the decoder, which cuts out the first layer."""
         return LeadingLatents(*self.decoder_shape)
 
     @property
     def shared(self) -> dict[str, Any]:
-        """What a prior of the same chain has to know."""
+        """The lengths of the layers, for a prior of the same chain."""
         return {"layer_sizes": self.sizes}
 
     def forward(self, features: Tensor) -> Distribution:

@@ -1,18 +1,16 @@
-r"""Posteriors on curved spaces: the unit sphere and hyperbolic space.
+r"""Posteriors on curved spaces: the unit sphere, and hyperbolic space (the Poincare VAE).
 
-The von Mises-Fisher posterior on the unit sphere, :math:`q(z \mid x) \propto e^{\kappa(x)\, \mu(x)^\top z}`.
+**Sphere**, :math:`q(z \mid x) \propto e^{\kappa(x)\, \mu(x)^\top z}`: Davidson et al. (2018), "Hyperspherical
+Variational Auto-Encoders", section 3. The features are a vector, whose direction is :math:`\mu`, and one
+number, whose softplus is :math:`\kappa`: :math:`k + 1` numbers per example. The divergence from the uniform
+prior has a closed form, and does not depend on :math:`\mu`.
 
-Davidson et al. (2018), "Hyperspherical Variational Auto-Encoders", section 3. The features are a vector, whose
-direction is :math:`\mu`, and one number, whose softplus is :math:`\kappa`: :math:`k + 1` numbers an example. Its
-divergence from the uniform prior has a closed form, and vanishes without the mean being drawn to any place.
-
-The wrapped normal posterior on hyperbolic space (the Poincare VAE).
-
-Mathieu et al. (2019), "Continuous Hierarchical Representations with Poincare Variational Auto-Encoders", section 3.
-The features are the centre as a tangent vector at the origin, and the logarithms of the variances: :math:`2k` numbers
-an example, or :math:`k + 1` where one variance is shared by all directions, as in the authors' published code. Latents
-are such tangent vectors too (see :mod:`vaekit.distributions.hyperbolic`), so that the paper's exponential map after
-the encoder and its logarithmic map before the decoder are both in the coordinates.
+**Hyperbolic space**: Mathieu et al. (2019), "Continuous Hierarchical Representations with Poincare
+Variational Auto-Encoders", section 3. The features are the centre as a tangent vector at the origin, and the
+logarithms of the variances: :math:`2k` numbers per example, or :math:`k + 1` where all directions share one
+variance, as in the authors' published code. Latents are such tangent vectors too (see
+:mod:`vaekit.distributions.hyperbolic`), so that the paper's exponential map after the encoder and its
+logarithmic map before the decoder are both part of the coordinates.
 """
 
 from math import isfinite
@@ -23,9 +21,9 @@ from torch.nn.functional import softplus
 
 from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import VonMisesFisher, WrappedNormal
+from vaekit.distributions.base import LOG_VARIANCE_LIMIT
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
-from vaekit.posteriors.gaussian_posteriors import LOG_VARIANCE_LIMIT
 
 __all__ = ["VonMisesFisherPosterior", "WrappedNormalPosterior"]
 
@@ -36,10 +34,10 @@ class VonMisesFisherPosterior(nn.Module, Posterior):
     Parameters
     ----------
     latent
-        :math:`k`, at least 2: the sphere :math:`S^{k-1}` has one dimension less.
+        :math:`k`, at least 2; the sphere :math:`S^{k-1}` has one dimension less.
     floor
-        What is added to the softplus: the least concentration. The paper's experiments have 1, which keeps every
-        posterior from the uniform distribution and so from collapse.
+        The least concentration, added to the softplus. The paper's experiments have 1, which keeps every
+        posterior away from the uniform distribution, and so from collapse.
 
     Raises
     ------
@@ -77,7 +75,7 @@ class VonMisesFisherPosterior(nn.Module, Posterior):
 
 
 def _direction(vector: Tensor) -> Tensor:
-    """Scale to length 1, at any length; the zero vector, which has no direction, becomes the first axis."""
+    """Scale a vector of any length to length 1; the zero vector becomes the first axis."""
     largest = vector.detach().abs().amax(-1, keepdim=True)
     first_axis = torch.eye(1, vector.shape[-1], dtype=vector.dtype, device=vector.device)
     scaled = torch.where(largest > 0, vector, first_axis) / torch.where(largest > 0, largest, 1.0)
@@ -92,10 +90,10 @@ class WrappedNormalPosterior(nn.Module, Posterior):
     latent
         Number of latent dimensions, :math:`k`.
     curvature
-        :math:`c > 0`; the space has the curvature :math:`-c`, and as :math:`c \to 0` it is :math:`\mathbb R^k`. The
-        prior takes it from here.
+        :math:`c > 0`: the space has the curvature :math:`-c`, and tends to :math:`\mathbb R^k` as
+        :math:`c \to 0`. The prior takes it from here.
     isotropic
-        Whether an example has one variance for all directions.
+        Whether all directions of an example share one variance.
 
     Raises
     ------
@@ -128,7 +126,7 @@ class WrappedNormalPosterior(nn.Module, Posterior):
 
     @property
     def shared(self) -> dict[str, float]:
-        """What a prior of the same space must know to be built."""
+        """The curvature, for a prior on the same space."""
         return {"curvature": self.curvature}
 
     def forward(self, features: Tensor) -> WrappedNormal:

@@ -1,48 +1,27 @@
-r"""Posteriors made by a flow.
-
-What the posteriors made by an amortised flow have in common.
+r"""Posteriors made by a flow whose parameters depend on the example.
 
 .. math:: u = \mu(x) + \sigma(x)\, \epsilon, \quad \epsilon \sim \mathcal N(0, I), \qquad z = f(u;\ h(x)), \qquad
           \log q(z \mid x) = \log \mathcal N(u; \mu, \operatorname{diag} \sigma^2)
           - \log \left| \det \frac{\partial f}{\partial u} \right|
 
-The features are the means, the logarithms of the variances, and a context vector :math:`h(x)` that goes into every
-network of the flow beside the dimensions that came before (Kingma et al., 2016, "Improved Variational Inference
-with Inverse Autoregressive Flow", equation 11 and algorithm 1). So the *shape* of the posterior depends on
-:math:`x`, and not its place and size alone: a flow without a context would do to every example the same, and could
-as well be part of the prior.
+The features are the means, the logarithms of the variances, and a context vector :math:`h(x)` that every
+network of the flow sees beside the dimensions that came before (Kingma et al., 2016, "Improved Variational
+Inference with Inverse Autoregressive Flow", equation 11 and algorithm 1). So the *shape* of the posterior
+depends on :math:`x`, and not only its location and scale: a flow without a context would do the same to every
+example, and could just as well be part of the prior. The steps are
 
-The inverse autoregressive flow posterior.
+.. math::
 
-.. math:: z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \qquad
-          (m_t, \operatorname{logit} \sigma_t) = \mathrm{MADE}_t(z_{t-1}, h(x))
+    \text{iaf} &: z_t = \sigma_t \odot z_{t-1} + (1 - \sigma_t) \odot m_t, \quad
+                  (m_t, \operatorname{logit} \sigma_t) = \mathrm{MADE}_t(z_{t-1}, h(x)) \\
+    \text{maf} &: z_{t-1} = \exp(a_t) \odot z_t + m_t, \quad (m_t, a_t) = \mathrm{MADE}_t(z_t, h(x))
 
-Kingma et al. (2016), "Improved Variational Inference with Inverse Autoregressive Flow", equations 12 to 14, with
-:math:`z_0 \sim \mathcal N(\mu(x), \operatorname{diag} \sigma^2(x))`. Dimension :math:`i` of :math:`m_t` and
-:math:`\sigma_t` sees the dimensions of :math:`z_{t-1}` before it, in an order that is reversed from one step to the
-next, and all of :math:`h`. A draw and its density are one pass.
-
-The masked autoregressive flow posterior.
-
-.. math:: z_{t-1} = \exp(a_t) \odot z_t + m_t, \qquad (m_t, a_t) = \mathrm{MADE}_t(z_t, h(x))
-
-Papamakarios, Pavlakou and Murray (2017), "Masked Autoregressive Flow for Density Estimation", equations 3 and 4, with
-:math:`z_0 \sim \mathcal N(\mu(x), \operatorname{diag} \sigma^2(x))`: the density anywhere is one pass, and it is the
-draw that is sequential.
-
-The neural spline flow posterior.
-
-.. math:: z = \mu(x) + \sigma(x) \odot f(\epsilon;\ h(x)), \qquad \epsilon \sim \mathcal N(0, I)
-
-Durkan et al. (2019), "Neural Spline Flows", with coupling layers: monotone rational-quadratic splines on
-:math:`[-5, 5]`, the identity outside, of half the dimensions given the other half and :math:`h(x)`. Splines have a
-place where they act, so here the noise is bent first and then put in place.
-
-The planar flow posterior: :math:`z = f_T \circ \dots \circ f_1(\mu(x) + \sigma(x)\, \epsilon)`.
-
-Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equation 10 and algorithm 1: every step's
-:math:`w, u, b` come out of the encoder, so the shape of the posterior depends on :math:`x`. See
-:mod:`vaekit.distributions.planar_steps` for the steps and what keeps them invertible.
+with the order of the dimensions reversed from one step to the next (Kingma et al., 2016, equations 12 to 14;
+Papamakarios, Pavlakou and Murray, 2017, "Masked Autoregressive Flow for Density Estimation", equations 3 and
+4); ``spline``, :math:`z = \mu(x) + \sigma(x) \odot f(\epsilon;\ h(x))` with coupling layers of monotone
+rational-quadratic splines on :math:`[-5, 5]` (Durkan et al., 2019, "Neural Spline Flows"); and ``planar``,
+whose :math:`w, u, b` for every step are outputs of the encoder (Rezende and Mohamed, 2015, "Variational
+Inference with Normalizing Flows", equation 10 and algorithm 1; see :mod:`vaekit.distributions.planar_steps`).
 """
 
 import torch
@@ -59,9 +38,9 @@ from vaekit.distributions import (
     masked_affine_steps,
     spline_steps,
 )
+from vaekit.distributions.base import LOG_VARIANCE_LIMIT, diagonal_gaussian
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
-from vaekit.posteriors.gaussian_posteriors import LOG_VARIANCE_LIMIT
 
 __all__ = [
     "FlowPosterior",
@@ -74,10 +53,10 @@ __all__ = [
 
 
 class FlowPosterior(nn.Module, Posterior):
-    r"""A diagonal Gaussian carried along a flow; abstract.
+    r"""A diagonal Gaussian carried along a flow. Abstract.
 
-    Its distributions' ``mean`` is :math:`f(\mu(x); h(x))`, the image of the base's mean: deterministic, and not the
-    expectation.
+    The ``mean`` of its distributions is :math:`f(\mu(x); h(x))`, the image of the base's mean: deterministic,
+    but not the expectation.
 
     Parameters
     ----------
@@ -99,13 +78,12 @@ class FlowPosterior(nn.Module, Posterior):
         """Turn features ``(..., 2k + context)`` into a distribution over ``(k,)``."""
         k = self.latent_shape[0]
         mean, log_variance, h = features.split([k, k, self.feature_shape[0] - 2 * k], dim=-1)
-        scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
-        base = Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+        base = diagonal_gaussian(mean, log_variance)
         return FlowDistribution(base, self.flow, h)
 
 
 def check_context(kind: str, latent: int, context: int) -> None:
-    """Refuse a flow that would not see the data.
+    """Refuse a flow that does not see the data.
 
     Raises
     ------
@@ -130,20 +108,21 @@ def check_context(kind: str, latent: int, context: int) -> None:
 class InverseAutoregressivePosterior(FlowPosterior):
     r"""``iaf``: a diagonal Gaussian carried along gated autoregressive steps.
 
-    Cheap where the posterior is drawn from, as in every bound. A density at a point that is no draw of its own
-    (a VampPrior's, a doubly reparameterised gradient's) inverts each step in ``latent`` passes.
+    A draw and its density take one pass, which is all that a bound needs. The density at a point that is not
+    its own draw (for a VampPrior, or a doubly reparameterised gradient) inverts each step in ``latent``
+    passes.
 
     Parameters
     ----------
     latent
         Number of latent dimensions, :math:`k`.
     layers
-        Steps, :math:`T`.
+        The number of steps, :math:`T`.
     hidden
-        Sizes of the hidden layers of each step's masked network, each at least :math:`k`. None: one, of 64 units
-        or :math:`k`, whichever is more.
+        Sizes of the hidden layers of each step's masked network, each at least :math:`k`. None: one layer, of
+        64 units or :math:`k`, whichever is more.
     context
-        Length of :math:`h(x)`, which the encoder gives beside :math:`\mu(x)` and :math:`\log \sigma^2(x)`.
+        Length of :math:`h(x)`, an output of the encoder beside :math:`\mu(x)` and :math:`\log \sigma^2(x)`.
 
     Raises
     ------
@@ -169,21 +148,21 @@ class InverseAutoregressivePosterior(FlowPosterior):
 class MaskedAutoregressivePosterior(FlowPosterior):
     r"""``maf``: a diagonal Gaussian carried along masked autoregressive steps.
 
-    A draw finds one latent dimension after the other: ``latent`` passes a step, each kept for the gradient, where
-    ``iaf`` needs one. Worth it where densities are asked for at many points that are no draws of its own
-    (under a VampPrior, say), in few dimensions.
+    The density at any point takes one pass. A draw finds one latent dimension after the other, in ``latent``
+    passes per step that are all kept for the gradient, where ``iaf`` needs one. It pays in few dimensions
+    where densities are needed at many points that are not its own draws, as under a VampPrior.
 
     Parameters
     ----------
     latent
         Number of latent dimensions, :math:`k`.
     layers
-        Steps.
+        The number of steps.
     hidden
-        Sizes of the hidden layers of each step's masked network, each at least :math:`k`. None: one, of 64 units
-        or :math:`k`, whichever is more.
+        Sizes of the hidden layers of each step's masked network, each at least :math:`k`. None: one layer, of
+        64 units or :math:`k`, whichever is more.
     context
-        Length of :math:`h(x)`, which the encoder gives beside :math:`\mu(x)` and :math:`\log \sigma^2(x)`.
+        Length of :math:`h(x)`, an output of the encoder beside :math:`\mu(x)` and :math:`\log \sigma^2(x)`.
 
     Raises
     ------
@@ -207,22 +186,23 @@ class MaskedAutoregressivePosterior(FlowPosterior):
 
 
 class SplinePosterior(nn.Module, Posterior):
-    r"""``spline``: Gaussian noise bent by splines, cheap to draw and cheap to evaluate anywhere.
+    r"""``spline``: Gaussian noise transformed by splines; fast to draw from, and to evaluate anywhere.
 
-    A spline of one dimension can have several modes, which one affine step cannot. The features are means,
-    logarithms of variances and the context :math:`h(x)`, which every spline's network sees. ``mean`` is
-    :math:`\mu + \sigma f(0; h)`, where the centre goes: deterministic, and not the expectation.
+    Even in one dimension the distribution can have several modes. Splines act on a fixed interval, so the
+    noise is transformed first, and then scaled and shifted. The features are means, logarithms of variances
+    and the context :math:`h(x)`, which every spline's network sees. ``mean`` is :math:`\mu + \sigma f(0; h)`:
+    deterministic, but not the expectation.
 
     Parameters
     ----------
     latent
         Number of latent dimensions, :math:`k`.
     layers
-        Coupling layers; each bends all dimensions, one half given the other.
+        The number of coupling layers; each transforms all dimensions, one half given the other.
     bins
-        Pieces of each spline.
+        The number of pieces of each spline.
     hidden
-        Sizes of the hidden layers of each network. None: one, of 64 units.
+        Sizes of the hidden layers of each network. None: one layer of 64 units.
     context
         Length of :math:`h(x)`.
 
@@ -274,18 +254,19 @@ class SplinePosterior(nn.Module, Posterior):
 
 
 class PlanarPosterior(nn.Module, Posterior):
-    r"""``planar``: a diagonal Gaussian pushed along one direction after the other.
+    r"""``planar``: a diagonal Gaussian pushed along one direction after another.
 
     The features are means, logarithms of variances, and for every step :math:`w`, :math:`u` and :math:`b`:
-    :math:`2k + T(2k + 1)` numbers an example. It has no parameters of its own. ``mean`` is where the steps take
-    :math:`\mu`: deterministic, and not the expectation. One step bends little; in many dimensions ``iaf`` does more.
+    :math:`2k + T(2k + 1)` numbers per example. It has no parameters of its own. ``mean`` is the image of
+    :math:`\mu` under the steps: deterministic, but not the expectation. One step changes the shape only a
+    little; in many dimensions ``iaf`` does more.
 
     Parameters
     ----------
     latent
         Number of latent dimensions, :math:`k`.
     layers
-        Steps, :math:`T`.
+        The number of steps, :math:`T`.
 
     Raises
     ------
@@ -315,6 +296,5 @@ class PlanarPosterior(nn.Module, Posterior):
         k = self.latent_shape[0]
         mean, log_variance, rest = features.split([k, k, self.layers * (2 * k + 1)], dim=-1)
         w, u, b = rest.unflatten(-1, (self.layers, 2 * k + 1)).split([k, k, 1], dim=-1)
-        scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
-        base = Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+        base = diagonal_gaussian(mean, log_variance)
         return FlowDistribution(base, self.flow, (w, u, b.squeeze(-1)))

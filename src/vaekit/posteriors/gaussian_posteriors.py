@@ -1,40 +1,31 @@
-r"""Gaussian posteriors: diagonal, low rank and full covariances.
+r"""Gaussian posteriors: diagonal, low-rank and full covariances.
 
-The diagonal Gaussian posterior, :math:`q(z \mid x) = \mathcal N(z; \mu(x), \operatorname{diag} \sigma^2(x))`.
+.. math::
 
-Kingma and Welling (2013), equation 9. The features are the means, then the logarithms of the variances: one
-fused head, :math:`2k` numbers an example.
+    \text{diagonal} &: q(z \mid x) = \mathcal N(z; \mu(x), \operatorname{diag} \sigma^2(x)) \\
+    \text{low-rank} &: q(z \mid x) = \mathcal N(z; \mu(x), F(x) F(x)^\top + \operatorname{diag} d(x)) \\
+    \text{full}     &: q(z \mid x) = \mathcal N(z; \mu(x), L(x) L(x)^\top)
 
-The low-rank Gaussian posterior, :math:`q(z \mid x) = \mathcal N(z; \mu, F F^\top + \operatorname{diag} d)`.
-
-Between ``diagonal`` and ``full``: :math:`r` directions in which the latent dimensions move together (Rezende,
-Mohamed and Wierstra, 2014, section 4.3, there for the precision). The features are means, :math:`\log d`, and
-:math:`F`, row by row: :math:`(2 + r) k` numbers an example.
-
-The full Gaussian posterior, :math:`q(z \mid x) = \mathcal N(z; \mu(x), L(x) L(x)^\top)`.
-
-Kingma and Welling (2019), "An Introduction to Variational Autoencoders", section 2.5.1. The features are the
-means, the logarithms of the squared diagonal of the Cholesky factor :math:`L`, and its entries below the
-diagonal, row by row: :math:`2k + k(k-1)/2` numbers an example.
+Kingma and Welling (2013), equation 9; Rezende, Mohamed and Wierstra (2014), section 4.3, who take the low
+rank for the precision; Kingma and Welling (2019), "An Introduction to Variational Autoencoders", section
+2.5.1. The features of an example are the means and the logarithms of the variances, then :math:`F` row by
+row, or the entries of the Cholesky factor :math:`L` below its diagonal row by row.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import (
     Distribution,
-    Independent,
     LowRankMultivariateNormal,
     MultivariateNormal,
-    Normal,
 )
 
 from vaekit.contracts import Posterior
+from vaekit.distributions.base import LOG_VARIANCE_LIMIT, diagonal_gaussian
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
-__all__ = ["LOG_VARIANCE_LIMIT", "DiagonalPosterior", "FullPosterior", "LowRankPosterior"]
-
-LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
+__all__ = ["DiagonalPosterior", "FullPosterior", "LowRankPosterior"]
 
 
 class DiagonalPosterior(nn.Module, Posterior):
@@ -68,13 +59,11 @@ class DiagonalPosterior(nn.Module, Posterior):
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., 2k)`` into a distribution over ``(k,)``."""
         mean, log_variance = features.chunk(2, dim=-1)
-        scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
-        normal = Normal(mean, scale, validate_args=False)
-        return Independent(normal, 1, validate_args=False)
+        return diagonal_gaussian(mean, log_variance)
 
 
 class LowRankPosterior(nn.Module, Posterior):
-    """``low-rank``: a diagonal Gaussian plus a few directions.
+    """``low-rank``: a diagonal Gaussian, and a few directions in which the latent dimensions vary together.
 
     Parameters
     ----------

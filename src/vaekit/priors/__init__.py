@@ -1,8 +1,9 @@
 r"""Priors: nothing (or a condition) :math:`\to p(z)`.
 
 A prior is a module whose call returns a distribution over ``latent_shape``. One that needs the rest of the
-model (VampPrior needs ``encode``) lists what in ``needs`` and is given it as a keyword argument when it is
-called: nothing is stored, so deepcopy, save and distribution over processes keep the tie.
+model (a VampPrior needs ``encode``) lists what it needs in its ``traits``, and is given it as a keyword
+argument at every call. It stores no reference, so that deepcopy, save and distribution over processes keep
+model and prior together; see :class:`vaekit.contracts.Prior`.
 """
 
 from vaekit.priors.chain_prior import ChainPrior

@@ -1,8 +1,8 @@
 r"""Several stochastic layers, from the top down: :math:`p(h_L)\, p(h_{L-1} \mid h_L) \cdots p(h_1 \mid h_2)`.
 
-Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equation 2: the generative half of a chain
-but for its last step :math:`p(x \mid h_1)`, which is the likelihood. The top is a standard Gaussian, all below it are
-learned.
+Burda, Grosse and Salakhutdinov (2015), "Importance Weighted Autoencoders", equation 2: the generative half of
+a chain, except its last step :math:`p(x \mid h_1)`, which is the likelihood. The top is a standard Gaussian;
+all layers below it are learned.
 """
 
 import torch
@@ -25,9 +25,9 @@ class ChainPrior(nn.Module, Prior):
     latent_shape
         The shape of the whole latent :math:`z = (h_1, \dots, h_L)`.
     layer_sizes
-        Lengths of all layers, bottom first: what a chain posterior says of itself.
+        Lengths of all layers, bottom first, as a chain posterior offers them.
     sizes
-        Lengths of the further layers :math:`h_2, \dots, h_L`; with a chain posterior its own may be left to be known.
+        Lengths of the further layers :math:`h_2, \dots, h_L`. None: those of the chain posterior.
     hidden
         Sizes of the deterministic layers between one stochastic layer and the next.
     activation
@@ -36,7 +36,7 @@ class ChainPrior(nn.Module, Prior):
     Raises
     ------
     UsageError
-        If the sizes are not known, contradict those of the posterior, or leave nothing for :math:`h_1`.
+        If the sizes are not known, differ from those of the posterior, or leave nothing for :math:`h_1`.
 
     Examples
     --------
@@ -85,7 +85,7 @@ class ChainPrior(nn.Module, Prior):
         self.register_buffer("ones", torch.ones(down[0]), persistent=False)
 
     def forward(self) -> Distribution:
-        """Give the prior over ``latent_shape``."""
+        """Return the prior over ``latent_shape``."""
         top = Independent(Normal(self.zeros, self.ones, validate_args=False), 1, validate_args=False)
         return ChainDistribution(top, list(self.layers), self.sizes[::-1], last_first=True)
 

@@ -1,11 +1,11 @@
 r"""Priors over codes: independent positions, or each position given the ones before it.
 
-The categorical prior over codes, :math:`p(k) = \prod_{i=1}^P \pi_{i, k_i}`, uniform or learned.
+.. math:: \text{categorical}: p(k) = \prod_{i=1}^P \pi_{i, k_i}, \qquad
+          \text{autoregressive}: p(k) = \prod_{i=1}^P p(k_i \mid k_1, \dots, k_{i-1})
 
-The autoregressive prior over codes, :math:`p(k) = \prod_i p(k_i \mid k_1, \dots, k_{i-1})`, by a masked network.
-
-Van den Oord et al. (2017), section 3.4, fit such a prior to the codes of a trained model; here it is trained with
-the model, or afterwards to the codes of its posterior.
+The first is uniform or learned. The second is a masked network: van den Oord et al. (2017), section 3.4, fit
+such a prior to the codes of a trained model; here it is trained with the model, or afterwards on the codes of
+its posterior.
 """
 
 from dataclasses import replace
@@ -28,22 +28,22 @@ __all__ = ["AutoregressivePrior", "CategoricalPrior"]
 class CategoricalPrior(nn.Module, Prior):
     """``categorical``: independent positions of a code space.
 
-    How codes are written as latents is the posterior's to say, and given at every call.
+    The posterior decides how codes are written as latents; its code space is given at every call.
 
     Parameters
     ----------
     positions, codes
-        Of the posterior.
+        The numbers of positions and of codes of the posterior.
     condition
-        How many numbers a condition has; 0: the prior has none. Uniform masses do not depend on it.
+        The number of numbers in a condition; 0: the prior has none. Uniform masses do not depend on it.
     masses
-        ``uniform``: all codes alike; ``learned``: each position has its own, learned with the rest, uniform at
+        ``uniform``: all codes have the same mass; ``learned``: each position has its own masses, uniform at
         first.
 
     Raises
     ------
     UsageError
-        For an unknown word; and when called, if the posterior has no codes.
+        For an unknown value of ``masses``; and when called, if the posterior has no codes.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class CategoricalPrior(nn.Module, Prior):
             self.register_buffer("logits", torch.zeros(positions, codes), persistent=False)
 
     def forward(self, *, codebook: CodeSpace | None, condition: Tensor | None = None) -> Distribution:
-        """Give the prior over the latents of a code space, one for each condition ``(batch, d)``."""
+        """Return the prior over the latents of a code space; with conditions ``(batch, d)``, one for each."""
         logits = self.logits
         if "condition" in self.traits.needs:
             logits = logits + torch.einsum("...d,dpk->...pk", require_condition(condition), self.of_condition)
@@ -90,7 +90,7 @@ def check_codebook(kind: str, codebook: CodeSpace | None) -> CodeSpace:
     Raises
     ------
     UsageError
-        If there is no code space.
+        If ``codebook`` is None.
     """
     if codebook is None:
         raise UsageError(
@@ -102,15 +102,15 @@ def check_codebook(kind: str, codebook: CodeSpace | None) -> CodeSpace:
 class AutoregressivePrior(nn.Module, Prior):
     """``autoregressive``: each code given the ones before it, with exact masses and exact draws.
 
-    It is uniform at first. Built from numbers alone, it can be made after training and fitted to codes: its
-    ``log_prob`` of ``model.encode(x).sample()`` is what to maximise.
+    It is uniform at first. It can also be built after training and fitted to codes, by maximising its
+    ``log_prob`` of ``model.encode(x).sample()``.
 
     Parameters
     ----------
     positions, codes
-        Of the posterior.
+        The numbers of positions and of codes of the posterior.
     condition
-        How many numbers a condition has; 0: the prior has none.
+        The number of numbers in a condition; 0: the prior has none.
     hidden
         Sizes of the hidden layers of the masked network.
 
@@ -144,7 +144,7 @@ class AutoregressivePrior(nn.Module, Prior):
             self.traits = replace(self.traits, needs=self.traits.needs | {"condition"})
 
     def forward(self, *, codebook: CodeSpace | None, condition: Tensor | None = None) -> Distribution:
-        """Give the prior over the latents of a code space, one for each condition ``(batch, d)``."""
+        """Return the prior over the latents of a code space; with conditions ``(batch, d)``, one for each."""
         codebook = check_codebook("autoregressive", codebook)
         like = next(self.network.parameters())
         if "condition" not in self.traits.needs:

@@ -1,12 +1,9 @@
-r"""Priors on curved spaces: the unit sphere and hyperbolic space.
+r"""Priors on curved spaces: uniform on the unit sphere, and a wrapped normal at the origin of hyperbolic space.
 
-The uniform prior on the unit sphere, :math:`p(z) = 1 / |S^{k-1}|`: nothing to learn.
+.. math:: \text{uniform-sphere}: p(z) = 1 / |S^{k-1}|
 
-Davidson et al. (2018), "Hyperspherical Variational Auto-Encoders", section 3.
-
-The wrapped normal prior around the origin of hyperbolic space.
-
-Mathieu et al. (2019), "Continuous Hierarchical Representations with Poincare Variational Auto-Encoders", section 3.
+Davidson et al. (2018), "Hyperspherical Variational Auto-Encoders", section 3; Mathieu et al. (2019),
+"Continuous Hierarchical Representations with Poincare Variational Auto-Encoders", section 3.
 """
 
 from math import isfinite, log
@@ -22,7 +19,7 @@ __all__ = ["UniformSpherePrior", "WrappedNormalPrior"]
 
 
 class UniformSpherePrior(nn.Module, Prior):
-    r"""``uniform-sphere``: every direction is as likely as any other.
+    r"""``uniform-sphere``: all directions are equally likely.
 
     Parameters
     ----------
@@ -53,12 +50,12 @@ class UniformSpherePrior(nn.Module, Prior):
         self.register_buffer("origin", torch.zeros(k), persistent=False)
 
     def forward(self) -> UniformSphere:
-        """Give the prior over the sphere in ``(k,)``."""
+        """Return the prior over the sphere in ``(k,)``."""
         return UniformSphere(self.origin)
 
 
 class WrappedNormalPrior(nn.Module, Prior):
-    r"""``wrapped-normal``: distances from the origin as of a Gaussian's draws, in every direction alike.
+    r"""``wrapped-normal``: a Gaussian in the tangent space at the origin, the same in all directions.
 
     Parameters
     ----------
@@ -69,7 +66,7 @@ class WrappedNormalPrior(nn.Module, Prior):
     scale
         The standard deviation, in hyperbolic distance.
     learned
-        Whether the scale is trained, from this value on.
+        Whether the scale is trained, starting at this value.
 
     Raises
     ------
@@ -101,5 +98,5 @@ class WrappedNormalPrior(nn.Module, Prior):
             self.register_buffer("log_scale", log_scale, persistent=False)
 
     def forward(self) -> WrappedNormal:
-        """Give the prior over ``(k,)``."""
+        """Return the prior over ``(k,)``."""
         return WrappedNormal(self.origin, self.log_scale.exp().expand_as(self.origin), self.curvature)

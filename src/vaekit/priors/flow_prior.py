@@ -3,8 +3,9 @@ r"""The flow prior: a density of any shape, learned with the rest or fitted afte
 .. math:: z = m + s \odot f(u), \quad u \sim \mathcal N(0, I), \qquad
           \log p(z) = \log \mathcal N(u; 0, I) - \log \left| \det \frac{\partial z}{\partial u} \right|
 
-Chen et al. (2017), "Variational Lossy Autoencoder", section 3.2; the maps are those of Papamakarios, Pavlakou and
-Murray (2017), "Masked Autoregressive Flow for Density Estimation", or of Durkan et al. (2019), "Neural Spline Flows".
+Chen et al. (2017), "Variational Lossy Autoencoder", section 3.2; the maps are those of Papamakarios, Pavlakou
+and Murray (2017), "Masked Autoregressive Flow for Density Estimation", or of Durkan et al. (2019), "Neural
+Spline Flows".
 """
 
 from typing import Literal
@@ -22,11 +23,12 @@ __all__ = ["FlowPrior"]
 
 
 class FlowPrior(nn.Module, Prior):
-    """``flow``: a standard Gaussian carried along a flow; the density, which training needs, is one pass.
+    """``flow``: a standard Gaussian carried along a flow; its density, which training needs, takes one pass.
 
-    It starts near the standard Gaussian; place :math:`m` and size :math:`s` are learned too. ``maf`` draws one latent
-    dimension after the other; ``spline`` in two passes a layer, and bends what is within 5 sizes of its place. The
-    distribution's ``mean`` is where the origin goes, not the expectation.
+    It starts near the standard Gaussian; location :math:`m` and scale :math:`s` are learned too. ``maf``
+    draws one latent dimension after the other. ``spline`` draws in two passes per layer, and changes the
+    shape within 5 scale units of the location. The ``mean`` of the distribution is the image of the origin,
+    not the expectation.
 
     Parameters
     ----------
@@ -35,10 +37,10 @@ class FlowPrior(nn.Module, Prior):
     kind
         ``maf``, masked autoregressive affine steps, or ``spline``, coupled rational-quadratic splines.
     layers
-        Steps.
+        The number of steps.
     hidden
-        Sizes of the hidden layers of each step's network. None: one, of 64 units or (``maf``) :math:`k`, whichever
-        is more.
+        Sizes of the hidden layers of each step's network. None: one layer, of 64 units or (``maf``) :math:`k`,
+        whichever is more.
 
     Raises
     ------
@@ -75,7 +77,7 @@ class FlowPrior(nn.Module, Prior):
         self.register_buffer("ones", torch.ones(k), persistent=False)
 
     def forward(self) -> Distribution:
-        """Give the prior over ``(k,)``."""
+        """Return the prior over ``(k,)``."""
         normal = Normal(self.zeros, self.ones, validate_args=False)
         base = Independent(normal, 1, validate_args=False)
         return FlowDistribution(base, self.flow, (self.location, soft_bound(self.log_scale), None))

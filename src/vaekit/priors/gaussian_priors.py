@@ -1,12 +1,10 @@
-r"""Gaussian priors: the standard one, and one that is learned.
+r"""Gaussian priors: the standard one, and a learned one that starts as the standard one.
 
-The standard Gaussian prior, :math:`p(z) = \mathcal N(z; 0, I)`: nothing to learn.
+.. math:: \text{standard}: p(z) = \mathcal N(z; 0, I), \qquad \text{gaussian}: p(z) = \mathcal N(z; m, L L^\top)
 
-The learned Gaussian prior, :math:`p(z) = \mathcal N(z; m, L L^\top)`, starting as the standard one.
-
-With a condition, :math:`p(z \mid c) = \mathcal N(z; m + A c, L L^\top)`: one mean for each class, or a slope for each
-covariate (Sohn, Lee and Yan, 2015, "Learning Structured Output Representation using Deep Conditional Generative
-Models", section 3, with a linear map).
+With a condition, :math:`p(z \mid c) = \mathcal N(z; m + A c, L L^\top)`: one mean for each class, or a slope
+for each covariate (Sohn, Lee and Yan, 2015, "Learning Structured Output Representation using Deep Conditional
+Generative Models", section 3, with a linear map).
 """
 
 from dataclasses import replace
@@ -47,7 +45,7 @@ class StandardPrior(nn.Module, Prior):
         self.register_buffer("scale", torch.ones(latent_shape), persistent=False)
 
     def forward(self) -> Distribution:
-        """Give the prior over ``latent_shape``."""
+        """Return the prior over ``latent_shape``."""
         normal = Normal(self.mean, self.scale, validate_args=False)
         return Independent(normal, self.mean.dim(), validate_args=False)
 
@@ -60,7 +58,7 @@ class GaussianPrior(nn.Module, Prior):
     latent_shape
         The shape of :math:`z`, ``(k,)``.
     condition
-        How many numbers a condition has; 0: the prior has none.
+        The number of numbers in a condition; 0: the prior has none.
 
     Examples
     --------
@@ -81,7 +79,7 @@ class GaussianPrior(nn.Module, Prior):
             self.traits = replace(self.traits, needs=frozenset({"condition"}))
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
-        """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
+        """Return the prior over ``(k,)``, of batch shape ``(batch,)`` if there is a condition ``(batch, d)``."""
         mean = self.mean
         if self.traits.needs:
             mean = mean + require_condition(condition) @ self.of_condition
@@ -89,10 +87,10 @@ class GaussianPrior(nn.Module, Prior):
 
     @torch.no_grad()
     def fit_draws(self, z: Tensor, seed: int = 0, *, condition: Tensor | None = None) -> None:
-        r"""Maximise :math:`\sum_i \log p(z_i)` in closed form; the seed plays no part.
+        r"""Maximise :math:`\sum_i \log p(z_i)` in closed form; the seed is not used.
 
-        Mean and covariance of the draws ``(n, k)``; with conditions ``(n, d)``, the least-squares line and
-        the covariance of what it leaves.
+        The result is the mean and the covariance of the draws ``(n, k)``; with conditions ``(n, d)``, the
+        least-squares line and the covariance of its residuals.
 
         Raises
         ------
@@ -104,14 +102,14 @@ class GaussianPrior(nn.Module, Prior):
         if self.traits.needs:
             c = require_condition(condition).double()
             c_centred = c - c.mean(0)
-            # Of one-hot conditions the sum is constant: among the solutions, the shortest.
+            # One-hot conditions have a constant sum: this takes the shortest of the solutions.
             slope = torch.linalg.pinv(c_centred.T @ c_centred, hermitian=True) @ (c_centred.T @ centred)
             centred = centred - c_centred @ slope
         factor, failed = torch.linalg.cholesky_ex(centred.T @ centred / len(z))
         log_diagonal = factor.diagonal().log()
         if bool(failed) or not bool((log_diagonal.abs() < 12).all()):
             raise DataError(
-                f"gaussian: the covariance of {len(z)} draws of {z.shape[1]} dimensions is singular: they lie on "
+                f"gaussian: the covariance of {len(z)} draws of {z.shape[1]} dimensions is singular: they lie in "
                 "a plane; fit a model with fewer latent dimensions, or use more rows"
             )
         mean = z.mean(0)

@@ -1,16 +1,18 @@
 r"""Mixtures of Gaussians, with diagonal or with full covariances.
 
-The mixture prior, :math:`p(z) = \sum_{j=1}^K \pi_j\, \mathcal N(z; m_j, \operatorname{diag} s_j^2)`.
+.. math::
 
-Dilokthanakul et al. (2016), "Deep Unsupervised Clustering with Gaussian Mixture VAEs"; Tomczak and Welling
-(2018), section 4.1, as "MoG". Weights, means and scales are learned with the rest. With a condition, weights and means
-depend on it, up to a constant :math:`\log \pi_j(c) = a_j + b_j^\top c` and :math:`m_j(c) = m_j + B_j c`: for a class
-each of the components has a place and a weight of its own, for a covariate a slope. The scales are shared.
+    \text{mixture} &: p(z) = \sum_{j=1}^K \pi_j\, \mathcal N(z; m_j, \operatorname{diag} s_j^2) \\
+    \text{gmm}     &: p(z) = \sum_{j=1}^K \pi_j\, \mathcal N(z; m_j, L_j L_j^\top)
 
-The Gaussian mixture with full covariances, :math:`p(z) = \sum_{j=1}^K \pi_j\, \mathcal N(z; m_j, L_j L_j^\top)`.
+Both are learned with the rest of the model: Dilokthanakul et al. (2016), "Deep Unsupervised Clustering with
+Gaussian Mixture VAEs"; Tomczak and Welling (2018), section 4.1, as "MoG". The second can also be fitted
+afterwards to the aggregate posterior by expectation maximisation: Ghosh et al. (2020), "From Variational to
+Deterministic Autoencoders", section 4 (ex-post density estimation).
 
-Learned with the rest, or fitted afterwards to the aggregate posterior by expectation maximisation: Ghosh et al.
-(2020), "From Variational to Deterministic Autoencoders", section 4 (ex-post density estimation).
+With a condition, weights and means of ``mixture`` depend on it, up to a constant
+:math:`\log \pi_j(c) = a_j + b_j^\top c` and :math:`m_j(c) = m_j + B_j c`: for each class, every component has
+its own weight and mean; for a covariate, a slope. The scales do not depend on it.
 """
 
 import warnings
@@ -42,9 +44,9 @@ class MixturePrior(nn.Module, Prior):
     latent_shape
         The shape of :math:`z`, ``(k,)``.
     condition
-        How many numbers a condition has; 0: the prior has none.
+        The number of numbers in a condition; 0: the prior has none.
     components
-        How many.
+        The number of components.
 
     Raises
     ------
@@ -71,7 +73,7 @@ class MixturePrior(nn.Module, Prior):
             self.traits = PriorTraits(needs=frozenset({"condition"}))
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
-        """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
+        """Return the prior over ``(k,)``, of batch shape ``(batch,)`` if there is a condition ``(batch, d)``."""
         logits, means, scales = self.logits, self.means, soft_bound(self.log_scales).exp()
         if self.traits.needs:
             condition = require_condition(condition)
@@ -97,7 +99,7 @@ class GaussianMixturePrior(nn.Module, Prior):
     latent_shape
         The shape of :math:`z`, ``(k,)``.
     components
-        :math:`K`, how many.
+        The number of components, :math:`K`.
 
     Raises
     ------
@@ -124,7 +126,7 @@ class GaussianMixturePrior(nn.Module, Prior):
         self.below = nn.Parameter(torch.zeros(components, k, k))
 
     def forward(self) -> Distribution:
-        """Give the prior over ``(k,)``."""
+        """Return the prior over ``(k,)``."""
         factors = torch.diag_embed(soft_bound(self.log_diagonals).exp()) + self.below.tril(-1)
         return MixtureSameFamily(
             Categorical(logits=self.logits, validate_args=False),
@@ -134,16 +136,16 @@ class GaussianMixturePrior(nn.Module, Prior):
 
     @torch.no_grad()
     def fit_draws(self, z: Tensor, seed: int = 0, *, condition: Tensor | None = None) -> None:
-        r"""Maximise :math:`\sum_i \log p(z_i)` by expectation maximisation, from k-means; nothing is added to it.
+        r"""Maximise :math:`\sum_i \log p(z_i)` by expectation maximisation from k-means, without regularisation.
 
         Parameters
         ----------
         z
             ``(n, k)`` draws.
         seed
-            Of k-means.
+            The seed of k-means.
         condition
-            Not used: the mixture has none.
+            Not used: this mixture takes no condition.
 
         Raises
         ------
@@ -156,9 +158,9 @@ class GaussianMixturePrior(nn.Module, Prior):
 
         components = len(self.logits)
         fitting = GaussianMixture(components, reg_covar=0.0, max_iter=_ROUNDS, random_state=seed)
-        # One thread: how sums are divided among more of them would show in the last digits.
+        # One thread: with more, the order of summation would change the last digits.
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # held-out draws tell how good the fit is
+            warnings.simplefilter("ignore", ConvergenceWarning)  # held-out draws measure the fit
             try:
                 fitting.fit(z.double().cpu().numpy())
             except ValueError as error:
@@ -172,18 +174,19 @@ class GaussianMixturePrior(nn.Module, Prior):
 
     @torch.no_grad()
     def set_components(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
-        """Take over weights ``(K,)``, means ``(K, k)`` and covariances ``(K, k, k)``.
+        """Set weights ``(K,)``, means ``(K, k)`` and covariances ``(K, k, k)``.
 
         Raises
         ------
         DataError
-            If a covariance is singular, or a standard deviation lies beyond :math:`e^{12}` either way.
+            If a covariance is singular, or a standard deviation is not between :math:`e^{-12}` and
+            :math:`e^{12}`.
         """
         factors, failed = torch.linalg.cholesky_ex(covariances)
         log_diagonals = factors.diagonal(dim1=-2, dim2=-1).log()
         if bool(failed.any()) or not bool((log_diagonals.abs() < 12).all()):
             raise DataError(
-                "gmm: a component has a singular covariance: the latents lie on a plane, or it has collapsed onto few "
+                "gmm: a component has a singular covariance: the latents lie in a plane, or it has collapsed onto a few "
                 "draws; try fewer components, or a model with fewer latent dimensions"
             )
         self.logits.copy_(weights.log())

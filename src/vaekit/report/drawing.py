@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 __all__ = ["drawn", "drawn_panel", "panel", "theme"]
 
@@ -77,21 +78,55 @@ def drawn_panel(ax: "Axes", key: str, alt: str) -> Markup:
     """Return a small figure of :func:`panel` as inline SVG, with margins that leave room for its labels."""
     figure = _figure_of(ax)
     width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()  # in points
-    digit = 5.7  # of 9 points, the size of tick labels
-    longest = max(map(len, _tick_labels(ax.yaxis)), default=0)
-    last = max(map(len, _tick_labels(ax.xaxis)[-1:]), default=0)
+    longest = max((len(label) for _, label in _ticks(ax.yaxis)), default=0)
     lines = max((text.get_text().count("\n") + 1 for text in ax.texts), default=0)
-    left = (8 + digit * longest + (14 if ax.get_ylabel() else 0)) / width
-    right, top = 1 - max(4, digit * last / 2) / width, 1 - (5 + 11 * lines) / height
+    left = (8 + _DIGIT * longest + (14 if ax.get_ylabel() else 0)) / width
+    right, top = 0.98, 1 - (5 + 11 * lines) / height
+    ticks = _ticks(ax.xaxis)
+    while len(ticks) > 1 and _overlap(ticks, (right - left) * width):
+        ticks = ticks[::2]
+    if len(ticks) < len(_ticks(ax.xaxis)):
+        low, high = ax.get_xlim()
+        ax.set_xticks([low + place * (high - low) for place, _ in ticks])
+    if ticks:
+        place, label = ticks[-1]
+        beyond = _DIGIT * len(label) / 2 - (1 - place) * (right - left) * width
+        right = min(right, 1 - (beyond + 4) / width)
     figure.subplots_adjust(left=left, right=right, top=top, bottom=0.25)
     for text in ax.texts:
         text.set_x((4 / width - left) / (right - left))
+    room = min(left + right, 2 - left - right) * width  # twice the distance to the nearer edge
+    _shorten(ax.xaxis.label, room - 4)
     return drawn(ax, key, alt)
 
 
-def _tick_labels(axis: "Axis") -> list[str]:
+_DIGIT = 5.7  # width in points of a digit of 9 points, the size of tick labels
+
+
+def _ticks(axis: "Axis") -> list[tuple[float, str]]:
+    """Return the place of each tick in the frame, from 0 to 1, and its label."""
     low, high = sorted(axis.get_view_interval())
-    return axis.get_major_formatter().format_ticks([t for t in axis.get_majorticklocs() if low <= t <= high])
+    ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+    labels = axis.get_major_formatter().format_ticks(ticks)
+    return [((tick - low) / (high - low), label) for tick, label in zip(ticks, labels, strict=True)]
+
+
+def _shorten(label: "Text", most: float) -> None:
+    """Cut a label to at most that many points."""
+    from matplotlib.textpath import TextToPath
+
+    measure, words = TextToPath().get_text_width_height_descent, label.get_text()
+    text = words
+    while len(text) > 2 and measure(text, label.get_fontproperties(), False)[0] > most:
+        words = words[:-1]
+        text = words.rstrip() + "…"
+    label.set_text(text)
+
+
+def _overlap(ticks: list[tuple[float, str]], width: float) -> bool:
+    """Return whether the labels of an axis of that many points run into each other."""
+    pairs = zip(ticks, ticks[1:], strict=False)
+    return any((b - a) * width < _DIGIT * (len(x) + len(y)) / 2 + 5 for (a, x), (b, y) in pairs)
 
 
 def drawn(ax: "Axes", key: str, alt: str) -> Markup:
