@@ -275,4 +275,4 @@ def test_a_part_that_is_not_known_here_is_named_with_what_to_import(tmp_path):
     assert vaekit.load(tmp_path / "own.vae").transform(x).tobytes() == vae.transform(x).tobytes()
     code = f"import vaekit; vaekit.load({str(tmp_path / 'own.vae')!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert f"not a part of vaekit; import {__name__} first" in done.stderr
+    assert f"NarrowPrior: not a part of vaekit; import {__name__} first" in done.stderr

@@ -7,6 +7,7 @@ frozen results; the command line parses, calls one of them, and prints.
 """
 
 from vaekit.application.fit_and_prove import FitResult, Stage, fit_and_prove
+from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
 from vaekit.application.proving import (
     EvaluationResult,
     PriorResult,
@@ -27,6 +28,7 @@ from vaekit.application.row_files import (
 from vaekit.application.sources import Opened, open_artifact
 
 __all__ = [
+    "CheckedModel",
     "EvaluationResult",
     "FitResult",
     "Opened",
@@ -34,6 +36,8 @@ __all__ = [
     "ReportResult",
     "Stage",
     "WrittenRows",
+    "check_own_parts",
+    "check_python_file",
     "classify_to_file",
     "decode_to_file",
     "encode_to_file",

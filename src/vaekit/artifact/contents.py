@@ -6,7 +6,7 @@ from typing import Any, Literal
 from vaekit.data import Schema
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
-from vaekit.sentence import Room, Sentence, build_vae, imports_of
+from vaekit.sentence import Sentence, build_vae, imports_of
 from vaekit.training import History
 from vaekit.vae import VAE
 
@@ -51,9 +51,8 @@ class Artifact:
     def imports(self) -> tuple[dict[str, str], ...]:
         """The parts that are not vaekit's own, those of single columns included: room, kind, module and package."""
         columns = dict.fromkeys(self.model.likelihood_part.columns or ())
-        parts: list[tuple[Room, str]] = [(room, spec.kind) for room, spec in self.sentence.specs.items()]
-        parts += [("likelihood", kind) for kind in columns]
-        return tuple(imports_of(parts))
+        parts = imports_of((room, spec.kind) for room, spec in self.sentence.specs.items())
+        return (*parts, *imports_of(("likelihood", kind) for kind in columns))
 
     @property
     def format_version(self) -> int:
