@@ -10,9 +10,14 @@ import numpy as np
 from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
-__all__ = ["Dataset", "Kind", "made_up_names", "row_blocks"]
+__all__ = ["Dataset", "Kind", "Layout", "StoredAs", "made_up_names", "row_blocks"]
 
 Kind = Literal["table", "images"]
+Layout = Literal["channels-first", "channels-last", "no-channels"]
+"""The order of the axes of images in their source."""
+
+StoredAs = Literal["real", "integer", "boolean", "date", "time"]
+"""The type of a column in its source; dates and times are read as days since 1970-01-01."""
 
 BLOCK_VALUES = 1 << 20  # numbers handled at once: 8 MiB in float64
 
@@ -41,6 +46,13 @@ class Dataset:
     conditions : mapping of str to ndarray of shape (n,), or None
         The conditions that a conditional model is given with each example, as found; see
         :mod:`vaekit.data.conditions`.
+    layout : {"channels-first", "channels-last", "no-channels"}
+        The axes of images in their source.
+    stored_as : mapping of str to str, or None
+        By name of column, the type in the source where it is not a real number: ``integer``, ``boolean``, ``date``
+        or ``time``.
+    notes : tuple of str
+        What a person should know of the reading: columns left out, and text that was read as numbers.
 
     Examples
     --------
@@ -57,6 +69,9 @@ class Dataset:
     source: str = "data"
     categories: "tuple[tuple[str, ...] | None, ...] | None" = None
     conditions: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    layout: Layout = "channels-first"
+    stored_as: Mapping[str, StoredAs] | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]

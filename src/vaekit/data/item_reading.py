@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.arrays import dataset_from_array
-from vaekit.data.dataset import Kind
+from vaekit.data.arrays import channels_first, dataset_from_array
+from vaekit.data.dataset import Kind, Layout
 from vaekit.data.messages import few
 from vaekit.data.objects import as_array
 from vaekit.errors import DataError
@@ -37,7 +37,7 @@ class ItemReader:
 
     Attributes
     ----------
-    kind, event_shape, dtype, columns
+    kind, event_shape, dtype, columns, layout, stored_as
         As in :class:`vaekit.data.Dataset`.
     label
         Key or position of the label; None where there is none.
@@ -60,6 +60,7 @@ class ItemReader:
     ) -> None:
         self.source, self.batched = source, batched
         self.kind: Kind
+        self.layout: Layout
         self._column = self._choose_column(first) if column is None else column
         self.label = self._choose_label(first) if label is None else label
         array = self._array(first, "item 0")
@@ -73,7 +74,7 @@ class ItemReader:
         row = dataset_from_array(rows[:1], source=f"{source}, item 0", columns=names)
         self._shape, self._dtype = rows.shape[1:], rows.dtype
         self.kind, self.event_shape, self.dtype = row.kind, row.event_shape, row.values.dtype
-        self.columns = row.columns
+        self.columns, self.layout, self.stored_as = row.columns, row.layout, row.stored_as
 
     def rows(self, item: Any, number: int) -> np.ndarray:
         """Return the rows of an item, (m, *event_shape); ``number`` is its position, for messages.
@@ -90,7 +91,10 @@ class ItemReader:
                 f"{self.source}: item 0 has shape {self._shape} and type {self._dtype}, item {number} "
                 f"{rows.shape[1:]} and {rows.dtype}; all items need the same: resize, pad or convert them"
             )
-        return rows.astype(self.dtype, copy=False).reshape(-1, *self.event_shape)
+        rows = rows.astype(self.dtype, copy=False)
+        if self.kind == "images":
+            rows = channels_first(rows, self.layout)
+        return np.ascontiguousarray(rows).reshape(-1, *self.event_shape)
 
     def labels(self, item: Any) -> np.ndarray:
         """Return the labels of an item: an array of one, or of a batch of them."""

@@ -14,7 +14,7 @@ from weakref import finalize
 
 import numpy as np
 
-from vaekit.data.arrays import dataset_from_array
+from vaekit.data.arrays import channels_first, dataset_from_array, image_layout
 from vaekit.data.dataset import Dataset
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError, UsageError
@@ -54,7 +54,10 @@ class MappedRows(StoredRows):
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
         """Return a copy of rows, by slice or numbers."""
         block = self._mapped(where) if self._file is None else self._read(where, self._file)
-        return block.astype(self.dtype, copy=False).reshape(-1, *self.shape[1:])
+        block = block.astype(self.dtype, copy=False)
+        if block.ndim > 2:
+            block = channels_first(block, image_layout(self._array.shape))
+        return np.ascontiguousarray(block).reshape(-1, *self.shape[1:])
 
     def _read(self, where: "slice | np.ndarray", file: "_File") -> np.ndarray:
         """Return rows read from the file; consecutive rows are read at once."""
@@ -134,7 +137,8 @@ def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | No
 
     Parameters
     ----------
-    array : memmap of shape (n, columns), (n, height, width) or (n, channels, height, width)
+    array : memmap
+        Of a shape that :func:`vaekit.data.arrays.dataset_from_array` reads.
     source : str
         Name of the data in messages.
     limit : int
@@ -160,7 +164,10 @@ def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | No
         )
     rows = MappedRows(array, row.values.dtype, row.event_shape, limit)
     # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
-    return Dataset(cast(np.ndarray, rows), row.kind, row.columns, None, None, source)
+    values = cast(np.ndarray, rows)
+    return Dataset(
+        values, row.kind, row.columns, None, None, source, layout=row.layout, stored_as=row.stored_as
+    )
 
 
 def memory_limit(text: "str | int | None") -> int:

@@ -11,7 +11,8 @@ from typing import Any, cast
 import numpy as np
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.frames import check_names, column_as_found, dataset_from_frame, label_values, text_categories
+from vaekit.data.frame_columns import text_categories
+from vaekit.data.frames import check_names, column_as_found, dataset_from_frame, label_values
 from vaekit.data.messages import one_line
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError, MissingExtraError

@@ -204,7 +204,7 @@ def _from_items(
         values, labels = rows.read_all()
     elif label is not None:
         labels = rows.read_labels()
-    return Dataset(values, reader.kind, reader.columns, as_labels(labels, len(items), name), None, name)
+    return _dataset(values, reader, as_labels(labels, len(items), name))
 
 
 def _from_sequence(
@@ -242,10 +242,24 @@ def _from_sequence(
     if kept is not None:
         columns = reader.columns
         data = dataset_from_array(np.concatenate(kept), source=reader.source, columns=columns, labels=found)
-        return replace(data, columns=columns)
+        return replace(data, columns=columns, layout=reader.layout, stored_as=reader.stored_as)
     rows = SequenceRows(cursor, reader, count, limit)
     rows.known_finite = finite
-    return Dataset(cast(np.ndarray, rows), reader.kind, reader.columns, found, None, reader.source)
+    return _dataset(cast(np.ndarray, rows), reader, found)
+
+
+def _dataset(values: np.ndarray, reader: ItemReader, labels: np.ndarray | None) -> Dataset:
+    """Return rows that a reader made as a data set."""
+    return Dataset(
+        values,
+        reader.kind,
+        reader.columns,
+        labels,
+        None,
+        reader.source,
+        layout=reader.layout,
+        stored_as=reader.stored_as,
+    )
 
 
 def _refuse_length(name: str, count: int, told: int | None, length: int | None) -> None:

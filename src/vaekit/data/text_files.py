@@ -16,6 +16,7 @@ import numpy as np
 from vaekit.data.dataset import Dataset, made_up_names
 from vaekit.data.frames import dataset_from_frame
 from vaekit.data.messages import one_line, plural
+from vaekit.data.written_values import numbers_from_text
 from vaekit.errors import DataError
 
 __all__ = ["read_text"]
@@ -32,6 +33,8 @@ def read_text(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    thousands: str | None = None,
+    decimal: str | None = None,
 ) -> Dataset:
     """Return the table of a file of text.
 
@@ -48,6 +51,9 @@ def read_text(
         The columns to take out as conditions.
     memory_limit : int, optional
         Bytes of memory that the data may take: text is always read as a whole, and a larger file is refused.
+    thousands, decimal : str, optional
+        The separators within numbers. By default they are told from the values of each column: ``1,234`` alone is
+        1234, but 1.234 in a file whose fields are separated by semicolons, or beside values such as ``0,5``.
 
     Raises
     ------
@@ -91,6 +97,7 @@ def read_text(
             keep_default_na=False,
             skipinitialspace=True,
             low_memory=False,
+            **{key: value for key, value in (("thousands", thousands), ("decimal", decimal)) if value},
             **exact,
         )
     except (pd.errors.ParserError, ValueError) as error:
@@ -99,7 +106,14 @@ def read_text(
         raise DataError(
             f"{path}: {len(lines):,} lines make {len(frame):,} rows; is a quotation mark left open?"
         )
-    return dataset_from_frame(frame, source=str(path), label=label, conditions=conditions, lines=lines)
+    return dataset_from_frame(
+        frame,
+        source=str(path),
+        label=label,
+        conditions=conditions,
+        lines=lines,
+        prefer_decimal_comma=dialect.separator == ";",
+    )
 
 
 @dataclass(frozen=True)
@@ -238,7 +252,7 @@ def _is_header(rows: list[list[str]]) -> bool:
 
 
 def _is_number_or_missing(field: str) -> bool:
-    if field in MISSING:
+    if field in MISSING or numbers_from_text([field]) is not None:
         return True
     try:
         float(field.replace("_", "x"))
