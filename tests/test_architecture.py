@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "vaekit"
 FLOORS = [
     {"errors"},
     {"language"},
-    {"gaussian", "data", "runtime", "allocation"},
+    {"gaussian", "data", "runtime"},
     {"networks"},
     {"distributions"},
     {"posteriors", "priors", "likelihoods"},

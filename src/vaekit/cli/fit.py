@@ -177,8 +177,7 @@ class Fit:
             return self._run(is_writer=rank == 0)
 
     def _run(self, *, is_writer: bool) -> int:
-        from vaekit.training.joining import from_rank_zero
-        from vaekit.training.process_group import was_restarted
+        from vaekit.training.process_group import from_rank_zero, was_restarted
 
         started = time.perf_counter()
         destination = self._destination()
@@ -188,7 +187,7 @@ class Fit:
         return self._fit(destination, started, is_writer=is_writer)
 
     def _fit(self, destination: Path, started: float, *, is_writer: bool) -> int:
-        from vaekit.training.joining import from_rank_zero
+        from vaekit.training.process_group import from_rank_zero
 
         estimator, parts, origin = self._prepare()
         if from_rank_zero(lambda: self._is_finished(destination, origin)):

@@ -5,8 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vaekit.training import EpochMetrics
-    from vaekit.training.plan import Plan
+    from vaekit.training import EpochMetrics, TrainingPlan
 
 __all__ = ["Progress", "describe_epoch"]
 
@@ -24,7 +23,7 @@ class Progress:
 
     def __init__(self, *, shown: bool = True) -> None:
         self.shown = shown
-        self.planned: Plan | None = None
+        self.planned: TrainingPlan | None = None
         self._told_time = False
         self._bar = None
         if shown and sys.stderr.isatty():
@@ -54,7 +53,7 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def plan(self, plan: "Plan") -> None:
+    def plan(self, plan: "TrainingPlan") -> None:
         """Say what the training will take."""
         self.planned = plan
         self._say(str(plan))
@@ -74,7 +73,7 @@ class Progress:
         """Show an epoch's bound, KL, active units and rate; where there is no bar, once, what time it will take."""
         left = (metrics.epochs - metrics.epoch) * metrics.seconds
         if self._bar is None and not self._told_time and left > _WORTH_TELLING:
-            from vaekit.training.plan import in_words
+            from vaekit.training.training_plan import in_words
 
             self._told_time = True
             self._say(

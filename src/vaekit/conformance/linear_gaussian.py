@@ -22,6 +22,7 @@ from vaekit.networks import TransformedInput
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 from vaekit.sentence import parse
+from vaekit.training import begin_objective
 from vaekit.vae import VAE
 
 __all__ = ["ExactPosterior", "LinearGaussian", "Unlisted", "check_exact"]
@@ -197,10 +198,7 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
             return [Finding(first, "not checked", refusal), _reaches(model, x, truth.log_evidence(x), second)]
     except UsageError as refusal:
         return [Finding(first, "not checked", str(refusal))]
-    if hasattr(maximised, "begin"):
-        maximised.begin(rows=rows)
-    if hasattr(maximised, "build_opponent"):
-        maximised.build_opponent(model)
+    begin_objective(maximised, model, rows=rows)
     exact = truth.log_evidence(x)
     findings = []
     gap = exact - maximised(model, x).bound.detach()

@@ -19,17 +19,20 @@ from vaekit.networks.own import own_network
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import build_vae
 from vaekit.training import (
+    Callbacks,
     Checkpoints,
     EpochMetrics,
+    Examples,
     History,
+    Launch,
     Logger,
-    OpponentSteps,
+    Progress,
+    RunSetup,
     StopRequest,
-    has_opponent,
-    train,
+    TrainingPlan,
+    carry_out,
+    plan_training,
 )
-from vaekit.training.fused_adam import build_optimizer
-from vaekit.training.plan import Plan, plan_training
 from vaekit.vae import VAE
 
 __all__ = ["Fitting"]
@@ -53,7 +56,7 @@ class Fitting(Fitted):
         checkpoint_minutes: float = 5.0,
         resume: bool = False,
         stop: StopRequest | None = None,
-        on_plan: Callable[[Plan], None] | None = None,
+        on_plan: Callable[[TrainingPlan], None] | None = None,
         shard: bool = False,
     ) -> Self:
         """Fit to data.
@@ -90,10 +93,10 @@ class Fitting(Fitted):
             To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
         on_plan
             Called once before training with an estimate of memory and time, and where the rows are read from and how
-            they are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
+            they are shuffled: see :class:`vaekit.training.TrainingPlan`; ``on_plan=print`` prints it.
         shard
             Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-            :mod:`vaekit.training.shards`.
+            :mod:`vaekit.training.sharding`.
 
         Returns
         -------
@@ -122,32 +125,26 @@ class Fitting(Fitted):
             held_out = self._dataset(validation, validation_conditions, reset=False)
         if held_out is None:
             settings = replace(settings, patience=None)
-        x, c = self._tensors(dataset)
-        held_out_x, held_out_c = (None, None) if held_out is None else self._tensors(held_out)
-        history = History()
-        self.history_ = history
-        self.settings_ = settings
-        if on_plan is not None:
-            objective = self.sentence_.objective.build()
-            found = found_bytes(dataset, held_out)
-            on_plan(plan_training(x, self.model_, objective, settings, found_bytes=found, c=c))
-        train(
-            self.model_,
-            self.sentence_.objective.build(),
-            x,
-            held_out_x,
+        self.history_, self.settings_ = History(), settings
+        setup = RunSetup(
+            model=self.model_,
+            objective=self.sentence_.objective.build(),
+            data=Examples(*self._tensors(dataset)),
+            held_out=None if held_out is None else Examples(*self._tensors(held_out)),
             settings=settings,
             seed=seed,
-            c=c,
-            validation_c=held_out_c,
-            on_epoch=self._reporter(on_epoch),
-            on_step=on_step,
-            loggers=loggers,
-            history=history,
-            checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
-            stop=stop,
             column_names=model_columns(self.schema_),
-            shard=shard,
+            progress=Progress(self.history_),
+        )
+        if on_plan is not None:
+            on_plan(plan_training(setup, found_bytes=found_bytes(dataset, held_out)))
+        carry_out(
+            setup,
+            callbacks=Callbacks(
+                on_epoch=self._reporter(on_epoch), on_step=on_step, loggers=loggers, stop=stop
+            ),
+            checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
+            launch=Launch(shard=shard),
         )
         return self
 
@@ -160,30 +157,16 @@ class Fitting(Fitted):
         if first:
             self._start(dataset, self._draw_seed())
             self.history_, self.settings_ = History(), settings
-        optimizer_state = getattr(self, "_optimizer_state", None)
-        optimizer = build_optimizer(self.optimizer, self.model_.parameters(), self.learning_rate)
-        if optimizer_state is not None:
-            optimizer.load_state_dict(optimizer_state)
-        opponent: OpponentSteps | None = getattr(self, "_opponent", None)
-        objective = self.sentence_.objective.build() if opponent is None else opponent.objective
-        if opponent is None and has_opponent(objective):
-            opponent = OpponentSteps(
-                objective, self.model_, learning_rate=self.learning_rate, seed=self.seed_ + 2
-            )
-        x, c = self._tensors(dataset)
-        train(
-            self.model_,
-            objective,
-            x,
-            c=c,
+        progress: Progress = getattr(self, "_progress", None) or Progress(self.history_)
+        setup = RunSetup(
+            model=self.model_,
+            objective=progress.objective or self.sentence_.objective.build(),
+            data=Examples(*self._tensors(dataset)),
             settings=settings,
             seed=self.seed_ + len(self.history_.epochs),
-            on_epoch=self._reporter(None),
-            history=self.history_,
-            optimizer=optimizer,
-            opponent=opponent,
+            progress=progress,
         )
-        self._optimizer_state, self._opponent = optimizer.state_dict(), opponent
+        self._progress = carry_out(setup, callbacks=Callbacks(on_epoch=self._reporter(None)))
         return self
 
     def _start(self, dataset: Dataset, seed: int) -> None:
@@ -211,7 +194,7 @@ class Fitting(Fitted):
         if learns_labels(self.sentence_):
             check_labels(self.sentence_, self.schema_.conditions)
         self.seed_, self.origin_ = seed, {}
-        self._optimizer_state, self._opponent = None, None
+        self._progress = None
         with seeded(seed):
             self.model_: VAE = build_vae(
                 self.sentence_,

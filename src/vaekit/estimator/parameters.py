@@ -16,7 +16,7 @@ from vaekit.networks import NetworkRecipe
 from vaekit.networks.own import own_network, sentence_of
 from vaekit.sentence import Sentence
 from vaekit.training import Compilation, OutputBias, Precision, TrainingSettings
-from vaekit.training.joining import from_rank_zero
+from vaekit.training.process_group import from_rank_zero
 
 __all__ = ["Parameters"]
 

@@ -77,5 +77,5 @@ class PriorFitting(Fitted):
         self.prior_fit_: PriorFit = fit_prior(
             self.model_, fresh, x, held_out_x, seed=seed, c=c, held_out_c=held_out_c
         )
-        self.sentence_, self._optimizer_state, self._opponent = sentence, None, None
+        self.sentence_, self._progress = sentence, None
         return self

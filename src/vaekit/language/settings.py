@@ -8,7 +8,7 @@ from vaekit.errors import UsageError
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.optimizers import parse_optimizer
 
-__all__ = ["Compilation", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
+__all__ = ["Compilation", "Launch", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
 
 Compilation = Literal["auto", "on", "off"]
 OutputBias = Literal["auto", "marginal", "none"]
@@ -161,3 +161,16 @@ class TrainingSettings(TrainingOptions):
         (100.0, 7840.0, 1.0)
         """
         return 10.0 * max(dimensions, 10) if self.clip == "auto" else self.clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How the processes that train one model share the work; nothing of it is in the results.
+
+    Parameters
+    ----------
+    shard
+        Under torchrun: spread the networks over the processes, for models too large for one device.
+    """
+
+    shard: bool = False
