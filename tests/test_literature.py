@@ -38,7 +38,7 @@ def test_every_sentence_builds_and_takes_a_finite_step(model):
     shape = (1, 12, 12) if image else (6,)
     with seeded(0):
         objective = sentence.objective.build()
-        labels = 2 if getattr(objective, "needs_classifier", False) else 0
+        labels = 2 if objective.traits.needs_classifier else 0
         vae = build_vae(sentence, shape, latent=4, condition=labels)
         if hasattr(objective, "begin"):
             objective.begin(rows=8)

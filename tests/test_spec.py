@@ -2,6 +2,7 @@
 
 import pytest
 
+from vaekit.contracts import PosteriorTraits, PriorTraits
 from vaekit.errors import UsageError
 from vaekit.objectives import Schedule
 from vaekit.posteriors import DiagonalPosterior
@@ -129,13 +130,14 @@ def test_the_sentence_says_every_option():
 class OnSphere(DiagonalPosterior):
     """A stand-in whose latents live on a sphere."""
 
-    space = "sphere"
+    traits = PosteriorTraits(space="sphere")
+    shared = {"curvature": 0.5}  # noqa: RUF012
 
 
 class UniformOnSphere(StandardPrior):
     """A stand-in for its prior, which must know something of it."""
 
-    space = "sphere"
+    traits = PriorTraits(space="sphere")
 
     def __init__(self, latent_shape, curvature):
         super().__init__(latent_shape)
@@ -144,9 +146,8 @@ class UniformOnSphere(StandardPrior):
 
 @pytest.fixture
 def spheres(monkeypatch):
-    monkeypatch.setitem(PARTS["posterior"], "on-sphere", OnSphere)
-    monkeypatch.setitem(PARTS["prior"], "uniform-on-sphere", UniformOnSphere)
-    monkeypatch.setattr(OnSphere, "shared", {"curvature": 0.5}, raising=False)
+    monkeypatch.setitem(PARTS["posterior"]._known, "on-sphere", OnSphere)
+    monkeypatch.setitem(PARTS["prior"]._known, "uniform-on-sphere", UniformOnSphere)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def spheres(monkeypatch):
 )
 def test_a_posterior_and_a_prior_of_different_spaces_are_refused(spheres, posterior, prior):
     def fitting(room, space):
-        offered = {kind: getattr(part, "space", "euclidean") for kind, part in PARTS[room].items()}
+        offered = {kind: part.traits.space for kind, part in PARTS[room].items()}
         return ", ".join(kind for kind, its in offered.items() if its in (space, "any"))
 
     spaces = ("sphere", "euclidean") if posterior == "on-sphere" else ("euclidean", "sphere")
@@ -165,7 +166,9 @@ def test_a_posterior_and_a_prior_of_different_spaces_are_refused(spheres, poster
 
 
 def test_a_prior_that_is_not_named_lives_where_the_posterior_does(spheres, monkeypatch):
-    monkeypatch.setitem(PARTS, "prior", {"standard": StandardPrior, "uniform-on-sphere": UniformOnSphere})
+    monkeypatch.setattr(
+        PARTS["prior"], "_known", {"standard": StandardPrior, "uniform-on-sphere": UniformOnSphere}
+    )
     assert Sentence.parse().prior.kind == "standard"
     sentence = Sentence.parse(posterior="on-sphere")
     assert sentence.prior.kind == "uniform-on-sphere"

@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "MissingExtraError",
     "MissingLabelError",
+    "PartWarning",
     "ProcessLostError",
     "StreamWarning",
     "TrainingDivergedError",
@@ -47,6 +48,10 @@ class ArtifactError(DataError):
 
 class CheckpointError(DataError):
     """Checkpoints of another run, or none that can be read."""
+
+
+class PartWarning(UserWarning):
+    """An installed package offers a part that cannot be used."""
 
 
 class TrainingWarning(UserWarning):

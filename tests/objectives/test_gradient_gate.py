@@ -12,6 +12,7 @@ from torch.distributions import (
     TransformedDistribution,
 )
 
+from vaekit.contracts import Described
 from vaekit.errors import UsageError
 from vaekit.objectives.gradient_gate import open_gate
 from vaekit.objectives.importance import log_mean_exp, with_gradient_of
@@ -82,8 +83,11 @@ def test_what_may_hide_parameters_is_refused():
 
 
 def test_a_distribution_may_say_itself_how_it_is_detached():
-    q = Normal(leaf(3), leaf(3))
-    q.detached = lambda: "detached"
+    class Own(Normal, Described):
+        def detached(self):
+            return "detached"
+
+    q = Own(leaf(3), leaf(3))
     assert stop_gradient(q) == "detached"
 
 

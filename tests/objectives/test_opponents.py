@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from vaekit import VariationalAutoencoder
 from vaekit.errors import UsageError
-from vaekit.objectives import FactorizedPosterior
+from vaekit.objectives import FactorizedPosterior, Opposed
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae, parse
 from vaekit.training import (
@@ -18,11 +18,10 @@ from vaekit.training import (
     RunSetup,
     TrainingSettings,
     carry_out,
-    has_opponent,
     train,
 )
 
-OPPOSED = [kind for kind, part in PARTS["objective"].items() if has_opponent(part)]
+OPPOSED = [kind for kind, part in PARTS["objective"].items() if issubclass(part, Opposed)]
 
 
 def make(objective, likelihood="gaussian:scale=fixed", seed=0):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from training.runs import make, numbers, run, settings, stop_after_steps, table, train_with, weights
+from vaekit.contracts import Objective
 from vaekit.errors import CheckpointError, TrainingDivergedError, TrainingWarning
 from vaekit.objectives import Elbo
 from vaekit.training import Checkpoints, StopRequest, train
@@ -177,7 +178,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path,
         run(make(), x, checkpoints=options)
 
 
-class Failing:
+class Failing(Objective):
     """Overflows where the learning rate is too high, in the third epoch."""
 
     epochs_done = 0.0

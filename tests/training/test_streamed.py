@@ -9,11 +9,11 @@ from vaekit.data import read
 from vaekit.errors import DataError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.training import Checkpoints, Examples, RunSetup, StreamedRows
-from vaekit.training.streamed import sequential_shuffle, windowed_shuffle
+from vaekit.training.streamed import RowSource, sequential_shuffle, windowed_shuffle
 from vaekit.training.training_plan import plan_training
 
 
-class Source:
+class Source(RowSource):
     """Counts the rows that are read."""
 
     def __init__(self, rows):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vaekit.contracts import Objective
 from vaekit.errors import TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.evaluation import evaluate_bound
 from vaekit.objectives import Elbo, ImportanceWeighted, ObjectiveResult, Schedule
@@ -149,7 +150,7 @@ def test_ctrl_c_gives_the_best_weights_back(data):
 
 
 def test_what_is_differentiated_is_the_surrogate(data):
-    class Frozen:
+    class Frozen(Objective):
         """A surrogate without gradient: nothing may move, whatever the bound does."""
 
         def __call__(self, model, x, c=None):

@@ -6,13 +6,14 @@ How much is won shows on held-out rows: with encoder and decoder as they are, th
 :math:`\mathbb E_{q(z \mid x)} [\log p_\text{new}(z) - \log p_\text{old}(z)]`.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from vaekit.aggregate.draws import aggregate_draws
 from vaekit.aggregate.maximum_likelihood import maximise_log_density
+from vaekit.contracts import Prior, traits_of
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate
 from vaekit.runtime.randomness import seeded
@@ -118,19 +119,18 @@ def fit_prior(
             rows = torch.randperm(len(x))[:_DRAWS_AT_MOST].to(device)
             x, c = x[rows], None if c is None else c[rows]
         epochs = 0
-        if hasattr(prior, "fit_draws"):
+        part = cast(Prior, prior)
+        if part.traits.fits_draws:
             z = aggregate_draws(model, x, repeats=repeats, c=c)
-            told = {}
-            if c is not None and "condition" in getattr(prior, "needs", ()):
-                told = {"condition": c.repeat(repeats, 1)}
-            prior.fit_draws(z.flatten(0, 1), seed, **told)  # type: ignore[operator]
+            told = c.repeat(repeats, 1) if c is not None and "condition" in part.traits.needs else None
+            part.fit_draws(z.flatten(0, 1), seed, condition=told)
         else:
             epochs = maximise_log_density(
                 fitted, x, repeats, c=c, held_out=None if held_out is None else (shown_z, shown_c)
             )
         log_density = log_density_by_row(fitted, shown_z, shown_c)
         before = log_density_by_row(model, shown_z, shown_c)
-        bound_samples = getattr(fitted.prior(shown_c), "bound_samples", None)
+        bound_samples = traits_of(fitted.prior(shown_c)).bound_samples
     model.parts["prior"] = prior.train(was_training)
     model.train(was_training)
     return PriorFit(

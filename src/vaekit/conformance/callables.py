@@ -47,7 +47,7 @@ class ThreeCallables:
 
     def prior(self, c: Tensor | None = None) -> Any:
         """Give :math:`p(z)`."""
-        return self._prior if hasattr(self._prior, "log_prob") else self._prior()
+        return self._prior() if callable(self._prior) else self._prior
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Any:
         r"""Give :math:`p(x \mid z)` for ``z`` of shape ``(..., batch, *latent)``."""

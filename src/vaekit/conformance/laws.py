@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vaekit.conformance.finding import Outcome, broken, holds, law, unseen
+from vaekit.contracts import traits_of
 
 __all__ = [
     "encode_is_deterministic",
@@ -160,14 +161,14 @@ def likelihood_has_a_score_of_mean_zero(model: Any, x: Tensor) -> Outcome:
 
 
 def _has_no_density(q: Any) -> bool:
-    return getattr(q, "has_density", True) is False
+    return not traits_of(q).has_density
 
 
 def _seen(q: Any, z: Tensor) -> Tensor:
     """What shows of a posterior: its density at points; where it has none, or only at its own draws, its place."""
     if _has_no_density(q):
         return q.sample().flatten(1).sum(1)
-    return q.mean.flatten(1).sum(1) if getattr(q, "scores_own_draws_only", False) else q.log_prob(z)
+    return q.mean.flatten(1).sum(1) if traits_of(q).scores_own_draws_only else q.log_prob(z)
 
 
 def _integrates(distribution: Any) -> Outcome:
@@ -175,7 +176,7 @@ def _integrates(distribution: Any) -> Outcome:
     if _has_no_density(distribution):
         return unseen("a point mass has no density")
     z = distribution.sample(torch.Size((_DRAWS,)))
-    if getattr(distribution, "discrete", False):
+    if traits_of(distribution).discrete:
         return _sums(z, distribution.log_prob(z))
     if not z.is_floating_point():
         return unseen("the latents are not continuous")

@@ -9,12 +9,14 @@ Principal Component Analysis", equations 2 to 8).
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
 from vaekit.conformance.finding import Finding
+from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
@@ -32,14 +34,12 @@ class Unlisted(MultivariateNormal):
     """A Gaussian whose divergences nobody has a closed form for: they are estimated from the draw."""
 
 
-class ExactPosterior(nn.Module):
+class ExactPosterior(nn.Module, Posterior):
     """N(M^-1 W^T (x - m), s^2 M^-1) with M = W^T W + s^2 I, from features that are x itself.
 
     One draw of reconstruction minus a *closed* KL is the evidence only on average; log p(x, z) - log q(z) is
     it at every draw.
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, truth: "LinearGaussian") -> None:
         super().__init__()
@@ -151,10 +151,11 @@ class LinearGaussian:
             decoder.weight.copy_(self.weight)
             decoder.bias.copy_(self.mean)
         likelihood = GaussianLikelihood((self.columns,), scale="fixed", value=self.scale)
-        prior = StandardPrior(posterior.latent_shape)  # type: ignore[arg-type]
+        prior = StandardPrior(cast(Posterior, posterior).latent_shape)
         seen: nn.Module = decoder
-        if hasattr(posterior, "decoder_input"):  # what the decoder does not see integrates out
-            seen = TransformedInput(posterior.decoder_input, decoder)  # type: ignore[arg-type]
+        first = cast(Posterior, posterior).decoder_input
+        if first is not None:  # what the decoder does not see integrates out
+            seen = TransformedInput(first, decoder)
         return VAE(encoder, posterior, prior, seen, likelihood).double()
 
 
@@ -188,11 +189,10 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
     part = parse("posterior", posterior).build(latent=2)
     maximised = parse("objective", objective).build()
     try:
-        if getattr(part, "space", "euclidean") != "euclidean" or len(part.feature_shape) != 1:
+        if part.traits.space != "euclidean" or len(part.feature_shape) != 1:
             raise UsageError("its latents do not live in R^k with a standard Gaussian prior")
         model = truth.vae_with(part)
-        if hasattr(maximised, "check"):
-            maximised.check(model)
+        maximised.check(model)
         if not model.has_density:
             refusal = "the posterior has no density, and the model no bound"
             return [Finding(first, "not checked", refusal), _reaches(model, x, truth.log_evidence(x), second)]

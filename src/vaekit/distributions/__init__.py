@@ -6,10 +6,11 @@ gradient flows into. The latents of a *code space* are points of a finite set: :
 which, and the distributions over codes put masses on them.
 """
 
+from vaekit.contracts import CodeSpace
 from vaekit.distributions.autoregressive_codes import AutoregressiveCodes
 from vaekit.distributions.categorical_codes import CategoricalCodes
 from vaekit.distributions.chain import ChainDistribution, GaussianLayer
-from vaekit.distributions.codebook import Codebook, CodeSpace, OneHotCodes
+from vaekit.distributions.codebook import Codebook, OneHotCodes
 from vaekit.distributions.divergences import categorical_kl
 from vaekit.distributions.flow import FlowDistribution
 from vaekit.distributions.flow_steps import (

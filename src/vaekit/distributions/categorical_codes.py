@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.types import _size
 
-from vaekit.distributions.codebook import CodeSpace
+from vaekit.contracts import CodeSpace, DistributionTraits
 from vaekit.distributions.plain import DistributionOverCodes
 
 __all__ = ["CategoricalCodes", "pick"]
@@ -52,6 +52,7 @@ class CategoricalCodes(DistributionOverCodes):
         self.codebook = codebook
         self.temperature = temperature
         self.relaxed = relaxed
+        self.traits = _RELAXED if relaxed else self.traits
         super().__init__(logits.shape[:-2], codebook.event_shape, validate_args=False)
 
     @property
@@ -136,3 +137,6 @@ def pick(table: Tensor, codes: Tensor) -> Tensor:
     """
     shape = torch.broadcast_shapes(table.shape[:-1], codes.shape)
     return table.expand(*shape, table.shape[-1]).gather(-1, codes.expand(shape)[..., None]).squeeze(-1)
+
+
+_RELAXED = DistributionTraits(discrete=True, relaxed=True)

@@ -8,12 +8,13 @@ all of them at once.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.distributions.plain import VectorDistribution
 from vaekit.distributions.stopped import detach_distribution, stopped_call
 from vaekit.networks.activations import Activation
 from vaekit.networks.bounded import soft_bound
@@ -24,7 +25,7 @@ __all__ = ["ChainDistribution", "GaussianLayer"]
 _LOG_VARIANCE_LIMIT = 24.0
 
 
-class ChainDistribution(Distribution):
+class ChainDistribution(VectorDistribution):
     """The joint distribution of the layers; exact wherever its layers are.
 
     ``mean`` is the mean of the first layer drawn, then of each layer given *the mean of* the one before:
@@ -49,10 +50,6 @@ class ChainDistribution(Distribution):
     >>> z.shape, p.log_prob(z).shape
     (torch.Size([4, 5]), torch.Size([4]))
     """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-    support = constraints.real_vector  # type: ignore[assignment]
-    has_rsample = True
 
     def __init__(
         self,

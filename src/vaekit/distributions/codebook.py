@@ -12,56 +12,13 @@ Where two codes have the very same vector, the first of them is meant: a mass is
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["CodeSpace", "Codebook", "OneHotCodes"]
-
-
-class CodeSpace(Protocol):
-    """How codes are written as latents, and read from them.
-
-    A posterior over codes has one as its attribute ``codebook``; a prior over codes lists ``"codebook"`` in its
-    ``needs`` and is given the posterior's at every call.
-    """
-
-    @property
-    def positions(self) -> int:
-        """How many codes make a latent, over all levels."""
-        ...
-
-    @property
-    def codes(self) -> int:
-        """How many there are to choose from at each position."""
-        ...
-
-    @property
-    def event_shape(self) -> torch.Size:
-        """The shape of a latent."""
-        ...
-
-    is_differentiable: ClassVar[
-        bool
-    ]  # whether unit vectors have the gradient of the latent they are read from
-
-    def embed(self, codes: Tensor) -> Tensor:
-        """Write codes ``(..., positions)`` as latents ``(..., *event)``."""
-        ...
-
-    def find(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Read latents ``(..., *event)``: the codes ``(..., positions)``, and where ``(...)`` they are exact."""
-        ...
-
-    def one_hot(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Read latents as unit vectors ``(..., positions, codes)``, and where ``(...)`` they are exact."""
-        ...
-
-    def pool(self, frequencies: Tensor) -> Tensor:
-        """Average ``(positions, codes)`` over the positions that share a codebook: ``(codebooks, codes)``."""
-        ...
+__all__ = ["Codebook", "OneHotCodes"]
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,19 @@ was made from, so the density at one's own draw costs nothing beyond the draw; a
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
+from vaekit.distributions.plain import VectorDistribution
 from vaekit.distributions.stopped import detach_distribution, detach_tensors, stopped_call
 
 __all__ = ["FlowDistribution"]
 
 
-class FlowDistribution(Distribution):
+class FlowDistribution(VectorDistribution):
     r"""The distribution of :math:`f(u)`, for posteriors and priors alike.
 
     ``log_prob`` of the tensor that the last ``rsample`` or ``sample`` gave is remembered from the draw: exact, with the
@@ -49,10 +50,6 @@ class FlowDistribution(Distribution):
     >>> q.mean[0], q.log_prob(torch.ones(2))[0]
     (tensor([1., 1.]), tensor(-1.8379))
     """
-
-    arg_constraints: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-    support = constraints.real_vector  # type: ignore[assignment]
-    has_rsample = True
 
     def __init__(self, base: Distribution, flow: nn.Module, context: Any = None) -> None:
         self.base = base

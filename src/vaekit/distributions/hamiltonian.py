@@ -20,18 +20,20 @@ Leapfrog steps keep the volume, and the tempering shrinks it by :math:`\beta_0^{
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
+from vaekit.contracts import DistributionTraits
+from vaekit.distributions.plain import VectorDistribution
 from vaekit.errors import UsageError
 
 __all__ = ["HamiltonianDistribution"]
 
 
-class HamiltonianDistribution(Distribution):
+class HamiltonianDistribution(VectorDistribution):
     r"""The distribution of :math:`z_K`, presented by the extended density of its own draws.
 
     ``log_prob`` of the tensor that the last ``rsample`` or ``sample`` gave is the bracket above: what a bound or an
@@ -67,10 +69,7 @@ class HamiltonianDistribution(Distribution):
     vaekit.errors.UsageError: a Hamiltonian posterior knows the density of its last draw alone, ...
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-    support = constraints.real_vector  # type: ignore[assignment]
-    has_rsample = True
-    scores_own_draws_only = True
+    traits = DistributionTraits(scores_own_draws_only=True)
 
     def __init__(
         self,

@@ -1,28 +1,49 @@
-"""What all distributions of our own have in common, and those over codes besides."""
+"""The bases of our own distributions: unchecked parameters, vectors of numbers, and codes."""
 
 from typing import Any
 
-from torch.distributions import Distribution, constraints
+from torch import Size
+from torch.distributions import constraints
 
-__all__ = ["DistributionOverCodes", "PlainDistribution"]
+from vaekit.contracts import Described, DistributionTraits
+
+__all__ = ["DistributionOverCodes", "ElementwiseDistribution", "PlainDistribution", "VectorDistribution"]
 
 
-class PlainDistribution(Distribution):
-    """A distribution whose parameters are as they were given: nothing is checked. Abstract."""
+class PlainDistribution(Described):
+    """A distribution whose parameters are not checked. Abstract."""
 
     @property
     def arg_constraints(self) -> dict[str, Any]:
-        """None: PyTorch wants to be told, in order to print a distribution."""
+        """No constraints; PyTorch asks for them in order to print a distribution."""
         return {}
 
 
-class DistributionOverCodes(PlainDistribution):
-    """Masses on the points of a code space. Abstract."""
+class VectorDistribution(PlainDistribution):
+    """A reparameterised distribution over vectors of real numbers. Abstract."""
 
     has_rsample = True
-    discrete = True
 
     @property
     def support(self) -> constraints.Constraint:
-        """Vectors of numbers, though only those of codes have any mass."""
+        """Vectors of real numbers."""
         return constraints.independent(constraints.real, 1)
+
+
+class DistributionOverCodes(VectorDistribution):
+    """Masses on the points of a code space, which are written as vectors. Abstract."""
+
+    traits = DistributionTraits(discrete=True)
+
+
+class ElementwiseDistribution(PlainDistribution):
+    """Independent numbers, one for each entry of a batch. Abstract.
+
+    Parameters
+    ----------
+    shape
+        The shape of the parameters.
+    """
+
+    def __init__(self, shape: Size) -> None:
+        super().__init__(shape, validate_args=False)

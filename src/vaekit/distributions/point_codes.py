@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.types import _size
 
-from vaekit.distributions.codebook import CodeSpace
+from vaekit.contracts import CodeSpace
 from vaekit.distributions.plain import DistributionOverCodes
 
 __all__ = ["PointCodes"]

@@ -17,12 +17,14 @@ of a mean, and no standard error would tell. :func:`rotated_noise` makes it a fu
 
 from collections.abc import Callable
 from math import log
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
+from vaekit.contracts import DistributionTraits
+from vaekit.distributions.plain import VectorDistribution
 from vaekit.distributions.stopped import stopped_call
 
 __all__ = ["TwoStageDistribution", "rotated_noise"]
@@ -30,7 +32,7 @@ __all__ = ["TwoStageDistribution", "rotated_noise"]
 _AT_ONCE = 8  # noise vectors an evaluation of the networks: memory, not the result, depends on it
 
 
-class TwoStageDistribution(Distribution):
+class TwoStageDistribution(VectorDistribution):
     r"""The distribution of :math:`z` under :math:`u \sim \mathcal N(0, I),\ z \sim p(z \mid u)`.
 
     Drawn exactly. ``log_prob`` is :math:`\log \hat p(z)`: a lower bound in expectation over the noise. ``mean`` is the
@@ -61,10 +63,6 @@ class TwoStageDistribution(Distribution):
     (tensor([-1.8379, -1.8379, -1.8379]), torch.Size([4, 2]))
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-    support = constraints.real_vector  # type: ignore[assignment]
-    has_rsample = True
-
     def __init__(
         self,
         stage: nn.Module,
@@ -76,6 +74,7 @@ class TwoStageDistribution(Distribution):
     ) -> None:
         self.stage, self.noise, self.condition = stage, noise, condition
         self.bound_samples = bound_samples
+        self.traits = DistributionTraits(bound_samples=bound_samples)
         self._call: Callable[..., Distribution] = stage
         batch_shape = torch.Size() if condition is None else condition.shape[:-1]
         super().__init__(batch_shape, torch.Size((size,)), validate_args=False)

@@ -75,7 +75,8 @@ class CodeVerbs(Fitted):
         """
         check_is_fitted(self, "model_")
         posterior = self.sentence_.posterior
-        if space_of(posterior.part) != "codes":
+        codebook = self.model_.posterior_part.codebook
+        if codebook is None:
             fitting = ", ".join(
                 kind for kind, part in PARTS["posterior"].items() if space_of(part) == "codes"
             )
@@ -83,4 +84,4 @@ class CodeVerbs(Fitted):
                 f"the latents of posterior {posterior.kind} are no codes, but numbers; models with codes have one of: "
                 f"{fitting}"
             )
-        return self.model_.parts["posterior"].codebook  # type: ignore[return-value]
+        return codebook

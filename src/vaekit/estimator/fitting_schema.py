@@ -36,7 +36,7 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
     >>> fit_schema(data, parse("likelihood", "mixed:columns=gaussianxbernoulli")).scale
     (1.0, 1.0)
     """
-    if likelihood.part.scaling == "mixed":
+    if likelihood.part.traits.scaling == "mixed":
         varying = (
             int((dataset.values.min(0) != dataset.values.max(0)).sum()) if dataset.kind == "table" else 0
         )
@@ -53,7 +53,7 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
             "give --label for a column that is not to be modelled"
         )
     part = likelihood.build(event_shape=dataset.event_shape)
-    if not (part.scaling == "unit" and dataset.values.dtype == np.uint8):
+    if not (part.traits.scaling == "unit" and dataset.values.dtype == np.uint8):
         for block in value_blocks(dataset.values):
             part.support.check(block, likelihood.kind)
-    return Schema.fit(dataset, scaling=part.scaling)
+    return Schema.fit(dataset, scaling=part.traits.scaling)

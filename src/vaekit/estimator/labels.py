@@ -21,7 +21,7 @@ __all__ = ["check_labels", "fill_labels", "learns_labels", "marginal_log_likelih
 
 def learns_labels(sentence: Sentence) -> bool:
     """Whether the model has a classifier, so that labels may be missing."""
-    return getattr(sentence.objective.part, "needs_classifier", False)
+    return sentence.objective.part.traits.needs_classifier
 
 
 def check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> None:

@@ -12,7 +12,7 @@ the data. A density is never compared with a probability: each measure has basel
 * Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from vaekit.likelihoods import Measure
 __all__ = ["Baseline", "fit_baselines"]
 
 _Array = npt.NDArray[np.float64]
+Further = Callable[[_Array, _Array], Sequence[tuple[str, _Array]]]
 
 _ROWS_TO_CHOOSE_BY = 10_000
 
@@ -59,6 +60,7 @@ def fit_baselines(
     measure: Measure,
     levels: int | None = None,
     columns: Sequence[str] | None = None,
+    further: Further | None = None,
     log_jacobian: float = 0.0,
     model_values: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -78,6 +80,8 @@ def fit_baselines(
         How many levels there are, for ``levels``.
     columns
         The kind of each column, for ``mixed``.
+    further
+        A function of both that returns further baselines, as a likelihood of one's own may have.
     log_jacobian
         Of the data's scaling, in nats: added to every density, and to no probability.
     model_values
@@ -122,6 +126,8 @@ def fit_baselines(
             f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
             "many, or mixed and the columns"
         )
+    if further is not None:
+        scores = [*scores, *further(train, held_out)]
     baselines = []
     for name, values in scores:
         values = values + (log_jacobian if measure in ("density", "mixed") else 0.0)

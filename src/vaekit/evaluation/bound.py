@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaekit.contracts import as_objective, check_result
 from vaekit.evaluation.estimate import Estimate
 from vaekit.objectives import Objective
 from vaekit.vae import VAE
@@ -65,11 +66,12 @@ def evaluate_bound(
     >>> evaluate_bound(model, Elbo(), torch.ones(4, 3)).values.shape
     torch.Size([4])
     """
-    size = max(1, 1024 // getattr(objective, "draws", 1)) if batch_size is None else batch_size
+    objective = as_objective(objective)
+    size = max(1, 1024 // objective.draws) if batch_size is None else batch_size
     bounds, reconstructions, kls, dimensions = [], [], [], []
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        result = objective(model, x[part], None if c is None else c[part])
+        result = check_result(objective(model, x[part], None if c is None else c[part]), objective)
         bounds.append(result.bound.double())
         reconstructions.append(result.reconstruction.double().sum())
         kls.append(result.kl.double().sum())

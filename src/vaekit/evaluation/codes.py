@@ -74,7 +74,7 @@ def code_usage(model: VAE, x: Tensor, *, c: Tensor | None = None, batch_size: in
     >>> usage.codes, len(usage.perplexity), usage.used[0] <= 2
     (4, 1, True)
     """
-    codebook = getattr(model.parts["posterior"], "codebook", None)
+    codebook = model.posterior_part.codebook
     if codebook is None:
         return None
     total = torch.zeros(codebook.positions, codebook.codes, dtype=torch.float64, device=x.device)

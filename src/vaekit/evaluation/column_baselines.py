@@ -13,11 +13,11 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from vaekit.evaluation.discrete_baselines import log_negative_binomial
+from vaekit.likelihoods.mixed import column_measure
 
 __all__ = ["mixed_baselines"]
 
 _Array = npt.NDArray[np.float64]
-_DENSITIES = ("gaussian", "laplace", "student-t")
 
 
 def mixed_baselines(train: _Array, held_out: _Array, columns: Sequence[str]) -> list[tuple[str, _Array]]:
@@ -49,11 +49,12 @@ def mixed_baselines(train: _Array, held_out: _Array, columns: Sequence[str]) -> 
 
 
 def _column(kind: str, train: _Array, held_out: _Array) -> _Array:
-    if kind in _DENSITIES:
+    measure, levels = column_measure(kind)
+    if measure == "density":
         variance = max(float(train.var()), 1e-12)
         return -0.5 * (np.log(2 * np.pi * variance) + (held_out - train.mean()) ** 2 / variance)
-    if kind == "bernoulli" or kind.startswith("categorical"):
-        levels = 2 if kind == "bernoulli" else int(kind.removeprefix("categorical"))
+    if measure in ("unit", "levels"):
+        levels = levels or 2
         counts = np.bincount(train.astype(np.int64), minlength=levels)
         return np.log((counts + 1 / levels) / (len(train) + 1))[held_out.astype(np.int64)]
     return _counts(train, held_out)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Model
 from vaekit.runtime.compiler import compile_graph, has_compiler
 from vaekit.vae import VAE
 
@@ -25,7 +26,7 @@ _WORTH_SAVING = 30.0  # seconds: twice to three times what compiling takes
 _SAVED = 1e-9  # seconds per number that a sample makes of a latent
 
 
-def log_weights_of(model: VAE) -> LogWeights:
+def log_weights_of(model: Model) -> LogWeights:
     """Give the log-weights of a model, as they are."""
 
     def log_weights(
@@ -44,7 +45,7 @@ def _draw(q: Distribution, shape: torch.Size) -> Tensor:
     return q.rsample(shape).detach() if isinstance(base, Normal) else q.sample(shape)
 
 
-def repays_compilation(model: VAE, rows: int) -> bool:
+def repays_compilation(model: Model, rows: int) -> bool:
     """Whether so many importance samples in all are worth compiling for, by an estimate on the careful side.
 
     Convolutions, whose time is nearly all in products that stay what they are, are not.
@@ -56,14 +57,13 @@ def repays_compilation(model: VAE, rows: int) -> bool:
     >>> [repays_compilation(model, images * 5000) for images in (100, 10_000)]
     [False, True]
     """
-    parts = getattr(model, "parts", {})
-    if "decoder" not in parts or next(model.parameters()).device.type != "cpu":
+    if not isinstance(model, VAE) or next(model.parameters()).device.type != "cpu":
         return False
-    modules = list(parts["decoder"].modules())
+    modules = list(model.decoder.modules())
     if any(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in modules):
         return False
     made = sum(module.out_features for module in modules if isinstance(module, nn.Linear))
-    return rows * (made + prod(parts["likelihood"].feature_shape)) * _SAVED > _WORTH_SAVING
+    return rows * (made + prod(model.likelihood_part.feature_shape)) * _SAVED > _WORTH_SAVING
 
 
 class CompiledLogWeights:
@@ -80,7 +80,7 @@ class CompiledLogWeights:
     """
 
     def __init__(
-        self, model: VAE, shape: tuple[int, int], *, backend: str | Callable[..., Any] = "inductor"
+        self, model: Model, shape: tuple[int, int], *, backend: str | Callable[..., Any] = "inductor"
     ) -> None:
         self.plain, self._shape = log_weights_of(model), shape
         self._compiled: Callable[..., Any] | None = compile_graph(log_weights_of(model), backend)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ class CompiledLogWeights:
             return self.plain(q, p, x, c, shape)
 
 
-def choose_log_weights(model: VAE, rows: int, shape: tuple[int, int]) -> LogWeights:
+def choose_log_weights(model: Model, rows: int, shape: tuple[int, int]) -> LogWeights:
     """Compile where it pays and can be done."""
     if repays_compilation(model, rows) and has_compiler():
         return CompiledLogWeights(model, shape)

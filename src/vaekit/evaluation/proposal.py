@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit.vae import VAE, code_of
+from vaekit.contracts import Model, traits_of
+from vaekit.vae import code_of
 
 __all__ = ["fit_proposal", "proposal"]
 
@@ -25,7 +26,7 @@ _STEPS, _PAIRS = 100, 2
 _RATE_OF_MEAN, _RATE_OF_LOG_SCALE, _FIRST_SCALE = 0.05, 0.2, 0.1
 
 
-def proposal(model: VAE, x: Tensor, c: Tensor | None = None) -> Distribution:
+def proposal(model: Model, x: Tensor, c: Tensor | None = None) -> Distribution:
     r"""Give what to draw importance samples from: :math:`q(z \mid x)` where it has a density.
 
     Examples
@@ -37,10 +38,10 @@ def proposal(model: VAE, x: Tensor, c: Tensor | None = None) -> Distribution:
     'Normal'
     """
     q = model.encode(x, c)
-    return q if getattr(q, "has_density", True) else fit_proposal(model, x, code_of(q), c)
+    return q if traits_of(q).has_density else fit_proposal(model, x, code_of(q), c)
 
 
-def fit_proposal(model: VAE, x: Tensor, code: Tensor, c: Tensor | None = None) -> Distribution:
+def fit_proposal(model: Model, x: Tensor, code: Tensor, c: Tensor | None = None) -> Distribution:
     r"""Fit a diagonal Gaussian around each code to :math:`p(z \mid x)`; the same noise for every example.
 
     Parameters

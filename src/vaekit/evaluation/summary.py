@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from vaekit.contracts import traits_of
 from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
@@ -147,14 +148,15 @@ def evaluate(
     elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
     if train is not None:
-        part = model.parts["likelihood"]
+        part = model.likelihood_part
         baselines = fit_baselines(
             train.cpu().numpy(),
             x.cpu().numpy(),
             latent=prod(model.latent_shape),
-            measure=part.measure,  # type: ignore[arg-type]
-            levels=getattr(part, "levels", None),
-            columns=getattr(part, "columns", None),
+            measure=part.traits.measure,
+            levels=part.levels,
+            columns=part.columns,
+            further=part.baseline,
             log_jacobian=log_jacobian,
             model_values=likelihood.values.numpy(),
             seed=seed,
@@ -173,8 +175,8 @@ def evaluate(
         effective_sample_size=float(likelihood.effective_sample_size.mean()),
         smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
         fitted_proposal=not model.has_density,
-        point_posterior=usage is not None and getattr(model.parts["posterior"], "is_deterministic", False),
-        prior_samples=getattr(model.prior(None if c is None else c[:1]), "bound_samples", None),
+        point_posterior=usage is not None and model.posterior_part.traits.is_deterministic,
+        prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
         conditional=c is not None,
         code_usage=usage,
         bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),

@@ -19,7 +19,7 @@ _STAIRCASE_EPOCHS = 3280
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How to train. Epochs and batch size that are left open follow from the number of rows.
+    """Options of a training run. Epochs and batch size that are left open follow from the number of rows.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ class TrainingSettings(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """How the processes that train one model share the work; nothing of it is in the results.
+    """The way in which processes that train one model share the work; the results do not depend on it.
 
     Parameters
     ----------

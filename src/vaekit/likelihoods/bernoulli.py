@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
 
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
+from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.likelihoods.measure import require_no_jacobian
 from vaekit.likelihoods.support import Support
 
 __all__ = ["BernoulliLikelihood"]
 
 
-class BernoulliLikelihood(nn.Module):
+class BernoulliLikelihood(nn.Module, Likelihood):
     """``bernoulli``: zeros and ones, or numbers between them taken as probabilities.
 
     Parameters
@@ -34,15 +35,13 @@ class BernoulliLikelihood(nn.Module):
     tensor(-1.3863)
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(measure="unit", scaling="unit", column=True)
     support = Support(
         "zeros and ones, or grey levels in [0, 1] taken as probabilities",
         0.0,
         1.0,
         "scale them to [0, 1] if they are grey levels, or choose another likelihood",
     )
-    measure: Measure = "unit"
-    scaling = "unit"
     encoder_input = None
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:

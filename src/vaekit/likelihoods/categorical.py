@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent
 from torch.types import _size
 
+from vaekit.contracts import Likelihood, LikelihoodTraits
 from vaekit.likelihoods.levels import levels_support
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
+from vaekit.likelihoods.measure import require_no_jacobian
 from vaekit.likelihoods.stacking import stacked_shape, unstack
 from vaekit.networks.inputs import CenteredLevels
 
@@ -23,7 +24,7 @@ __all__ = ["CategoricalLikelihood", "Levels"]
 _SCALAR = torch.Size()
 
 
-class CategoricalLikelihood(nn.Module):
+class CategoricalLikelihood(nn.Module, Likelihood):
     r"""``categorical``: whole numbers from 0 to ``levels - 1``, 8-bit images as they are for one.
 
     :math:`\log p(x)` is the logarithm of a true probability: bits per dimension are those of the literature.
@@ -50,23 +51,21 @@ class CategoricalLikelihood(nn.Module):
     tensor(0.0625)
     """
 
-    needs: frozenset[str] = frozenset()
-    measure: Measure = "levels"
-    scaling = "none"
+    traits = LikelihoodTraits(measure="levels")
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0, *, levels: int = 256) -> None:
         super().__init__()
         require_no_jacobian("categorical", log_jacobian)
         self.support = levels_support("categorical", levels)
-        self.levels = levels
+        self.levels, self.count = levels, levels
         self.event_shape = tuple(event_shape)
         self.feature_shape = stacked_shape(self.event_shape, levels)
         self.encoder_input = CenteredLevels(levels)
 
     def marginal_features(self, x: Tensor) -> Tensor:
         """Give the features, the same for every latent, with the levels' frequencies in data ``(n, *event)``."""
-        counts = torch.stack([(x == level).sum(0) for level in range(self.levels)])
-        return ((counts + 0.5) / (len(x) + 0.5 * self.levels)).log().to(x.dtype).flatten(0, 1)
+        counts = torch.stack([(x == level).sum(0) for level in range(self.count)])
+        return ((counts + 0.5) / (len(x) + 0.5 * self.count)).log().to(x.dtype).flatten(0, 1)
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the logits level by level, into a distribution over the event."""

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.types import _size
 
-from vaekit.likelihoods.elementwise import ElementwiseDistribution
-from vaekit.likelihoods.measure import Measure
+from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.plain import ElementwiseDistribution
 from vaekit.likelihoods.support import Support
 from vaekit.likelihoods.units import InDataUnits
 
@@ -29,7 +29,7 @@ _SCALAR = torch.Size()
 _SMALL = 0.5  # |eta| below which the series serve: their first terms left out are below 1e-14, of the variance 1e-10
 
 
-class ContinuousBernoulliLikelihood(nn.Module):
+class ContinuousBernoulliLikelihood(nn.Module, Likelihood):
     """``continuous-bernoulli``: numbers in [0, 1] under a true density.
 
     Parameters
@@ -48,15 +48,13 @@ class ContinuousBernoulliLikelihood(nn.Module):
     tensor(0.)
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(measure="density", scaling="unit")
     support = Support(
         "numbers in [0, 1]",
         0.0,
         1.0,
         "scale them to [0, 1] if they are grey levels, or choose another likelihood",
     )
-    measure: Measure = "density"
-    scaling = "unit"
     encoder_input = None
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 
+from vaekit.contracts import Likelihood, LikelihoodTraits
 from vaekit.errors import UsageError
-from vaekit.likelihoods.measure import Measure
 from vaekit.likelihoods.stacking import stacked_shape, unstack
 from vaekit.likelihoods.support import Support
 from vaekit.likelihoods.units import InDataUnits
@@ -30,7 +30,7 @@ __all__ = ["LocationScaleLikelihood", "Scale"]
 Scale = Literal["learned", "per-dimension", "per-example", "fixed"]
 
 
-class LocationScaleLikelihood(nn.Module):
+class LocationScaleLikelihood(nn.Module, Likelihood):
     """Abstract: a family says in ``distribution`` which density it is.
 
     Parameters
@@ -51,12 +51,12 @@ class LocationScaleLikelihood(nn.Module):
         If ``value`` is not from 1e-5 to 1e5.
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(
+        measure="density", scaling="standardize", column=True, column_options={"scale": "per-dimension"}
+    )
     support = Support(
         "finite numbers", -inf, inf, "no likelihood accepts anything else: remove or impute such rows"
     )
-    measure: Measure = "density"
-    scaling = "standardize"
     encoder_input = None
     kind: ClassVar[str]
     scale_in_words: ClassVar[str] = "scale"

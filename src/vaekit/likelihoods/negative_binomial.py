@@ -17,8 +17,8 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import softplus
 from torch.types import _size
 
+from vaekit.distributions.plain import ElementwiseDistribution
 from vaekit.likelihoods.counts import bounded_log_mean, log_mean_features
-from vaekit.likelihoods.elementwise import ElementwiseDistribution
 from vaekit.likelihoods.overdispersed import Dispersion, OverdispersedCounts
 from vaekit.networks.bounded import soft_bound
 

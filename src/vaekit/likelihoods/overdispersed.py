@@ -6,8 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from vaekit.contracts import Likelihood, LikelihoodTraits
 from vaekit.likelihoods.counts import COUNTS
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
+from vaekit.likelihoods.measure import require_no_jacobian
 from vaekit.likelihoods.stacking import stacked_shape, unstack
 from vaekit.networks.inputs import LogCounts
 
@@ -16,7 +17,7 @@ __all__ = ["Dispersion", "OverdispersedCounts"]
 Dispersion = Literal["learned", "per-dimension", "per-example"]
 
 
-class OverdispersedCounts(nn.Module):
+class OverdispersedCounts(nn.Module, Likelihood):
     r"""Abstract: counts whose features are log-means, perhaps more, and last, ``per-example``, :math:`\log\theta`.
 
     Parameters
@@ -33,10 +34,8 @@ class OverdispersedCounts(nn.Module):
         Whose :math:`\theta`.
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(measure="counts", column=True)
     support = COUNTS
-    measure: Measure = "counts"
-    scaling = "none"
 
     def __init__(
         self,

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.types import _size
 
+from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.plain import ElementwiseDistribution
 from vaekit.likelihoods.counts import COUNTS, bounded_log_mean, log_mean_features
-from vaekit.likelihoods.elementwise import ElementwiseDistribution
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
+from vaekit.likelihoods.measure import require_no_jacobian
 from vaekit.networks.inputs import LogCounts
 
 __all__ = ["PoissonLikelihood"]
@@ -22,7 +23,7 @@ __all__ = ["PoissonLikelihood"]
 _SCALAR = torch.Size()
 
 
-class PoissonLikelihood(nn.Module):
+class PoissonLikelihood(nn.Module, Likelihood):
     r"""``poisson``: counts whose variance is their mean.
 
     The features are the logarithms of the means, bounded smoothly between -20 and 20.
@@ -41,10 +42,8 @@ class PoissonLikelihood(nn.Module):
     tensor(-2.)
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(measure="counts", column=True)
     support = COUNTS
-    measure: Measure = "counts"
-    scaling = "none"
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
         super().__init__()

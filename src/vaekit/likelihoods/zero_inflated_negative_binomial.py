@@ -14,8 +14,8 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 from torch.types import _size
 
+from vaekit.distributions.plain import ElementwiseDistribution
 from vaekit.likelihoods.counts import log_mean_features
-from vaekit.likelihoods.elementwise import ElementwiseDistribution
 from vaekit.likelihoods.negative_binomial import NegativeBinomial
 from vaekit.likelihoods.overdispersed import Dispersion, OverdispersedCounts
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vaekit.contracts import Network
 from vaekit.errors import UsageError
 
 __all__ = ["ConditionedInput", "conditioned_decoder", "conditioned_encoder", "require_condition"]
@@ -64,7 +65,7 @@ def conditioned_encoder(
     """Build the encoder of a recipe, with a condition of so many numbers; 0: without one."""
     if not width:
         return recipe.encoder(input_shape, output_shape)
-    if getattr(recipe, "needs_images", False):
+    if Network in type(recipe).__mro__ and recipe.traits.needs_images:
         channels, *size = input_shape
         network = recipe.encoder((channels + width, *size), output_shape)
         return ConditionedInput(network, width=width, as_channels=True)

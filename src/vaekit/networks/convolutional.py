@@ -8,10 +8,10 @@ layer gives :math:`2 s - 1` pixels and one more where the side on the way down w
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
 
 from torch import nn
 
+from vaekit.contracts import Network, NetworkTraits
 from vaekit.errors import UsageError
 from vaekit.networks.activations import Activation
 from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation
@@ -21,7 +21,7 @@ __all__ = ["ConvolutionalNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvolutionalNetwork:
+class ConvolutionalNetwork(Network):
     """``convolutional``: strided convolutions down to a vector, and their mirror up again.
 
     Parameters
@@ -51,7 +51,7 @@ class ConvolutionalNetwork:
     (torch.Size([5, 4]), torch.Size([5, 3, 27, 14]))
     """
 
-    needs_images: ClassVar[bool] = True
+    traits = NetworkTraits(needs_images=True)
 
     channels: tuple[int, ...] = (32, 64)
     hidden: tuple[int, ...] = (256,)

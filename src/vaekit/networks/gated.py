@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from vaekit.contracts import Network
 from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
 from vaekit.networks.mlp import FlatNetwork
 
@@ -37,7 +38,7 @@ class GatedDense(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatedNetwork:
+class GatedNetwork(Network):
     """``gated``: fully connected layers with gates, and their mirror as decoder.
 
     Parameters

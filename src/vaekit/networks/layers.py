@@ -60,12 +60,12 @@ class LayerStyle:
                 f"{self.kind}: dropout={self.dropout:g}; give the probability of leaving a unit out, from 0 to "
                 "less than 1, such as 0.1"
             )
-        for name, known in (
-            ("normalisation", ("none", "batch", "layer")),
-            ("initialisation", ("default", "glorot")),
+        for name, value, known in (
+            ("normalisation", self.normalisation, ("none", "batch", "layer")),
+            ("initialisation", self.initialisation, ("default", "glorot")),
         ):
-            if getattr(self, name) not in known:
-                raise UsageError(f"{self.kind}: {name}={getattr(self, name)!r}; there are {', '.join(known)}")
+            if value not in known:
+                raise UsageError(f"{self.kind}: {name}={value!r}; there are {', '.join(known)}")
 
     def dense(self, size_in: int, size_out: int) -> list[nn.Module]:
         """Make a fully connected hidden layer."""

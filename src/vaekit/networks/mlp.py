@@ -9,6 +9,7 @@ from math import prod
 
 from torch import Tensor, nn
 
+from vaekit.contracts import Network
 from vaekit.networks.activations import Activation
 from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
 
@@ -99,7 +100,7 @@ class MultilayerPerceptron(FlatNetwork):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MlpNetwork:
+class MlpNetwork(Network):
     """``mlp``: fully connected encoder, and its mirror as decoder.
 
     Parameters

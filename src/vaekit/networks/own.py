@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
+from vaekit.contracts import Network
 from vaekit.errors import UsageError
 
 __all__ = ["NetworkRecipe", "OwnNetwork", "OwnNetworkName", "own_network", "sentence_of"]
@@ -30,7 +31,7 @@ class NetworkRecipe(Protocol):
         ...
 
 
-class OwnNetwork:
+class OwnNetwork(Network):
     """A recipe of a user's encoder and decoder.
 
     Parameters

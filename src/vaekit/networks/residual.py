@@ -13,6 +13,7 @@ from math import prod
 
 from torch import Tensor, nn
 
+from vaekit.contracts import Network
 from vaekit.networks.activations import Activation
 from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
 from vaekit.networks.shapes import Reshaped
@@ -39,7 +40,7 @@ class ResidualBlock(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualNetwork:
+class ResidualNetwork(Network):
     """``residual``: fully connected residual blocks of one width; the decoder has as many.
 
     Parameters

@@ -8,10 +8,10 @@ Networks", figure 4e. The decoder goes the same way back.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
 
 from torch import nn
 
+from vaekit.contracts import Network, NetworkTraits
 from vaekit.networks.activations import Activation
 from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
 from vaekit.networks.residual import ResidualBlock
@@ -21,7 +21,7 @@ __all__ = ["ResidualConvolutionalNetwork"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResidualConvolutionalNetwork:
+class ResidualConvolutionalNetwork(Network):
     """``residual-convolutional``: residual blocks between strided convolutions, and their mirror up again.
 
     Parameters
@@ -50,7 +50,7 @@ class ResidualConvolutionalNetwork:
     torch.Size([5, 4])
     """
 
-    needs_images: ClassVar[bool] = True
+    traits = NetworkTraits(needs_images=True)
 
     channels: tuple[int, ...] = (32, 64)
     blocks: int = 2

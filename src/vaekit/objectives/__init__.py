@@ -7,6 +7,7 @@ batch is in the surrogate of each of its examples, so that the mean over them co
 a second player, such as a discriminator: see :class:`Opposed`.
 """
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.language.schedules import Annealed, Schedule
 from vaekit.objectives.adversarial import Adversarial
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
@@ -24,7 +25,6 @@ from vaekit.objectives.piwae import PartiallyImportanceWeighted
 from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.regularized import RegularizedAutoencoder
 from vaekit.objectives.renyi import Renyi
-from vaekit.objectives.result import Objective, ObjectiveResult
 from vaekit.objectives.total_correlation import TotalCorrelation
 from vaekit.objectives.vae_gan import VaeGan
 

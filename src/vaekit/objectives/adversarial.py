@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.functional import softplus
 
+from vaekit.contracts import ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Schedule, check_scalar
 from vaekit.networks.mlp import MultilayerPerceptron
@@ -26,7 +27,6 @@ from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
 from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.probing import probe_posterior
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["Adversarial"]
@@ -63,7 +63,7 @@ class Adversarial(Opposed):
     """
 
     kind = "adversarial"
-    needs_density = False
+    traits = ObjectiveTraits(needs_density=False)
     weight: float
 
     def __init__(self, *, weight: float | Schedule = 10.0, hidden: tuple[int, ...] = (256, 256)) -> None:

@@ -7,10 +7,11 @@ __all__ = ["subtract_auxiliary_loss"]
 
 
 def subtract_auxiliary_loss(surrogate: Tensor, *distributions: Distribution) -> Tensor:
-    """Subtract from a surrogate what the distributions carry as ``auxiliary_loss``.
+    """Subtract the auxiliary losses of distributions from a surrogate.
 
-    A posterior or prior may set an attribute ``auxiliary_loss``, ``(batch,)`` or a scalar, in nats, to be
-    minimised beside the objective. Every objective passes its surrogate through here, and never its bound.
+    A posterior or prior may set ``auxiliary_loss``, ``(batch,)`` or a scalar in nats, on the distribution it returns,
+    whatever its type: it is minimised beside the objective. Every objective passes its surrogate through here, and
+    never its bound.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def subtract_auxiliary_loss(surrogate: Tensor, *distributions: Distribution) -> 
     tensor([-0.5000, -2.0000])
     """
     for distribution in distributions:
-        loss = getattr(distribution, "auxiliary_loss", None)
+        loss = vars(distribution).get("auxiliary_loss")
         if loss is not None:
             surrogate = surrogate - loss
     return surrogate

@@ -7,15 +7,15 @@ Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better"
 
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
 from vaekit.objectives.importance import draw, log_mean_exp
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["CombinationImportanceWeighted"]
 
 
-class CombinationImportanceWeighted(Annealed):
+class CombinationImportanceWeighted(Annealed, Objective):
     r"""``ciwae``: a convex combination of the ELBO and IWAE, from the same samples.
 
     Parameters

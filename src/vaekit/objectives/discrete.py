@@ -1,7 +1,7 @@
 r"""What objectives do about discrete latents.
 
 A draw of codes has no derivative; a posterior over them (:class:`vaekit.distributions.CategoricalCodes`,
-:class:`vaekit.distributions.PointCodes`; ``discrete`` is True) gives its draws the gradient of something near by. That
+:class:`vaekit.distributions.PointCodes`) gives its draws the gradient of something near by. That
 is a surrogate. The bound is evaluated at the discrete draw in every case.
 """
 
@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.contracts import traits_of
+from vaekit.distributions import CategoricalCodes
 from vaekit.errors import UsageError
 from vaekit.vae import VAE
 
@@ -41,11 +43,11 @@ def reconstruct(model: VAE, q: Distribution, x: Tensor, c: Tensor | None) -> tup
     >>> z.unique(), bool((for_bound != for_surrogate).all())
     (tensor([0., 1.], grad_fn=...), True)
     """
-    if not getattr(q, "relaxed", False):
+    if not (isinstance(q, CategoricalCodes) and q.traits.relaxed):
         z = q.rsample()
         value = model.decode(z, c).log_prob(x)
         return z, value, value
-    z, relaxation = q.draw_pair()  # type: ignore[attr-defined]
+    z, relaxation = q.draw_pair()
     with torch.no_grad():
         value = model.decode(z, c).log_prob(x)
     return z, value, model.decode(relaxation, c).log_prob(x)
@@ -59,7 +61,7 @@ def refuse_discrete(kind: str, q: Distribution | None, *, reason: str, instead: 
     UsageError
         If ``q`` is discrete.
     """
-    if getattr(q, "discrete", False):
+    if q is not None and traits_of(q).discrete:
         raise UsageError(
             f"{kind}: {reason}, and the posterior's latents are codes, with probability masses and draws that have no "
             f"derivative; use {instead}"

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekit.contracts import ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Schedule, check_scalar
 from vaekit.networks.mlp import MultilayerPerceptron
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["FactorizedPosterior", "permute_dimensions"]
@@ -57,7 +57,7 @@ class FactorizedPosterior(Opposed):
     """
 
     kind = "factor"
-    looks_over_batch = True
+    traits = ObjectiveTraits(looks_over_batch=True)
     gamma: float
 
     def __init__(self, *, gamma: float | Schedule = 6.0, hidden: tuple[int, ...] = (256, 256, 256)) -> None:
@@ -67,7 +67,7 @@ class FactorizedPosterior(Opposed):
 
     def check(self, model: VAE) -> None:
         """Refuse latents whose dimensions cannot be permuted one by one."""
-        space = getattr(model.parts["posterior"], "space", "euclidean")
+        space = model.posterior_part.traits.space
         if space != "euclidean" or len(model.latent_shape) != 1:
             raise UsageError(
                 f"factor: latents of shape {model.latent_shape} on the space {space!r} have no dimensions that can "

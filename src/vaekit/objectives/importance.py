@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.contracts import ObjectiveResult
 from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.gradient_gate import GradientGate, open_gate
 from vaekit.objectives.kl import closed_divergence
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.objectives.stopped import stop_gradient
 from vaekit.vae import VAE
 

@@ -22,19 +22,19 @@ from typing import Literal
 
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.errors import UsageError
 from vaekit.language.schedules import check_count
 from vaekit.objectives.discrete import refuse_discrete
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
 from vaekit.objectives.probing import probe_posterior
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.objectives.stopped import stop_gradient
 from vaekit.vae import VAE
 
 __all__ = ["ImportanceWeighted"]
 
 
-class ImportanceWeighted:
+class ImportanceWeighted(Objective):
     r"""``iwae``: the logarithm of a mean of importance weights.
 
     Parameters

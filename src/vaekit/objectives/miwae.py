@@ -9,15 +9,15 @@ missing data of Mattei and Frellsen (2019), which has the same abbreviation.
 
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.language.schedules import check_count
 from vaekit.objectives.importance import draw, log_mean_exp
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["MultiplyImportanceWeighted"]
 
 
-class MultiplyImportanceWeighted:
+class MultiplyImportanceWeighted(Objective):
     r"""``miwae``: a mean of ``groups`` IWAE bounds of ``samples`` samples each.
 
     Parameters

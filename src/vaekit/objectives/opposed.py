@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vaekit.contracts import Objective
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed
 from vaekit.vae import VAE
@@ -18,7 +19,7 @@ from vaekit.vae import VAE
 __all__ = ["Opposed", "check_layers"]
 
 
-class Opposed(Annealed):
+class Opposed(Annealed, Objective):
     """What objectives with an opponent have in common; abstract.
 
     The opponent is built by :meth:`build_opponent`, which the training loop calls once, and is trained by it on

@@ -14,9 +14,9 @@ from math import log
 
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.language.schedules import check_count
 from vaekit.objectives.importance import draw, log_mean_exp, with_gradient_of
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["PartiallyImportanceWeighted"]
@@ -26,7 +26,7 @@ __all__ = ["PartiallyImportanceWeighted"]
 _LARGEST_LOG_FACTOR = 36.0
 
 
-class PartiallyImportanceWeighted:
+class PartiallyImportanceWeighted(Objective):
     r"""``piwae``: the decoder learns from IWAE, the encoder from MIWAE.
 
     Parameters

@@ -21,9 +21,7 @@ def probe_posterior(model: VAE) -> Distribution | None:
     >>> type(probe_posterior(build_vae(Sentence.parse(posterior="full"), (3,), latent=2))).__name__
     'MultivariateNormal'
     """
-    posterior = model.parts["posterior"]
-    look = getattr(posterior, "probe", None if getattr(posterior, "needs", frozenset()) else posterior)
-    if look is None:
-        return None
+    posterior = model.posterior_part
     like = next(model.parameters(), torch.zeros(()))
-    return look(like.new_zeros(1, *posterior.feature_shape))  # type: ignore[arg-type, misc]
+    features = like.new_zeros(1, *posterior.feature_shape)
+    return posterior.probe(features) if posterior.traits.needs else posterior(features)

@@ -11,15 +11,15 @@ Li and Turner (2016), "Rényi Divergence Variational Inference", equations 4 and
 import torch
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
 from vaekit.objectives.importance import draw, log_mean_exp
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["Renyi"]
 
 
-class Renyi(Annealed):
+class Renyi(Annealed, Objective):
     r"""``renyi``: a power mean of importance weights, in logarithms.
 
     Parameters

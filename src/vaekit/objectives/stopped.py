@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 from torch.distributions.constraints import Constraint
 
+from vaekit.contracts import Described
 from vaekit.errors import UsageError
 
 __all__ = ["stop_gradient"]
@@ -16,8 +17,8 @@ __all__ = ["stop_gradient"]
 def stop_gradient(distribution: Distribution) -> Distribution:
     """Give the same distribution with parameters that no gradient flows into.
 
-    A distribution of one's own may offer a method ``detached()`` that does it; any other is copied with every
-    tensor in it detached.
+    A :class:`vaekit.contracts.Described` distribution may have a method ``detached()`` that does it; any other is
+    copied with every tensor in it detached.
 
     Parameters
     ----------
@@ -41,8 +42,8 @@ def stop_gradient(distribution: Distribution) -> Distribution:
     >>> loc.grad, z.grad
     (None, tensor([-1.]))
     """
-    if hasattr(distribution, "detached"):
-        return distribution.detached()  # type: ignore[attr-defined]
+    if isinstance(distribution, Described) and (held := distribution.detached()) is not None:
+        return held
     if type(distribution) is Independent:
         inner = stop_gradient(distribution.base_dist)
         return Independent(inner, distribution.reinterpreted_batch_ndims, validate_args=False)

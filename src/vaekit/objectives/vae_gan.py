@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekit.contracts import ObjectiveResult
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Schedule, check_scalar
 from vaekit.objectives.adversarial import draws
@@ -35,7 +36,6 @@ from vaekit.objectives.auxiliary import subtract_auxiliary_loss
 from vaekit.objectives.feature_discriminator import FeatureDiscriminator
 from vaekit.objectives.kl import divergence
 from vaekit.objectives.opposed import Opposed, check_layers
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
 __all__ = ["VaeGan"]
@@ -92,15 +92,15 @@ class VaeGan(Opposed):
 
     def check(self, model: VAE) -> None:
         """Refuse a likelihood with features that its mean does not show: nothing would train them."""
-        likelihood = model.parts["likelihood"]
-        if getattr(likelihood, "needs", frozenset()):
+        likelihood = model.likelihood_part
+        if likelihood.traits.needs:
             return
         like = next(model.parameters(), torch.zeros(()))
         if like.is_meta:  # shapes without values: nothing to look at
             return
         with torch.enable_grad():
-            features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())  # type: ignore[arg-type]
-            features = features.to(like).reshape(1, *likelihood.feature_shape).requires_grad_()  # type: ignore[misc]
+            features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())
+            features = features.to(like).reshape(1, *likelihood.feature_shape).requires_grad_()
             mean = likelihood(features).mean
             slopes = torch.autograd.grad(mean.sum(), features)[0] if mean.requires_grad else torch.zeros(1)
         if not bool(slopes.isfinite().all()) or bool((slopes == 0).all(0).any()):
@@ -116,7 +116,7 @@ class VaeGan(Opposed):
             model.event_shape,
             hidden=self.hidden,
             channels=self.channels,
-            transform=getattr(model.parts["likelihood"], "encoder_input", None),
+            transform=model.likelihood_part.encoder_input,
         )
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:

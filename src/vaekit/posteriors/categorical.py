@@ -10,10 +10,13 @@ differentiated is a relaxation, and biased for it:
   reconstruction an example can tell the two apart, and others refuse it.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import CategoricalCodes, OneHotCodes
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
@@ -21,7 +24,7 @@ from vaekit.language.schedules import Annealed, Schedule, check_scalar
 __all__ = ["CategoricalPosterior"]
 
 
-class CategoricalPosterior(Annealed, nn.Module):
+class CategoricalPosterior(Annealed, nn.Module, Posterior):
     r"""``categorical``: independent categorical variables.
 
     Parameters
@@ -48,8 +51,7 @@ class CategoricalPosterior(Annealed, nn.Module):
     (torch.Size([5, 6]), tensor([0.3333, 0.3333, 0.3333, 0.3333, 0.3333, 0.3333]))
     """
 
-    needs: frozenset[str] = frozenset()
-    space = "codes"
+    traits = PosteriorTraits(space="codes")
     temperature: float
     unit: Tensor
 
@@ -73,16 +75,21 @@ class CategoricalPosterior(Annealed, nn.Module):
         )
         Annealed.__init__(self, temperature=temperature)
         self.relaxed = not straight_through
+        self.traits = replace(self.traits, relaxed=self.relaxed)
         self.positions, self.categories = latent, categories
         self.feature_shape = (latent * categories,)
         self.latent_shape = (latent * categories,)
-        self.shared = {"positions": latent, "codes": categories}
         self.register_buffer("unit", torch.ones(()), persistent=False)  # knows the type of the model
 
     @property
     def codebook(self) -> OneHotCodes:
         """How codes are written as latents: what a prior over codes needs."""
         return OneHotCodes(self.positions, self.categories, self.unit.dtype)
+
+    @property
+    def shared(self) -> dict[str, int]:
+        """What a prior over the same codes must know to be built."""
+        return {"positions": self.positions, "codes": self.categories}
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., latent * categories)`` into a distribution over as many numbers."""

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Posterior
 from vaekit.distributions import ChainDistribution, GaussianLayer
 from vaekit.errors import UsageError
 from vaekit.networks.activations import Activation
@@ -21,7 +22,7 @@ from vaekit.posteriors.diagonal import DiagonalPosterior
 __all__ = ["ChainPosterior"]
 
 
-class ChainPosterior(nn.Module):
+class ChainPosterior(nn.Module, Posterior):
     r"""``chain``: two or more layers of diagonal Gaussians, each given the one below.
 
     Use it with ``prior=chain``, which goes the other way: :math:`p(h_L) \cdots p(h_1 \mid h_2)`.
@@ -50,8 +51,6 @@ class ChainPosterior(nn.Module):
     (torch.Size([5, 5]), (5,), (3,))
     """
 
-    needs: frozenset[str] = frozenset()
-
     def __init__(
         self,
         latent: int,
@@ -74,7 +73,11 @@ class ChainPosterior(nn.Module):
         )
         self.feature_shape = self.first.feature_shape
         self.latent_shape = (sum(self.sizes),)
-        self.decoder_shape = (latent,)
+
+    @property
+    def decoder_shape(self) -> tuple[int, ...]:
+        """The shape of the first layer, which the decoder sees."""
+        return self.sizes[:1]
 
     @property
     def decoder_input(self) -> nn.Module:

@@ -7,6 +7,7 @@ fused head, :math:`2k` numbers an example.
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
@@ -15,7 +16,7 @@ __all__ = ["LOG_VARIANCE_LIMIT", "DiagonalPosterior"]
 LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
 
 
-class DiagonalPosterior(nn.Module):
+class DiagonalPosterior(nn.Module, Posterior):
     """``diagonal``: independent Gaussians, one per latent dimension.
 
     Parameters
@@ -35,8 +36,6 @@ class DiagonalPosterior(nn.Module):
     >>> posterior(torch.zeros(5, 4)).mean.shape
     torch.Size([5, 2])
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, latent: int) -> None:
         super().__init__()

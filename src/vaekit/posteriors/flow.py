@@ -14,6 +14,7 @@ as well be part of the prior.
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Posterior
 from vaekit.distributions import FlowDistribution, FlowSteps
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
@@ -22,7 +23,7 @@ from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
 __all__ = ["FlowPosterior", "check_context"]
 
 
-class FlowPosterior(nn.Module):
+class FlowPosterior(nn.Module, Posterior):
     r"""A diagonal Gaussian carried along a flow; abstract.
 
     Its distributions' ``mean`` is :math:`f(\mu(x); h(x))`, the image of the base's mean: deterministic, and not the
@@ -37,8 +38,6 @@ class FlowPosterior(nn.Module):
     flow
         :math:`f`.
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, latent: int, context: int, flow: FlowSteps) -> None:
         super().__init__()

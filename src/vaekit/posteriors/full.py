@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
+from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
@@ -16,7 +17,7 @@ from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
 __all__ = ["FullPosterior"]
 
 
-class FullPosterior(nn.Module):
+class FullPosterior(nn.Module, Posterior):
     """``full``: one Gaussian with any covariance.
 
     Parameters
@@ -37,7 +38,6 @@ class FullPosterior(nn.Module):
             [0., 0., 1.]])
     """
 
-    needs: frozenset[str] = frozenset()
     places: Tensor
 
     def __init__(self, latent: int) -> None:

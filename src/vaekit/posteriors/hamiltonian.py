@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import HamiltonianDistribution
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import inverse_soft_bound, soft_bound
@@ -20,7 +21,7 @@ from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
 __all__ = ["HamiltonianPosterior"]
 
 
-class HamiltonianPosterior(nn.Module):
+class HamiltonianPosterior(nn.Module, Posterior):
     r"""``hamiltonian``: informed by the decoder's gradient at every step.
 
     Bounds, importance weights and evaluations are over the extended space of latents and momenta, and hold for
@@ -53,8 +54,7 @@ class HamiltonianPosterior(nn.Module):
     torch.Size([4, 2])
     """
 
-    needs = frozenset({"log_joint", "x", "condition"})
-    scores_own_draws_only = True
+    traits = PosteriorTraits(needs=frozenset({"log_joint", "x", "condition"}), scores_own_draws_only=True)
 
     def __init__(
         self, latent: int, *, steps: int = 3, step_size: float = 0.05, inverse_temperature: float = 0.5

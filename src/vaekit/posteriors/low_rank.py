@@ -8,6 +8,7 @@ Mohamed and Wierstra, 2014, section 4.3, there for the precision). The features 
 from torch import Tensor, nn
 from torch.distributions import Distribution, LowRankMultivariateNormal
 
+from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
@@ -15,7 +16,7 @@ from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
 __all__ = ["LowRankPosterior"]
 
 
-class LowRankPosterior(nn.Module):
+class LowRankPosterior(nn.Module, Posterior):
     """``low-rank``: a diagonal Gaussian plus a few directions.
 
     Parameters
@@ -37,8 +38,6 @@ class LowRankPosterior(nn.Module):
     >>> posterior(torch.zeros(5, 16)).mean.shape
     torch.Size([5, 4])
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, latent: int, *, rank: int = 1) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ Rezende and Mohamed (2015), "Variational Inference with Normalizing Flows", equa
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Posterior
 from vaekit.distributions import FlowDistribution, PlanarFlow
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
@@ -16,7 +17,7 @@ from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
 __all__ = ["PlanarPosterior"]
 
 
-class PlanarPosterior(nn.Module):
+class PlanarPosterior(nn.Module, Posterior):
     r"""``planar``: a diagonal Gaussian pushed along one direction after the other.
 
     The features are means, logarithms of variances, and for every step :math:`w`, :math:`u` and :math:`b`:
@@ -43,8 +44,6 @@ class PlanarPosterior(nn.Module):
     >>> q.rsample().shape, q.log_prob(torch.zeros(5, 3)).shape
     (torch.Size([5, 3]), torch.Size([5]))
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, latent: int, *, layers: int = 8) -> None:
         super().__init__()

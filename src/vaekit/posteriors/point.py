@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.types import _size
 
+from vaekit.contracts import DistributionTraits, Posterior, PosteriorTraits
 from vaekit.distributions.plain import PlainDistribution
 from vaekit.errors import UsageError
 
@@ -20,7 +21,7 @@ _SCALAR = torch.Size()
 
 
 class PointMass(PlainDistribution):
-    r"""All probability at one point. It has draws, but no density: ``has_density`` is False.
+    r"""All probability at one point. It has draws, but no density: the trait ``has_density`` is False.
 
     Its divergence from any prior with a density is infinite, so that a model with such a posterior has no evidence
     lower bound.
@@ -40,7 +41,7 @@ class PointMass(PlainDistribution):
     """
 
     has_rsample = True
-    has_density = False
+    traits = DistributionTraits(has_density=False)
 
     def __init__(self, point: Tensor, event_dims: int = 1) -> None:
         self.point = point
@@ -80,7 +81,7 @@ class PointMass(PlainDistribution):
         )
 
 
-class PointPosterior(nn.Module):
+class PointPosterior(nn.Module, Posterior):
     """``point``: a deterministic encoder.
 
     For objectives that need no density of the posterior, such as ``mmd``; others refuse it.
@@ -97,12 +98,11 @@ class PointPosterior(nn.Module):
 
     Examples
     --------
-    >>> PointPosterior(2)(torch.zeros(5, 2)).has_density
+    >>> PointPosterior(2)(torch.zeros(5, 2)).traits.has_density
     False
     """
 
-    needs: frozenset[str] = frozenset()
-    has_density = False
+    traits = PosteriorTraits(has_density=False)
 
     def __init__(self, latent: int) -> None:
         super().__init__()

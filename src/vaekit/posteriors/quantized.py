@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import Codebook, PointCodes
 from vaekit.errors import UsageError
 from vaekit.posteriors.quantizer import Learning, Quantizer, check_quantizer
@@ -53,12 +54,10 @@ class SumOfLevels(nn.Module):
         return z.unflatten(-1, (self.levels, -1)).sum(-2)
 
 
-class _Quantizing(nn.Module):
+class _Quantizing(nn.Module, Posterior):
     """What both have in common; a plain quantised posterior is a residual one of one level. Abstract."""
 
-    needs: frozenset[str] = frozenset()
-    space = "codes"
-    is_deterministic = True
+    traits = PosteriorTraits(space="codes", is_deterministic=True)
 
     def __init__(
         self, quantizers: list[Quantizer], latent: int, dimension: int, levels: int, commitment: float

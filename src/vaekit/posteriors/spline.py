@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Posterior
 from vaekit.distributions import FlowDistribution, LocatedFlow, spline_steps
 from vaekit.networks.bounded import soft_bound
 from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
@@ -19,7 +20,7 @@ from vaekit.posteriors.flow import check_context
 __all__ = ["SplinePosterior"]
 
 
-class SplinePosterior(nn.Module):
+class SplinePosterior(nn.Module, Posterior):
     r"""``spline``: Gaussian noise bent by splines, cheap to draw and cheap to evaluate anywhere.
 
     A spline of one dimension can have several modes, which one affine step cannot. The features are means,
@@ -50,8 +51,6 @@ class SplinePosterior(nn.Module):
     >>> q.rsample().shape, q.log_prob(torch.zeros(5, 3)).shape
     (torch.Size([5, 3]), torch.Size([5]))
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(
         self,

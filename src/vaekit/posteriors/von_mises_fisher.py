@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import VonMisesFisher
 from vaekit.errors import UsageError
 
 __all__ = ["VonMisesFisherPosterior"]
 
 
-class VonMisesFisherPosterior(nn.Module):
+class VonMisesFisherPosterior(nn.Module, Posterior):
     r"""``von-mises-fisher``: latents on the unit sphere of :math:`\mathbb R^k`, with the prior ``uniform-sphere``.
 
     Parameters
@@ -38,8 +39,7 @@ class VonMisesFisherPosterior(nn.Module):
     (tensor([[0., 1., 0.]]), tensor([[0.6931]]))
     """
 
-    needs: frozenset[str] = frozenset()
-    space = "sphere"
+    traits = PosteriorTraits(space="sphere")
 
     def __init__(self, latent: int, *, floor: float = 0.0) -> None:
         super().__init__()

@@ -11,6 +11,7 @@ from math import isfinite
 
 from torch import Tensor, nn
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import WrappedNormal
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
@@ -19,7 +20,7 @@ from vaekit.posteriors.diagonal import LOG_VARIANCE_LIMIT
 __all__ = ["WrappedNormalPosterior"]
 
 
-class WrappedNormalPosterior(nn.Module):
+class WrappedNormalPosterior(nn.Module, Posterior):
     r"""``wrapped-normal``: latents in hyperbolic space, with the prior ``wrapped-normal``.
 
     Parameters
@@ -46,8 +47,7 @@ class WrappedNormalPosterior(nn.Module):
     (3,)
     """
 
-    needs: frozenset[str] = frozenset()
-    space = "poincare"
+    traits = PosteriorTraits(space="poincare")
 
     def __init__(self, latent: int, *, curvature: float = 1.0, isotropic: bool = False) -> None:
         super().__init__()
@@ -61,7 +61,11 @@ class WrappedNormalPosterior(nn.Module):
         self.latent_shape = (latent,)
         self.feature_shape = (latent + (1 if isotropic else latent),)
         self.curvature = curvature
-        self.shared = {"curvature": curvature}
+
+    @property
+    def shared(self) -> dict[str, float]:
+        """What a prior of the same space must know to be built."""
+        return {"curvature": self.curvature}
 
     def forward(self, features: Tensor) -> WrappedNormal:
         """Turn features, ``(..., 2k)`` or ``(..., k + 1)``, into a distribution over ``(k,)``."""

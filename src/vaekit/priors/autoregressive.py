@@ -4,11 +4,13 @@ Van den Oord et al. (2017), section 3.4, fit such a prior to the codes of a trai
 the model, or afterwards to the codes of its posterior.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.distributions import AutoregressiveCodes, CodeSpace
 from vaekit.errors import UsageError
 from vaekit.networks.conditioned import require_condition
@@ -18,7 +20,7 @@ from vaekit.priors.categorical import check_codebook
 __all__ = ["AutoregressivePrior"]
 
 
-class AutoregressivePrior(nn.Module):
+class AutoregressivePrior(nn.Module, Prior):
     """``autoregressive``: each code given the ones before it, with exact masses and exact draws.
 
     It is uniform at first. Built from numbers alone, it can be made after training and fitted to codes: its
@@ -47,8 +49,7 @@ class AutoregressivePrior(nn.Module):
     torch.Size([5])
     """
 
-    needs: frozenset[str] = frozenset({"codebook"})
-    space = "codes"
+    traits = PriorTraits(space="codes", needs=frozenset({"codebook"}))
 
     def __init__(
         self, positions: int, codes: int, condition: int = 0, *, hidden: tuple[int, ...] = (256,)
@@ -61,13 +62,13 @@ class AutoregressivePrior(nn.Module):
             )
         self.network = MaskedNetwork(positions, codes, hidden=hidden, condition=condition)
         if condition:
-            self.needs = self.needs | {"condition"}
+            self.traits = replace(self.traits, needs=self.traits.needs | {"condition"})
 
     def forward(self, *, codebook: CodeSpace | None, condition: Tensor | None = None) -> Distribution:
         """Give the prior over the latents of a code space, one for each condition ``(batch, d)``."""
         codebook = check_codebook("autoregressive", codebook)
         like = next(self.network.parameters())
-        if "condition" not in self.needs:
+        if "condition" not in self.traits.needs:
             return AutoregressiveCodes(self.network, codebook, like)
         c = require_condition(condition)
         return AutoregressiveCodes(partial(self.network, condition=c), codebook, like, c.shape[:-1])

@@ -1,11 +1,13 @@
 r"""The categorical prior over codes, :math:`p(k) = \prod_{i=1}^P \pi_{i, k_i}`, uniform or learned."""
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.distributions import CategoricalCodes, CodeSpace
 from vaekit.errors import UsageError
 from vaekit.networks.conditioned import require_condition
@@ -13,7 +15,7 @@ from vaekit.networks.conditioned import require_condition
 __all__ = ["CategoricalPrior"]
 
 
-class CategoricalPrior(nn.Module):
+class CategoricalPrior(nn.Module, Prior):
     """``categorical``: independent positions of a code space.
 
     How codes are written as latents is the posterior's to say, and given at every call.
@@ -42,8 +44,7 @@ class CategoricalPrior(nn.Module):
     tensor(-2.)
     """
 
-    needs: frozenset[str] = frozenset({"codebook"})
-    space = "codes"
+    traits = PriorTraits(space="codes", needs=frozenset({"codebook"}))
     logits: Tensor
 
     def __init__(
@@ -61,14 +62,14 @@ class CategoricalPrior(nn.Module):
             self.logits = nn.Parameter(torch.zeros(positions, codes))
             if condition:
                 self.of_condition = nn.Parameter(torch.zeros(condition, positions, codes))
-                self.needs = self.needs | {"condition"}
+                self.traits = replace(self.traits, needs=self.traits.needs | {"condition"})
         else:
             self.register_buffer("logits", torch.zeros(positions, codes), persistent=False)
 
     def forward(self, *, codebook: CodeSpace | None, condition: Tensor | None = None) -> Distribution:
         """Give the prior over the latents of a code space, one for each condition ``(batch, d)``."""
         logits = self.logits
-        if "condition" in self.needs:
+        if "condition" in self.traits.needs:
             logits = logits + torch.einsum("...d,dpk->...pk", require_condition(condition), self.of_condition)
         return CategoricalCodes(logits, check_codebook("categorical", codebook))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Prior
 from vaekit.distributions import ChainDistribution, GaussianLayer
 from vaekit.errors import UsageError
 from vaekit.networks.activations import Activation
@@ -16,7 +17,7 @@ from vaekit.networks.activations import Activation
 __all__ = ["ChainPrior"]
 
 
-class ChainPrior(nn.Module):
+class ChainPrior(nn.Module, Prior):
     r"""``chain``: a standard Gaussian at the top, and a learned diagonal Gaussian for each layer given the one above.
 
     Parameters
@@ -44,7 +45,6 @@ class ChainPrior(nn.Module):
     torch.Size([4, 5])
     """
 
-    needs: frozenset[str] = frozenset()
     zeros: Tensor
     ones: Tensor
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Prior
 from vaekit.distributions import FlowDistribution, LocatedFlow, masked_affine_steps, spline_steps
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
@@ -20,7 +21,7 @@ from vaekit.networks.bounded import soft_bound
 __all__ = ["FlowPrior"]
 
 
-class FlowPrior(nn.Module):
+class FlowPrior(nn.Module, Prior):
     """``flow``: a standard Gaussian carried along a flow; the density, which training needs, is one pass.
 
     It starts near the standard Gaussian; place :math:`m` and size :math:`s` are learned too. ``maf`` draws one latent
@@ -51,7 +52,6 @@ class FlowPrior(nn.Module):
     (torch.Size([5, 2]), torch.Size([5]))
     """
 
-    needs: frozenset[str] = frozenset()
     zeros: Tensor
     ones: Tensor
 

@@ -5,10 +5,13 @@ covariate (Sohn, Lee and Yan, 2015, "Learning Structured Output Representation u
 Models", section 3, with a linear map).
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.errors import DataError
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.conditioned import require_condition
@@ -16,7 +19,7 @@ from vaekit.networks.conditioned import require_condition
 __all__ = ["GaussianPrior"]
 
 
-class GaussianPrior(nn.Module):
+class GaussianPrior(nn.Module, Prior):
     """``gaussian``: one Gaussian with a learned mean and a learned full covariance.
 
     Parameters
@@ -32,7 +35,7 @@ class GaussianPrior(nn.Module):
     tensor(-1.8379, grad_fn=<SubBackward0>)
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = PriorTraits(fits_draws=True)
 
     def __init__(self, latent_shape: tuple[int, ...], condition: int = 0) -> None:
         super().__init__()
@@ -42,12 +45,12 @@ class GaussianPrior(nn.Module):
         self.below = nn.Parameter(torch.zeros(k, k))
         if condition:
             self.of_condition = nn.Parameter(torch.zeros(condition, k))
-            self.needs = frozenset({"condition"})
+            self.traits = replace(self.traits, needs=frozenset({"condition"}))
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
         """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
         mean = self.mean
-        if self.needs:
+        if self.traits.needs:
             mean = mean + require_condition(condition) @ self.of_condition
         return MultivariateNormal(mean, scale_tril=self._scale_tril(), validate_args=False)
 
@@ -65,7 +68,7 @@ class GaussianPrior(nn.Module):
         """
         z = z.double()
         centred, slope = z - z.mean(0), None
-        if self.needs:
+        if self.traits.needs:
             c = require_condition(condition).double()
             c_centred = c - c.mean(0)
             # Of one-hot conditions the sum is constant: among the solutions, the shortest.

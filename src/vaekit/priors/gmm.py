@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily, MultivariateNormal
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.errors import DataError, UsageError
 from vaekit.networks.bounded import soft_bound
 
@@ -18,7 +19,7 @@ __all__ = ["GaussianMixturePrior"]
 _ROUNDS = 500  # of expectation maximisation
 
 
-class GaussianMixturePrior(nn.Module):
+class GaussianMixturePrior(nn.Module, Prior):
     r"""``gmm``: several Gaussians with full covariances.
 
     Parameters
@@ -40,7 +41,7 @@ class GaussianMixturePrior(nn.Module):
     torch.Size([5])
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = PriorTraits(fits_draws=True)
 
     def __init__(self, latent_shape: tuple[int, ...], *, components: int = 10) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class GaussianMixturePrior(nn.Module):
         )
 
     @torch.no_grad()
-    def fit_draws(self, z: Tensor, seed: int) -> None:
+    def fit_draws(self, z: Tensor, seed: int = 0, *, condition: Tensor | None = None) -> None:
         r"""Maximise :math:`\sum_i \log p(z_i)` by expectation maximisation, from k-means; nothing is added to it.
 
         Parameters
@@ -71,6 +72,8 @@ class GaussianMixturePrior(nn.Module):
             ``(n, k)`` draws.
         seed
             Of k-means.
+        condition
+            Not used: the mixture has none.
 
         Raises
         ------

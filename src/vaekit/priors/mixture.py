@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.conditioned import require_condition
@@ -17,7 +18,7 @@ from vaekit.networks.conditioned import require_condition
 __all__ = ["MixturePrior"]
 
 
-class MixturePrior(nn.Module):
+class MixturePrior(nn.Module, Prior):
     """``mixture``: several diagonal Gaussians.
 
     Parameters
@@ -41,8 +42,6 @@ class MixturePrior(nn.Module):
     torch.Size([5])
     """
 
-    needs: frozenset[str] = frozenset()
-
     def __init__(self, latent_shape: tuple[int, ...], condition: int = 0, *, components: int = 10) -> None:
         super().__init__()
         if components < 1:
@@ -53,12 +52,12 @@ class MixturePrior(nn.Module):
         if condition:
             self.of_condition = nn.Parameter(torch.zeros(condition, components))
             self.means_of_condition = nn.Parameter(torch.zeros(condition, components, *latent_shape))
-            self.needs = frozenset({"condition"})
+            self.traits = PriorTraits(needs=frozenset({"condition"}))
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
         """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
         logits, means, scales = self.logits, self.means, soft_bound(self.log_scales).exp()
-        if self.needs:
+        if self.traits.needs:
             condition = require_condition(condition)
             logits = logits + condition @ self.of_condition
             means = means + torch.tensordot(condition, self.means_of_condition, 1)

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Prior
+
 __all__ = ["StandardPrior"]
 
 
-class StandardPrior(nn.Module):
+class StandardPrior(nn.Module, Prior):
     """``standard``: independent Gaussians of mean 0 and standard deviation 1.
 
     Parameters
@@ -22,7 +24,6 @@ class StandardPrior(nn.Module):
     tensor(-1.8379)
     """
 
-    needs: frozenset[str] = frozenset()
     mean: Tensor
     scale: Tensor
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.distributions import TwoStageDistribution, rotated_noise
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
@@ -35,7 +36,7 @@ _MIXING = 100.0  # turns of the unit interval a unit of latents
 _LOG_VARIANCE_LIMIT = 24.0
 
 
-class TwoStagePrior(nn.Module):
+class TwoStagePrior(nn.Module, Prior):
     r"""``two-stage``: a second VAE in the prior's slot; drawn exactly, with a lower bound for a log-density.
 
     In training mode the noise of the bound is fresh at every call (sixteen vectors a latent), so that the networks
@@ -65,7 +66,6 @@ class TwoStagePrior(nn.Module):
     (tensor([-1.8379, -1.8379, -1.8379, -1.8379, -1.8379], grad_fn=<SubBackward0>), torch.Size([5, 2]))
     """
 
-    needs: frozenset[str] = frozenset()
     points: Tensor
     mix: Tensor
 
@@ -90,11 +90,11 @@ class TwoStagePrior(nn.Module):
         self.register_buffer("points", torch.rand(samples, k))
         self.register_buffer("mix", _MIXING * torch.randn(k, k))
         if condition:
-            self.needs = frozenset({"condition"})
+            self.traits = PriorTraits(needs=frozenset({"condition"}))
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
         """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
-        if self.needs:
+        if self.traits.needs:
             condition = require_condition(condition)
         (size,) = self.stage.location.shape
         if self.training:

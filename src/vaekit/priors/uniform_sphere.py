@@ -6,13 +6,14 @@ Davidson et al. (2018), "Hyperspherical Variational Auto-Encoders", section 3.
 import torch
 from torch import Tensor, nn
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.distributions import UniformSphere
 from vaekit.errors import UsageError
 
 __all__ = ["UniformSpherePrior"]
 
 
-class UniformSpherePrior(nn.Module):
+class UniformSpherePrior(nn.Module, Prior):
     r"""``uniform-sphere``: every direction is as likely as any other.
 
     Parameters
@@ -31,8 +32,7 @@ class UniformSpherePrior(nn.Module):
     tensor(-1.8379)
     """
 
-    needs: frozenset[str] = frozenset()
-    space = "sphere"
+    traits = PriorTraits(space="sphere")
     origin: Tensor
 
     def __init__(self, latent_shape: tuple[int, ...]) -> None:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.errors import UsageError
 
 __all__ = ["VampPrior"]
 
 
-class VampPrior(nn.Module):
+class VampPrior(nn.Module, Prior):
     r"""``vamp``: the average posterior of learned pseudo-inputs.
 
     Parameters
@@ -44,10 +45,12 @@ class VampPrior(nn.Module):
     torch.Size([4])
     """
 
-    needs = frozenset({"encode"})
-    space = "any"  # the posterior's
-    needs_density = True
-    needs_spread = True  # or all but the points of its pseudo-inputs had probability 0
+    traits = PriorTraits(
+        needs=frozenset({"encode"}),
+        space="any",  # the posterior's
+        needs_density=True,
+        needs_spread=True,  # or all but the points of its pseudo-inputs had probability 0
+    )
 
     def __init__(
         self,

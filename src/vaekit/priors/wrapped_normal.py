@@ -8,13 +8,14 @@ from math import isfinite, log
 import torch
 from torch import Tensor, nn
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.distributions import WrappedNormal
 from vaekit.errors import UsageError
 
 __all__ = ["WrappedNormalPrior"]
 
 
-class WrappedNormalPrior(nn.Module):
+class WrappedNormalPrior(nn.Module, Prior):
     r"""``wrapped-normal``: distances from the origin as of a Gaussian's draws, in every direction alike.
 
     Parameters
@@ -39,8 +40,7 @@ class WrappedNormalPrior(nn.Module):
     tensor(-1.8379)
     """
 
-    needs: frozenset[str] = frozenset()
-    space = "poincare"
+    traits = PriorTraits(space="poincare")
     origin: Tensor
     log_scale: Tensor
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 if TYPE_CHECKING:
+    from vaekit.contracts import Posterior
     from vaekit.data import Dataset
     from vaekit.estimator import VariationalAutoencoder
 
@@ -87,7 +88,7 @@ class Scene:
     @property
     def latent(self) -> int | None:
         """Number of latent dimensions to walk along; None where a latent is not a vector of real numbers."""
-        if hasattr(self._posterior, "codebook"):  # between codes there is nothing
+        if self._posterior.codebook is not None:  # between codes there is nothing
             return None
         shape = self.estimator.model_.latent_shape
         return shape[0] if len(shape) == 1 else None
@@ -100,11 +101,11 @@ class Scene:
     @property
     def has_shares(self) -> bool:
         """Whether the parts of the KL tell anything: of a point among codes, each costs the same everywhere."""
-        return not getattr(self._posterior, "is_deterministic", False)
+        return not self._posterior.traits.is_deterministic
 
     @property
-    def _posterior(self) -> object:
-        return self.estimator.model_.parts["posterior"]
+    def _posterior(self) -> "Posterior":
+        return self.estimator.model_.posterior_part
 
 
 def evenly_spread(n: int, most: int) -> npt.NDArray[np.int64]:

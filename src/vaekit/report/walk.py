@@ -55,7 +55,7 @@ class Walk:
         from vaekit.priors import StandardPrior
 
         parts = scene.estimator.model_.parts
-        if getattr(parts["posterior"], "space", "euclidean") == "sphere":
+        if scene.estimator.model_.posterior_part.traits.space == "sphere":
             return cls._on_sphere(scene)
         has_density = scene.estimator.model_.has_density
         if has_density and isinstance(parts["prior"], StandardPrior):

@@ -2,15 +2,16 @@
 
 import lzma
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.contracts import WrappedObjective
 from vaekit.data import read
 from vaekit.errors import DataError
-from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.objectives import ObjectiveResult
 from vaekit.reproductions.protocol import Images
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
@@ -65,21 +66,15 @@ def read_images(images: Images, held_out: int, *, data_dir: Path | None, seed: i
     return ThreeSets(first, last if held_out else None, test)
 
 
-class DynamicBinarisation:
+class DynamicBinarisation(WrappedObjective):
     """An objective on images that are binarised anew at every step.
 
     In evaluation mode, where the images are binarised once already, it changes nothing.
     """
 
-    def __init__(self, objective: Objective) -> None:
-        self._objective = objective
-
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective on a draw of the images."""
-        return self._objective(model, x.bernoulli() if model.training else x, c)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._objective, name)
+        return self.inner(model, x.bernoulli() if model.training else x, c)
 
 
 def _read_static(name: str, data_dir: Path | None) -> Tensor:

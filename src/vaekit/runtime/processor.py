@@ -1,4 +1,4 @@
-"""How the processor computes inside a block: on one thread, and without numbers too small to matter."""
+"""Settings of the processor for a block: one thread, and no numbers too small to matter."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -42,7 +42,7 @@ _SLOWEST_DISK = 50e6  # bytes a second; what a first checkpoint may cost is gues
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """Where and how often to write checkpoints, and whether to go on from one.
+    """The folder and the times of checkpoints, and whether to go on from one.
 
     One is written every so many minutes, when the run is stopped, and, if all of these together take at most 2 % of
     the time, at the end and after an epoch that is the best so far.

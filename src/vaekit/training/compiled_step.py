@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, _foreach_copy_, nn  # pyright: ignore
 from torch.func import functional_call, grad_and_value
 
+from vaekit.contracts import WrappedObjective
 from vaekit.errors import TrainingWarning
+from vaekit.language.schedules import Annealed
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.runtime.compiler import compile_graph, has_compiler, reason_of
 from vaekit.training.keeper import warn_of_another_environment
@@ -144,9 +146,10 @@ def _gradient_function(
     whose numbers are taken for constants always.
     """
     module = _Loss(model)
-    moved = [
-        (thing, name) for thing in (objective, *model.modules()) for name in getattr(thing, "schedules", ())
-    ]
+    inner = objective
+    while isinstance(inner, WrappedObjective):
+        inner = inner.inner
+    moved = [part for part in (inner, *model.modules()) if isinstance(part, Annealed)]
 
     def loss(
         parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None
@@ -159,7 +162,7 @@ def _gradient_function(
     def gradient(
         parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None
     ) -> tuple[Sequence[Tensor], list[Tensor], Tensor, dict[str, Tensor]]:
-        _ = [getattr(thing, name) * 1.0 for thing, name in moved]
+        _ = [value * 1.0 for part in moved for value in part.scheduled_values()]
         differentiated = grad_and_value(loss, has_aux=True)(parameters, buffers, x, c)
         gradients, (value, (changed, result)) = differentiated
         return gradients, changed, value, result

@@ -16,6 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from vaekit.contracts import as_objective
 from vaekit.errors import ProcessLostError, TrainingDivergedError
 from vaekit.evaluation.bound import BoundSummary, evaluate_bound
 from vaekit.evaluation.codes import code_usage, warn_of_collapse
@@ -138,7 +139,7 @@ def train(
     """
     setup = RunSetup(
         model=model,
-        objective=objective,
+        objective=as_objective(objective),
         data=x if isinstance(x, Examples) else Examples(x),
         held_out=validation
         if validation is None or isinstance(validation, Examples)

@@ -223,7 +223,7 @@ class Ranks:
             If the objective looks over a batch, of which each rank shows it a slice.
         """
         self._require_same(describe())
-        if getattr(objective, "looks_over_batch", False):
+        if objective.traits.looks_over_batch:
             warnings.warn(
                 f"the objective compares the examples of a batch, and each of the {self.size} processes shows it a "
                 "slice: it trains as with batches of that size; slices of a hundred rows or more are best",

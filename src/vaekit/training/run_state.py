@@ -41,8 +41,8 @@ class Means:
 
     def add(self, result: ObjectiveResult, norm: Tensor | None) -> None:
         """Keep a batch: a few references, and once in a while some copies."""
-        for name in _PER_EXAMPLE:
-            if (term := getattr(result, name)) is not None:
+        for name, term in result._asdict().items():
+            if name in _PER_EXAMPLE and term is not None:
                 self._fresh.setdefault(name, []).append(term.detach())
         if norm is not None:
             self._fresh.setdefault("norm", []).append(norm.detach().reshape(1))
@@ -232,7 +232,7 @@ class Run:
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
         tensors |= {f"means.{name}": value for name, value in self.means.tensors().items()}
         tensors["order"] = self.order_state
-        facts: dict[str, Any] = {name: getattr(self, name) for name in _COUNTED}
+        facts: dict[str, Any] = {name: vars(self)[name] for name in _COUNTED}
         facts["seconds_before"] = self.seconds
         facts["numbers"] = now.numbers
         facts["compiled"] = self.stepper.compiled

@@ -1,4 +1,4 @@
-"""The description of a training run, made once: the loop, its plan and the next run of the same model start from it."""
+"""The description of a training run, which is made once: the loop, its plan and later runs start from it."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,6 @@ __all__ = [
     "multiplications",
 ]
 
-_NETWORKS = ("encoder", "decoder", "classifier")
 _WORTH_SHARING = 10_000_000  # multiply-adds of a forward pass that are worth more than one thread
 
 
@@ -60,7 +59,7 @@ class Examples(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a run leaves behind, beside the weights, for another run to go on from.
+    """The things that a run leaves behind, beside the weights, for another run to go on from.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunSetup:
-    """What is trained, on what, how, and from where.
+    """The description of a training run: the model, the objective, the data, the settings and the seed.
 
     Parameters
     ----------
@@ -154,8 +153,8 @@ class RunSetup:
         UsageError
             If the device has no such products.
         """
-        networks = [model.parts[name] for name in _NETWORKS if name in model.parts]
-        return NetworkPrecision(networks, self.settings.precision)
+        networks = [model.encoder, model.decoder, model.classifier]
+        return NetworkPrecision([n for n in networks if n is not None], self.settings.precision)
 
     def identity(self, given: Mapping[str, str]) -> dict[str, str]:
         """Describe the run by what its results depend on, each by the name that a message gives it.
@@ -191,10 +190,9 @@ def begin_objective(objective: Objective, model: VAE, *, rows: int, c: Tensor | 
     """
     if isinstance(objective, Opposed) and objective.opponent is None:
         objective.build_opponent(model)
-    if hasattr(objective, "begin"):
-        objective.begin(rows=rows)  # type: ignore[attr-defined]
-    if c is not None and hasattr(objective, "count_labels"):
-        objective.count_labels(c)  # type: ignore[attr-defined]
+    objective.begin(rows=rows)
+    if c is not None:
+        objective.count_labels(c)
 
 
 def multiplications(model: VAE, objective: Objective, batch_size: int) -> int:
@@ -210,10 +208,9 @@ def multiplications(model: VAE, objective: Objective, batch_size: int) -> int:
     >>> multiplications(model, Elbo(), 10), multiplications(model, ImportanceWeighted(samples=50), 10)
     (250, 4660)
     """
-    draws = getattr(objective, "draws", 1)
-    decoder = sum(parameter.numel() for parameter in model.parts["decoder"].parameters())
+    decoder = sum(parameter.numel() for parameter in model.decoder.parameters())
     others = sum(parameter.numel() for parameter in model.parameters()) - decoder
-    return batch_size * (others + decoder * (draws if isinstance(draws, int) else 1))
+    return batch_size * (others + decoder * objective.draws)
 
 
 def has_convolutions(model: VAE) -> bool:

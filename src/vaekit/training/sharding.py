@@ -15,9 +15,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vaekit.errors import UsageError
+from vaekit.objectives import Opposed
 from vaekit.runtime.spread import is_spread, local_part, whole
 from vaekit.training.optimizing import global_norm
-from vaekit.training.players import has_opponent
 from vaekit.training.ranks import Ranks
 from vaekit.training.setup import RunSetup
 from vaekit.training.world import others_may_be_lost
@@ -25,7 +25,6 @@ from vaekit.vae import VAE
 
 __all__ = ["ShardedRanks", "require_shardable"]
 
-_NETWORKS = ("encoder", "decoder", "classifier")
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _LARGE = 2**16  # parameters of a layer that travels alone; smaller ones go with the rest of their network
 _LEAVE_OUT = "such a model cannot be sharded; leave --shard out (shard=False)"
@@ -86,13 +85,13 @@ def require_shardable(setup: RunSetup) -> None:
             raise UsageError(
                 f"{first} and {name} are one parameter, and a shard lies in one place: {_LEAVE_OUT}"
             )
-    if "log_joint" in getattr(model.parts["posterior"], "needs", ()):
+    if "log_joint" in model.posterior_part.traits.needs:
         raise UsageError(
             f"the posterior differentiates the decoder for its draws, which takes whole weights: {_LEAVE_OUT}"
         )
-    if getattr(objective, "reaches_into_networks", False):
+    if objective.traits.reaches_into_networks:
         raise UsageError(f"the objective looks into the networks, which takes whole weights: {_LEAVE_OUT}")
-    if has_opponent(objective):
+    if isinstance(objective, Opposed):
         raise UsageError(
             f"the objective has a second player, which plays against whole weights: {_LEAVE_OUT}"
         )
@@ -120,9 +119,9 @@ def _shard(model: VAE, group: Any) -> VAE:
 
 
 def _networks(model: VAE) -> Iterator[nn.Module]:
-    for name in _NETWORKS:
-        if name in model.parts and any(True for _ in model.parts[name].parameters()):
-            yield model.parts[name]
+    for network in (model.encoder, model.decoder, model.classifier):
+        if network is not None and any(True for _ in network.parameters()):
+            yield network
 
 
 def _large_layers(network: nn.Module) -> Iterable[nn.Module]:

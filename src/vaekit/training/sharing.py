@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.contracts import Objective, ObjectiveResult, WrappedObjective
 from vaekit.training.world import World
 from vaekit.vae import VAE
 
@@ -111,7 +111,7 @@ class SharedNoise(TorchFunctionMode):
         return None
 
 
-class SharedObjective(Objective):
+class SharedObjective(WrappedObjective):
     """An objective of which every rank evaluates its slice of the rows, and knows the results of all.
 
     Parameters
@@ -123,19 +123,15 @@ class SharedObjective(Objective):
     """
 
     def __init__(self, objective: Objective, world: World) -> None:
-        self._objective, self._world = objective, world
-
-    @property
-    def draws(self) -> int:
-        """The number of latents that the objective draws for each example."""
-        return getattr(self._objective, "draws", 1)
+        super().__init__(objective)
+        self._world = world
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective on all rows."""
         rows = self._world.mine(torch.arange(len(x), device=x.device))
         part = slice(int(rows[0]), int(rows[-1]) + 1)
         with self._world.sharing(model):
-            result = self._objective(model, x[part], None if c is None else c[part])
+            result = self.inner(model, x[part], None if c is None else c[part])
         columns = [result.bound, result.surrogate, result.reconstruction, result.kl]
         table = torch.stack(columns, 1)
         if result.kl_per_dimension is not None:

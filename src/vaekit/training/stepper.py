@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from vaekit.language.schedules import Annealed
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.optimizing import clip_gradient
 from vaekit.training.players import Players
@@ -153,8 +154,18 @@ class Stepper:
             average.update()
 
 
-def scheduled(objective: Any, model: nn.Module) -> list[Callable[[float], None]]:
-    """Return the methods ``at(epochs_done)`` to call before every step: of an objective, and of a model's modules.
+def scheduled(objective: Objective | None, model: nn.Module) -> list[Callable[[float], None]]:
+    """Return the methods ``at(epochs_done)`` to call before every step.
+
+    They are those of the objective and of every module of the model, where their ``schedules`` are not empty. An
+    objective that is not :class:`~vaekit.language.schedules.Annealed` is always told.
+
+    Parameters
+    ----------
+    objective
+        None: only the modules count.
+    model
+        All its modules are looked at.
 
     Examples
     --------
@@ -166,5 +177,7 @@ def scheduled(objective: Any, model: nn.Module) -> list[Callable[[float], None]]
     >>> objective.beta, scheduled(Elbo(), nn.Linear(1, 1))
     (0.5, [])
     """
-    movers: list[Any] = [thing for thing in (objective, *model.modules()) if hasattr(thing, "at")]
-    return [thing.at for thing in movers if getattr(thing, "schedules", True)]
+    movers: list[Callable[[float], None]] = []
+    if objective is not None and (objective.schedules or not isinstance(objective, Annealed)):
+        movers = [objective.at]
+    return movers + [part.at for part in model.modules() if isinstance(part, Annealed) and part.schedules]

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class World(Protocol):
-    """What a run asks of the processes that train together.
+    """The processes that train together, as a run sees them.
 
     Attributes
     ----------
