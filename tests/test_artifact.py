@@ -62,7 +62,7 @@ def test_it_can_be_moved(folder, tmp_path, fitted):
 
 
 def test_an_existing_one_asks_for_force_and_force_replaces_it_whole(folder, fitted):
-    with pytest.raises(ArtifactError, match="--force"):
+    with pytest.raises(ArtifactError, match="force=True"):
         fitted.save(folder)
     (folder / "report.html").write_text("old")
     fitted.save(folder, force=True)

@@ -24,12 +24,20 @@ from typing import Any
 from vaekit.data import Schema
 from vaekit.errors import ArtifactError, UsageError
 from vaekit.language.grammar import did_you_mean
+from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.sentence import Sentence, build_vae
-from vaekit.training import EpochMetrics, History, TrainingSettings
+from vaekit.training import EpochMetrics, History
 from vaekit.vae import VAE
 
-__all__ = ["FORMAT_VERSION", "Artifact", "check_destination", "read_artifact", "write_artifact"]
+__all__ = [
+    "FORMAT_VERSION",
+    "Artifact",
+    "build_model",
+    "check_destination",
+    "read_artifact",
+    "write_artifact",
+]
 
 FORMAT_VERSION = 2  # 2: schema.conditions; a model without conditions is still written as 1
 
@@ -81,6 +89,18 @@ class Artifact:
     versions: dict[str, str] = field(default_factory=dict)
 
 
+def build_model(sentence: Sentence, schema: Schema, latent: int, network: NetworkRecipe | None = None) -> VAE:
+    """Build the model of a sentence for the data of a schema, with fresh weights."""
+    return build_vae(
+        sentence,
+        schema.model_event_shape,
+        latent,
+        log_jacobian=schema.log_jacobian,
+        condition=0 if schema.conditions is None else schema.conditions.width,
+        network=network,
+    )
+
+
 def check_destination(folder: Path, *, force: bool) -> None:
     """Refuse, before any work is done, a destination that could not be written at the end.
 
@@ -92,15 +112,15 @@ def check_destination(folder: Path, *, force: bool) -> None:
     if folder.exists() or folder.is_symlink():
         if not (folder / _DESCRIPTION).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
             raise ArtifactError(
-                f"{folder} exists and is no vaekit artifact: it will not be replaced; choose another --output"
+                f"{folder} exists and is no vaekit artifact: it will not be replaced; choose another path"
             )
         if not force:
-            raise ArtifactError(f"{folder} exists; choose another --output, or give --force to replace it")
+            raise ArtifactError(f"{folder} exists; choose another path, or give force=True to replace it")
     parent = folder.absolute().parent
     if not parent.is_dir():
-        raise ArtifactError(f"the folder {parent} does not exist; make it first, or choose another --output")
+        raise ArtifactError(f"the folder {parent} does not exist; make it first, or choose another path")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise ArtifactError(f"the folder {parent} cannot be written to; choose another --output")
+        raise ArtifactError(f"the folder {parent} cannot be written to; choose another path")
 
 
 def write_artifact(
@@ -142,7 +162,7 @@ def write_artifact(
         _write_atomically(folder, contents)
     except OSError as error:
         raise ArtifactError(
-            f"could not write {folder}: {error.strerror or error}; free some space or choose another --output"
+            f"could not write {folder}: {error.strerror or error}; free some space or choose another path"
         ) from error
 
 
@@ -352,13 +372,11 @@ def _build(
 
     from vaekit.runtime.randomness import seeded
 
-    def build() -> VAE:
-        width = 0 if schema.conditions is None else schema.conditions.width
-        shape, log_jacobian = schema.model_event_shape, schema.log_jacobian
-        return build_vae(sentence, shape, latent, log_jacobian=log_jacobian, network=network, condition=width)
-
     with torch.device("meta"):
-        expected = {name: tuple(value.shape) for name, value in build().state_dict().items()}
+        expected = {
+            name: tuple(value.shape)
+            for name, value in build_model(sentence, schema, latent, network).state_dict().items()
+        }
     for name in sorted(set(expected) | set(state)):
         if name not in state:
             raise ArtifactError(f"{_MODEL} lacks the tensor {name} that the sentence asks for")
@@ -372,7 +390,7 @@ def _build(
         if not bool(state[name].isfinite().all()):
             raise ArtifactError(f"{_MODEL}: the tensor {name} holds numbers that are not finite")
     with seeded(0):
-        model = build()
+        model = build_model(sentence, schema, latent, network)
     model.load_state_dict(state)
     return model
 

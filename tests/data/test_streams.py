@@ -11,8 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from vaekit.data import Schema, from_object, stream
-from vaekit.data.item_rows import ItemRows, guarded
-from vaekit.data.sequence_rows import SequenceRows
+from vaekit.data.stream_rows import ItemRows, SequenceRows, guarded
 from vaekit.data.streams import is_stream
 from vaekit.errors import DataError, StreamWarning
 
@@ -296,8 +295,8 @@ def test_a_worker_that_dies_is_said(kind, tmp_path):
     last = done.stderr.rstrip().splitlines()[-1]
     if last.startswith("vaekit.errors.DataError"):  # nearly always: the program waits for the next item
         assert re.search(r"a worker process died.*num_workers=0", last)
-    else:
-        assert "exited unexpectedly" in done.stderr
+    else:  # PyTorch's handler may also strike while Python prints the error that it has
+        assert re.search(r"exited unexpectedly|a worker process died", done.stderr)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])

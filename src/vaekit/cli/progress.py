@@ -1,10 +1,13 @@
-"""A progress bar for training, on stderr, where that is a terminal."""
+"""How a fit goes, on stderr: a progress bar where that is a terminal, a line now and then where it is not."""
 
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vaekit.cli.printing import say
+
 if TYPE_CHECKING:
+    from vaekit.application import Stage
     from vaekit.training import EpochMetrics, TrainingPlan
 
 __all__ = ["Progress", "describe_epoch"]
@@ -13,7 +16,7 @@ _WORTH_TELLING = 60.0  # seconds
 
 
 class Progress:
-    """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it.
+    """A context manager with the callbacks of a fit: ``stage``, ``plan``, ``step`` and ``epoch``.
 
     Parameters
     ----------
@@ -23,7 +26,6 @@ class Progress:
 
     def __init__(self, *, shown: bool = True) -> None:
         self.shown = shown
-        self.planned: TrainingPlan | None = None
         self._told_time = False
         self._bar = None
         if shown and sys.stderr.isatty():
@@ -43,8 +45,6 @@ class Progress:
             self._task = self._bar.add_task("", total=None, state="", epochs="?")
 
     def __enter__(self) -> "Progress":
-        if self._bar is not None:
-            self._bar.start()
         return self
 
     def __exit__(
@@ -53,9 +53,17 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def stage(self, stage: "Stage") -> None:
+        """Start the bar when training begins and remove it when that is over; say that evaluation begins."""
+        if self._bar is not None and stage == "training":
+            self._bar.start()
+        elif self._bar is not None:
+            self._bar.stop()
+        if stage == "evaluating":
+            say("evaluating on held-out rows ...")
+
     def plan(self, plan: "TrainingPlan") -> None:
-        """Say what the training will take."""
-        self.planned = plan
+        """Print what the training is expected to take."""
         self._say(str(plan))
 
     def _say(self, message: str) -> None:
@@ -88,7 +96,7 @@ class Progress:
 
 
 def describe_epoch(metrics: "EpochMetrics", *, is_best: bool) -> str:
-    """Bound, KL, active units and rate in a line.
+    """Return bound, KL, active units and rate in a line.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""From an array of whatever type and shape to a data set: a table (n, columns) or images (n, C, H, W)."""
+"""Arrays of any numeric type to data sets: tables (n, columns) or images (n, channels, height, width)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from vaekit.data.dataset import Dataset, made_up_names
-from vaekit.data.hints import few, plural
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
 __all__ = ["as_labels", "dataset_from_array"]
@@ -20,13 +20,13 @@ def dataset_from_array(
     labels: Any = None,
     test: Dataset | None = None,
 ) -> Dataset:
-    """Make a data set of an array: two dimensions are a table, three grey images, four images.
+    """Return an array as a data set: a table of two dimensions, grey images of three, images of four.
 
     Parameters
     ----------
     array : array_like of shape (n, columns), (n, height, width) or (n, channels, height, width)
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     columns : sequence of str, optional
         Names for the columns of a table.
     labels : array_like of shape (n,), optional
@@ -49,10 +49,9 @@ def dataset_from_array(
     if values.ndim < 2 or values.ndim > 4:
         advice = "; Reshape your data: array.reshape(-1, 1) for one column, array.reshape(1, -1) for one row"
         raise DataError(
-            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; "
-            "expected a table "
-            f"(n, columns), grey images (n, height, width) or images (n, channels, height, width)"
-            f"{advice if values.ndim == 1 else ''}"
+            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; expected a "
+            "table (n, columns), grey images (n, height, width) or images (n, channels, height, "
+            f"width){advice if values.ndim == 1 else ''}"
         )
     if values.shape[0] == 0:
         raise DataError(f"{source}: no rows (0 samples, shape {values.shape}); at least one is needed")
@@ -88,8 +87,8 @@ def as_labels(labels: Any, n: int, source: str) -> np.ndarray | None:
         array = array[:, 0]
     if array.shape != (n,):
         raise DataError(
-            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per "
-            f"row, shape ({n},)"
+            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per row, "
+            f"shape ({n},)"
         )
     if array.dtype.kind in "bui":
         return array.astype(np.int64)

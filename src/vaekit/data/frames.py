@@ -1,4 +1,4 @@
-"""From a pandas DataFrame to a data set: numbers stay, text becomes categories, one column may be the label."""
+"""Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import few, plural
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
@@ -32,27 +32,27 @@ def dataset_from_frame(
     conditions: Sequence[str] = (),
     lines: np.ndarray | None = None,
 ) -> Dataset:
-    """Make a table of a DataFrame.
+    """Return a DataFrame as a table.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     label : str, optional
         Name of the column to take out as the label.
     labels : array_like, optional
         Labels from elsewhere, instead of a column.
     conditions : sequence of str
-        Names of columns to take out as conditions, where they are there.
+        Names of columns to take out as conditions.
     lines : ndarray of int, optional
-        The line of the file each row came from, for messages.
+        The line of the file that each row came from, for messages.
 
     Raises
     ------
     DataError
-        For text among numbers, text with too many different values (naming the column and a value), dates, repeated
-        names, or an unknown label.
+        For text among numbers, text with too many different values (naming the column and a value), dates,
+        repeated names, or an unknown label.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def dataset_from_frame(
 def check_names(
     names: Sequence[str], source: str, *, label: str | None = None, conditions: Sequence[str] = ()
 ) -> None:
-    """Refuse names of columns that stand twice, and a label or conditions that are not among them.
+    """Refuse repeated names of columns, and a label or condition that is not among them.
 
     Raises
     ------
@@ -110,25 +110,25 @@ def check_names(
     absent = [name for name in conditions if name not in names and name != "labels"]
     if absent:
         raise DataError(
-            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the columns "
-            f"are {few(names, 9)}"
+            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the "
+            f"columns are {few(names, 9)}"
         )
     if label is not None and label not in names:
         raise MissingLabelError(
-            f"{source}: no column {label!r} for the label{did_you_mean(label, names) or ';'} the columns "
-            f"are {few(names, 9)}"
+            f"{source}: no column {label!r} for the label{did_you_mean(label, names) or ';'} the columns are "
+            f"{few(names, 9)}"
         )
 
 
 def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) -> tuple[str, ...]:
-    """Give the categories of a column of text, of which the different values are known, sorted.
+    """Return the categories of a column of text, sorted, given its different values.
 
     Parameters
     ----------
     counts : mapping of (str or None) to int
-        How often each value stands in the column; None where it is missing.
-    name, source
-        Of the column and its file, for messages.
+        The number of rows with each value; None is a missing one.
+    name, source : str
+        Name of the column, and of its file, for messages.
 
     Raises
     ------
@@ -150,20 +150,21 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
     first = next((text for text, number in zip(present, numbers, strict=True) if not number), None)
     if first is None or as_text < 0.5 * filled or _is_decimal_comma(first) or _is_date(first):
         raise DataError(
-            f"{source}: column {name!r} holds numbers or dates as text, for instance {(present or [''])[0]!r:.60}, "
-            "in a file too large to be read as a whole; expected numbers: store them as numbers"
+            f"{source}: column {name!r} holds numbers or dates as text, for instance "
+            f"{(present or [''])[0]!r:.60}, in a file too large to be read as a whole; expected numbers: "
+            "store them as numbers"
         )
     if len(present) > max(_CATEGORIES_AT_MOST, filled // 20):
         raise DataError(
             f"{source}: column {name!r} holds text, for instance {first!r:.60} "
-            f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or remove it, "
-            f"or give --label {name} to keep it for colouring only"
+            f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or "
+            f"remove it, or give --label {name} to keep it for colouring only"
         )
     return tuple(sorted({text or "" for text in counts}))
 
 
 def column_as_found(column: "pandas.Series") -> np.ndarray:
-    """Give a column as numbers where it is numbers, and otherwise as objects; missing values are NaN."""
+    """Return a column of numbers as numbers (NaN where missing), any other as text (None where missing)."""
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
@@ -174,7 +175,7 @@ def column_as_found(column: "pandas.Series") -> np.ndarray:
 
 
 def label_values(column: "pandas.Series") -> np.ndarray:
-    """Give a column as labels: numbers, or text; missing ones are empty."""
+    """Return a column as labels: numbers, or text; missing ones are empty."""
     if column.dtype.kind in "buif" and not column.hasnans:
         return column.to_numpy()
     present = ~column.isna()
@@ -241,8 +242,8 @@ def _refuse_text(
     if isinstance(value, str) and _is_decimal_comma(value):
         raise DataError(f"{found}; expected numbers: write decimals with a point")
     raise DataError(
-        f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: encode "
-        f"or remove it, or give --label {name} to keep it for colouring only"
+        f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: "
+        f"encode or remove it, or give --label {name} to keep it for colouring only"
     )
 
 

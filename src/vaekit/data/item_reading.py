@@ -1,4 +1,4 @@
-"""From an item of somebody's data set to a row of numbers: a tensor, an array, a picture, a tuple or a dictionary."""
+"""Items of a user's data set (tensors, arrays, pictures, tuples, dictionaries) to rows of numbers."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -8,43 +8,45 @@ import numpy as np
 
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Kind
-from vaekit.data.hints import few
+from vaekit.data.messages import few
 from vaekit.data.objects import as_array
 from vaekit.errors import DataError
 
-__all__ = ["Column", "ItemReader", "in_a_line"]
+__all__ = ["Column", "ItemReader", "torch_module"]
 
 Column = str | int | Sequence[str]
 
 
 class ItemReader:
-    """Makes rows of items like the first.
+    """Converts items to rows; all must be like the first.
 
     Parameters
     ----------
     first
         An item, or a batch of them.
     source : str
-        What to call the data in messages.
+        Name of the data in messages.
     column : str, int or sequence of str, optional
-        Of dictionaries the key of the data, or keys of numbers that make a row; of tuples the place. By default the
-        only key that holds an array or a picture, all keys where all hold numbers, and of tuples the first place.
+        For dictionaries the key of the data, or the keys of numbers that make up a row; for tuples the
+        position. By default the only key that holds an array or a picture, or all keys where all hold
+        numbers; for tuples 0.
     label : str or int, optional
-        Key or place of the label; by default, of tuples whose second place holds a number or a text, that.
+        Key or position of the label; by default 1 for tuples with a number or a text there.
     batched : bool
         Whether an item is a batch of rows.
 
     Attributes
     ----------
     kind, event_shape, dtype, columns
-        As of :class:`vaekit.data.Dataset`.
+        As in :class:`vaekit.data.Dataset`.
     label
-        Where the label is; None where there is none.
+        Key or position of the label; None where there is none.
 
     Raises
     ------
     DataError
-        For what is no row of a table and no image, and for dictionaries of which the data cannot be told.
+        For items that are neither a row of a table nor an image, and for dictionaries with several candidates
+        for the data.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class ItemReader:
         self.columns = row.columns
 
     def rows(self, item: Any, number: int) -> np.ndarray:
-        """Make rows, (m, *event_shape), of an item; ``number`` is said where it is not like the first.
+        """Return the rows of an item, (m, *event_shape); ``number`` is its position, for messages.
 
         Raises
         ------
@@ -91,7 +93,7 @@ class ItemReader:
         return rows.astype(self.dtype, copy=False).reshape(-1, *self.event_shape)
 
     def labels(self, item: Any) -> np.ndarray:
-        """The labels of an item: one, or a batch of them."""
+        """Return the labels of an item: an array of one, or of a batch of them."""
         found = self._at(item, self.label, "the label", "an item")
         return (
             np.atleast_1d(as_array(found)) if not isinstance(found, str) else np.array([found], dtype=object)
@@ -146,12 +148,12 @@ class ItemReader:
 
 
 def _names_of(first: Any) -> list[str] | None:
-    """The columns of a data frame, which is a batch."""
+    """Return the column names of a data frame (a batch of rows); None for other items."""
     return [str(name) for name in first.columns] if hasattr(first, "columns") else None
 
 
 def _is_data(value: Any) -> bool:
-    """Whether it is a picture, or an array or nested list of at least one dimension."""
+    """Return whether a value is a picture, or an array or nested list of at least one dimension."""
     if hasattr(value, "getbands"):
         return True
     if isinstance(value, list | tuple):
@@ -167,13 +169,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) or getattr(value, "ndim", None) == 0
 
 
-def in_a_line(error: BaseException) -> str:
-    """Say an error in a line: its kind, and its first and last line where it has several."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = "" if not lines else f": {lines[0]}" if len(lines) == 1 else f": {lines[0]} {lines[-1]}"
-    return f"{type(error).__name__}{told[:300]}"
-
-
 def torch_module() -> Any:
-    """PyTorch, where somebody has imported it."""
+    """Return the module torch, or None where nobody has imported it."""
     return sys.modules.get("torch")

@@ -1,4 +1,4 @@
-"""One door for every source: a name, a file of any accepted format, or a folder."""
+"""The function that reads every source: a name, a file of any accepted format, or a folder."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,9 +6,8 @@ from pathlib import Path
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
-from vaekit.data.idx_files import find_mnist_files, looks_like_idx, read_idx, read_idx_folder
 from vaekit.data.image_folders import read_image_folder
-from vaekit.data.mnist import read_mnist
+from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
@@ -21,8 +20,8 @@ NAMES = ("digits", "mnist")
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 ACCEPTED = (
-    "a .csv, .tsv, .npy, .npz, .parquet or IDX file, a folder of images or of MNIST's four files, "
-    "or one of the names digits and mnist"
+    "a .csv, .tsv, .npy, .npz, .parquet or IDX file, a folder of images or of MNIST's four files, or one of "
+    "the names digits and mnist"
 )
 
 
@@ -34,26 +33,25 @@ def read(
     memory_limit: int | None = None,
     conditions: Sequence[str] = (),
 ) -> Dataset:
-    """Read a data set from a file, a folder, or by name.
+    """Return the data set of a file, a folder, or a name.
 
     Parameters
     ----------
     source : str or path
         ``digits`` (scikit-learn's, always at hand), ``mnist`` (looked up, or downloaded), or the path of a
         ``.csv``, ``.tsv`` (or other table of text), ``.npy``, ``.npz``, ``.parquet`` or IDX file, of a folder
-        of
-        images, or of a folder of IDX files named like MNIST's. A name wins over a file of that name: write
-        ``./mnist`` for a folder.
+        of images, or of a folder of IDX files named like MNIST's. A name has precedence over a file of that
+        name: write ``./mnist`` for a folder.
     label : str, optional
-        The column (or, in an ``.npz``, the array) that is a label: kept for colouring, never trained on.
+        The column (or the array of an ``.npz``) that is a label: kept for colouring, never trained on.
     data_dir : path, optional
         Where to look for ``mnist`` first.
     memory_limit : int, optional
-        Bytes of memory that the data may take: an ``.npy``, ``.parquet`` or folder of images that needs more is not
-        read, but left where it is, to be read block by block (:class:`vaekit.data.stored.StoredRows`); a table of text
-        that is larger is refused. By default everything is read.
+        Bytes of memory that the data may take. An ``.npy``, ``.parquet`` or folder of images that needs more
+        stays where it is, and is read block by block (:class:`vaekit.data.stored.StoredRows`); a larger table
+        of text is refused. By default everything is read.
     conditions : sequence of str
-        Columns to take out of the table as conditions; ``labels`` are the labels.
+        Columns to take out of the table as conditions; ``labels`` means the labels.
 
     Returns
     -------
@@ -62,8 +60,8 @@ def read(
     Raises
     ------
     DataError
-        For anything that cannot be read as numbers in rows or as images of one size: one line that says what
-        was found, what was expected, and what to try.
+        For a source that holds neither rows of numbers nor images of one size: one line with what was found,
+        what was expected, and what to try.
     MissingExtraError
         For a format whose optional dependency is not installed.
 
@@ -94,7 +92,7 @@ def read(
 def _reader(
     path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str] = ()
 ) -> Callable[[], Dataset]:
-    """Choose how to read an existing path."""
+    """Return the function that reads an existing path."""
     name = path.name.lower()
     if path.is_dir():
         return _folder_reader(path, label, memory_limit)
@@ -134,8 +132,8 @@ def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> C
 def _refuse_label(label: str | None, what: str) -> None:
     if label is not None:
         raise MissingLabelError(
-            f"{what}: no column {label!r} for the label: this source has no named columns; leave the "
-            "label out"
+            f"{what}: no column {label!r} for the label: this source has no named columns; leave the label "
+            "out"
         )
 
 

@@ -8,20 +8,47 @@ order is reversed from one step to the next. This way round takes one pass; the 
 the other. Run from noise to :math:`z` it is an inverse autoregressive flow (Kingma et al., 2016), from :math:`z` to
 noise a masked autoregressive flow (Papamakarios, Pavlakou and Murray, 2017). zuko supplies masks, networks and
 splines.
+
+The gated update of an inverse autoregressive flow, one dimension at a time.
+
+.. math:: y = \sigma x + (1 - \sigma)\, m, \qquad \sigma = \operatorname{sigmoid}(s), \qquad
+          \log \left| \frac{\partial y}{\partial x} \right| = \log \sigma
+
+Kingma et al. (2016), "Improved Variational Inference with Inverse Autoregressive Flow", equations 13 and 14: like
+the gate of a recurrent network, it keeps what it is given unless told otherwise.
+
+zuko, imported where a flow is built, with what its import switches off switched on again.
+
+``import zuko`` sets ``torch.distributions.Distribution._validate_args`` and ``arg_constraints`` for the whole process,
+and renames a class of torch. All three are put back here. It also *adds* a method ``call_and_ladj`` to torch's
+``Transform``, which its flows need, and which therefore stays. Where zuko has been imported before, whatever its
+user has set since is left alone.
 """
 
+import sys
 from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, Transform, constraints
+from torch.distributions.transforms import _InverseTransform
+from torch.nn.functional import logsigmoid
 
-from vaekit.distributions.gate import GatedTransform
-from vaekit.distributions.zuko_import import import_zuko
 from vaekit.errors import UsageError
+from vaekit.networks.bounded import soft_bound
 
-__all__ = ["FlowSteps", "LocatedFlow", "gated_steps", "masked_affine_steps", "spline_steps"]
+__all__ = [
+    "FlowSteps",
+    "GatedTransform",
+    "LocatedFlow",
+    "gated_steps",
+    "import_zuko",
+    "masked_affine_steps",
+    "spline_steps",
+]
 
 _INITIAL_SIZE = 0.1  # of a step's last layer, relative to torch's default: a flow starts near the identity
 
@@ -181,3 +208,69 @@ def _last_layer(step: nn.Module) -> list[nn.Parameter]:
     if hasattr(step, "hyper"):
         return list(step.hyper[-1].parameters())  # type: ignore[index, operator]
     return list(step.parameters())
+
+
+_INITIAL_GATE = 1.5  # the paper starts s "at +1 or +2"
+_GATE_LIMIT = 12.0  # a step shrinks by a factor of 1.6e5 at most
+
+
+class GatedTransform(Transform):
+    r"""The update for given :math:`m` and :math:`s`.
+
+    Parameters
+    ----------
+    target
+        :math:`m`, any shape.
+    raw
+        :math:`s` before the shift to its start and the soft bound, the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gate = GatedTransform(torch.tensor(2.0), torch.tensor(-1.5))
+    >>> gate(torch.tensor(0.0)), gate.inv(torch.tensor(1.0))
+    (tensor(1.), tensor(0.))
+    """
+
+    domain = constraints.real
+    codomain = constraints.real
+    bijective = True
+    sign = 1  # type: ignore[assignment]
+
+    def __init__(self, target: Tensor, raw: Tensor) -> None:
+        super().__init__()
+        self.target = target
+        self.gate = soft_bound(raw + _INITIAL_GATE, _GATE_LIMIT)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.target + self.gate.sigmoid() * (x - self.target)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return self.target + (y - self.target) / self.gate.sigmoid()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Any:
+        """Evaluate the logarithm of the gate."""
+        return logsigmoid(self.gate).expand(x.shape)
+
+
+def import_zuko() -> ModuleType:
+    """Import zuko without its effects on torch.
+
+    Examples
+    --------
+    >>> before = Distribution._validate_args
+    >>> import_zuko().__name__, Distribution._validate_args == before
+    ('zuko', True)
+    """
+    if "zuko" in sys.modules:
+        return sys.modules["zuko"]
+    touched = ("_validate_args", "arg_constraints")
+    before = {name: Distribution.__dict__[name] for name in touched}
+    name = _InverseTransform.__name__
+    try:
+        import zuko
+    finally:
+        for attribute, value in before.items():
+            setattr(Distribution, attribute, value)
+        _InverseTransform.__name__ = name
+    return zuko

@@ -24,7 +24,7 @@ from torch.nn import functional
 from torch.types import _size
 
 from vaekit.contracts import DistributionTraits, Likelihood, LikelihoodTraits
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.support import Support
 

@@ -7,26 +7,26 @@ not live in :math:`\mathbb R^k` says where in ``space`` (see :mod:`vaekit.senten
 density sets ``has_density = False``, on itself and on the distribution.
 """
 
-from vaekit.posteriors.categorical import CategoricalPosterior
-from vaekit.posteriors.chain import ChainPosterior
-from vaekit.posteriors.diagonal import DiagonalPosterior
-from vaekit.posteriors.full import FullPosterior
-from vaekit.posteriors.hamiltonian import HamiltonianPosterior
-from vaekit.posteriors.iaf import InverseAutoregressivePosterior
-from vaekit.posteriors.low_rank import LowRankPosterior
-from vaekit.posteriors.maf import MaskedAutoregressivePosterior
-from vaekit.posteriors.planar import PlanarPosterior
+from vaekit.posteriors.categorical_posterior import CategoricalPosterior
+from vaekit.posteriors.chain_posterior import ChainPosterior
+from vaekit.posteriors.curved_posteriors import VonMisesFisherPosterior, WrappedNormalPosterior
+from vaekit.posteriors.flow_posteriors import (
+    InverseAutoregressivePosterior,
+    MaskedAutoregressivePosterior,
+    PlanarPosterior,
+    SplinePosterior,
+)
+from vaekit.posteriors.gaussian_posteriors import DiagonalPosterior, FullPosterior, LowRankPosterior
+from vaekit.posteriors.hamiltonian import HamiltonianDistribution, HamiltonianPosterior
 from vaekit.posteriors.point import PointMass, PointPosterior
 from vaekit.posteriors.quantized import QuantizedPosterior, ResidualQuantizedPosterior
-from vaekit.posteriors.spline import SplinePosterior
-from vaekit.posteriors.von_mises_fisher import VonMisesFisherPosterior
-from vaekit.posteriors.wrapped_normal import WrappedNormalPosterior
 
 __all__ = [
     "CategoricalPosterior",
     "ChainPosterior",
     "DiagonalPosterior",
     "FullPosterior",
+    "HamiltonianDistribution",
     "HamiltonianPosterior",
     "InverseAutoregressivePosterior",
     "LowRankPosterior",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.types import _size
 
 from vaekit.contracts import DistributionTraits, Posterior, PosteriorTraits
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 
 __all__ = ["PointMass", "PointPosterior"]

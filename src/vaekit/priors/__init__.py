@@ -5,18 +5,14 @@ model (VampPrior needs ``encode``) lists what in ``needs`` and is given it as a 
 called: nothing is stored, so deepcopy, save and distribution over processes keep the tie.
 """
 
-from vaekit.priors.autoregressive import AutoregressivePrior
-from vaekit.priors.categorical import CategoricalPrior
-from vaekit.priors.chain import ChainPrior
-from vaekit.priors.flow import FlowPrior
-from vaekit.priors.gaussian import GaussianPrior
-from vaekit.priors.gmm import GaussianMixturePrior
-from vaekit.priors.mixture import MixturePrior
-from vaekit.priors.standard import StandardPrior
-from vaekit.priors.two_stage import TwoStagePrior
-from vaekit.priors.uniform_sphere import UniformSpherePrior
+from vaekit.priors.chain_prior import ChainPrior
+from vaekit.priors.code_priors import AutoregressivePrior, CategoricalPrior
+from vaekit.priors.curved_priors import UniformSpherePrior, WrappedNormalPrior
+from vaekit.priors.flow_prior import FlowPrior
+from vaekit.priors.gaussian_priors import GaussianPrior, StandardPrior
+from vaekit.priors.mixture_priors import GaussianMixturePrior, MixturePrior
+from vaekit.priors.two_stage import TwoStageDistribution, TwoStagePrior, rotated_noise
 from vaekit.priors.vamp import VampPrior
-from vaekit.priors.wrapped_normal import WrappedNormalPrior
 
 __all__ = [
     "AutoregressivePrior",
@@ -27,8 +23,10 @@ __all__ = [
     "GaussianPrior",
     "MixturePrior",
     "StandardPrior",
+    "TwoStageDistribution",
     "TwoStagePrior",
     "UniformSpherePrior",
     "VampPrior",
     "WrappedNormalPrior",
+    "rotated_noise",
 ]

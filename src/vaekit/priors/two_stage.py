@@ -14,21 +14,41 @@ networks is ours: with :math:`f = g = 0` and :math:`\gamma^2 = \sigma^2 = 1/2`, 
 standard Gaussian, and its bound exact.
 
 **Its density is not closed.** What it gives for :math:`\log p(z)` is a lower bound in expectation
-(:mod:`vaekit.distributions.two_stage`), and so is whatever is made of it: evaluation says so beside its numbers.
+(:mod:`vaekit.priors.two_stage`), and so is whatever is made of it: evaluation says so beside its numbers.
+
+The marginal of a small variational autoencoder, whose density is known as an unbiased estimate.
+
+.. math::
+
+    p(z) = \int p(z \mid u)\, \mathcal N(u; 0, I)\, du, \qquad
+    \hat p(z) = \frac 1 K \sum_{k=1}^K \frac{p(z \mid u_k)\, \mathcal N(u_k; 0, I)}{q(u_k \mid z)},
+    \quad u_k = \mu(z) + \sigma(z) \odot \varepsilon_k, \quad \varepsilon_k \sim \mathcal N(0, I)
+
+Over the noise :math:`\mathbb E\, \hat p(z) = p(z)`, hence :math:`\mathbb E \log \hat p(z) \le \log p(z)` (Burda, Grosse
+and Salakhutdinov, 2015, equation 8): the logarithm is a *lower bound in expectation*. In an importance weight it is
+:math:`\hat p(z)` that stands, unbiased, so an estimate of :math:`\log p(x)` made from such weights is a lower bound in
+expectation as well, as one is with an exact prior.
+
+That needs noise which differs from one :math:`z` to the next: were it one set for all, its luck would be in every term
+of a mean, and no standard error would tell. :func:`rotated_noise` makes it a function of :math:`z`.
 """
+
+from collections.abc import Callable
+from math import log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit.contracts import Prior, PriorTraits
-from vaekit.distributions import TwoStageDistribution, rotated_noise
+from vaekit.contracts import DistributionTraits, Prior, PriorTraits
+from vaekit.distributions.base import VectorDistribution, stopped_call
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
-from vaekit.networks.conditioned import require_condition
 from vaekit.networks.mlp import MultilayerPerceptron
+from vaekit.networks.network_inputs import require_condition
 
-__all__ = ["SecondStage", "TwoStagePrior"]
+__all__ = ["SecondStage", "TwoStageDistribution", "TwoStagePrior", "rotated_noise"]
 
 _ROOT_HALF = 0.5**0.5
 _TRAINING_SAMPLES = 16
@@ -169,3 +189,131 @@ def _beside(value: Tensor, condition: Tensor | None) -> Tensor:
 
 def _normals(mean: Tensor, scale: Tensor) -> Distribution:
     return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+
+
+_AT_ONCE = 8  # noise vectors an evaluation of the networks: memory, not the result, depends on it
+
+
+class TwoStageDistribution(VectorDistribution):
+    r"""The distribution of :math:`z` under :math:`u \sim \mathcal N(0, I),\ z \sim p(z \mid u)`.
+
+    Drawn exactly. ``log_prob`` is :math:`\log \hat p(z)`: a lower bound in expectation over the noise. ``mean`` is the
+    mean of :math:`p(z \mid u = 0)`: deterministic, and not the expectation.
+
+    Parameters
+    ----------
+    stage
+        A module ``stage(u, condition)`` that gives :math:`p(z \mid u)`, and with ``recognise=True``, of :math:`z`,
+        :math:`q(u \mid z)`: both independent normals over ``(k,)``.
+    size
+        The number of dimensions :math:`k`.
+    noise
+        From :math:`z`, ``(..., k)``, to :math:`\varepsilon`, ``(K, ..., k)``.
+    condition
+        Handed to the stage, ``(batch, d)``; None: there is none.
+    bound_samples
+        :math:`K`, for whoever reports what is a bound.
+
+    Examples
+    --------
+    >>> from torch.distributions import Independent, Normal
+    >>> class Half(nn.Module):
+    ...     def forward(self, value, condition=None, recognise=False):
+    ...         return Independent(Normal(0.5**0.5 * value, 0.5**0.5), 1)
+    >>> p = TwoStageDistribution(Half(), 2, lambda z: torch.randn(6, *z.shape), bound_samples=6)
+    >>> p.log_prob(torch.zeros(3, 2)), p.sample(torch.Size((4,))).shape  # z ~ N(0, I), and q(u|z) is exact
+    (tensor([-1.8379, -1.8379, -1.8379]), torch.Size([4, 2]))
+    """
+
+    def __init__(
+        self,
+        stage: nn.Module,
+        size: int,
+        noise: Callable[[Tensor], Tensor],
+        condition: Tensor | None = None,
+        *,
+        bound_samples: int,
+    ) -> None:
+        self.stage, self.noise, self.condition = stage, noise, condition
+        self.bound_samples = bound_samples
+        self.traits = DistributionTraits(bound_samples=bound_samples)
+        self._call: Callable[..., Distribution] = stage
+        batch_shape = torch.Size() if condition is None else condition.shape[:-1]
+        super().__init__(batch_shape, torch.Size((size,)), validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        """``(*batch, k)``: where the origin goes."""
+        return self._call(self._empty(()).zero_(), self.condition).mean
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw ``(*sample_shape, *batch, k)``, reparameterised; exact."""
+        return self._call(torch.randn_like(self._empty(sample_shape)), self.condition).rsample()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        r"""Evaluate :math:`\log \hat p(z)` of ``value``, which broadcasts against ``(*batch, k)``, in nats."""
+        batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        z = value.expand(*batch, *self.event_shape)
+        q = self._call(z, self.condition, recognise=True)
+        noise = self.noise(z)
+        weights = torch.cat([self._log_weight(z, q, part) for part in noise.split(_AT_ONCE)])
+        return weights.logsumexp(0) - log(len(weights))
+
+    def detached(self) -> "TwoStageDistribution":
+        """Give the same distribution, whose density has a gradient with respect to :math:`z` and to nothing else."""
+        condition = None if self.condition is None else self.condition.detach()
+        (size,) = self.event_shape
+        stopped = TwoStageDistribution(
+            self.stage, size, self.noise, condition, bound_samples=self.bound_samples
+        )
+        stopped._call = stopped_call(self.stage)
+        return stopped
+
+    def _empty(self, sample_shape: Any) -> Tensor:
+        like = next(self.stage.parameters(), torch.empty(0))
+        return like.new_empty(*torch.Size(sample_shape), *self.batch_shape, *self.event_shape)
+
+    def _log_weight(self, z: Tensor, q: Distribution, noise: Tensor) -> Tensor:
+        """Logarithms of the terms of the sum: ``(samples, ...)``."""
+        u = q.mean + q.stddev * noise
+        log_likelihood = self._call(u, self.condition).log_prob(z)
+        # log N(u; 0, I) - log q(u|z): the constants cancel.
+        return log_likelihood + (0.5 * (noise.square() - u.square()) + q.stddev.log()).sum(-1)
+
+
+def rotated_noise(z: Tensor, points: Tensor, mix: Tensor) -> Tensor:
+    r"""Standard normal noise that is a function of :math:`z`: a set of points, shifted round the unit cube by a hash.
+
+    .. math:: \varepsilon_k = \Phi^{-1}\bigl((p_k + M^\top z) \bmod 1\bigr)
+
+    The points are shifted as Cranley and Patterson (1976), "Randomization of Number Theoretic Methods for Multiple
+    Integration", shift theirs at random: each is uniform, whatever the set. Here the large numbers :math:`M` make the
+    shift of nearby :math:`z` unlike, and of the same :math:`z` always the same. No gradient goes through it.
+
+    Parameters
+    ----------
+    z
+        ``(..., k)``, of a scale of about 1.
+    points
+        :math:`p_k \in [0, 1)^k`, ``(K, k)``.
+    mix
+        :math:`M`, ``(k, k)``.
+
+    Returns
+    -------
+    Tensor
+        ``(K, ..., k)``.
+
+    Examples
+    --------
+    >>> points, mix = torch.rand(8, 2), 100 * torch.randn(2, 2)
+    >>> noise = rotated_noise(torch.randn(10_000, 2), points, mix)
+    >>> noise.shape, noise[0].mean(0).abs().max() < 0.05, (noise[0].std(0) - 1).abs().max() < 0.05
+    (torch.Size([8, 10000, 2]), tensor(True), tensor(True))
+    """
+    shift = z.detach() @ mix
+    points = points.reshape(len(points), *[1] * (z.dim() - 1), -1)
+    # Half a rounding error inside the open interval, at whose ends the quantile is infinite.
+    rounding = torch.finfo(z.dtype).eps
+    uniform = (points + shift).remainder(1) * (1 - rounding) + 0.5 * rounding
+    return torch.special.ndtri(uniform)

@@ -1,4 +1,4 @@
-"""Figures as inline SVG that follows the page: its font, its light or dark colours."""
+"""Pictures as inline SVG, in the font and the light or dark colours of the page."""
 
 import io
 import re
@@ -13,10 +13,12 @@ from vaekit.plots.canvas import MODEL, MUTED, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
-__all__ = ["drawn", "panel", "theme"]
+__all__ = ["drawn", "drawn_panel", "panel", "theme"]
 
-# Colours that stand for the page's own: each becomes a CSS variable, which differs between light and dark.
+# Each of these colours becomes a CSS variable, which differs between light and dark pages.
 _INK, _PAPER, _LINE = "#1c2127", "#fefefd", "#d5dadf"
 _VARIABLES = {
     _INK: "var(--ink)",
@@ -49,11 +51,11 @@ _STYLE = {
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Draw in the report's style, whatever the user's, and put matplotlib's settings back afterwards."""
+    """Draw in the style of the report, and restore matplotlib's settings afterwards."""
     import matplotlib.style
 
     with warnings.catch_warnings():
-        # Names in scripts that the measuring font lacks: the reader's browser has a font that draws them.
+        # Matplotlib measures names in a font that lacks some scripts; the reader's browser has fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings(
             "ignore", message="Matplotlib currently does not support", category=UserWarning
@@ -63,7 +65,7 @@ def theme() -> Iterator[None]:
 
 
 def panel() -> "Axes":
-    """Return the Axes of a little figure with fixed margins: many of them must not take long."""
+    """Return the Axes of a small figure with fixed margins, which are fast to draw in large numbers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.6, 1.9))
@@ -71,31 +73,59 @@ def panel() -> "Axes":
     return figure.add_subplot()
 
 
+def drawn_panel(ax: "Axes", key: str, alt: str) -> Markup:
+    """Return a small figure of :func:`panel` as inline SVG, with margins that leave room for its labels."""
+    figure = _figure_of(ax)
+    width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()  # in points
+    digit = 5.7  # of 9 points, the size of tick labels
+    longest = max(map(len, _tick_labels(ax.yaxis)), default=0)
+    last = max(map(len, _tick_labels(ax.xaxis)[-1:]), default=0)
+    lines = max((text.get_text().count("\n") + 1 for text in ax.texts), default=0)
+    left = (8 + digit * longest + (14 if ax.get_ylabel() else 0)) / width
+    right, top = 1 - max(4, digit * last / 2) / width, 1 - (5 + 11 * lines) / height
+    figure.subplots_adjust(left=left, right=right, top=top, bottom=0.25)
+    for text in ax.texts:
+        text.set_x((4 / width - left) / (right - left))
+    return drawn(ax, key, alt)
+
+
+def _tick_labels(axis: "Axis") -> list[str]:
+    low, high = sorted(axis.get_view_interval())
+    return axis.get_major_formatter().format_ticks([t for t in axis.get_majorticklocs() if low <= t <= high])
+
+
 def drawn(ax: "Axes", key: str, alt: str) -> Markup:
-    """Turn a figure into inline SVG.
+    """Return a figure as inline SVG.
 
     Parameters
     ----------
     ax
-        Any Axes of the figure, drawn under :func:`theme`.
+        Any Axes of the figure, drawn inside :func:`theme`.
     key
-        Unique on the page: it keeps the identifiers of one figure apart from another's.
+        A name that is unique on the page, which keeps the identifiers of different figures apart.
     alt
-        What the figure shows, for those who cannot see it.
+        A description of the figure for readers who cannot see it.
     """
     from matplotlib import rc_context
 
-    figure = ax.get_figure(root=True)
+    figure = _figure_of(ax)
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": key}):
-        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)  # type: ignore[union-attr]
+        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # Only inside tags: a column may well be called "#0072b2".
+    # Only inside tags, because a column may be called "#0072b2".
     text = re.sub(r"<[^>]*>", lambda tag: _restyle(tag[0], key), text)
-    width = 1.65 * 72 * figure.get_figwidth()  # type: ignore[union-attr]
+    width = 1.65 * 72 * figure.get_figwidth()
     opening = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"').format(alt, round(width))
     return opening + Markup(text.removeprefix("<svg"))  # matplotlib has escaped the text in it
+
+
+def _figure_of(ax: "Axes") -> "Figure":
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these Axes were removed from their figure; draw them on a new one")
+    return figure
 
 
 def _restyle(tag: str, key: str) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from vaekit.contracts import check_result
 from vaekit.language.schedules import Annealed
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.optimizing import clip_gradient
@@ -56,7 +57,7 @@ class Differentiate(Protocol):
 
 def loss_of(objective: Objective, model: VAE, batch: Batch) -> tuple[ObjectiveResult, Tensor]:
     """Return the results, without gradient, and the loss to differentiate."""
-    result = objective(model, *batch)
+    result = check_result(objective(model, *batch), objective)
     terms = [None if term is None else term.detach() for term in result]
     return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
 
