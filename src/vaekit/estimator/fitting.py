@@ -35,6 +35,7 @@ from vaekit.training import (
     Progress,
     RunSetup,
     StopRequest,
+    TrainingPlan,
     carry_out,
     plan_training,
 )
