@@ -11,7 +11,7 @@ from vaekit.data import Schema, read
 from vaekit.data.column_summary import summarise
 from vaekit.data.parquet_files import ParquetRows
 from vaekit.errors import DataError, MissingLabelError
-from vaekit.estimator.fitting_schema import fit_schema
+from vaekit.estimator.likelihood_choice import fit_schema
 from vaekit.sentence import parse
 
 pytest.importorskip("pyarrow")

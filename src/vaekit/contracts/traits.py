@@ -98,7 +98,7 @@ class LikelihoodTraits:
     Parameters
     ----------
     measure
-        What :math:`\exp \log p(x \mid z)` is; see :mod:`vaekit.likelihoods.measure`.
+        What :math:`\exp \log p(x \mid z)` is; see :mod:`vaekit.likelihoods.conventions`.
     scaling
         The coordinates its data are brought to: ``standardize``, ``unit``, ``none`` or ``mixed``.
     column

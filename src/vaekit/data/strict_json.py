@@ -142,6 +142,8 @@ def _type_in_words(kind: inspect.Type) -> str:
             return f"one of {few(kind.values, 20)}"
         case inspect.StructType() | inspect.DataclassType():
             return f"an object with the keys {few([field.name for field in kind.fields], 9)}"
+        case inspect.DictType():
+            return "an object"
         case inspect.VarTupleType():
             least = f" of at least {kind.min_length}" if kind.min_length else ""
             return f"a list{least}"

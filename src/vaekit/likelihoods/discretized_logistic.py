@@ -20,13 +20,12 @@ from torch.nn.functional import logsigmoid
 from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.plain import ElementwiseDistribution
+from vaekit.distributions.base import ElementwiseDistribution
 from vaekit.errors import UsageError
-from vaekit.likelihoods.levels import levels_support
-from vaekit.likelihoods.measure import require_no_jacobian
-from vaekit.likelihoods.stacking import stacked_shape, unstack
+from vaekit.likelihoods.conventions import require_no_jacobian, stacked_shape, unstack
+from vaekit.likelihoods.support import levels_support
 from vaekit.networks.bounded import soft_bound
-from vaekit.networks.inputs import CenteredLevels
+from vaekit.networks.network_inputs import CenteredLevels
 
 __all__ = ["DiscretizedLogisticLikelihood", "DiscretizedLogisticMixture"]
 

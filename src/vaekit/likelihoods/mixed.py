@@ -18,19 +18,20 @@ from torch.distributions import Distribution
 from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits, Measure
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
-from vaekit.likelihoods.gaussian import GaussianLikelihood
-from vaekit.likelihoods.laplace import LaplaceLikelihood
-from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
-from vaekit.likelihoods.nominal import NominalLikelihood
+from vaekit.likelihoods.categorical_likelihood import NominalLikelihood
+from vaekit.likelihoods.conventions import InDataUnits
+from vaekit.likelihoods.location_scale import GaussianLikelihood, LaplaceLikelihood
+from vaekit.likelihoods.negative_binomial import (
+    NegativeBinomialLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+)
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import ColumnSupport, Support
-from vaekit.likelihoods.units import InDataUnits
-from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
-from vaekit.networks.inputs import ColumnInputs
+from vaekit.networks.network_inputs import ColumnInputs
 
 __all__ = [
     "COLUMN_KINDS",
@@ -199,7 +200,7 @@ class MixedLikelihood(nn.Module, Likelihood):
         return [cast(Likelihood, group) for group in self.groups]
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
-        """Give the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
         groups = self._likelihoods()
         sizes = [group.event_shape[0] for group in groups]
         parts = x.flatten(1).index_select(1, self.order).split(sizes, 1)

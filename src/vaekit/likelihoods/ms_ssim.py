@@ -24,7 +24,7 @@ from torch.nn import functional
 from torch.types import _size
 
 from vaekit.contracts import DistributionTraits, Likelihood, LikelihoodTraits
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.support import Support
 
@@ -130,7 +130,7 @@ class MultiScaleSimilarity(PlainDistribution):
         return self.weight * (multi_scale_similarity(value, self.image) - 1)
 
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
-        """Give the image itself: a similarity says nothing about noise around it."""
+        """Return the image itself: a similarity says nothing about noise around it."""
         return self.image.detach().expand(self._extended_shape(sample_shape))
 
     @property

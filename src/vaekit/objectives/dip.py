@@ -14,9 +14,8 @@ from torch.distributions import Distribution, Independent, LowRankMultivariateNo
 from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.probing import probe_posterior
+from vaekit.objectives.building_blocks import probe_posterior, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["DisentangledInferredPrior"]

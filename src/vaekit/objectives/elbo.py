@@ -18,9 +18,8 @@ from torch import Tensor
 from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.discrete import reconstruct
-from vaekit.objectives.kl import divergence
+from vaekit.objectives.building_blocks import reconstruct, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.runtime.rows import whole_batch
 from vaekit.vae import VAE
 

@@ -20,8 +20,8 @@ from torch import Tensor
 from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.kl import divergence
+from vaekit.objectives.building_blocks import subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["SemiSupervised"]

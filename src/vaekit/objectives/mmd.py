@@ -29,9 +29,8 @@ from torch.distributions import Distribution, MixtureSameFamily
 from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits, traits_of
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.prior_fit import prior_fit
+from vaekit.objectives.building_blocks import prior_fit, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["MaximumMeanDiscrepancy", "squared_mmd"]

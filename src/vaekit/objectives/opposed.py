@@ -48,7 +48,7 @@ class Opposed(Annealed, Objective):
         self.opponent = self.new_opponent(model).to(like)
 
     def player(self) -> nn.Module:
-        """Give the opponent, for its own step.
+        """Return the opponent, for its own step.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Opposed(Annealed, Objective):
         return self.opponent
 
     def judge(self, value: Tensor) -> Tensor:
-        """Give the opponent's verdict on ``value``; its gradient flows into ``value`` and not into the opponent."""
+        """Return the opponent's verdict on ``value``; its gradient flows into ``value`` and not into the opponent."""
         opponent = self.player()
         fixed = {name: parameter.detach() for name, parameter in opponent.named_parameters()}
         return functional_call(opponent, fixed, (value,))
@@ -72,7 +72,7 @@ class Opposed(Annealed, Objective):
 def check_layers(
     kind: str, sizes: tuple[int, ...], name: str = "hidden", *, at_least_one: bool = False
 ) -> tuple[int, ...]:
-    """Give the sizes back, or refuse a layer without units.
+    """Return the sizes back, or refuse a layer without units.
 
     Raises
     ------

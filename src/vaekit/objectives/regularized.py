@@ -29,8 +29,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.prior_fit import prior_fit
+from vaekit.objectives.building_blocks import prior_fit, subtract_auxiliary_loss
 from vaekit.vae import VAE
 
 __all__ = ["RegularizedAutoencoder"]

@@ -29,10 +29,8 @@ from torch.distributions import Distribution, Independent
 from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.discrete import refuse_discrete
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.probing import probe_posterior
+from vaekit.objectives.building_blocks import probe_posterior, refuse_discrete, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["TotalCorrelation"]

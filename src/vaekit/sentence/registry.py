@@ -17,7 +17,7 @@ names are listed, never by importing vaekit.
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
@@ -167,21 +167,21 @@ def register(room: Room, name: str, part: Any = None) -> Any:
     return part
 
 
-def imports_of(specs: Mapping[Room, str]) -> list[dict[str, str]]:
+def imports_of(parts: Iterable[tuple[Room, str]]) -> list[dict[str, str]]:
     """Return what must be imported for parts that are not ours: room, kind, module and package of each.
 
     Parameters
     ----------
-    specs
-        Kinds by room.
+    parts
+        Pairs of a room and a kind; a kind that is not registered is passed over.
 
     Examples
     --------
-    >>> imports_of({"prior": "standard"})
+    >>> imports_of([("prior", "standard")])
     []
     """
     found = []
-    for room, kind in specs.items():
+    for room, kind in parts:
         if kind in PARTS[room].built_in or kind not in PARTS[room]:
             continue
         point = _points(room).get(kind)

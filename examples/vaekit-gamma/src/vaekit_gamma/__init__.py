@@ -88,7 +88,7 @@ class LaplacePrior(nn.Module, Prior):
     Examples
     --------
     >>> LaplacePrior((2,))().variance
-    tensor([1., 1.])
+    tensor([1.0000, 1.0000])
     """
 
     def __init__(self, latent_shape: Sequence[int]) -> None:
