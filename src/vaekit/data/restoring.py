@@ -64,7 +64,7 @@ def restore_array(schema: Schema, values: np.ndarray, *, layout: bool = True) ->
     ndarray
         Images in the type of the training data; those of integers are rounded and clipped to its range, unless all
         training values were 0 and 1: what lies between is then a probability, and stays. A table of whole numbers alone
-        as int64, of True and False alone as bool, and any other as float64.
+        as int64, of True and False alone as bool, and any other as float64; real numbers keep all their digits.
 
     Examples
     --------
@@ -98,8 +98,6 @@ def _restored_rows(schema: Schema, values: np.ndarray) -> np.ndarray:
     for j, column in enumerate(schema.columns):
         if column.stored_as in ("integer", "boolean"):
             rows[:, j] = np.rint(rows[:, j])
-        elif column.stored_as == "real" and column.decimals is not None:
-            rows[:, j] = np.round(rows[:, j], column.decimals)
     if kinds == {"boolean"} and not categories and np.isfinite(rows).all():
         return rows > 0
     fits = np.isfinite(rows).all() and (np.abs(rows) < _WHOLE_IN_INT64).all()
