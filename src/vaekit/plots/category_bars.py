@@ -17,7 +17,7 @@ _MOST_CATEGORIES = 8  # more names than these would overlap
 
 
 class CategoryScores(NamedTuple):
-    """How well the categories of a column are reconstructed, and how well a constant guess does.
+    """The scores of reconstructed categories, and those of a constant guess.
 
     Parameters
     ----------
