@@ -68,7 +68,7 @@ def dataset_from_array(
         table = np.ascontiguousarray(values, dtype=np.float64)
         kinds: dict[str, StoredAs] = {"b": "boolean", "u": "integer", "i": "integer"}
         kind = kinds.get(values.dtype.kind)
-        stored_as: dict[str, StoredAs] | None = None if kind is None else {name: kind for name in names}
+        stored_as: dict[str, StoredAs] | None = None if kind is None else dict.fromkeys(names, kind)
         found = as_labels(labels, len(table), source)
         return Dataset(table, "table", names, found, test, source, stored_as=stored_as)
     layout = image_layout(values.shape)

@@ -14,6 +14,7 @@ __all__ = [
     "NumberColumn",
     "dates_from_text",
     "days_since_1970",
+    "described_dates",
     "numbers_from_text",
     "uses_decimal_comma",
 ]

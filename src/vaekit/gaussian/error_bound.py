@@ -56,7 +56,11 @@ def dense_bound(plan: Plan, tensors: tuple[Tensor, ...], value: Tensor) -> Tenso
     # The gradient by M, and the errors of M: of the solve, and for a precision of the factor that is solved for.
     diagonal = M.diagonal(dim1=-2, dim2=-1)
     slope = M.abs() * (1 - eye) + torch.diag_embed((diagonal - 1 / diagonal).abs())
-    spread = T_q @ (X.abs() if plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR else M.abs())
+    size_of = M.abs()
+    if plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR:
+        # X is solved for by itself; its diagonal is a quotient, and so is that of M.
+        size_of = torch.where(eye.bool(), torch.minimum(X.abs(), M.abs()), X.abs())
+    spread = T_q @ size_of
     if plan.kind_p == "precision":
         spread = spread + M.abs() @ T_p @ T_p
     far = 0.5 * form(by_q, u_q) + 0.5 * form(by_p, u_p) + total(slope, spread)

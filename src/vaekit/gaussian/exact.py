@@ -43,6 +43,15 @@ class ExactDivergence:
         by_q = -0.5 * (W.mT @ moment @ W).value * outer * outer.mT
         return (W.mT @ z).value.squeeze(-1) * self.power, by_p, by_q
 
+    def frame(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return, rounded, `D`, `z`, `L_q^-1`, `I + X` and its inverse, with `D = X + X^T + X X^T`."""
+        eye = DoubleDouble.of(identity_like(self.X.hi))
+        W, M = solve_lower_exact(self.root_q, eye), self.X + eye
+        D = self.X + self.X.mT + self.X @ self.X.mT
+        parts = D, self.z, W, M, solve_lower_exact(M, eye)
+        D, z, W, M, N = (x.value for x in parts)
+        return 0.5 * (D + D.mT), z, W * self.power.unsqueeze(-2), M, N
+
 
 @dataclass(frozen=True)
 class ExactRoot:

@@ -27,6 +27,7 @@ from vaekit.gaussian.parameters import (
     check_nonnegative,
     check_one_kind,
     check_shape,
+    is_concrete,
 )
 from vaekit.gaussian.stable import solve_lower
 from vaekit.gaussian.state import GaussianState
@@ -34,6 +35,7 @@ from vaekit.gaussian.state import GaussianState
 __all__ = [
     "affine",
     "condition",
+    "in_common_units",
     "marginal",
     "parameters_of",
     "positions",
@@ -145,6 +147,34 @@ def affine(gaussian: GaussianState, matrix: ArrayLike, offset: ArrayLike | None 
     return gaussian._from_tensors(
         new, from_numpy=gaussian.from_numpy and numpy_in, validated=gaussian.validated
     )
+
+
+def in_common_units(
+    p: GaussianState, q: GaussianState, *, uniform: bool = False
+) -> tuple[Any, Any, Tensor | None]:
+    """Return a pair in coordinates in which squares stay in the range of numbers, and the factors to these.
+
+    The factors are powers of two, (..., k), or (...) if they are to be ``uniform``, so that nothing is rounded; they
+    are None where the pair is returned as it is. If it is not, the mean of q becomes 0.
+    """
+    if not is_concrete(*p.parameters.values(), *q.parameters.values()) or (
+        p.has_plain_scale() and q.has_plain_scale()
+    ):
+        return p, q, None
+    with torch.no_grad():
+        exponents = [torch.frexp(g.rough_deviation()) for g in (p, q)]
+        # A deviation of 0 says nothing about the unit.
+        known = [(size != 0).int() for size, _ in exponents]
+        total = sum(exponent * mask for (_, exponent), mask in zip(exponents, known, strict=True))
+        exponent = torch.div(total, (known[0] + known[1]).clamp_min(1), rounding_mode="floor").clamp(
+            -1000, 1000
+        )
+        if uniform:
+            exponent = exponent.amax(-1, keepdim=True).expand(exponent.shape)
+        power = torch.ldexp(torch.ones(exponent.shape, dtype=p.dtype, device=p.device), -exponent)
+    shift = 2 * ((0.5 * p.parameters["mean"] - 0.5 * q.parameters["mean"]) * power)
+    moved = p.rescaled(power, shift), q.rescaled(power, torch.zeros_like(q.parameters["mean"]))
+    return *moved, power[..., 0] if uniform else power
 
 
 def positions(indices: Sequence[int] | int, dimension: int) -> list[int]:

@@ -33,6 +33,7 @@ from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, lower_factor, whitened
 from vaekit.gaussian.spectral import identity_plus, safe_sqrt
 from vaekit.gaussian.stable import KnownValue
+from vaekit.gaussian.transformation import in_common_units
 
 __all__ = ["AffineMap", "optimal_map", "wasserstein"]
 
@@ -76,8 +77,11 @@ def wasserstein(p: Any, q: Any, *, squared: bool = False) -> Any:
     1.414213562373
     """
     p, q = pair_of(p, q)
-    square = _square(p.promoted(), q.promoted())
+    first, second, power = in_common_units(p.promoted(), q.promoted(), uniform=True)
+    square = _square(first, second)
     value = square if squared else safe_sqrt(square)
+    if power is not None:
+        value = value / power / power if squared else value / power
     return deliver(value, p, q)
 
 

@@ -6,6 +6,7 @@ artifact, and is given again when the model is loaded.
 
 import copy
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
@@ -151,11 +152,7 @@ def sentence_of(network: NetworkRecipe) -> str:
 
 def _name(given: Any) -> str:
     """The name of a class or function, as far as a sentence can hold it."""
-    found = (
-        type(given).__name__
-        if isinstance(given, nn.Module)
-        else getattr(given, "__name__", type(given).__name__)
-    )
+    found = given.__name__ if isinstance(given, type | FunctionType) else type(given).__name__
     return found if not set(found) & set(",=:") else "unknown"
 
 

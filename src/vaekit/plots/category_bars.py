@@ -17,7 +17,7 @@ _MOST_CATEGORIES = 8  # more names than these would overlap
 
 
 class CategoryScores(NamedTuple):
-    """The scores of reconstructed categories, and those of a constant guess.
+    """The accuracy of a column's reconstructed categories, beside that of a constant guess.
 
     Parameters
     ----------
