@@ -60,13 +60,13 @@ FLOAT64 = Arithmetic(np.linalg.cholesky, np.linalg.inv, math.sqrt, math.log, mat
 
 
 def definition(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the expectation under p of log p - log q: the definition."""
+    """Return E_p[log p(x) - log q(x)]."""
     log_p, log_q = _log_density(m_p, S_p, a), _log_density(m_q, S_q, a)
     return _expectation(lambda x: log_p(x) - log_q(x), m_p, S_p, a)
 
 
 def densities(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the value with both log-densities written out."""
+    """Return the expectation with both densities written out."""
     constant = len(m_p) * a.log(2 * a.pi) / 2
     half_p, half_q = _log_determinant(S_p, a) / 2, _log_determinant(S_q, a) / 2
     to_p, to_q = _quadratic(m_p, S_p, a), _quadratic(m_q, S_q, a)
@@ -76,14 +76,14 @@ def densities(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FL
 
 
 def constants(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the value with the constants cancelled."""
+    """Return the value with only what depends on x inside the expectations."""
     to_q = _expectation(_quadratic(m_q, S_q, a), m_p, S_p, a)
     to_p = _expectation(_quadratic(m_p, S_p, a), m_p, S_p, a)
     return (_log_ratio(S_p, S_q, a) + to_q - to_p) / 2
 
 
 def trace(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the value with the quadratic forms as traces."""
+    """Return the value with each quadratic form as a trace."""
     about_q = _expectation(lambda x: np.outer(x - m_q, x - m_q), m_p, S_p, a)
     about_p = _expectation(lambda x: np.outer(x - m_p, x - m_p), m_p, S_p, a)
     to_q, to_p = np.trace(a.inverse(S_q) @ about_q), np.trace(a.inverse(S_p) @ about_p)
@@ -91,7 +91,7 @@ def trace(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT6
 
 
 def own_covariance(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the value with the expectation of p's own quadratic form, k."""
+    """Return the value with k in place of the trace for p itself."""
     about_q = _expectation(lambda x: np.outer(x - m_q, x - m_q), m_p, S_p, a)
     return (_log_ratio(S_p, S_q, a) + np.trace(a.inverse(S_q) @ about_q) - len(m_p)) / 2
 
@@ -103,7 +103,7 @@ def second_moment(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic 
 
 
 def displacement(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the value with the second moment as covariance and displacement."""
+    """Return the value with the four products of means as one."""
     about_q = S_p + np.outer(m_p - m_q, m_p - m_q)
     return (_log_ratio(S_p, S_q, a) + np.trace(a.inverse(S_q) @ about_q) - len(m_p)) / 2
 
@@ -137,7 +137,7 @@ def _forward_substitution(L: Array, B: Array) -> Array:
 
 
 def diagonal(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the closed form for diagonal covariances."""
+    """Return the divergence for diagonal covariances."""
     terms = [
         (S_p[j, j] + (m_p[j] - m_q[j]) ** 2) / S_q[j, j] - 1 + a.log(S_q[j, j]) - a.log(S_p[j, j])
         for j in range(len(m_p))
@@ -146,12 +146,12 @@ def diagonal(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLO
 
 
 def standard_normal(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the closed form for q = N(0, I)."""
+    """Return the divergence from N(0, I)."""
     return (np.trace(S_p) + m_p @ m_p - len(m_p) - _log_determinant(S_p, a)) / 2
 
 
 def vae_term(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
-    """Return the closed form for a diagonal p and q = N(0, I): the term of a VAE."""
+    """Return the divergence of a Gaussian with diagonal covariance from N(0, I)."""
     terms = [m_p[j] ** 2 + S_p[j, j] - 1 - a.log(S_p[j, j]) for j in range(len(m_p))]
     return sum(terms[1:], start=terms[0]) / 2
 
