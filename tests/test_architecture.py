@@ -25,7 +25,7 @@ FLOORS = [
     ["vae"],
     ["objectives"],
     ["evaluation"],
-    ["training"],
+    ["aggregate", "training"],
     ["sentence"],
     ["artifact", "classroom", "conformance"],
     ["estimator"],

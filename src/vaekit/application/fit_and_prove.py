@@ -26,10 +26,8 @@ from vaekit.estimator.fitting import OnEpoch, draw_seed
 from vaekit.estimator.model_rows import read_names
 from vaekit.evaluation import Evaluation
 from vaekit.networks.own_networks import own_network
-from vaekit.training import Logger, StopRequest, stopping_on
-from vaekit.training.joining import from_rank_zero
-from vaekit.training.plan import Plan
-from vaekit.training.process_group import process_group, was_restarted
+from vaekit.training import Logger, StopRequest, TrainingPlan, stopping_on
+from vaekit.training.process_group import from_rank_zero, process_group, was_restarted
 
 __all__ = ["FitResult", "OnStage", "Stage", "fit_and_prove"]
 
@@ -65,7 +63,7 @@ class FitResult:
     estimator: VariationalAutoencoder
     artifact: Path
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    plan: Plan | None = None
+    plan: TrainingPlan | None = None
     seconds: float = 0.0
     stopped_by: signal.Signals | None = None
     can_resume: bool = False
@@ -110,7 +108,7 @@ def fit_and_prove(
     shard: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
-    on_plan: Callable[[Plan], None] | None = None,
+    on_plan: Callable[[TrainingPlan], None] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: Callable[[float], None] | None = None,
     on_stage: OnStage | None = None,
@@ -203,9 +201,9 @@ def fit_and_prove(
         parts, origin = run.divide()
         if from_rank_zero(lambda: run.is_finished(origin)):
             return FitResult(estimator=run.load(), artifact=run.destination, was_finished=True)
-        plans: list[Plan] = []
+        plans: list[TrainingPlan] = []
 
-        def planned(plan: Plan) -> None:
+        def planned(plan: TrainingPlan) -> None:
             plans.append(plan)
             if on_plan is not None:
                 on_plan(plan)
