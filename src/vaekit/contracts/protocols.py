@@ -1,4 +1,4 @@
-"""What a posterior, a prior, a likelihood and a network offer, and what evaluation sees of a model."""
+"""The interfaces of a posterior, a prior, a likelihood and a network, and of a model as evaluation sees it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -15,7 +15,7 @@ __all__ = ["Accepts", "CodeSpace", "Likelihood", "Model", "Network", "Posterior"
 
 
 class CodeSpace(Protocol):
-    """How codes are written as latents, and read from them: what a prior over codes is given as ``codebook``."""
+    """A code space: it writes codes as latents and reads them. A prior over codes is given one as ``codebook``."""
 
     @property
     def positions(self) -> int:
@@ -72,17 +72,17 @@ class Posterior(Protocol):
         ...
 
     def probe(self, features: Tensor) -> Distribution | None:
-        """Return a distribution to look at, not to draw from, of features alone; None: there is none."""
+        """Return a distribution of features alone, for checks and not for draws; None: there is none."""
         return None
 
     @property
     def codebook(self) -> CodeSpace | None:
-        """How codes are written as latents; None where latents are not codes."""
+        """The code space, which says how codes are written as latents; None where latents are not codes."""
         return None
 
     @property
     def shared(self) -> Mapping[str, Any]:
-        """What a prior must know to be built, by the names of its parameters (a curvature, say)."""
+        """Values that a prior needs to be built (a curvature, say), by the names of its parameters."""
         return {}
 
     @property
@@ -92,7 +92,7 @@ class Posterior(Protocol):
 
     @property
     def decoder_shape(self) -> tuple[int, ...]:
-        """The shape of what the decoder sees."""
+        """The shape of the decoder's input."""
         return self.latent_shape
 
 
@@ -138,7 +138,7 @@ class Likelihood(Protocol):
 
     @property
     def encoder_shape(self) -> tuple[int, ...]:
-        """The shape of what the encoder sees."""
+        """The shape of the encoder's input."""
         return self.event_shape
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
@@ -189,7 +189,7 @@ class Network(Protocol):
 
 
 class Model(Protocol):
-    """What evaluation needs of a variational autoencoder, anybody's included: three conditional distributions."""
+    """A variational autoencoder as evaluation sees it, ours or anybody's: three conditional distributions."""
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Return :math:`q(z \mid x)`."""

@@ -3,9 +3,10 @@ r"""A mixture of discretised logistic distributions over the levels 0 to L - 1.
 .. math:: p(x_i \mid z) = \sum_k \pi_{ik} \left[\sigma\!\left(\frac{x_i + \frac12 - \mu_{ik}}{s_{ik}}\right)
           - \sigma\!\left(\frac{x_i - \frac12 - \mu_{ik}}{s_{ik}}\right)\right]
 
-where the bin of level 0 reaches down to :math:`-\infty` and that of level L - 1 up to :math:`+\infty`, so that
-the probabilities sum to one. Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++", equation 2; here the
-dimensions, channels included, are independent given :math:`z`. The difference never cancels:
+where the bin of level 0 extends to :math:`-\infty` and that of level L - 1 to :math:`+\infty`, so that the
+probabilities sum to one. Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++", equation 2; here the
+dimensions, channels included, are independent given :math:`z`. The difference is computed without
+cancellation:
 
 .. math:: \log[\sigma(b) - \sigma(a)] = \log \sigma(b) + \log \sigma(-a) + \log(1 - e^{-(b - a)}), \qquad
           b - a = 1 / s
@@ -33,11 +34,11 @@ _SCALAR = torch.Size()
 
 
 class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
-    r"""``discretized-logistic``: whole numbers from 0 to ``levels - 1`` of which neighbours are alike.
+    r"""``discretized-logistic``: whole numbers from 0 to ``levels - 1``, with similar probabilities of neighbours.
 
-    :math:`\log p(x)` is the logarithm of a true probability: bits per dimension are those of the literature.
-    The features are, per dimension and component, the logit of its weight, its mean and its raw log-scale, in
-    coordinates that take the levels to [-1, 1]; means start evenly spread.
+    :math:`\log p(x)` is the logarithm of a probability, so that bits per dimension compare with the
+    literature. The features are, per dimension and component, the logit of its weight, its mean and its raw
+    log-scale, in coordinates in which the levels are in [-1, 1]; the means start evenly spread.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
     log_jacobian
         Must be 0: a probability has no units.
     mixture
-        Components per dimension.
+        The number of components per dimension.
     levels
-        How many levels there are, at least 2.
+        The number of levels, at least 2.
 
     Raises
     ------
@@ -101,9 +102,9 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
     Parameters
     ----------
     logits, location, scale
-        ``(..., components)``: of the weights (not normalised), and in units of levels.
+        ``(..., components)``: the logits of the weights, and locations and scales in units of levels.
     levels
-        How many.
+        The number of levels.
 
     Examples
     --------
@@ -118,7 +119,7 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
         super().__init__(logits.shape[:-1])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of whole numbers ``value`` in nats."""
+        """Evaluate the log-probability of whole numbers ``value``, in nats."""
         x = value.unsqueeze(-1)
         sharpness = self.scale.reciprocal()
         below = logsigmoid((x + 0.5 - self.location) * sharpness)
@@ -129,7 +130,7 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
 
     @torch.no_grad()
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
-        """Draw a component, then a logistic number of it, and take it to the nearest level."""
+        """Draw a component, then a logistic number from it, and round it to the nearest level."""
         shape = (*self._extended_shape(sample_shape), self.location.shape[-1])
         options = {"dtype": self.location.dtype, "device": self.location.device}
         gumbel = -torch.empty(shape, **options).exponential_().log()
@@ -137,22 +138,22 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
         location = self.location.expand(shape).gather(-1, chosen).squeeze(-1)
         scale = self.scale.expand(shape).gather(-1, chosen).squeeze(-1)
         uniform = torch.rand(location.shape, **options)
-        # logit(0) is -inf, and is taken to level 0 as it should be
+        # logit(0) is -inf, and becomes level 0
         return (location + scale * uniform.logit()).round().clamp(0, self.levels - 1)
 
     @property
     def mean(self) -> Tensor:
-        r""":math:`\sum_{j \ge 0} P(x > j)`."""
+        r"""The mean, :math:`\sum_{j \ge 0} P(x > j)`."""
         return self._moments()[0]
 
     @property
     def variance(self) -> Tensor:
-        r""":math:`\sum_{j \ge 0} (2 j + 1) P(x > j)` minus the square of the mean."""
+        r"""The variance: :math:`\sum_{j \ge 0} (2 j + 1) P(x > j)` minus the square of the mean."""
         mean, second = self._moments()
         return second - mean.square()
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Level by level, since all of them at once would take 256 times the memory."""
+        """Return the first two moments, summed level by level: all levels at once would take 256 times the memory."""
         weight = self.logits.exp()
         first = torch.zeros_like(weight[..., 0])
         second = torch.zeros_like(first)

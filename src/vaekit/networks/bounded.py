@@ -1,4 +1,4 @@
-r"""A bound that never kills a gradient: the networks' raw log-scales pass through it."""
+"""A smooth bound with a gradient everywhere, for the raw log-scales of networks."""
 
 from torch import Tensor
 
@@ -10,8 +10,8 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
 
     .. math:: b(r) = \frac{r}{\sqrt{1 + (r / L)^2}}, \qquad b'(r) = \bigl(1 + (r / L)^2\bigr)^{-3/2} > 0.
 
-    Near zero it is the identity; far out its gradient decays like a power, not like an exponential, so
-    that a log-scale that has run away can come back. A log-scale bounded by 12 keeps a standard deviation
+    Near zero it is the identity. Far out its gradient decays like a power, not like an exponential, so that a
+    log-scale that has become extreme can still return. A log-scale bounded by 12 keeps a standard deviation
     between 6e-6 and 1.6e5 times the scale of the data.
 
     Parameters
@@ -37,7 +37,7 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
 
 
 def inverse_soft_bound(bounded: float, limit: float = 12.0) -> float:
-    """Return the raw number that :func:`soft_bound` takes to ``bounded``.
+    """Return the raw number that :func:`soft_bound` maps to ``bounded``.
 
     Raises
     ------

@@ -186,7 +186,7 @@ class GaussianMixturePrior(nn.Module, Prior):
         log_diagonals = factors.diagonal(dim1=-2, dim2=-1).log()
         if bool(failed.any()) or not bool((log_diagonals.abs() < 12).all()):
             raise DataError(
-                "gmm: a component has a singular covariance: the latents lie in a plane, or it has collapsed onto a few "
+                "gmm: a component has a singular covariance: the latents lie in a plane, or it has collapsed onto few "
                 "draws; try fewer components, or a model with fewer latent dimensions"
             )
         self.logits.copy_(weights.log())

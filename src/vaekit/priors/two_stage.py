@@ -165,7 +165,7 @@ class SecondStage(nn.Module):
     def forward(
         self, value: Tensor, condition: Tensor | None = None, *, recognise: bool = False
     ) -> Distribution:
-        r"""Return :math:`p(z \mid u)` for ``value`` :math:`u`, or with ``recognise`` :math:`q(u \mid z)` for ``value`` :math:`z`."""
+        r"""Return :math:`p(z \mid u)` of ``value`` u, or with ``recognise`` :math:`q(u \mid z)` of ``value`` z."""
         if recognise:
             inner = self.standardise(value)
             shift, log_variance = self.encoder(_beside(inner, condition)).chunk(2, -1)
