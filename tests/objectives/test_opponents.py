@@ -147,11 +147,11 @@ def test_partial_fit_keeps_the_opponent_and_a_new_fit_does_not():
         random_state=0,
     )
     vae.partial_fit(x)
-    opponent = vae._opponent.opponent
+    opponent = vae._momentum.opponent.opponent
     before = weights(opponent)
     vae.partial_fit(x)
-    assert vae._opponent.opponent is opponent
+    assert vae._momentum.opponent.opponent is opponent
     assert not torch.equal(before, weights(opponent))
     vae.fit(x)
     vae.partial_fit(x)
-    assert vae._opponent.opponent is not opponent
+    assert vae._momentum.opponent.opponent is not opponent

@@ -1,10 +1,13 @@
-"""A progress bar for training, on stderr, where that is a terminal."""
+"""How a fit goes, on stderr: a progress bar where that is a terminal, a line now and then where it is not."""
 
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vaekit.cli.printing import say
+
 if TYPE_CHECKING:
+    from vaekit.application import Stage
     from vaekit.training import EpochMetrics
     from vaekit.training.plan import Plan
 
@@ -14,7 +17,7 @@ _WORTH_TELLING = 60.0  # seconds
 
 
 class Progress:
-    """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it.
+    """A context manager with the callbacks of a fit: ``stage``, ``plan``, ``step`` and ``epoch``.
 
     Parameters
     ----------
@@ -24,7 +27,6 @@ class Progress:
 
     def __init__(self, *, shown: bool = True) -> None:
         self.shown = shown
-        self.planned: Plan | None = None
         self._told_time = False
         self._bar = None
         if shown and sys.stderr.isatty():
@@ -44,8 +46,6 @@ class Progress:
             self._task = self._bar.add_task("", total=None, state="", epochs="?")
 
     def __enter__(self) -> "Progress":
-        if self._bar is not None:
-            self._bar.start()
         return self
 
     def __exit__(
@@ -54,9 +54,17 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def stage(self, stage: "Stage") -> None:
+        """Start the bar when training begins and remove it when that is over; say that evaluation begins."""
+        if self._bar is not None and stage == "training":
+            self._bar.start()
+        elif self._bar is not None:
+            self._bar.stop()
+        if stage == "evaluating":
+            say("evaluating on held-out rows ...")
+
     def plan(self, plan: "Plan") -> None:
-        """Say what the training will take."""
-        self.planned = plan
+        """Print what the training is expected to take."""
         self._say(str(plan))
 
     def _say(self, message: str) -> None:
@@ -89,7 +97,7 @@ class Progress:
 
 
 def describe_epoch(metrics: "EpochMetrics", *, is_best: bool) -> str:
-    """Bound, KL, active units and rate in a line.
+    """Return bound, KL, active units and rate in a line.
 
     Examples
     --------

@@ -93,7 +93,6 @@ def _refuse_stray_flags(name: str, room: str, kind: type, traits: Any) -> None:
             "torch",
             "builtins",
             "typing",
-            "abc",
         ):
             for attribute, value in vars(owner).items():
                 if (

@@ -1,4 +1,4 @@
-"""The contract of an objective, and the result that each returns."""
+"""The contract of objectives, and the result that every one of them returns."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,9 +21,8 @@ class ObjectiveResult(NamedTuple):
     Parameters
     ----------
     bound
-        ``(batch,)``: a lower bound of :math:`\log p(x)` (in expectation), free of weights and annealing.
-        Where the posterior has no density there is none: then the objective without its schedules, to select
-        on.
+        ``(batch,)``: a lower bound of :math:`\log p(x)` (in expectation), free of weights and annealing. Where the
+        posterior has no density there is none: then the objective without its schedules, to select on.
     surrogate
         ``(batch,)``: what training maximises; its gradient is the objective's, its value need not be a bound.
     reconstruction
@@ -61,15 +60,14 @@ class ObjectiveResult(NamedTuple):
 class Objective(Protocol):
     """An objective: from a model and data ``(batch, *event)`` to results per example. Inherit from this.
 
-    Only the call has to be written. A plain function of ``(model, x, c)`` will do as well: see
-    :func:`as_objective`. An objective with a second player, a network that learns against the model, inherits
-    from :class:`vaekit.objectives.Opposed` instead.
+    Only the call has to be written. A plain function of ``(model, x, c)`` will do as well: see :func:`as_objective`.
+    An objective with a second player, a network that learns against the model, inherits from
+    :class:`vaekit.objectives.Opposed` instead.
 
     Attributes
     ----------
     draws
-        The number of latents it draws per example; an evaluation takes fewer examples at a time where there
-        are many.
+        How many latents an example it draws, so that an evaluation takes fewer examples at a time.
     schedules
         The scalars that follow a schedule; :meth:`at` is called before every step where there are any.
     """
@@ -99,7 +97,7 @@ class Objective(Protocol):
 
 
 class WrappedObjective(Objective):
-    """An objective that wraps another: all but the call is passed on to the inner objective. Abstract."""
+    """Another objective, changed in one respect: everything but the call is the inner objective's. Abstract."""
 
     def __init__(self, inner: Objective) -> None:
         self.inner = inner

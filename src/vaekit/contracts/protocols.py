@@ -1,4 +1,4 @@
-"""The interfaces of a posterior, a prior, a likelihood and a network, and of a model as evaluation sees it."""
+"""The contracts of posteriors, priors, likelihoods and networks, and of the models that evaluation takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -15,7 +15,7 @@ __all__ = ["Accepts", "CodeSpace", "Likelihood", "Model", "Network", "Posterior"
 
 
 class CodeSpace(Protocol):
-    """A code space: it writes codes as latents and reads them. A prior over codes is given one as ``codebook``."""
+    """A way to write codes as latents and to read them; a prior over codes is given one as ``codebook``."""
 
     @property
     def positions(self) -> int:
@@ -72,17 +72,17 @@ class Posterior(Protocol):
         ...
 
     def probe(self, features: Tensor) -> Distribution | None:
-        """Return a distribution of features alone, for checks and not for draws; None: there is none."""
+        """Return a distribution to look at, not to draw from, of features alone; None: there is none."""
         return None
 
     @property
     def codebook(self) -> CodeSpace | None:
-        """The code space, which says how codes are written as latents; None where latents are not codes."""
+        """The way codes are written as latents; None where latents are not codes."""
         return None
 
     @property
     def shared(self) -> Mapping[str, Any]:
-        """Values that a prior needs to be built (a curvature, say), by the names of its parameters."""
+        """Values that a prior needs to be built, by the names of its parameters (a curvature, say)."""
         return {}
 
     @property
@@ -92,7 +92,7 @@ class Posterior(Protocol):
 
     @property
     def decoder_shape(self) -> tuple[int, ...]:
-        """The shape of the decoder's input."""
+        """The shape of what the decoder sees."""
         return self.latent_shape
 
 
@@ -138,7 +138,7 @@ class Likelihood(Protocol):
 
     @property
     def encoder_shape(self) -> tuple[int, ...]:
-        """The shape of the encoder's input."""
+        """The shape of what the encoder sees."""
         return self.event_shape
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
@@ -189,7 +189,7 @@ class Network(Protocol):
 
 
 class Model(Protocol):
-    """A variational autoencoder as evaluation sees it, ours or anybody's: three conditional distributions."""
+    """A model that can be evaluated, ours or anybody's: three conditional distributions."""
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Return :math:`q(z \mid x)`."""

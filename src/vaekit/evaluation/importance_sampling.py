@@ -19,9 +19,8 @@ from torch.distributions import Distribution
 from vaekit.allocation import keep_freed_memory
 from vaekit.contracts import Model
 from vaekit.errors import UsageError
-from vaekit.evaluation.estimate import Estimate
-from vaekit.evaluation.log_weights import LogWeights, choose_log_weights
-from vaekit.evaluation.proposal import proposal
+from vaekit.evaluation.bound import Estimate
+from vaekit.evaluation.log_weights import LogWeights, choose_log_weights, proposal
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 

@@ -13,15 +13,13 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
-from vaekit.gaussian.conversion import as_gaussian
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.errors import GaussianError
-from vaekit.gaussian.factorization import solve_lower
-from vaekit.gaussian.pair import deliver, pair_of
-from vaekit.gaussian.parameters import finish
+from vaekit.gaussian.kl import as_gaussian, deliver, pair_of
+from vaekit.gaussian.parameters import finish, is_concrete
+from vaekit.gaussian.stable import solve_lower
 from vaekit.gaussian.support import common_support
 from vaekit.gaussian.transformation import marginal, positions
-from vaekit.gaussian.validation import is_concrete
 
 __all__ = ["cross_entropy", "entropy", "mutual_information"]
 

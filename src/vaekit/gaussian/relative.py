@@ -18,10 +18,10 @@ from torch import Tensor
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.factorization import precision_factor, solve_lower
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, pair_of
+from vaekit.gaussian.parameters import is_concrete
+from vaekit.gaussian.stable import precision_factor, solve_lower
 from vaekit.gaussian.support import reduce_to_support
-from vaekit.gaussian.validation import is_concrete
 
 __all__ = [
     "RelativeSpectrum",

@@ -112,7 +112,7 @@ class Schedule:
 
 
 class Annealed:
-    """What objectives, and other parts, with scalars have in common; abstract.
+    """An objective or another part with scalars that may follow schedules. Abstract.
 
     Each scalar is a plain attribute, a number. One that follows a schedule is moved by :meth:`at`, which the
     training loop calls before every step; before the first call it has its value at 0 epochs. Schedules act

@@ -8,9 +8,9 @@ where :math:`p_j` is a density for columns of real numbers and a probability for
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from math import inf, prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,7 @@ __all__ = [
     "column_measure",
     "is_continuous",
     "offer_column_kind",
+    "search_column_kinds",
 ]
 
 _SCALAR = torch.Size()
@@ -47,8 +48,36 @@ _SCALAR = torch.Size()
 # Kinds of column by name; another likelihood is offered by registering it.
 _KINDS: dict[str, type] = {}
 
+_finders: list[Callable[[str], object]] = []
+
+
+class ColumnKinds(Collection[str]):
+    """The names of the kinds of column, those of installed packages included when one is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return name == "categorical" or _find(str(name)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*_KINDS, "categorical")
+
+    def __len__(self) -> int:
+        return len(_KINDS) + 1
+
+
 #: Names of the kinds of column; ``categorical`` stands for ``categorical7`` with 7 categories, and so on.
-COLUMN_KINDS: list[str] = ["categorical"]
+COLUMN_KINDS = ColumnKinds()
+
+
+def search_column_kinds(finder: Callable[[str], object]) -> None:
+    """Have a function called with every name that is not known: it may offer that kind."""
+    _finders.append(finder)
+
+
+def _find(name: str) -> Any:
+    if name not in _KINDS:
+        for finder in _finders:
+            finder(name)
+    return _KINDS.get(name)
 
 
 def offer_column_kind(name: str, likelihood: type) -> None:
@@ -60,8 +89,6 @@ def offer_column_kind(name: str, likelihood: type) -> None:
     >>> "gaussian" in COLUMN_KINDS
     True
     """
-    if name not in _KINDS:
-        COLUMN_KINDS.insert(len(COLUMN_KINDS) - 1, name)
     _KINDS[name] = likelihood
 
 
@@ -75,7 +102,7 @@ def column_measure(kind: str) -> tuple[Measure, int | None]:
     """
     if match := _CATEGORICAL.fullmatch(kind):
         return "levels", int(match[1])
-    return _KINDS[kind].traits.measure, None
+    return _find(kind).traits.measure, None
 
 
 def is_continuous(kind: str) -> bool:
@@ -86,7 +113,8 @@ def is_continuous(kind: str) -> bool:
     >>> is_continuous("gaussian"), is_continuous("categorical7")
     (True, False)
     """
-    return kind in _KINDS and _KINDS[kind].traits.scaling == "standardize"
+    found = _find(kind)
+    return found is not None and found.traits.scaling == "standardize"
 
 
 class MixedLikelihood(nn.Module, Likelihood):
@@ -238,8 +266,8 @@ class MixedColumns(PlainDistribution):
 
 
 def _build(kind: str, count: int) -> nn.Module:
-    if kind in _KINDS:
-        part = _KINDS[kind]
+    part = _find(kind)
+    if part is not None:
         return part((count,), **(part.traits.column_options or {}))
     if match := _CATEGORICAL.fullmatch(kind):
         return NominalLikelihood((count,), levels=int(match[1]))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from vaekit.contracts import check_result
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.training.clipping import clip_gradient
 from vaekit.training.scheduled import scheduled
@@ -53,7 +54,7 @@ parameters' ``grad``, and nothing in those that the loss does not reach."""
 
 def loss_of(objective: Objective, model: VAE, batch: Batch) -> tuple[ObjectiveResult, Tensor]:
     """Give the results, without gradient, and the loss to differentiate."""
-    result = objective(model, *batch)
+    result = check_result(objective(model, *batch), objective)
     terms = [None if term is None else term.detach() for term in result]
     return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
 
