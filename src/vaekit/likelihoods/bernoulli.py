@@ -154,7 +154,8 @@ class ContinuousBernoulli(ElementwiseDistribution):
         series = _polynomial(square, 0, 1 / 6, -1 / 180, 1 / 2835, -1 / 37800, 1 / 467775)
         normaliser = torch.log(-torch.expm1(-far)) - far.log()
         centred = near * (value - 0.5) - series
-        return torch.where(eta.abs() < _SMALL, centred, eta * value - eta.relu() - normaliser)
+        slope = eta * torch.where(eta > 0, value - 1, value)  # eta x - max(eta, 0)
+        return torch.where(eta.abs() < _SMALL, centred, slope - normaliser)
 
     def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw by inversion of the distribution function, with gradients."""

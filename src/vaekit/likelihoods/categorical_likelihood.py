@@ -76,7 +76,7 @@ class Levels(Categorical):
     """A categorical distribution whose values are floating-point numbers with a mean."""
 
     def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits=logits, validate_args=False)
+        super().__init__(logits=logits.log_softmax(-1), validate_args=False)  # exact for logits of any size
         self.values = torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)
 
     @property

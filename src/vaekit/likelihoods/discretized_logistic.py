@@ -89,10 +89,7 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
         stacked = unstack(features, self.event_shape).unflatten(0, (3, self.mixture))
         logits, mean, log_scale = stacked.movedim(1, -1)  # each (..., *event, mixture)
         spread = (2 * torch.arange(self.mixture, dtype=mean.dtype, device=mean.device) + 1) / self.mixture - 1
-        half = (self.count - 1) / 2
-        inner = DiscretizedLogisticMixture(
-            logits, half * (mean + spread + 1), half * soft_bound(log_scale).exp(), self.count
-        )
+        inner = DiscretizedLogisticMixture(logits, mean + spread, soft_bound(log_scale).exp(), self.count)
         return Independent(inner, len(self.event_shape), validate_args=False)
 
 
@@ -102,29 +99,30 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
     Parameters
     ----------
     logits, location, scale
-        ``(..., components)``: the logits of the weights, and locations and scales in units of levels.
+        ``(..., components)``: the logits of the weights, and locations and scales in coordinates in which the
+        levels are in [-1, 1].
     levels
         The number of levels.
 
     Examples
     --------
     >>> one = torch.ones(1)
-    >>> DiscretizedLogisticMixture(one, 1.5 * one, one, 4).mean
+    >>> DiscretizedLogisticMixture(one, 0 * one, one, 4).mean
     tensor(1.5000)
     """
 
     def __init__(self, logits: Tensor, location: Tensor, scale: Tensor, levels: int) -> None:
         self.logits = logits.log_softmax(-1)
         self.location, self.scale, self.levels = location, scale, levels
+        self.half = (levels - 1) / 2
         super().__init__(logits.shape[:-1])
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the log-probability of whole numbers ``value``, in nats."""
         x = value.unsqueeze(-1)
-        sharpness = self.scale.reciprocal()
-        below = logsigmoid((x + 0.5 - self.location) * sharpness)
-        above = logsigmoid((self.location - (x - 0.5)) * sharpness)
-        inside = below + above + torch.log(-torch.expm1(-sharpness))
+        below = logsigmoid(((x + 0.5) / self.half - 1 - self.location) / self.scale)
+        above = logsigmoid((self.location + 1 - (x - 0.5) / self.half) / self.scale)
+        inside = below + above + torch.log(-torch.expm1(-1 / (self.half * self.scale)))
         component = torch.where(x > 0, torch.where(x < self.levels - 1, inside, above), below)
         return torch.logsumexp(self.logits + component, -1)
 
@@ -139,7 +137,7 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
         scale = self.scale.expand(shape).gather(-1, chosen).squeeze(-1)
         uniform = torch.rand(location.shape, **options)
         # logit(0) is -inf, and becomes level 0
-        return (location + scale * uniform.logit()).round().clamp(0, self.levels - 1)
+        return (self.half * (location + scale * uniform.logit() + 1)).round().clamp(0, self.levels - 1)
 
     @property
     def mean(self) -> Tensor:
@@ -158,7 +156,9 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
         first = torch.zeros_like(weight[..., 0])
         second = torch.zeros_like(first)
         for level in range(self.levels - 1):
-            above = (weight * ((self.location - (level + 0.5)) / self.scale).sigmoid()).sum(-1)
+            above = (weight * ((self.location + 1 - (level + 0.5) / self.half) / self.scale).sigmoid()).sum(
+                -1
+            )
             first = first + above
             second = second + (2 * level + 1) * above
         return first, second

@@ -24,9 +24,10 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Laplace, Normal
+from torch.distributions import Distribution, Independent, Laplace
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.normals import PlainNormal
 from vaekit.errors import UsageError
 from vaekit.likelihoods.conventions import InDataUnits, stacked_shape, unstack
 from vaekit.likelihoods.support import Support
@@ -136,7 +137,7 @@ class GaussianLikelihood(LocationScaleLikelihood):
 
     def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
         """Return independent normal distributions."""
-        return Normal(location, scale, validate_args=False)
+        return PlainNormal(location, scale, validate_args=False)
 
 
 class LaplaceLikelihood(LocationScaleLikelihood):
@@ -159,4 +160,12 @@ class LaplaceLikelihood(LocationScaleLikelihood):
 
     def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
         """Return independent Laplace distributions."""
-        return Laplace(location, scale, validate_args=False)
+        return _Laplace(location, scale, validate_args=False)
+
+
+class _Laplace(Laplace):
+    """A Laplace distribution whose deviation is computed in halves, so that it does not overflow."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        half = 0.5 * value - 0.5 * self.loc
+        return -half.abs() / (0.5 * self.scale) - (2 * self.scale).log()

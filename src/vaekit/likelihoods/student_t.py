@@ -22,6 +22,8 @@ from vaekit.networks.bounded import inverse_soft_bound, soft_bound
 
 __all__ = ["StudentTLikelihood"]
 
+_FAR = 1e9  # in scale units: the square is a number, and 1 beside it is no digit of float64
+
 
 class StudentTLikelihood(LocationScaleLikelihood):
     r"""``student-t``: real numbers with heavy-tailed noise, robust against outliers.
@@ -84,6 +86,11 @@ class _StudentT(StudentT):
         self.constant, self.degrees = constant.to(location.dtype), degrees
 
     def log_prob(self, value: Tensor) -> Tensor:
-        deviation = (value - self.loc) / self.scale
-        tail = -0.5 * (self.degrees + 1) * torch.log1p(deviation.square() / self.degrees)
+        half, half_scale = 0.5 * value - 0.5 * self.loc, 0.5 * self.scale
+        far = half.abs() > _FAR * half_scale
+        near = (torch.where(far, 0.0, half) / half_scale).square() / self.degrees
+        # Far out the square may overflow, and 1 is nothing beside it.
+        size = torch.where(far, half.abs(), half_scale)
+        squared = 2.0 * (size.log() - half_scale.log()) - self.degrees.log()
+        tail = -0.5 * (self.degrees + 1) * torch.where(far, squared, near.log1p())
         return self.constant - self.scale.log() + tail

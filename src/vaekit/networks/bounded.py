@@ -4,6 +4,8 @@ from torch import Tensor
 
 __all__ = ["inverse_soft_bound", "soft_bound"]
 
+_LARGEST = 1e9  # in units of the limit: its square does not overflow, and the gradient there is 1e-27
+
 
 def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
     r"""Squeeze a real number smoothly into :math:`(-L, L)`.
@@ -32,6 +34,7 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
     >>> soft_bound(torch.tensor([-1e6, 0.0, 0.1, 1e6]))
     tensor([-12.0000,   0.0000,   0.1000,  12.0000])
     """
+    raw = raw.clamp(-_LARGEST * limit, _LARGEST * limit)
     scaled = raw / limit
     return raw * (1 + scaled * scaled).rsqrt()
 

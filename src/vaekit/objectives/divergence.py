@@ -33,6 +33,7 @@ from vaekit.distributions import (
     categorical_kl,
 )
 from vaekit.distributions.code_masses import pick
+from vaekit.distributions.normals import FullNormal, LowRankNormal, PlainNormal
 from vaekit.gaussian import kl_divergence, normal_kl
 
 __all__ = ["Divergence", "closed_divergence", "divergence", "register_divergence"]
@@ -108,8 +109,20 @@ def closed_divergence(q: Distribution, p: Distribution) -> Divergence | None:
 
 def _key(distribution: Distribution) -> _Key:
     if type(distribution) is Independent:
-        return (Independent, type(distribution.base_dist))
-    return (type(distribution),)
+        return (Independent, _torch_type(distribution.base_dist))
+    return (_torch_type(distribution),)
+
+
+def _torch_type(distribution: Distribution) -> type[Distribution]:
+    """Return the type of a distribution; PyTorch's, where ours only computes the same density otherwise."""
+    return _OF_TORCH.get(type(distribution), type(distribution))
+
+
+_OF_TORCH: dict[type[Distribution], type[Distribution]] = {
+    PlainNormal: Normal,
+    FullNormal: MultivariateNormal,
+    LowRankNormal: LowRankMultivariateNormal,
+}
 
 
 @register_divergence((Independent, Normal), (Independent, Normal))

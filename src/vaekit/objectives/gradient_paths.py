@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent
 from torch.distributions.constraints import Constraint
 
 from vaekit.contracts import Described
+from vaekit.distributions.normals import PlainNormal
 from vaekit.errors import UsageError
 
 __all__ = ["GradientGate", "open_gate", "stop_gradient"]
@@ -107,7 +108,7 @@ def stop_gradient(distribution: Distribution) -> Distribution:
     Examples
     --------
     >>> loc, z = torch.zeros(1, requires_grad=True), torch.ones(1, requires_grad=True)
-    >>> stop_gradient(Normal(loc, 1.0)).log_prob(z).backward()
+    >>> stop_gradient(torch.distributions.Normal(loc, 1.0)).log_prob(z).backward()
     >>> loc.grad, z.grad
     (None, tensor([-1.]))
     """
@@ -116,8 +117,8 @@ def stop_gradient(distribution: Distribution) -> Distribution:
     if type(distribution) is Independent:
         inner = stop_gradient(distribution.base_dist)
         return Independent(inner, distribution.reinterpreted_batch_ndims, validate_args=False)
-    if type(distribution) is Normal:
-        return Normal(distribution.loc.detach(), distribution.scale.detach(), validate_args=False)
+    if type(distribution) is PlainNormal:
+        return PlainNormal(distribution.loc.detach(), distribution.scale.detach(), validate_args=False)
     stopped = copy.copy(distribution)
     for name, value in vars(distribution).items():
         stopped.__dict__[name] = _detach(value, f"{type(distribution).__name__}.{name}")
