@@ -207,7 +207,7 @@ class RunOptions(TypedDict, total=False):
         Called with the epochs done, a fraction, some times a second.
     on_plan
         Called once before training with an estimate of memory and time, and where the rows are read from and how they
-        are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
+        are shuffled: see :class:`vaekit.training.TrainingPlan`; ``on_plan=print`` prints it.
     loggers
         Their ``log`` is called after every epoch with its metrics.
     checkpoint
@@ -220,7 +220,7 @@ class RunOptions(TypedDict, total=False):
         To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
     shard
         Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-        :mod:`vaekit.training.shards`.
+        :mod:`vaekit.training.sharding`.
     """
 
     on_epoch: OnEpoch | None
