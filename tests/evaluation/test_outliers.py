@@ -151,6 +151,7 @@ def test_a_mended_row_agrees_with_many_samples_whatever_the_parts(parts):
         "von-mises-fisher": "uniform-sphere",
         "wrapped-normal": "wrapped-normal",
         "categorical": "categorical",
+        "chain": "chain",
     }
     kind = next(iter(parts.values()))
     for posterior, prior in natural.items():

@@ -35,8 +35,9 @@ __all__ = ["MendedRows", "can_be_mended", "mend_rows"]
 
 _ROWS = 64  # at a time
 _LEAST_DRAWS, _MOST_DRAWS = 256, 1024  # in a round
-_ROUNDS_OF_FITTING, _MOST_ROUNDS = 2, 6
+_ROUNDS_OF_FITTING, _MOST_ROUNDS = 2, 4
 _GOAL, _TOLERATED = 0.03, 0.1  # nats: a standard error that ends the drawing, and one that may be the last
+_FEW_DIMENSIONS = 6  # where a wider search is worth its time
 _APART = 1.0  # deviations of the prior between starts
 _CANDIDATES = 48  # draws of the prior among which a start is looked for, at several scales
 _SCALES = (0.3, 1.0, 4.0, 16.0, 64.0)
@@ -219,11 +220,12 @@ class _Rows:
         # The prior's own spread, of its draws: priors need not know their deviations.
         centre, scale = prior.mean(0), prior.std(0).clamp_min(1e-6)
         mean = self._posterior_mean(centre)
-        spread = [centre + size * (prior - centre) for size in _SCALES]
+        few = self.d <= _FEW_DIMENSIONS
+        spread = [centre + size * (prior - centre) for size in (_SCALES if few else (1.0,))]
         shrunk = torch.stack([centre + share * (mean - centre) for share in _SHRUNK])
         candidates = torch.cat([*spread, shrunk, mean[None]])
         chosen = _apart(candidates, self.in_parts(candidates), scale, max(1, 10 - 2 * self.d))
-        starts = torch.cat([centre[None], mean[None], chosen])
+        starts = torch.cat([centre[None], mean[None], chosen] if few else [mean[None], chosen])
         found = find_peaks(self.log_joint, starts, scale, at_once=self.at_once)
         if found is None:
             return
