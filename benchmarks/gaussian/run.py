@@ -28,7 +28,7 @@ from torch.distributions import kl_divergence as torch_kl
 
 from report import write_readme
 from vaekit.gaussian import Gaussian, kl_divergence, use_lanes, wasserstein
-from vaekit.gaussian.batched import numba_is_installed
+from vaekit.gaussian.many import numba_is_installed
 
 SEEDS = (101, 102, 103, 104)
 SHAPES = [

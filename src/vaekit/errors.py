@@ -8,6 +8,7 @@ __all__ = [
     "CheckpointError",
     "CodeCollapseWarning",
     "DataError",
+    "DataWarning",
     "MissingExtraError",
     "MissingLabelError",
     "PartWarning",
@@ -56,6 +57,10 @@ class PartWarning(UserWarning):
 
 class TrainingWarning(UserWarning):
     """Training met trouble and goes on: a loss that is not finite, a full disk, a damaged checkpoint."""
+
+
+class DataWarning(UserWarning):
+    """Data differ from those of the fit in a column that plays no part in the model."""
 
 
 class StreamWarning(UserWarning):

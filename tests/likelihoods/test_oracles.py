@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from likelihoods.cases import SPECS, build, outcomes, random_features
 from vaekit.errors import UsageError
-from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vaekit.likelihoods.bernoulli import ContinuousBernoulli
 from vaekit.likelihoods.negative_binomial import NegativeBinomial
 from vaekit.networks.bounded import inverse_soft_bound
 from vaekit.sentence import PARTS, parse

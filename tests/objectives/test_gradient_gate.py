@@ -14,9 +14,8 @@ from torch.distributions import (
 
 from vaekit.contracts import Described
 from vaekit.errors import UsageError
-from vaekit.objectives.gradient_gate import open_gate
-from vaekit.objectives.importance import log_mean_exp, with_gradient_of
-from vaekit.objectives.stopped import stop_gradient
+from vaekit.objectives.gradient_paths import open_gate, stop_gradient
+from vaekit.objectives.importance_draws import log_mean_exp, with_gradient_of
 
 
 @pytest.mark.parametrize("event", [(), (3,), (3, 2)])

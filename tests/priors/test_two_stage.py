@@ -12,7 +12,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from vaekit import VariationalAutoencoder, load
 from vaekit.aggregate import fit_prior
-from vaekit.cli.text import evaluation_lines
+from vaekit.cli.printing import evaluation_lines
 from vaekit.contracts import Posterior
 from vaekit.distributions import TwoStageDistribution
 from vaekit.errors import UsageError

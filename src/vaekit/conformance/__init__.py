@@ -6,12 +6,12 @@ says of each whether it holds, is broken (and what was seen), or could not be ch
 same on the command line.
 """
 
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.conformance.linear_gaussian import LinearGaussian, check_exact
 from vaekit.conformance.verification import ThreeCallables, check, check_sentence, summarise
 
 __all__ = [
-    "Finding",
+    "LawResult",
     "LinearGaussian",
     "ThreeCallables",
     "check",

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Literal, NamedTuple, ParamSpec
 
-__all__ = ["Finding", "Outcome", "broken", "holds", "law", "unseen"]
+__all__ = ["LawResult", "Outcome", "broken", "holds", "law", "unseen"]
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
-class Finding:
+class LawResult:
     """The outcome of one law.
 
     Parameters
@@ -25,7 +25,7 @@ class Finding:
 
     Examples
     --------
-    >>> print(Finding("encode is deterministic", "holds", "two calls, the same bytes"))
+    >>> print(LawResult("encode is deterministic", "holds", "two calls, the same bytes"))
     holds        encode is deterministic: two calls, the same bytes
     """
 
@@ -59,16 +59,16 @@ def unseen(detail: str) -> Outcome:
     return Outcome("not checked", detail)
 
 
-def law(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, Finding]]:
+def law(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, LawResult]]:
     """Name the law that a function tests; an exception that the model raises counts as a broken law."""
 
-    def named(function: Callable[P, Outcome]) -> Callable[P, Finding]:
+    def named(function: Callable[P, Outcome]) -> Callable[P, LawResult]:
         @wraps(function)
-        def applied(*arguments: P.args, **options: P.kwargs) -> Finding:
+        def applied(*arguments: P.args, **options: P.kwargs) -> LawResult:
             try:
-                return Finding(name, *function(*arguments, **options))
+                return LawResult(name, *function(*arguments, **options))
             except Exception as error:
-                return Finding(name, *broken(f"{type(error).__name__}: {error}"))
+                return LawResult(name, *broken(f"{type(error).__name__}: {error}"))
 
         return applied
 

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
 from vaekit.networks import TransformedInput
-from vaekit.objectives import Opposed
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 from vaekit.sentence import parse
+from vaekit.training import begin_objective
 from vaekit.vae import VAE
 
 __all__ = ["ExactPosterior", "LinearGaussian", "Unlisted", "check_exact"]
@@ -159,7 +159,7 @@ class LinearGaussian:
         return VAE(encoder, posterior, prior, seen, likelihood).double()
 
 
-def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Finding]:
+def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[LawResult]:
     r"""Check a posterior and an objective against the exact :math:`\log p(x)` of a linear-Gaussian model.
 
     Parameters
@@ -171,7 +171,7 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
 
     Returns
     -------
-    list of Finding
+    list of LawResult
         Whether the bound is at most the evidence, and whether importance sampling reaches it.
 
     Examples
@@ -195,22 +195,23 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
         maximised.check(model)
         if not model.has_density:
             refusal = "the posterior has no density, and the model no bound"
-            return [Finding(first, "not checked", refusal), _reaches(model, x, truth.log_evidence(x), second)]
+            return [
+                LawResult(first, "not checked", refusal),
+                _reaches(model, x, truth.log_evidence(x), second),
+            ]
     except UsageError as refusal:
-        return [Finding(first, "not checked", str(refusal))]
-    maximised.begin(rows=rows)
-    if isinstance(maximised, Opposed):
-        maximised.build_opponent(model)
+        return [LawResult(first, "not checked", str(refusal))]
+    begin_objective(maximised, model, rows=rows)
     exact = truth.log_evidence(x)
     findings = []
     gap = exact - maximised(model, x).bound.detach()
     error = float(gap.std()) / sqrt(rows)
     seen = f"it is {float(gap.mean()):.3f} ± {error:.3f} nats below"
-    findings.append(Finding(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
+    findings.append(LawResult(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
     return [*findings, _reaches(model, x, exact, second)]
 
 
-def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> Finding:
+def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> LawResult:
     """Check that importance sampling reaches the exact evidence.
 
     On few rows with many samples each: where weights have heavy tails, few samples underestimate their spread.
@@ -222,4 +223,4 @@ def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> Finding:
     variance = 1 / estimate.effective_sample_size - 1 / _MANY
     limit = 4 * float(variance.sum().sqrt()) / len(x) + float(variance.mean()) + 1e-6
     seen = f"{float(bias.mean()):+.4f} nats off, {limit:.4f} allowed"
-    return Finding(name, "holds" if abs(float(bias.mean())) < limit else "broken", seen)
+    return LawResult(name, "holds" if abs(float(bias.mean())) < limit else "broken", seen)

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from vaekit.conformance import laws
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.errors import UsageError
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae
 
 __all__ = ["ThreeCallables", "check", "check_sentence", "sentences", "summarise"]
 
-_LAWS: tuple[Callable[[Any, Tensor], Finding], ...] = (
+_LAWS: tuple[Callable[[Any, Tensor], LawResult], ...] = (
     laws.results_have_one_number_an_example,
     laws.encode_is_deterministic,
     laws.examples_do_not_know_each_other,
@@ -81,7 +81,7 @@ class ThreeCallables:
 @torch.no_grad()
 def check(
     model: Any, x: Tensor, *, loss: Callable[[Tensor], Tensor] | None = None, seed: int = 0
-) -> list[Finding]:
+) -> list[LawResult]:
     r"""Test the laws on a variational autoencoder.
 
     Parameters
@@ -98,7 +98,7 @@ def check(
 
     Returns
     -------
-    list of Finding
+    list of LawResult
 
     Examples
     --------
@@ -116,7 +116,7 @@ def check(
     return findings
 
 
-def check_sentence(sentence: Sentence, *, seed: int = 0) -> list[Finding]:
+def check_sentence(sentence: Sentence, *, seed: int = 0) -> list[LawResult]:
     """Build a small model of a sentence, draw data from it, and test the laws on it.
 
     A sentence that cannot be built gives one finding, with the reason.
@@ -125,7 +125,7 @@ def check_sentence(sentence: Sentence, *, seed: int = 0) -> list[Finding]:
         try:
             model = build_vae(sentence, (1, 3, 4), latent=4).eval()
         except UsageError as refusal:
-            return [Finding("it can be built", "not checked", str(refusal))]
+            return [LawResult("it can be built", "not checked", str(refusal))]
         x = model.sample(24)
     return check(model, x, seed=seed)
 
@@ -151,12 +151,12 @@ def sentences(sampled: int, seed: int = 0, **fixed: str) -> list[dict[str, str]]
     return grid if len(grid) <= sampled else random.Random(seed).sample(grid, sampled)
 
 
-def summarise(findings: Iterable[Finding]) -> dict[str, int]:
+def summarise(findings: Iterable[LawResult]) -> dict[str, int]:
     """Count findings by outcome.
 
     Examples
     --------
-    >>> summarise([Finding("a", "holds", ""), Finding("b", "holds", ""), Finding("c", "broken", "")])
+    >>> summarise([LawResult("a", "holds", ""), LawResult("b", "holds", ""), LawResult("c", "broken", "")])
     {'holds': 2, 'broken': 1, 'not checked': 0}
     """
     counts = Counter(finding.outcome for finding in findings)

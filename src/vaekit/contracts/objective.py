@@ -1,4 +1,4 @@
-"""What an objective is, and what every one of them returns."""
+"""The contract of objectives, and the result that every one of them returns."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a posterior, a prior, a likelihood and a network offer, and what evaluation sees of a model."""
+"""The contracts of posteriors, priors, likelihoods and networks, and of the models that evaluation takes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
@@ -15,7 +15,7 @@ __all__ = ["Accepts", "CodeSpace", "Likelihood", "Model", "Network", "Posterior"
 
 
 class CodeSpace(Protocol):
-    """How codes are written as latents, and read from them: what a prior over codes is given as ``codebook``."""
+    """A way to write codes as latents and to read them; a prior over codes is given one as ``codebook``."""
 
     @property
     def positions(self) -> int:
@@ -77,12 +77,12 @@ class Posterior(Protocol):
 
     @property
     def codebook(self) -> CodeSpace | None:
-        """How codes are written as latents; None where latents are not codes."""
+        """The way codes are written as latents; None where latents are not codes."""
         return None
 
     @property
     def shared(self) -> Mapping[str, Any]:
-        """What a prior must know to be built, by the names of its parameters (a curvature, say)."""
+        """Values that a prior needs to be built, by the names of its parameters (a curvature, say)."""
         return {}
 
     @property
@@ -189,7 +189,7 @@ class Network(Protocol):
 
 
 class Model(Protocol):
-    """What evaluation needs of a variational autoencoder, anybody's included: three conditional distributions."""
+    """A model that can be evaluated, ours or anybody's: three conditional distributions."""
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Return :math:`q(z \mid x)`."""

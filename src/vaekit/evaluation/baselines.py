@@ -73,7 +73,7 @@ def fit_baselines(
         Latent dimensions of the probabilistic principal components.
     measure
         The measure of the data: ``density``, ``unit``, ``counts`` or ``levels``; see
-        :mod:`vaekit.likelihoods.measure`.
+        :mod:`vaekit.likelihoods.conventions`.
     levels
         The number of levels, for ``levels``.
     columns

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.allocation import keep_freed_memory
 from vaekit.contracts import Model
 from vaekit.errors import UsageError
 from vaekit.evaluation.bound import Estimate
@@ -150,7 +149,6 @@ def log_likelihood(
     -3.0
     """
     require_log_likelihood(model)
-    keep_freed_memory()
     if samples < 1:
         raise ValueError(f"samples={samples}: an estimate needs at least 1 importance sample")
     # A likelihood may want many features for each dimension of x.

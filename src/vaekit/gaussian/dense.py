@@ -1,141 +1,89 @@
-r"""The divergence where at least one covariance is full, with gradients in closed form.
+r"""The divergence where at least one covariance is full.
 
-With `X`, `z` and `L_q` as in `triangular`, and `D = X + X^T + X X^T`,
-$$ \frac{\partial}{\partial S_p} = \tfrac12 L_q^{-\top} \left(I - (I + D)^{-1}\right) L_q^{-1}, \qquad
-   \frac{\partial}{\partial S_q} = -\tfrac12 L_q^{-\top} \left(D + z z^\top\right) L_q^{-1}, $$
-and by the means `± L_q^{-T} z`; the chain rule takes them to the parameterisation that was given.
-Differentiated
-again, the same gradients are written as `S_q^{-1} (S_p - S_q) S_p^{-1} / 2` and so on, in differentiable
-operations.
+Everything goes through the lower triangular `X` with `I + X = L_q^{-1} L_p` and `z = L_q^{-1} (m_p - m_q)`:
+$$ 2\,\mathrm{KL} = \sum_i \left( X_{ii}^2 + 2 (X_{ii} - \log(1 + X_{ii})) \right) + \sum_{i>j} X_{ij}^2 + |z|^2. $$
+
+When p and q are close, `L_q^{-1} L_p - I` keeps no digit of `X`. Then `X` comes from the difference
+`D = L_q^{-1} (S_p - S_q) L_q^{-T}`, whose entries are accurate relative to `|D|`, as the solution of
+`X + X^T + X X^T = D`: the Cholesky factor of `I + D` less the identity is a first guess with the error of the 1 that
+was added, and one Newton step from the residual, which never adds the 1, removes it.
+
+Items that float64 would get wrong, because a factorisation cancels too much, are computed again in double-double.
 """
 
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.dense_gradients import closed_gradients, differentiable_gradients
-from vaekit.gaussian.dense_plan import (
-    NEAR_SQUARED,
-    Plan,
-    cancellation,
-    exact_of,
-    matrix_of,
-    taken,
-    taken_parameters,
-)
-from vaekit.gaussian.factorization import symmetric_part
-from vaekit.gaussian.roots import Root, gradients_from, root_of
-from vaekit.gaussian.stable import log_excess
-from vaekit.gaussian.triangular import less_identity, refined_excess
-from vaekit.gaussian.validation import is_concrete
+from vaekit.gaussian.exact import ExactDivergence, exact_divergence
+from vaekit.gaussian.parameters import EVENT_DIMENSIONS, is_concrete
+from vaekit.gaussian.stable import Root, covariance_from, log_excess, root_of, solve_lower, symmetric_part
 
-__all__ = ["DenseDivergence", "dense_divergence", "quantities"]
+__all__ = ["LARGEST_ESCALATED", "NEAR_SQUARED", "Plan", "exact_of", "limits_of", "quantities", "taken"]
 
-#: Where Cholesky loses more than this factor "auto" computes an item in double-double, up to the dimension
-#: below;
-#: very close pairs are held to a stricter one, since all their digits can be had.
-TOLERATED_LOSS = 1e7
-TOLERATED_LOSS_CLOSE = 32.0
+#: Items with `|X|^2` below this (Frobenius) are close: `X` is then found from the difference.
+NEAR_SQUARED = 0.25
+#: Items with `|X|^2` below this are very close. All their digits can be had, so they are held to a stricter limit.
 CLOSE_SQUARED = 0.01
+#: "auto" computes an item in double-double if a factorisation loses more than the first factor, or more than the
+#: second where the pair is very close: for results in float64, and for results in float32.
+TOLERATED_LOSS = {False: (1e3, 32.0), True: (1e7, 1e5)}
+#: The largest dimension in which "auto" uses double-double.
 LARGEST_ESCALATED = 64
 #: Parameterisations whose covariances are known to the bit, so that their difference is.
 KNOWN = ("covariance", "variance")
 TRIANGULAR = ("scale_tril", "standard_deviation", "scale")
 
 
-def dense_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
-    """The divergence in float64, (...), of `mean_p, mean_q, *parameters of p, *parameters of q`."""
-    if is_concrete(*tensors) and not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
-        return quantities(plan, tensors)[0]
-    function = PlainDivergence if is_concrete(*tensors) else DenseDivergence
-    return function.apply(plan, *tensors)[0]
+@dataclass(frozen=True)
+class Plan:
+    """What the computation has to know beside tensors.
+
+    Parameters
+    ----------
+    kind_p, kind_q
+        The parameterisations.
+    count_p
+        How many tensors hold the covariance of p.
+    precision
+        "auto", "fast" or "exact".
+    single
+        Whether the result is wanted to the digits of float32 only.
+    factor_p, factor_q
+        The matrix factors, where they are known already.
+    """
+
+    kind_p: str
+    kind_q: str
+    count_p: int
+    precision: str
+    single: bool = False
+    factor_p: Tensor | None = field(default=None, compare=False)
+    factor_q: Tensor | None = field(default=None, compare=False)
+
+    def split(
+        self, tensors: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the means and the covariance parameters of p and of q."""
+        mean_p, mean_q, *rest = tensors
+        return mean_p, mean_q, tuple(rest[: self.count_p]), tuple(rest[self.count_p :])
 
 
-class DenseDivergence(torch.autograd.Function):
-    """Outputs the value and, not differentiable, what the backward pass needs again."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
-        return quantities(plan, tensors)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.plan = inputs[0]
-        ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*inputs[1:], *output[1:])
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
-        grad = grad_outputs[0]
-        count = len(ctx.needs_input_grad) - 1
-        tensors, computed = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
-        if grad is None:
-            return (None,) * (count + 1)
-        plan: Plan = ctx.plan
-        needs = ctx.needs_input_grad
-        any_p, any_q = any(needs[3 : 3 + plan.count_p]), any(needs[3 + plan.count_p :])
-        if torch.is_grad_enabled():
-            by_mean, by_p, by_q = differentiable_gradients(plan, tensors)
-        else:
-            by_mean, by_p, by_q = closed_gradients(plan, tensors, computed, (any_p, any_q))
-        _, _, theta_p, theta_q = plan.split(tensors)
-        k = by_mean.shape[-1]
-        # An item nobody asks about must not spoil with its NaN what others share with it.
-        asked = (grad != 0)[..., None, None]
-        all_asked = is_concrete(grad) and bool(asked.all())
-
-        def weighted(by: Tensor, dimensions: int) -> Tensor:
-            product = grad[(..., *(None,) * dimensions)] * by
-            if all_asked:
-                return product
-            return torch.where(asked if dimensions == 2 else asked.squeeze(-1), product, 0.0)
-
-        by_mean = weighted(by_mean, 1)
-        found: list[Tensor | None] = [None, by_mean, -by_mean]
-        for kind, theta, by, needed in (
-            (plan.kind_p, theta_p, by_p, any_p),
-            (plan.kind_q, theta_q, by_q, any_q),
-        ):
-            if by is None or not needed:
-                found += [None] * len(theta)
-                continue
-            found += gradients_from(kind, theta, weighted(by, 2), k)
-        return (
-            None,
-            *(
-                g.sum_to_size(t.shape) if need and g is not None else None
-                for g, t, need in zip(found[1:], tensors, needs[1:], strict=True)
-            ),
-        )
-
-
-class PlainDivergence(torch.autograd.Function):
-    """The same outside functorch and compilation, without what they need: it starts faster."""
-
-    @staticmethod
-    def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
-        output = quantities(plan, tensors)
-        DenseDivergence.setup_context(ctx, (plan, *tensors), output)
-        return output
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
-        return DenseDivergence.backward(ctx, *grad_outputs)
+def limits_of(precision: str, single: bool) -> tuple[float, float]:
+    """Return the tolerated loss of far and of very close pairs; "fast" tolerates any."""
+    return (torch.inf, torch.inf) if precision == "fast" else TOLERATED_LOSS[single]
 
 
 def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Value, `X`, `z`, the diagonal of `I + X`, the root of q, and which items double-double was used for."""
+    """Return the value, `X`, `z`, the diagonal of `I + X`, the root of q, and which items are in double-double."""
     mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
     k = mean_p.shape[-1]
     root_p = root_of(plan.kind_p, theta_p, k, plan.factor_p)
     root_q = root_of(plan.kind_q, theta_q, k, plan.factor_q)
     lower_p, difference = root_p.lower(), (mean_p - mean_q).unsqueeze(-1)
-    if lower_p.shape[:-1] == difference.shape[:-1] and lower_p.dim() > 2:
-        # Many small solves: one call for both right-hand sides.
+    if lower_p.shape[:-1] == difference.shape[:-1]:
+        # One call for both right-hand sides.
         both = root_q.whiten(torch.cat([lower_p, difference], -1))
         M, z = both[..., :-1], both[..., -1]
     else:
@@ -145,8 +93,8 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     X = root_q.whiten(lower_p - root_q.lower()) if triangular else less_identity(M)
     size = X.square().sum((-2, -1))
     near = torch.zeros_like(size, dtype=torch.bool) if triangular else size < NEAR_SQUARED
-    suspect = torch.zeros_like(near)
     concrete = is_concrete(*tensors)
+    suspect = None
     if not triangular and not concrete:
         refined = nearby_excess(plan, theta_p, theta_q, root_p, root_q)
         if refined is not None:
@@ -154,7 +102,7 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             X = torch.where(pick, refined[0], X)
             ratio = torch.where(pick.squeeze(-1), 1 + X.diagonal(dim1=-2, dim2=-1), ratio)
             size = X.square().sum((-2, -1))
-    elif concrete and plan.precision != "exact" and bool(near.any()):
+    elif concrete and plan.precision != "exact" and near.any():
         some = (taken_parameters(plan.kind_p, theta_p, near), taken_parameters(plan.kind_q, theta_q, near))
         refined = nearby_excess(plan, *some, root_p.items(near), root_q.items(near))
         if refined is None:
@@ -164,41 +112,124 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             X[near] = torch.where(there[..., None, None], found, X[near])
             ratio[near] = torch.where(there[..., None], 1 + found.diagonal(dim1=-2, dim2=-1), ratio[near])
             size[near] = X[near].square().sum((-2, -1))
+            suspect = near.clone()
             suspect[near] = ~there
     value = log_excess(X.diagonal(dim1=-2, dim2=-1), ratio).sum(-1) + 0.5 * (size + z.square().sum(-1))
-    if not concrete or plan.precision == "fast":
-        suspect = torch.zeros_like(value, dtype=torch.bool)
+    # An input must not be returned as it is.
+    kept = root_q.tensor() if root_q.deviation is None else root_q.tensor().clone()
+    if not concrete:
+        return value, X, z, ratio, kept, torch.zeros_like(value, dtype=torch.bool)
+    if plan.precision == "fast":
+        suspect = None
     elif plan.precision == "exact":
         suspect = torch.ones_like(value, dtype=torch.bool)
     elif k <= LARGEST_ESCALATED:
-        tolerated = torch.where(size < CLOSE_SQUARED, TOLERATED_LOSS_CLOSE, TOLERATED_LOSS)
+        far, close = limits_of(plan.precision, plan.single)
+        tolerated = torch.where(size < CLOSE_SQUARED, close, far)
         for kind, theta, root in ((plan.kind_p, theta_p, root_p), (plan.kind_q, theta_q, root_q)):
             loss = cancellation(kind, theta, root)
-            suspect = suspect if loss is None else suspect | (loss > tolerated)
+            if loss is not None:
+                suspect = loss > tolerated if suspect is None else suspect | (loss > tolerated)
+    if suspect is None:
+        return value, X, z, ratio, kept, torch.zeros_like(value, dtype=torch.bool)
     suspect = suspect.expand(value.shape)
-    if concrete and bool(suspect.any()):
+    if suspect.any():
         exact = exact_of(plan, *taken(plan, tensors, suspect))
         value[suspect] = torch.where(exact.value.isnan(), value[suspect], exact.value)
-    # An input must not be returned as it is.
-    kept = root_q.tensor() if root_q.deviation is None else root_q.tensor().clone()
     return value, X, z, ratio, kept, suspect
 
 
 def nearby_excess(
     plan: Plan, theta_p: tuple[Tensor, ...], theta_q: tuple[Tensor, ...], root_p: Root, root_q: Root
 ) -> tuple[Tensor, Tensor] | None:
-    """`X` of close items from the difference of the parameters; None where that is not known to the bit."""
+    """Return `X` of close items from the difference of the parameters; None where that is not known to the bit."""
     if plan.kind_p in KNOWN and plan.kind_q in KNOWN:
-        difference = matrix_of(plan.kind_p, theta_p) - matrix_of(plan.kind_q, theta_q)
-        D = root_q.whiten(root_q.whiten(difference).mT)
+        first, second = (
+            symmetric_part(theta[0]) if kind == "covariance" else torch.diag_embed(theta[0])
+            for kind, theta in ((plan.kind_p, theta_p), (plan.kind_q, theta_q))
+        )
+        D = root_q.whiten(root_q.whiten(first - second).mT)
         return refined_excess(0.5 * (D + D.mT))
     if plan.kind_p == plan.kind_q == "precision":
-        # U_p^-1 U_q = (I + X)^T, so the same equation holds for the precisions with p and q exchanged, read
-        # backwards.
-        difference = symmetric_part(theta_q[0] - theta_p[0])
+        # U_p^-1 U_q = (I + X)^T: the same equation holds for the precisions, read backwards and with p and q
+        # exchanged.
+        difference = symmetric_part(theta_q[0] - theta_p[0]).flip((-2, -1))
         F = root_p.tensor().flip((-2, -1))
-        reverse = Root(lower_factor=F)
-        D = reverse.whiten(reverse.whiten(difference.flip((-2, -1))).mT)
+        D = solve_lower(F, solve_lower(F, difference).mT)
         X, there = refined_excess(0.5 * (D + D.mT))
         return X.flip((-2, -1)).mT, there
     return None
+
+
+def refined_excess(D: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lower triangular `X` with `(I + X)(I + X)^T = I + D`, accurate relative to `D`, and where it exists.
+
+    For `D` of order 1 at most. `D = 0` gives `X = 0` exactly.
+    """
+    shifted = D.clone()
+    shifted.diagonal(dim1=-2, dim2=-1).add_(1)
+    C, info = torch.linalg.cholesky_ex(shifted)
+    X = less_identity(C.clone())
+    residual = D - (X + X.mT + X @ X.mT)
+    inner = solve_lower(C, solve_lower(C, residual).mT)
+    half = inner.tril()
+    half.diagonal(dim1=-2, dim2=-1).mul_(0.5)
+    return X + C @ half, info == 0
+
+
+def less_identity(M: Tensor) -> Tensor:
+    """Return `M - I`, in the memory of `M`."""
+    M.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return M
+
+
+def cancellation(kind: str, theta: tuple[Tensor, ...], root: Root) -> Tensor | None:
+    """Return by what factor rounding errors grow in the root of a covariance, or in a solve with it.
+
+    For Cholesky it is the largest ratio of a variance to what the coordinates before leave of it. A factor that was
+    given is not rounded: a solve with it loses the square root of that ratio.
+    """
+    if kind in ("covariance", "precision"):
+        pivots = root.tensor().diagonal(dim1=-2, dim2=-1).square()
+        return (theta[0].diagonal(dim1=-2, dim2=-1) / pivots).amax(-1)
+    if kind in ("factor", "scale_tril"):
+        L = root.tensor()
+        ratio = (L.square().sum(-1) / L.diagonal(dim1=-2, dim2=-1).square()).amax(-1)
+        return ratio if kind == "factor" else ratio.sqrt()
+    return None
+
+
+def taken(plan: Plan, tensors: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
+    """Return the masked items of means and parameters, broadcast to the batch first: one batch dimension."""
+    mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
+    return (
+        items(mean_p, 1, mask),
+        items(mean_q, 1, mask),
+        *taken_parameters(plan.kind_p, theta_p, mask),
+        *taken_parameters(plan.kind_q, theta_q, mask),
+    )
+
+
+def taken_parameters(kind: str, theta: tuple[Tensor, ...], mask: Tensor) -> tuple[Tensor, ...]:
+    """Return the masked items of the parameters of a covariance."""
+    names = ("factor", "diagonal") if kind == "factor" else (kind,)
+    return tuple(items(t, EVENT_DIMENSIONS[name], mask) for name, t in zip(names, theta, strict=True))
+
+
+def items(tensor: Tensor, dimensions: int, mask: Tensor) -> Tensor:
+    """Return the masked items of a tensor with so many trailing dimensions."""
+    return tensor.expand(mask.shape + tensor.shape[tensor.dim() - dimensions :])[mask]
+
+
+def exact_of(plan: Plan, *tensors: Tensor) -> ExactDivergence:
+    """Return the divergence of the same pair in double-double."""
+    mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
+    k = mean_p.shape[-1]
+    if plan.kind_q == "precision":
+        variance_q = 1 / theta_q[0].diagonal(dim1=-2, dim2=-1)
+    elif plan.kind_q in ("covariance", "factor", "scale_tril"):
+        variance_q = covariance_from(plan.kind_q, theta_q, k).diagonal(dim1=-2, dim2=-1)
+    else:
+        deviation = root_of(plan.kind_q, theta_q, k).tensor()
+        variance_q = deviation.square()
+    return exact_divergence((mean_p, mean_q), (plan.kind_p, theta_p), (plan.kind_q, theta_q), variance_q)

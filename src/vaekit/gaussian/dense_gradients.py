@@ -1,29 +1,115 @@
-r"""The gradients of the divergence by both covariances: in closed form, and to be differentiated again.
+r"""The gradients of the dense divergence: in closed form, and to be differentiated again.
 
 With `W = L_q^{-1}` and `V = (I + X)^{-1} X W`, close pairs keep their digits in
 $$ \frac{\partial}{\partial S_p} = \tfrac12 \left( W^\top V + V^\top W - V^\top V \right), \qquad
    \frac{\partial}{\partial S_q} = -\tfrac12 W^\top \left( X + X^\top + X X^\top + z z^\top \right) W. $$
-Where pairs are far apart, differences of precisions say the same with less work.
+Where pairs are far apart, differences of precisions say the same with less work. By the means the gradients are
+`± W^T z`, and the chain rule takes all of them to the parameterisation that was given.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.dense_plan import NEAR_SQUARED, Plan, exact_of, taken
-from vaekit.gaussian.factorization import solve_lower
-from vaekit.gaussian.roots import covariance_from, root_of
-from vaekit.gaussian.validation import is_concrete
+from vaekit.gaussian.dense import NEAR_SQUARED, Plan, exact_of, quantities, taken
+from vaekit.gaussian.parameters import is_concrete
+from vaekit.gaussian.stable import covariance_from, gradients_from, identity_like, root_of, solve_lower
 
-__all__ = ["closed_gradients", "differentiable_gradients"]
+__all__ = ["DenseDivergence", "closed_gradients", "differentiable_divergence", "differentiable_gradients"]
 
 #: What a difference of precisions must leave of them, squared (Frobenius, in units of their diagonal).
 LEAST_LEFT_SQUARED = 0.1
 
 
+def differentiable_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
+    """Return the divergence in float64, (...), of `mean_p, mean_q, *parameters of p, *parameters of q`."""
+    function = PlainDivergence if is_concrete(*tensors) else DenseDivergence
+    return function.apply(plan, *tensors)[0]
+
+
+class DenseDivergence(torch.autograd.Function):
+    """The value and, not differentiable, what the backward pass needs again."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return quantities(plan, tensors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.plan = inputs[0]
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*inputs[1:], *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        grad = grad_outputs[0]
+        count = len(ctx.needs_input_grad) - 1
+        tensors, computed = ctx.saved_tensors[:count], ctx.saved_tensors[count:]
+        if grad is None:
+            return (None,) * (count + 1)
+        plan: Plan = ctx.plan
+        needs = ctx.needs_input_grad
+        any_p, any_q = any(needs[3 : 3 + plan.count_p]), any(needs[3 + plan.count_p :])
+        if torch.is_grad_enabled():
+            by_mean, by_p, by_q = differentiable_gradients(plan, tensors)
+        else:
+            by_mean, by_p, by_q = closed_gradients(plan, tensors, computed, (any_p, any_q))
+        _, _, theta_p, theta_q = plan.split(tensors)
+        k = by_mean.shape[-1]
+        # The NaN of an item without a gradient must not spoil what others share with it.
+        asked = (grad != 0)[..., None, None]
+        all_asked = is_concrete(grad) and bool(asked.all())
+
+        def weighted(by: Tensor, dimensions: int) -> Tensor:
+            product = grad[(..., *(None,) * dimensions)] * by
+            if all_asked:
+                return product
+            return torch.where(asked if dimensions == 2 else asked.squeeze(-1), product, 0.0)
+
+        by_mean = weighted(by_mean, 1)
+        found: list[Tensor | None] = [None, by_mean, -by_mean]
+        for kind, theta, by, needed in (
+            (plan.kind_p, theta_p, by_p, any_p),
+            (plan.kind_q, theta_q, by_q, any_q),
+        ):
+            if by is None or not needed:
+                found += [None] * len(theta)
+                continue
+            found += gradients_from(kind, theta, weighted(by, 2), k)
+        return (
+            None,
+            *(
+                g.sum_to_size(t.shape) if need and g is not None else None
+                for g, t, need in zip(found[1:], tensors, needs[1:], strict=True)
+            ),
+        )
+
+
+class PlainDivergence(torch.autograd.Function):
+    """The same function outside functorch and compilation: without what these need it starts faster."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, *tensors: Tensor) -> tuple[Tensor, ...]:
+        output = quantities(plan, tensors)
+        DenseDivergence.setup_context(ctx, (plan, *tensors), output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor | None) -> tuple[Tensor | None, ...]:
+        return DenseDivergence.backward(ctx, *grad_outputs)
+
+
 def closed_gradients(
     plan: Plan, tensors: tuple[Tensor, ...], computed: tuple[Tensor, ...], needs: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """By the mean of p and by the covariances that are needed, from the saved `X`, `z` and root of q."""
+    """Return the gradients by the mean of p and by the covariances that are needed.
+
+    ``computed`` is the `X`, `z`, diagonal of `I + X`, root of q and double-double items of the forward pass.
+    """
     X, z, ratio, kept, suspect = computed
     far = gradients_of_far(plan, tensors, computed) if all(needs) else None
     if far is not None:
@@ -53,7 +139,7 @@ def closed_gradients(
 def gradients_of_far(
     plan: Plan, tensors: tuple[Tensor, ...], computed: tuple[Tensor, ...]
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    """The same by plain differences of precisions, in less than half the time; None where these lose digits.
+    """Return the gradients as plain differences of precisions, in half the time; None where these lose digits.
 
     `(S_q^{-1} - S_p^{-1}) / 2` and `(S_q^{-1} - K K^T - m m^T) / 2` with `K = L_q^{-T} (I + X)`.
     """
@@ -67,7 +153,7 @@ def gradients_of_far(
     M = torch.cat([M, z.unsqueeze(-1)], -1)
     if X.dim() > 2:
         # Many small matrices: products are cheaper than solves.
-        eye = torch.eye(X.shape[-1], dtype=X.dtype, device=X.device).expand(X.shape)
+        eye = identity_like(X)
         W, W_p = solve_lower(kept, eye), solve_lower(plan.factor_p, eye)
         both, inverse_q, inverse_p = W.mT @ M, W.mT @ W, W_p.mT @ W_p
     else:
@@ -85,14 +171,14 @@ def gradients_of_far(
 
 
 def replaced(found: Tensor, mask: Tensor, better: Tensor) -> Tensor:
-    """The same with the masked items replaced."""
+    """Return the gradient with the masked items replaced."""
     whole = found.expand(mask.shape + better.shape[1:]).clone()
     whole[mask] = better
     return whole
 
 
 def differentiable_gradients(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """The same gradients as differentiable functions of the parameters, without cancellation."""
+    """Return the gradients as differentiable functions of the parameters, without cancellation."""
     mean_p, mean_q, theta_p, theta_q = plan.split(tensors)
     k = mean_p.shape[-1]
     S_p = covariance_from(plan.kind_p, theta_p, k)

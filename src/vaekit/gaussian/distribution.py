@@ -21,13 +21,11 @@ from vaekit.gaussian.errors import GaussianError
 from vaekit.gaussian.parameters import (
     ArrayLike,
     as_tensors,
+    check_one_kind,
+    check_shape,
     finish,
 )
 from vaekit.gaussian.state import GaussianState
-from vaekit.gaussian.validation import (
-    check_one_kind,
-    check_shape,
-)
 
 __all__ = ["ArrayLike", "Gaussian", "present"]
 
@@ -146,7 +144,7 @@ class Gaussian(GaussianState):
         array([[1., 0.],
                [0., 3.]])
         """
-        from vaekit.gaussian.samples import sample_moments
+        from vaekit.gaussian.transformation import sample_moments
 
         tensors, from_numpy = as_tensors({"X": X} | ({} if weights is None else {"weights": weights}))
         check_one_kind(tensors)
@@ -161,7 +159,7 @@ class Gaussian(GaussianState):
         >>> Gaussian.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2)))
         Gaussian(covariance, dimension=2, batch_shape=(), dtype=float32)
         """
-        from vaekit.gaussian.conversion import parameters_of
+        from vaekit.gaussian.transformation import parameters_of
 
         tensors = parameters_of(distribution)
         self = cls._from_tensors(tensors, validated=False)
@@ -173,7 +171,7 @@ class Gaussian(GaussianState):
         >>> Gaussian.standard(2).to_torch()
         Independent(Normal(loc: torch.Size([2]), scale: torch.Size([2])), 1)
         """
-        from vaekit.gaussian.conversion import torch_distribution
+        from vaekit.gaussian.transformation import torch_distribution
 
         return torch_distribution(self)
 
@@ -229,7 +227,7 @@ class Gaussian(GaussianState):
     @property
     def is_singular(self) -> Any:
         """Which items are singular, (...) of bool."""
-        return present(self.promoted()._cached("is_singular", self.promoted()._is_singular), self)
+        return present(self.singular_items(), self)
 
     def __repr__(self) -> str:
         rank = f", rank={self.parameters['factor'].shape[-1]}" if self.structure == "low_rank" else ""

@@ -1,13 +1,9 @@
-r"""Arithmetic with about 32 digits: a number is the unevaluated sum of two float64, `hi + lo` with `|lo| <=
-ulp(hi) / 2`.
+r"""Arithmetic with about 32 digits: a number is the unevaluated sum `hi + lo` of two float64, `|lo| <= ulp(hi) / 2`.
 
-The error-free transformations are Knuth's two-sum and Dekker's product with Veltkamp's splitting (T. J.
-Dekker, "A
-floating-point technique for extending the available precision", Numerische Mathematik 18, 1971). Relative
-error per
-operation is below 2^-102. Entries must stay within 1e-140 and 1e140, so that no product or split over- or
-underflows:
-the caller scales by powers of two first.
+The error-free transformations are Knuth's two-sum and Dekker's product with Veltkamp's splitting (T. J. Dekker,
+"A floating-point technique for extending the available precision", Numerische Mathematik 18, 1971). The relative
+error of an operation is below 2^-102. Entries must stay within 1e-140 and 1e140, so that no product or split over- or
+underflows: the caller scales by powers of two first.
 """
 
 from dataclasses import dataclass
@@ -16,20 +12,28 @@ from typing import Self
 import torch
 from torch import Tensor
 
-__all__ = ["DoubleDouble", "cholesky", "solve_lower_exact"]
+__all__ = [
+    "DoubleDouble",
+    "cholesky",
+    "exponential",
+    "logarithm",
+    "solve_lower_exact",
+    "two_product",
+    "two_sum",
+]
 
 SPLITTER = 134217729.0  # 2^27 + 1
 
 
 def two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """`a + b` and its rounding error."""
+    """Return `a + b` and its rounding error."""
     s = a + b
     v = s - a
     return s, (a - (s - v)) + (b - v)
 
 
 def two_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """`a b` and its rounding error."""
+    """Return `a b` and its rounding error."""
     p = a * b
     c = SPLITTER * a
     a1 = c - (c - a)
@@ -54,18 +58,18 @@ class DoubleDouble:
 
     @classmethod
     def of(cls, tensor: Tensor) -> Self:
-        """The exact value of a float64 tensor."""
+        """Return the exact value of a float64 tensor."""
         return cls(tensor, torch.zeros_like(tensor))
 
     @classmethod
     def sum_of(cls, hi: Tensor, lo: Tensor) -> Self:
-        """Renormalised from a large and a small part."""
+        """Return the sum of a large and a small part."""
         s = hi + lo
         return cls(s, lo - (s - hi))
 
     @property
     def value(self) -> Tensor:
-        """Rounded to float64."""
+        """The number rounded to float64."""
         return self.hi + self.lo
 
     @property
@@ -77,15 +81,15 @@ class DoubleDouble:
         return DoubleDouble(self.hi[index], self.lo[index])  # type: ignore[index]
 
     def diagonal(self) -> "DoubleDouble":
-        """The diagonal of the last two dimensions."""
+        """Return the diagonal of the last two dimensions."""
         return DoubleDouble(self.hi.diagonal(dim1=-2, dim2=-1), self.lo.diagonal(dim1=-2, dim2=-1))
 
     def unsqueeze(self, dimension: int) -> "DoubleDouble":
-        """As `Tensor.unsqueeze`."""
+        """Return it with one more dimension, as `Tensor.unsqueeze` does."""
         return DoubleDouble(self.hi.unsqueeze(dimension), self.lo.unsqueeze(dimension))
 
     def times_power(self, power: Tensor) -> "DoubleDouble":
-        """Times powers of two: exact."""
+        """Return the product with powers of two, which is exact."""
         return DoubleDouble(self.hi * power, self.lo * power)
 
     def __neg__(self) -> "DoubleDouble":
@@ -112,7 +116,7 @@ class DoubleDouble:
         return DoubleDouble.sum_of(q1, q2) + DoubleDouble.of(r.hi / other.hi)
 
     def sqrt(self) -> "DoubleDouble":
-        """The square root, by one Newton step; NaN for what is negative."""
+        """Return the square root, by one Newton step; NaN for negative numbers."""
         root = self.hi.sqrt()
         p, e = two_product(root, root)
         rest = (self.hi - p) - e + self.lo
@@ -125,7 +129,7 @@ class DoubleDouble:
         return total
 
     def sum(self) -> "DoubleDouble":
-        """The sum over the last dimension, by halves."""
+        """Return the sum over the last dimension, added by halves."""
         total = self
         while (n := total.hi.shape[-1]) > 1:
             half = n // 2
@@ -136,7 +140,7 @@ class DoubleDouble:
 
 
 def cholesky(S: DoubleDouble) -> DoubleDouble:
-    """Lower triangular `L` with `L L^T = S`; NaN in the items where a pivot is not positive."""
+    """Return the lower triangular `L` with `L L^T = S`; NaN in the items where a pivot is not positive."""
     k = S.hi.shape[-1]
     hi, lo = torch.zeros_like(S.hi), torch.zeros_like(S.lo)
     rest = S
@@ -152,7 +156,7 @@ def cholesky(S: DoubleDouble) -> DoubleDouble:
 
 
 def solve_lower_exact(L: DoubleDouble, B: DoubleDouble) -> DoubleDouble:
-    """`L^-1 B` for lower triangular `L`."""
+    """Return `L^-1 B` for a lower triangular `L`."""
     k = L.hi.shape[-1]
     rows: list[DoubleDouble] = []
     rest = B
@@ -161,3 +165,25 @@ def solve_lower_exact(L: DoubleDouble, B: DoubleDouble) -> DoubleDouble:
         rows.append(row)
         rest = rest[..., 1:, :] - L[..., j + 1 :, j : j + 1] * row
     return DoubleDouble(torch.cat([r.hi for r in rows], -2), torch.cat([r.lo for r in rows], -2))
+
+
+def logarithm(x: DoubleDouble) -> DoubleDouble:
+    """Return `log x`, as `y + 2 artanh((x - e^y) / (x + e^y))` with the rounded logarithm `y`."""
+    y = torch.log(x.hi)
+    expy = exponential(y)
+    r = (x - expy) / (x + expy)
+    return DoubleDouble.of(y) + r + r
+
+
+def exponential(y: Tensor) -> DoubleDouble:
+    """Return `e^y`: the argument is halved 12 times, put into the Taylor series, and the result squared as often."""
+    squarings = 12
+    u = DoubleDouble.of(y * 2.0**-squarings)
+    term = DoubleDouble.of(torch.ones_like(y))
+    total = DoubleDouble.of(torch.zeros_like(y))  # e^u - 1
+    for n in range(1, 14):
+        term = term * u / DoubleDouble.of(torch.full_like(y, float(n)))
+        total = total + term
+    for _ in range(squarings):
+        total = total + total + total * total
+    return total + DoubleDouble.of(torch.ones_like(y))

@@ -27,11 +27,11 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.errors import GaussianError
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, pair_of
+from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, Whitened, whitened
 from vaekit.gaussian.spectral import evaluate, log_ratio, outer, safe_sqrt
 from vaekit.gaussian.symmetric import jeffreys_of
-from vaekit.gaussian.validation import first_index, is_concrete
 
 __all__ = ["Bounds", "fisher_rao", "fisher_rao_bounds"]
 

@@ -8,12 +8,10 @@ from torch import Tensor
 
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.errors import GaussianError, GaussianShapeError
-from vaekit.gaussian.jensen import jensen_shannon
-from vaekit.gaussian.kl import kl_divergence
-from vaekit.gaussian.mixture_divergence import with_dimension
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
+from vaekit.gaussian.mixture import with_dimension
 from vaekit.gaussian.renyi_family import bhattacharyya, chi_squared, hellinger
-from vaekit.gaussian.symmetric import jeffreys
+from vaekit.gaussian.symmetric import jeffreys, jensen_shannon
 from vaekit.gaussian.transport import wasserstein
 
 __all__ = ["pairwise"]

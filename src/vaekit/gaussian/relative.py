@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
+from vaekit.gaussian.dense import KNOWN, LARGEST_ESCALATED, exact_of, taken
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.factorization import precision_factor, solve_lower
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, dense_inputs, pair_of
+from vaekit.gaussian.parameters import is_concrete
+from vaekit.gaussian.stable import precision_factor, solve_lower
 from vaekit.gaussian.support import reduce_to_support
-from vaekit.gaussian.validation import is_concrete
+from vaekit.gaussian.transformation import in_common_units
 
 __all__ = [
     "RelativeSpectrum",
@@ -34,6 +36,10 @@ __all__ = [
 
 #: Items whose excesses all lie within this of zero keep the spectrum of D; others take that of the factors.
 NEAR = 0.5
+#: Items of two kinds whose `D` lies within this of zero have lost digits of it.
+CLOSE = 0.1
+#: Neighbouring singular values whose ratio is less count as equal.
+LEAST_GAP = 1.5
 
 
 class RelativeSpectrum(NamedTuple):
@@ -146,7 +152,8 @@ def relative_spectrum(p: Any, q: Any) -> RelativeSpectrum:
 
 
 def whitened(p: Gaussian, q: Gaussian) -> Whitened:
-    """The pair in q's coordinates; both Gaussians in float64 with tensors out."""
+    """Return the pair in q's coordinates; both Gaussians in float64 with tensors out."""
+    p, q, _ = in_common_units(p, q)
     shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     if _elementwise(p) and _elementwise(q):
         return _whitened_diagonal(p, q, shape + p.event_shape)
@@ -159,18 +166,46 @@ def whitened(p: Gaussian, q: Gaussian) -> Whitened:
         D, z = D.expand(*shape, k, k), z.expand(*shape, k)
         Lp, Lq = (lower_factor(g).expand(*shape, k, k) for g in (p, q))
         eye = torch.eye(k, dtype=D.dtype, device=D.device)
-        W, disjoint = solve_lower(Lq, eye.expand(*shape, k, k)), None
+        W, disjoint, again = solve_lower(Lq, eye.expand(*shape, k, k)), None, None
         if is_concrete(D):
-            singular = p.is_singular | q.is_singular
-            if bool(singular.any()):
+            singular = (p.singular_items() | q.singular_items()).expand(shape)
+            again = to_repeat(p, q, D) & ~singular
+            if singular.any():
                 resolution = max(p.resolution, q.resolution)
                 moved = (p.parameters["mean"].abs() + q.parameters["mean"].abs()).expand(*shape, k)
                 D, z, W, Lp, Lq, disjoint = reduce_to_support(
-                    (Sp, Sq, mean_difference, moved), (D, z, W, Lp, Lq), singular.expand(shape), resolution
+                    (Sp, Sq, mean_difference, moved), (D, z, W, Lp, Lq), singular, resolution
                 )
-        frame = Frame(W, solve_lower(Lq, Lp), solve_lower(Lp, Lq))
-        spectrum = _spectrum(D, z, frame.M, frame.N)
-    return Whitened(D, z, *spectrum, disjoint, given, frame)
+        found = D, z, W, solve_lower(Lq, Lp), solve_lower(Lp, Lq)
+        if again is not None and again.any():
+            found = _repeated(p, q, again, found)
+        D, z, W, M, N = found
+        spectrum = _spectrum(D, z, M, N)
+    return Whitened(D, z, *spectrum, disjoint, given, Frame(W, M, N))
+
+
+def to_repeat(p: Gaussian, q: Gaussian, D: Tensor) -> Tensor:
+    """Return which items, (...) of bool, float64 gets wrong: ill-conditioned ones, and close ones of two kinds."""
+    again = torch.zeros(D.shape[:-2], dtype=torch.bool, device=D.device)
+    if p.dimension > LARGEST_ESCALATED:
+        return again
+    for exact in (p.exact_factor(), q.exact_factor()):
+        again = again if exact is None else again | exact[0]
+    kinds = {p.parameterisation, q.parameterisation}
+    if len(kinds) > 1 and not kinds <= set(KNOWN):
+        again = again | (D.abs().amax((-2, -1)) < CLOSE)
+    return again
+
+
+def _repeated(p: Gaussian, q: Gaussian, again: Tensor, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return `D`, `z`, `W`, `M` and `N` with some items from double-double arithmetic."""
+    plan, tensors = dense_inputs(p.detach(), q.detach(), "auto")
+    better = exact_of(plan, *taken(plan, tensors, again)).frame()
+    result = tuple(x.clone() for x in found)
+    good = torch.stack([x.flatten(1).isfinite().all(-1) for x in better]).all(0)
+    for whole, part in zip(result, better, strict=True):
+        whole[again] = torch.where(good[(...,) + (None,) * (part.dim() - 1)], part, whole[again])
+    return result
 
 
 def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
@@ -259,7 +294,7 @@ def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tenso
         U, s, _ = torch.linalg.svd(M)
         W, t, _ = torch.linalg.svd(N)
         s, t = s.flip(-1), 1 / t
-        large = s >= (s[..., -1:] * t[..., :1]).sqrt()
+        large = _from_the_large(s, t)
         root = torch.where(large, s, t)
         from_large = (U.flip(-1).mT @ z.unsqueeze(-1)).squeeze(-1)
         from_small = (W.mT @ (N @ z.unsqueeze(-1))).squeeze(-1) * root
@@ -269,3 +304,16 @@ def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tenso
     bad = ~good.unsqueeze(-1)
     excess, ratio, forward = (torch.where(bad, torch.nan, x) for x in (excess, ratio, forward))
     return excess, ratio, forward, forward / ratio.sqrt()
+
+
+def _from_the_large(s: Tensor, t: Tensor) -> Tensor:
+    """Return which singular values are taken from `M`, where the large ones are accurate; the others are from `N`.
+
+    The ascending values are split at their largest gap, so that no two nearly equal ones, whose vectors may be any
+    basis of a plane, come from both; without a gap all are taken from `M`.
+    """
+    value = torch.where(s >= (s[..., -1:] * t[..., :1]).sqrt(), s, t)
+    if value.shape[-1] == 1:
+        return torch.ones_like(value, dtype=torch.bool)
+    gap, place = (value[..., 1:] / value[..., :-1]).max(-1, keepdim=True)
+    return (torch.arange(value.shape[-1], device=value.device) > place) | (gap < LEAST_GAP)

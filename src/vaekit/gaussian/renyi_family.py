@@ -23,8 +23,7 @@ from torch import Tensor
 
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.errors import GaussianError
-from vaekit.gaussian.kl import kl_divergence
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.spectral import evaluate, excess_less_log, identity_plus, outer, safe_sqrt
 

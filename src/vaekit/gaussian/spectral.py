@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.relative import Whitened
-from vaekit.gaussian.stable import log_excess
+from vaekit.gaussian.stable import KnownValue, log_excess
 
 __all__ = ["evaluate", "excess_less_log", "identity_plus", "log_ratio", "outer", "safe_sqrt"]
 
@@ -113,24 +113,6 @@ def _traced(
     traced_D = KnownValue.apply(whiten(whiten(W @ (Sp - Sq) @ W.mT).mT), D)
     traced_z = KnownValue.apply(whiten(W @ mean_difference.unsqueeze(-1)).squeeze(-1), z)
     return traced_D, traced_z, traced_W, KnownValue.apply(identity_plus(traced_D), R)
-
-
-class KnownValue(torch.autograd.Function):
-    """The second argument, with the gradient of the first, which is the same less accurately."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(traced: Tensor, value: Tensor) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        return grad_outputs[0], None
 
 
 class KnownInverse(torch.autograd.Function):

@@ -1,15 +1,19 @@
-r"""Singular Gaussians seen on their common support.
+r"""Singular Gaussians, bad items, and what a divergence is then.
 
-Two Gaussians with singular covariances either live on the same affine subspace, and then everything about the
-pair is that of their restrictions to it, or each gives the other's support no mass at all.
+Two Gaussians with singular covariances either live on the same affine subspace, and then everything about the pair is
+that of their restrictions to it, or each gives the other's support no mass at all. If only `p` is singular, or the
+supports differ, `KL(p || q)` is infinite.
 """
 
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.factorization import solve_lower
+from vaekit.gaussian import moments
+from vaekit.gaussian.dense import Plan, quantities
+from vaekit.gaussian.stable import solve_lower
+from vaekit.gaussian.state import GaussianState
 
-__all__ = ["common_support", "reduce_to_support"]
+__all__ = ["common_support", "divergence_on_support", "mended", "reduce_to_support"]
 
 
 def reduce_to_support(
@@ -44,7 +48,7 @@ def reduce_to_support(
 def common_support(
     Sp: Tensor, Sq: Tensor, mean_difference: Tensor, mean_size: Tensor, resolution: float
 ) -> Tensor | None:
-    """A basis (k, r) of the directions both covariances span, scaled; None where the supports differ.
+    """Return a scaled basis (k, r) of the directions that both covariances span; None where the supports differ.
 
     Judged relative to the standard deviations, within what the rounding of the input allows.
     """
@@ -70,7 +74,7 @@ def common_support(
 
 
 def _restricted(basis: Tensor, Sp: Tensor, Sq: Tensor, mean_difference: Tensor) -> tuple[Tensor, ...]:
-    """`D`, `z`, `W`, `L_p` and `L_q` on the support."""
+    """Return `D`, `z`, `W`, `L_p` and `L_q` on the support."""
     k, r = basis.shape
     p, q, difference = (basis.mT @ S @ basis for S in (Sp, Sq, Sp - Sq))
     Lp, Lq = torch.linalg.cholesky(0.5 * (p + p.mT)), torch.linalg.cholesky(0.5 * (q + q.mT))
@@ -79,3 +83,58 @@ def _restricted(basis: Tensor, Sp: Tensor, Sq: Tensor, mean_difference: Tensor) 
     D = torch.nn.functional.pad(0.5 * (inner + inner.mT), (0, k - r, 0, k - r))
     rest = torch.eye(k - r, dtype=D.dtype, device=D.device)
     return D, W @ mean_difference, W, torch.block_diag(Lp, rest), torch.block_diag(Lq, rest)
+
+
+def mended(value: Tensor, p: GaussianState, q: GaussianState, on_error: str) -> Tensor:
+    """Return the values with an error or NaN for bad items, and with what is due for singular ones."""
+    if on_error == "raise":
+        p.validate("p: ")
+        q.validate("q: ")
+    with torch.no_grad():
+        bad = (p.bad_items() | q.bad_items()).expand(value.shape)
+        finished = torch.where(value.isnan(), torch.inf, value)
+        singular_p, singular_q = (g.singular_items().expand(value.shape) & ~bad for g in (p, q))
+        finished[singular_p | singular_q] = torch.inf
+        both = singular_p & singular_q
+        for index in both.nonzero().tolist():
+            finished[tuple(index)] = divergence_on_support(*(one_item(g, index) for g in (p, q)))
+        finished[bad] = torch.nan
+        regular_items = value.isfinite() & ~bad & ~singular_p & ~singular_q
+    return torch.where(regular_items, value, finished)
+
+
+def one_item(g: GaussianState, index: list[int]) -> tuple[Tensor, Tensor, float]:
+    """Return mean and covariance of one item of the broadcast batch, in float64, and the rounding of the input."""
+    g = g.promoted()
+    last = index[len(index) - len(g.batch_shape) :]
+    own = tuple(i if size > 1 else 0 for i, size in zip(last, g.batch_shape, strict=True))
+    mean = g.parameters["mean"].expand(*g.batch_shape, g.dimension)
+    S = moments.covariance(g).expand(*g.batch_shape, g.dimension, g.dimension)
+    return mean[own], S[own], g.resolution
+
+
+def divergence_on_support(p: tuple[Tensor, Tensor, float], q: tuple[Tensor, Tensor, float]) -> Tensor:
+    """Return the divergence of singular p and q on their common support, or infinity where the supports differ."""
+    mean_p, S_p, eps_p = p
+    mean_q, S_q, eps_q = q
+    k = mean_p.shape[-1]
+    tolerance = 64 * k * max(eps_p, eps_q)
+    # The unit of each coordinate is its larger deviation, so that the tolerances mean the same everywhere.
+    unit = torch.maximum(S_p.diagonal(), S_q.diagonal()).clamp_min(0).sqrt()
+    unit = torch.where(unit > 0, unit, torch.ones_like(unit))
+    S_p, S_q = (S / unit / unit.unsqueeze(-1) for S in (S_p, S_q))
+    difference = (mean_p - mean_q) / unit
+    eigenvalues, vectors = torch.linalg.eigh(S_q)
+    inside = eigenvalues > tolerance * eigenvalues[-1].clamp_min(0)
+    V, N = vectors[:, inside], vectors[:, ~inside]
+    infinite = torch.full((), torch.inf, dtype=torch.float64, device=mean_p.device)
+    slack = tolerance * ((mean_p.abs() + mean_q.abs()) / unit + 1).sum()
+    if bool((N.mT @ difference).abs().amax() > slack) or bool((N.mT @ S_p @ N).abs().amax() > tolerance):
+        return infinite
+    if V.shape[-1] == 0:
+        return torch.zeros_like(infinite)
+    inner_p, inner_q = (V.mT @ S @ V for S in (S_p, S_q))
+    if bool(torch.linalg.eigvalsh(inner_p)[0] <= tolerance * torch.linalg.eigvalsh(inner_p)[-1]):
+        return infinite
+    plan = Plan("covariance", "covariance", 1, "auto")
+    return quantities(plan, (V.mT @ difference, torch.zeros_like(V[0]), inner_p, inner_q))[0]

@@ -13,8 +13,8 @@ from torch.distributions import (
 )
 from torch.distributions import kl as torch_kl
 
+from vaekit.gaussian.diagonal import normal_kl
 from vaekit.gaussian.kl import kl_divergence
-from vaekit.gaussian.normal import normal_kl
 
 __all__ = ["register_with_torch"]
 

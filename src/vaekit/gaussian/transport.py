@@ -1,32 +1,39 @@
 r"""Optimal transport between Gaussians: the 2-Wasserstein distance and the optimal map.
 
 $$ W_2^2(p, q) = |m_p - m_q|^2 + \min_{U^T U = I} | A - B U |_F^2, \qquad S_p = A A^T, \; S_q = B B^T, $$
-a sum of squares, so neither negative nor complex, for singular covariances too. The minimum is at the
-orthogonal polar factor `U` of `B^T A` (the Procrustes problem). Where p and q are close, `A - B U` keeps no
-digit; then `A = B (I + S)` with `I + S` the symmetric root of `I + D`, `U = I + V`, and `V` solves
+a sum of squares, so neither negative nor complex, for singular covariances too. The minimum is at the orthogonal polar
+factor `U` of `B^T A` (the Procrustes problem). Where p and q are close, `A - B U` keeps no digit; then `A = B (I + S)`
+with `I + S` the symmetric root of `I + D`, `U = I + V`, and `V` solves
 $$ K V + V P = F - F^T U, \qquad K = B^T B, \; F = K S, \; K + F = U P, $$
-so that `B U - A = B (V - S)` without a difference of large numbers. The gradient of `W_2^2` with respect to
-`S_p` is `I - T` with the optimal map `T` from p to q, from the same numbers.
+so that `B U - A = B (V - S)` without a difference of large numbers. The gradient of `W_2^2` with respect to `S_p` is
+`I - T` with the optimal map `T` from p to q, from the same numbers.
+
+The root of a symmetric matrix is differentiated where eigenvalues are equal, too: `R^2 = A` has the derivative that
+solves `R dR + dR R = dA`, in the eigenvectors of `A` with eigenvalues `\lambda`
+$$ \left( V^\top dR\, V \right)_{ij} = \frac{\left( V^\top dA\, V \right)_{ij}}{\sqrt{\lambda_i} + \sqrt{\lambda_j}}, $$
+without the differences of eigenvalues that the derivative of an eigenvector divides by.
 
 References
 ----------
-Olkin, Pukelsheim (1982), The distance between two random vectors with given dispersion matrices;
-Bhatia, Jain, Lim (2019), On the Bures-Wasserstein distance between positive definite matrices, section 2.
+Olkin, Pukelsheim (1982), The distance between two random vectors with given dispersion matrices; Bhatia, Jain, Lim
+(2019), On the Bures-Wasserstein distance between positive definite matrices, section 2.
 """
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.errors import SingularCovarianceError
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, pair_of
+from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, lower_factor, whitened
-from vaekit.gaussian.spectral import KnownValue, identity_plus, safe_sqrt
-from vaekit.gaussian.square_root import transport_matrix
-from vaekit.gaussian.validation import first_index, is_concrete
+from vaekit.gaussian.spectral import identity_plus, safe_sqrt
+from vaekit.gaussian.stable import KnownValue
+from vaekit.gaussian.transformation import in_common_units
 
 __all__ = ["AffineMap", "optimal_map", "wasserstein"]
 
@@ -70,8 +77,11 @@ def wasserstein(p: Any, q: Any, *, squared: bool = False) -> Any:
     1.414213562373
     """
     p, q = pair_of(p, q)
-    square = _square(p.promoted(), q.promoted())
+    first, second, power = in_common_units(p.promoted(), q.promoted(), uniform=True)
+    square = _square(first, second)
     value = square if squared else safe_sqrt(square)
+    if power is not None:
+        value = value / power / power if squared else value / power
     return deliver(value, p, q)
 
 
@@ -219,3 +229,53 @@ def _near_residual(p: Gaussian, q: Gaussian, B: Tensor) -> tuple[Tensor, Tensor,
 
 def _symmetric(matrix: Tensor) -> Tensor:
     return 0.5 * (matrix + matrix.mT)
+
+
+class SymmetricRoot(torch.autograd.Function):
+    """The positive semidefinite root of a positive definite matrix (..., k, k), to be differentiated once."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(A: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        eigenvalues, V = torch.linalg.eigh(0.5 * (A + A.mT))
+        root = eigenvalues.clamp_min(0).sqrt()
+        return (V * root.unsqueeze(-2)) @ V.mT, root, V
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, ...]) -> None:
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*output[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grad_outputs: Tensor
+    ) -> Tensor:
+        root, V = ctx.saved_tensors
+        inner = V.mT @ (0.5 * (grad_outputs[0] + grad_outputs[0].mT)) @ V
+        return V @ (inner / (root.unsqueeze(-1) + root.unsqueeze(-2))) @ V.mT
+
+
+def transport_matrix(Sp: Tensor, Sq: Tensor) -> Tensor:
+    """`T` with `T S_p T = S_q`, `L_p^{-T} (L_p^T S_q L_p)^{1/2} L_p^{-1}`, as a differentiable function.
+
+    NaN where one of the covariances is not positive definite.
+
+    >>> S = torch.tensor([[4.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    >>> transport_matrix(S, torch.eye(2, dtype=torch.float64))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 1.0000]], dtype=torch.float64)
+    """
+    eye = torch.eye(Sp.shape[-1], dtype=Sp.dtype, device=Sp.device)
+    with torch.no_grad():
+        failed = (torch.linalg.cholesky_ex(Sp).info != 0) | (torch.linalg.cholesky_ex(Sq).info != 0)
+        failed = failed[..., None, None]
+    # Not a constant: its derivative is to be NaN as well.
+    undefined = torch.where(failed, torch.nan, torch.zeros_like(Sp)) * (Sp + Sq)
+    Sp, Sq = torch.where(failed, eye, Sp), torch.where(failed, eye, Sq)
+    L = torch.linalg.cholesky(Sp)
+    R = SymmetricRoot.apply(L.mT @ Sq @ L)[0]  # pyright: ignore[reportOptionalSubscript]
+    half = torch.linalg.solve_triangular(L.mT, R, upper=True)
+    T = torch.linalg.solve_triangular(L.mT, half.mT, upper=True)
+    return torch.where(failed, undefined, T)

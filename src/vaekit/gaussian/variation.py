@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.information_geometry import Bounds
-from vaekit.gaussian.pair import deliver, pair_of
+from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.relative import Whitened, whitened
 from vaekit.gaussian.spectral import log_ratio
 from vaekit.gaussian.stable import log_excess

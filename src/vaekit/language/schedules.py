@@ -112,7 +112,7 @@ class Schedule:
 
 
 class Annealed:
-    """What objectives, and other parts, with scalars have in common; abstract.
+    """An objective or another part with scalars that may follow schedules. Abstract.
 
     Each scalar is a plain attribute, a number. One that follows a schedule is moved by :meth:`at`, which the
     training loop calls before every step; before the first call it has its value at 0 epochs. Schedules act
@@ -134,6 +134,10 @@ class Annealed:
         self.schedules = {name: value for name, value in scalars.items() if isinstance(value, Schedule)}
         for name, value in scalars.items():
             setattr(self, name, value(0.0) if isinstance(value, Schedule) else value)
+
+    def scheduled_values(self) -> list[float]:
+        """Return the present value of every scheduled scalar."""
+        return [getattr(self, name) for name in self.schedules]
 
     def at(self, epochs_done: float) -> None:
         """Move every scheduled scalar to its value after ``epochs_done`` epochs, a fraction included."""

@@ -8,7 +8,7 @@ from vaekit.errors import UsageError
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.optimizers import parse_optimizer
 
-__all__ = ["Compilation", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
+__all__ = ["Compilation", "Launch", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
 
 Compilation = Literal["auto", "on", "off"]
 OutputBias = Literal["auto", "marginal", "none"]
@@ -19,7 +19,7 @@ _STAIRCASE_EPOCHS = 3280
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How to train. Epochs and batch size that are left open follow from the number of rows.
+    """Options of a training run. Epochs and batch size that are left open follow from the number of rows.
 
     Parameters
     ----------
@@ -161,3 +161,16 @@ class TrainingSettings(TrainingOptions):
         (100.0, 7840.0, 1.0)
         """
         return 10.0 * max(dimensions, 10) if self.clip == "auto" else self.clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """The way in which processes that train one model share the work; the results do not depend on it.
+
+    Parameters
+    ----------
+    shard
+        Under torchrun: spread the networks over the processes, for models too large for one device.
+    """
+
+    shard: bool = False

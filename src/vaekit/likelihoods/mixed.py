@@ -3,14 +3,14 @@ r"""A likelihood per column, for tables whose columns are of different types.
 .. math:: \log p(x \mid z) = \sum_j \log p_j(x_j \mid z)
 
 where :math:`p_j` is a density for columns of real numbers and a probability for the others, so that
-:math:`p(x \mid z)` is a density over the real columns and a probability of the rest. Nazabal et al. (2020), "Handling
-Incomplete Heterogeneous Data using VAEs", section 3.
+:math:`p(x \mid z)` is a density over the real columns and a probability of the rest. Nazabal et al. (2020),
+"Handling Incomplete Heterogeneous Data using VAEs", section 3.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from math import inf, prod
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,19 +18,20 @@ from torch.distributions import Distribution
 from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits, Measure
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
-from vaekit.likelihoods.gaussian import GaussianLikelihood
-from vaekit.likelihoods.laplace import LaplaceLikelihood
-from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
-from vaekit.likelihoods.nominal import NominalLikelihood
+from vaekit.likelihoods.categorical_likelihood import NominalLikelihood
+from vaekit.likelihoods.conventions import InDataUnits
+from vaekit.likelihoods.location_scale import GaussianLikelihood, LaplaceLikelihood
+from vaekit.likelihoods.negative_binomial import (
+    NegativeBinomialLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+)
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import ColumnSupport, Support
-from vaekit.likelihoods.units import InDataUnits
-from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
-from vaekit.networks.inputs import ColumnInputs
+from vaekit.networks.network_inputs import ColumnInputs
 
 __all__ = [
     "COLUMN_KINDS",
@@ -39,6 +40,7 @@ __all__ = [
     "column_measure",
     "is_continuous",
     "offer_column_kind",
+    "search_column_kinds",
 ]
 
 _SCALAR = torch.Size()
@@ -46,8 +48,36 @@ _SCALAR = torch.Size()
 # Kinds of column by name; another likelihood is offered by registering it.
 _KINDS: dict[str, type] = {}
 
+_finders: list[Callable[[str], object]] = []
+
+
+class ColumnKinds(Collection[str]):
+    """The names of the kinds of column, those of installed packages included when one is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return name == "categorical" or _find(str(name)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*_KINDS, "categorical")
+
+    def __len__(self) -> int:
+        return len(_KINDS) + 1
+
+
 #: Names of the kinds of column; ``categorical`` stands for ``categorical7`` with 7 categories, and so on.
-COLUMN_KINDS: list[str] = ["categorical"]
+COLUMN_KINDS = ColumnKinds()
+
+
+def search_column_kinds(finder: Callable[[str], object]) -> None:
+    """Have a function called with every name that is not known: it may offer that kind."""
+    _finders.append(finder)
+
+
+def _find(name: str) -> Any:
+    if name not in _KINDS:
+        for finder in _finders:
+            finder(name)
+    return _KINDS.get(name)
 
 
 def offer_column_kind(name: str, likelihood: type) -> None:
@@ -59,13 +89,11 @@ def offer_column_kind(name: str, likelihood: type) -> None:
     >>> "gaussian" in COLUMN_KINDS
     True
     """
-    if name not in _KINDS:
-        COLUMN_KINDS.insert(len(COLUMN_KINDS) - 1, name)
     _KINDS[name] = likelihood
 
 
 def column_measure(kind: str) -> tuple[Measure, int | None]:
-    """Return what a kind of column is measured by, and its number of levels where it has levels.
+    """Return the measure of a kind of column, and its number of levels where it has levels.
 
     Examples
     --------
@@ -74,7 +102,7 @@ def column_measure(kind: str) -> tuple[Measure, int | None]:
     """
     if match := _CATEGORICAL.fullmatch(kind):
         return "levels", int(match[1])
-    return _KINDS[kind].traits.measure, None
+    return _find(kind).traits.measure, None
 
 
 def is_continuous(kind: str) -> bool:
@@ -85,11 +113,12 @@ def is_continuous(kind: str) -> bool:
     >>> is_continuous("gaussian"), is_continuous("categorical7")
     (True, False)
     """
-    return kind in _KINDS and _KINDS[kind].traits.scaling == "standardize"
+    found = _find(kind)
+    return found is not None and found.traits.scaling == "standardize"
 
 
 class MixedLikelihood(nn.Module, Likelihood):
-    r"""``mixed``: every column of a table has a likelihood of its own.
+    r"""``mixed``: each column of a table has its own likelihood.
 
     The mean, which reconstructions show, is the most probable category of a categorical column.
 
@@ -100,14 +129,14 @@ class MixedLikelihood(nn.Module, Likelihood):
     log_jacobian
         Logarithm of the Jacobian of the scaling of the real columns, in nats (see :class:`InDataUnits`).
     columns
-        A kind for each column: ``gaussian``, ``laplace``, ``student-t``, each with a scale of its own; ``bernoulli``;
-        ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
-        ``zero-inflated-negative-binomial``. One kind alone is for all columns.
+        A kind for each column: ``gaussian``, ``laplace`` and ``student-t``, each with its own scale;
+        ``bernoulli``; ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
+        ``zero-inflated-negative-binomial``. A single kind is for all columns.
 
     Raises
     ------
     UsageError
-        For an unknown kind, or as many kinds as there are not columns.
+        For an unknown kind, or if there are not as many kinds as columns.
 
     Examples
     --------
@@ -167,11 +196,11 @@ class MixedLikelihood(nn.Module, Likelihood):
         return self.event_shape if self.encoder_input is None else (self.encoder_input.width,)
 
     def _likelihoods(self) -> list[Likelihood]:
-        """The likelihoods of the kinds of column, one for all columns of a kind."""
+        """Return the likelihoods, one for all columns of a kind."""
         return [cast(Likelihood, group) for group in self.groups]
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
-        """Give the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
+        """Return the features of the means and frequencies of data ``(n, *event)``, for every latent alike."""
         groups = self._likelihoods()
         sizes = [group.event_shape[0] for group in groups]
         parts = x.flatten(1).index_select(1, self.order).split(sizes, 1)
@@ -187,16 +216,16 @@ class MixedLikelihood(nn.Module, Likelihood):
 
 
 class MixedColumns(PlainDistribution):
-    """Independent groups of columns, each with a distribution of its own.
+    """Independent groups of columns, each with its own distribution.
 
     Parameters
     ----------
     parts
-        Of event shape ``(columns of the group,)``, and one batch shape.
+        One distribution per group, of event shape ``(columns of the group,)`` and a common batch shape.
     order, places
-        Which column each entry of all groups in a row is, and the inverse of that permutation.
+        The column of each entry of all groups in a row, and the inverse of that permutation.
     event_shape
-        With as many entries as there are columns.
+        The shape of a row, with as many entries as there are columns.
     """
 
     has_rsample = False
@@ -208,13 +237,13 @@ class MixedColumns(PlainDistribution):
         super().__init__(parts[0].batch_shape, torch.Size(event_shape), validate_args=False)
 
     def log_prob_by_part(self, value: Tensor) -> list[Tensor]:
-        """The terms of ``log_prob``, one for each group."""
+        """Return the terms of ``log_prob``, one for each group."""
         flat = value.flatten(value.dim() - len(self.event_shape)).index_select(-1, self.order)
         sizes = [part.event_shape[0] for part in self.parts]
         return [part.log_prob(x) for part, x in zip(self.parts, flat.split(sizes, -1), strict=True)]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
+        """Evaluate the log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
         return torch.stack(torch.broadcast_tensors(*self.log_prob_by_part(value))).sum(0)
 
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
@@ -223,12 +252,12 @@ class MixedColumns(PlainDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """Means; of a categorical column the most probable category."""
+        """The means; for a categorical column the most probable category."""
         return self._join([part.mean for part in self.parts])
 
     @property
     def variance(self) -> Tensor:
-        """Variances; of a categorical column that of being the most probable category or another."""
+        """The variances; for a categorical column that of whether it is the most probable category."""
         return self._join([part.variance for part in self.parts])
 
     def _join(self, groups: list[Tensor]) -> Tensor:
@@ -237,8 +266,8 @@ class MixedColumns(PlainDistribution):
 
 
 def _build(kind: str, count: int) -> nn.Module:
-    if kind in _KINDS:
-        part = _KINDS[kind]
+    part = _find(kind)
+    if part is not None:
         return part((count,), **(part.traits.column_options or {}))
     if match := _CATEGORICAL.fullmatch(kind):
         return NominalLikelihood((count,), levels=int(match[1]))

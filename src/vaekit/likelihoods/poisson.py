@@ -1,4 +1,4 @@
-r"""The Poisson likelihood of counts, :math:`\lambda_i = e^{f_i(z)}`.
+r"""The Poisson likelihood of counts, :math:`\lambda_i = e^{f_i(z)}`, and the conventions of all likelihoods of counts.
 
 .. math:: \log p(x \mid z) = \sum_i \left[x_i \log \lambda_i - \lambda_i - \log x_i!\right]
 
@@ -6,6 +6,7 @@ Johnson, Kemp and Kotz (2005), "Univariate Discrete Distributions", equation 4.1
 """
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,22 @@ from torch.distributions import Distribution, Independent
 from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.plain import ElementwiseDistribution
-from vaekit.likelihoods.counts import COUNTS, bounded_log_mean, log_mean_features
-from vaekit.likelihoods.measure import require_no_jacobian
-from vaekit.networks.inputs import LogCounts
+from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.likelihoods.conventions import require_no_jacobian
+from vaekit.likelihoods.support import LARGEST_COUNT, Support
+from vaekit.networks.bounded import soft_bound
+from vaekit.networks.network_inputs import LogCounts
 
-__all__ = ["PoissonLikelihood"]
+__all__ = ["COUNTS", "PoissonLikelihood", "bounded_log_mean", "log_mean_features"]
+
+COUNTS = Support(
+    f"counts: whole numbers from 0 to {LARGEST_COUNT:,}",
+    0.0,
+    inf,
+    "give raw counts, neither normalised nor logarithms of them, or choose another likelihood",
+    whole=True,
+)
+
 
 _SCALAR = torch.Size()
 
@@ -52,7 +63,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
         self.encoder_input = LogCounts()
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features of the means of data ``(n, *event)``, for every latent alike."""
         return log_mean_features(x)
 
     def forward(self, features: Tensor) -> Distribution:
@@ -61,7 +72,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
 
 
 class _Poisson(ElementwiseDistribution):
-    """Computes in float64, answers in the type of the features."""
+    """Independent Poisson distributions, computed in float64 and returned in the type of the features."""
 
     def __init__(self, features: Tensor) -> None:
         self.log_mean, self.dtype = bounded_log_mean(features), features.dtype
@@ -82,3 +93,34 @@ class _Poisson(ElementwiseDistribution):
     @property
     def variance(self) -> Tensor:
         return self.mean
+
+
+def bounded_log_mean(features: Tensor) -> Tensor:
+    """Return a network's output as a log-mean in float64, smoothly bounded between -20 and 20.
+
+    The terms of a log-probability are as large as the count, and cancel: for a million, float32 would be off
+    by a nat.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bounded_log_mean(torch.tensor([0.5, 1e4])).exp()
+    tensor([1.6485e+00, 4.8515e+08], dtype=torch.float64)
+    """
+    return soft_bound(features.double(), 20.0)
+
+
+def log_mean_features(x: Tensor) -> Tensor:
+    """Return the features, of shape ``event``, that give data ``(n, *event)`` their means.
+
+    Half a count is added to each column.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bounded_log_mean(log_mean_features(torch.tensor([[3.0], [4.0]]))).exp()
+    tensor([3.7500], dtype=torch.float64)
+    """
+    n = len(x)
+    scaled = ((x.double().sum(0) + 0.5) / n).log() / 20.0
+    return (20.0 * scaled / (1 - scaled.square()).sqrt()).to(x.dtype)

@@ -1,31 +1,31 @@
-"""The data a likelihood accepts, and the message for data that it does not."""
+"""The data that a likelihood accepts, and the message for data that it does not."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from vaekit.errors import DataError
+from vaekit.errors import DataError, UsageError
 
-__all__ = ["LARGEST_COUNT", "ColumnSupport", "Support"]
+__all__ = ["LARGEST_COUNT", "ColumnSupport", "Support", "levels_support"]
 
 LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
 
 @dataclass(frozen=True)
 class Support:
-    """An interval of numbers, or of whole numbers, in words a message can use.
+    """An interval of numbers, or of whole numbers, with a description for messages.
 
     Parameters
     ----------
     description
-        What the data should be, as in "numbers in [0, 1]".
+        The data that are accepted, as in "numbers in [0, 1]".
     lower, upper
         The closed interval.
     advice
-        What to do with other data.
+        Advice for other data, the end of the message.
     whole
-        Whether only whole numbers will do, which float32 holds up to 16,777,216.
+        Whether only whole numbers are accepted, up to 16,777,216, the limit of float32.
 
     Examples
     --------
@@ -75,11 +75,11 @@ class ColumnSupport:
     Parameters
     ----------
     supports
-        Kinds of column with what they accept.
+        Kinds of column, and the support of each.
     members
-        The columns of each, by number.
+        The numbers of the columns of each kind.
     lower, upper
-        An interval that holds all.
+        An interval that contains all of them.
 
     Examples
     --------
@@ -120,12 +120,12 @@ class ColumnSupport:
 
 
 def _fractions(array: np.ndarray) -> np.ndarray:
-    """The values that are not whole numbers."""
+    """Return the values that are not whole numbers."""
     return array[:0] if array.dtype.kind in "iub" else array[array != np.floor(array)]
 
 
 def _fitting(array: np.ndarray) -> list[str]:
-    """Names of likelihoods for a message; the registry of likelihoods itself lies upstairs."""
+    """Return the names of likelihoods that fit the data, for a message."""
     low, high, whole = array.min(), array.max(), not _fractions(array).size
     if not np.isfinite([low, high]).all():
         return ["none, until missing and infinite values are gone"]
@@ -136,3 +136,30 @@ def _fitting(array: np.ndarray) -> list[str]:
     if not whole and low >= 0 and high <= 1:
         names.append("continuous-bernoulli")
     return [*names, "gaussian", "laplace", "student-t"] if not whole or low < 0 or high > 1 else names
+
+
+def levels_support(kind: str, levels: int) -> Support:
+    """Return the support of the levels 0 to ``levels - 1``.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than 2 levels, or more than 65,536.
+
+    Examples
+    --------
+    >>> levels_support("categorical", 4).description
+    'whole numbers from 0 to 3'
+    """
+    if not 2 <= levels <= 65536:
+        raise UsageError(
+            f"{kind}: levels={levels}; give a whole number from 2 to 65536, such as 256 for 8 bits"
+        )
+    return Support(
+        f"whole numbers from 0 to {levels - 1}",
+        0.0,
+        levels - 1.0,
+        "if these are 8-bit images divided by 255, give the 8-bit values themselves, np.round(255 * x); if there "
+        f"are more levels, say how many: {kind}:levels=N",
+        whole=True,
+    )

@@ -1,6 +1,12 @@
-r"""Fully connected networks of any depth; with no hidden layer, a linear map.
+r"""Fully connected networks of any depth, with or without gates; without a hidden layer, a linear map.
 
-.. math:: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L
+.. math::
+
+    \text{mlp}   &: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L \\
+    \text{gated} &: h_{l+1} = (W_l h_l + b_l) \odot \sigma(V_l h_l + c_l)
+
+Gates: Tomczak and Welling (2018), "VAE with a VampPrior", section 4.1, whose network has two hidden layers of
+300; van den Oord et al. (2016), "Conditional Image Generation with PixelCNN Decoders", equation 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,10 +16,9 @@ from math import prod
 from torch import Tensor, nn
 
 from vaekit.contracts import Network
-from vaekit.networks.activations import Activation
-from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
+from vaekit.networks.layers import Activation, Initialisation, LayerStyle, Normalisation, check_sizes
 
-__all__ = ["FlatNetwork", "MlpNetwork", "MultilayerPerceptron"]
+__all__ = ["FlatNetwork", "GatedDense", "GatedNetwork", "MlpNetwork", "MultilayerPerceptron"]
 
 
 class FlatNetwork(nn.Module):
@@ -26,7 +31,7 @@ class FlatNetwork(nn.Module):
     hidden
         Sizes of the hidden layers; empty for a linear map.
     layer
-        Makes a hidden layer of a size to another.
+        A function that makes the modules of a hidden layer from one size to another.
 
     Examples
     --------
@@ -51,12 +56,17 @@ class FlatNetwork(nn.Module):
             layers += layer(size_in, size_out)
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], prod(self.output_shape)))
 
+    @property
+    def last(self) -> nn.Module:
+        """The last layer, which is linear."""
+        return self.layers[-1]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., *input_shape)`` to ``(..., *output_shape)``."""
         batch_shape = x.shape[: x.dim() - len(self.input_shape)]
         if len(self.input_shape) > 1:
             x = x.flatten(-len(self.input_shape))
-        # Batch normalisation takes one batch dimension; nothing else minds.
+        # Batch normalisation needs exactly one batch dimension.
         features = self.layers(x if len(batch_shape) == 1 else x.reshape(-1, x.shape[-1]))
         if len(batch_shape) == 1 and len(self.output_shape) == 1:
             return features
@@ -75,7 +85,7 @@ class MultilayerPerceptron(FlatNetwork):
     activation
         Applied after every hidden layer.
     style
-        All that a hidden layer has besides weights, instead of the activation alone.
+        The style of the hidden layers, instead of the activation alone.
 
     Examples
     --------
@@ -106,16 +116,16 @@ class MlpNetwork(Network):
     Parameters
     ----------
     hidden
-        Sizes of the encoder's hidden layers; the decoder has them in reverse. Empty (``none``): linear.
+        Sizes of the encoder's hidden layers; the decoder has them in reverse order. Empty (``none``): linear.
     activation
         Applied after every hidden layer.
     normalisation
-        Before every activation: ``none``, ``batch`` or ``layer``. In training, ``batch`` makes an example's features
-        depend on the batch it is in; a batch of one row is normalised with the running averages.
+        Before every activation: ``none``, ``batch`` or ``layer``. In training, ``batch`` makes an example's
+        features depend on the batch it is in; a batch of one row is normalised with the running averages.
     dropout
         Probability of leaving a hidden unit out of a training step, from 0 to less than 1.
     initialisation
-        Of all weights: ``default`` (PyTorch's) or ``glorot`` (uniform, with biases of zero).
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot`` (uniform, with biases of zero).
 
     Raises
     ------
@@ -154,3 +164,83 @@ class MlpNetwork(Network):
             dropout=self.dropout,
             initialisation=self.initialisation,
         )
+
+
+class GatedDense(nn.Module):
+    r"""A layer :math:`(W x + b) \odot \sigma(V x + c)`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GatedDense(3, 4)(torch.zeros(5, 3)).shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, size_in: int, size_out: int) -> None:
+        super().__init__()
+        self.linear, self.gate = nn.Linear(size_in, size_out), nn.Linear(size_in, size_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., size_in)`` to ``(..., size_out)``."""
+        return self.linear(x) * self.gate(x).sigmoid()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedNetwork(Network):
+    """``gated``: fully connected layers with gates, and their mirror as decoder.
+
+    Parameters
+    ----------
+    hidden
+        Sizes of the encoder's hidden layers; the decoder has them in reverse order. Empty (``none``): linear.
+    normalisation, dropout
+        After every hidden layer; see :class:`vaekit.networks.MlpNetwork`.
+    initialisation
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot``, which the paper uses.
+
+    Raises
+    ------
+    UsageError
+        If a hidden layer has no unit, or dropout is not in [0, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> GatedNetwork(hidden=(300, 300)).encoder((1, 28, 28), (80,))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 80])
+    """
+
+    hidden: tuple[int, ...] = (300, 300)
+    normalisation: Normalisation = "none"
+    dropout: float = 0.0
+    initialisation: Initialisation = "default"
+
+    def __post_init__(self) -> None:
+        check_sizes("gated", "hidden=300x300, or hidden=none for a linear map", hidden=self.hidden)
+        self._style()
+
+    def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
+        """Build the encoder."""
+        return self._build(input_shape, output_shape, self.hidden)
+
+    def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
+        """Build the decoder: the hidden layers in reverse."""
+        return self._build(input_shape, output_shape, self.hidden[::-1])
+
+    def _style(self) -> LayerStyle:
+        return LayerStyle(
+            kind="gated",
+            normalisation=self.normalisation,
+            dropout=self.dropout,
+            initialisation=self.initialisation,
+        )
+
+    def _build(
+        self, input_shape: Sequence[int], output_shape: Sequence[int], hidden: tuple[int, ...]
+    ) -> nn.Module:
+        style = self._style()
+
+        def layer(size_in: int, size_out: int) -> list[nn.Module]:
+            return [GatedDense(size_in, size_out), *style.norm(size_out), *style.drop()]
+
+        return style.initialised(FlatNetwork(input_shape, output_shape, hidden, layer))

@@ -1,4 +1,4 @@
-r"""Which parts fit together: a sentence that cannot be right is refused before anything is built.
+r"""Checks that the parts of a sentence fit together, made before anything is built.
 
 Latents may live elsewhere than in :math:`\mathbb R^k`: a posterior or prior says where in the ``space`` of its
 traits, and the two of a sentence must agree. A prior made of posteriors (``vamp``) lives anywhere:

@@ -17,14 +17,14 @@ names are listed, never by importing vaekit.
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
 from vaekit.contracts import check_part
 from vaekit.errors import PartWarning, UsageError
 from vaekit.language.grammar import there_are
-from vaekit.likelihoods.mixed import offer_column_kind
+from vaekit.likelihoods.mixed import offer_column_kind, search_column_kinds
 
 __all__ = ["PARTS", "Room", "imports_of", "natural_prior", "register", "space_of"]
 
@@ -116,6 +116,8 @@ def _imported(room: Room, name: str) -> Any:
 #: Every part by room and by name: what may stand in a sentence.
 PARTS: dict[Room, Kinds] = {room: Kinds(room) for room in get_args(Room)}
 
+search_column_kinds(PARTS["likelihood"].__contains__)  # of a table's columns, those of packages too
+
 
 def register(room: Room, name: str, part: Any = None) -> Any:
     """Offer a part of your own under a name.
@@ -165,21 +167,21 @@ def register(room: Room, name: str, part: Any = None) -> Any:
     return part
 
 
-def imports_of(specs: Mapping[Room, str]) -> list[dict[str, str]]:
+def imports_of(parts: Iterable[tuple[Room, str]]) -> list[dict[str, str]]:
     """Return what must be imported for parts that are not ours: room, kind, module and package of each.
 
     Parameters
     ----------
-    specs
-        Kinds by room.
+    parts
+        Pairs of a room and a kind; a kind that is not registered is passed over.
 
     Examples
     --------
-    >>> imports_of({"prior": "standard"})
+    >>> imports_of([("prior", "standard")])
     []
     """
     found = []
-    for room, kind in specs.items():
+    for room, kind in parts:
         if kind in PARTS[room].built_in or kind not in PARTS[room]:
             continue
         point = _points(room).get(kind)
