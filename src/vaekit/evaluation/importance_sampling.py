@@ -267,7 +267,7 @@ def _samples_at_once(samples: int, most: int) -> int:
 def _estimate(
     model: Model, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, weigh: LogWeights | None
 ) -> list[Tensor]:
-    """Stream over the samples, keeping the running maximum of log w, the sums of w and w^2 relative to it, and its tail.
+    """Stream over the samples, keeping the running maximum of log w, sums of w and w^2 relative to it, and the tail.
 
     Without ``weigh``, all examples share the noise.
     """

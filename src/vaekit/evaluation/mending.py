@@ -3,16 +3,16 @@ r"""Importance sampling for rows whose posterior is no proposal: outliers, above
 Far from the data an encoder's posterior runs away, and its draws miss the mass of :math:`p(x, z)`. Here a row has a
 proposal of its own, a mixture of
 
-* the prior, which a tenth of the draws come from, so that no weight is above :math:`10\, p(x \mid z)` (Hesterberg, 1995,
-  "Weighted Average Importance Sampling and Defensive Mixture Distributions", Technometrics 37);
+* the prior, for a tenth of the draws, so that no weight is above :math:`10\, p(x \mid z)` (Hesterberg, 1995, "Weighted
+  Average Importance Sampling and Defensive Mixture Distributions", Technometrics 37);
 * the posterior, for another tenth, where its density is known at draws of others;
 * Student-t distributions around the modes of :math:`p(x, z)` (:mod:`vaekit.evaluation.modes`), which are fitted to
   weighted draws twice (Cappé, Douc, Guillin, Marin and Robert, 2008, "Adaptive Importance Sampling in General Mixture
   Classes", Statistics and Computing 18).
 
-The draws that the estimate is made of are drawn after the proposal is settled: it is a lower bound in expectation, as
-any. All of it is done in double precision, for the log-density of a row that is a million deviations away is of the order
-of -1e12. Where latents are no vectors of real numbers, or there is no gradient, prior and posterior make the mixture.
+The draws behind the estimate are made after the proposal is settled, so it is a lower bound in expectation, as ever.
+All is done in double precision: the log-density of a row a million deviations away is of the order of -1e12. Where
+latents are not vectors of real numbers, or there is no gradient, the mixture is made of the prior and the posterior.
 """
 
 import copy
@@ -35,12 +35,12 @@ __all__ = ["MendedRows", "can_be_mended", "mend_rows"]
 
 _ROWS = 64  # at a time
 _LEAST_DRAWS, _MOST_DRAWS = 256, 1024  # in a round
-_ROUNDS_OF_FITTING, _MOST_ROUNDS = 2, 6
+_ROUNDS_OF_FITTING, _MOST_ROUNDS = 2, 4
 _GOAL, _TOLERATED = 0.03, 0.1  # nats: a standard error that ends the drawing, and one that may be the last
-_FEW_DIMENSIONS = 6  # where more starts are worth their time
+_FEW_DIMENSIONS = 6  # where a wider search is worth its time
 _APART = 1.0  # deviations of the prior between starts
 _CANDIDATES = 48  # draws of the prior among which a start is looked for, at several scales
-_SCALES = (0.3, 1.0, 4.0, 16.0)
+_SCALES = (0.3, 1.0, 4.0, 16.0, 64.0)
 _SHRUNK = (0.0, 1 / 256, 1 / 16, 1 / 4, 1 / 2, 3 / 4)
 
 
@@ -220,11 +220,12 @@ class _Rows:
         # The prior's own spread, of its draws: priors need not know their deviations.
         centre, scale = prior.mean(0), prior.std(0).clamp_min(1e-6)
         mean = self._posterior_mean(centre)
-        spread = [centre + size * (prior - centre) for size in _SCALES]
+        few = self.d <= _FEW_DIMENSIONS
+        spread = [centre + size * (prior - centre) for size in (_SCALES if few else (1.0,))]
         shrunk = torch.stack([centre + share * (mean - centre) for share in _SHRUNK])
         candidates = torch.cat([*spread, shrunk, mean[None]])
-        chosen = _apart(candidates, self.in_parts(candidates), scale, 5 if self.d <= _FEW_DIMENSIONS else 1)
-        starts = torch.cat([centre[None], mean[None], chosen])
+        chosen = _apart(candidates, self.in_parts(candidates), scale, max(1, 10 - 2 * self.d))
+        starts = torch.cat([centre[None], mean[None], chosen] if few else [mean[None], chosen])
         found = find_peaks(self.log_joint, starts, scale, at_once=self.at_once)
         if found is None:
             return

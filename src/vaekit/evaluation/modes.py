@@ -1,11 +1,11 @@
 r"""The modes of :math:`\log p(x, z)` over :math:`z`, row by row, and the widths of the peaks around them.
 
-From several starts a quasi-Newton method (BFGS, Nocedal and Wright, 2006, "Numerical Optimization", chapter 6) climbs with
-the gradient of the decoder; a ladder of step lengths is tried at once in place of a line search. The width of a peak is
-that of its curvature, and in few dimensions where :math:`\log p` has fallen by a half along the axes of the curvature:
-networks of rectifiers and likelihoods with a kink have no curvature to speak of.
+From several starts a quasi-Newton method (BFGS; Nocedal and Wright, 2006, "Numerical Optimization", chapter 6) climbs
+along the gradient; several step lengths are tried at once in place of a line search. The width of a peak is that of its
+curvature, and in few dimensions it is measured: how far :math:`\log p(x, z)` takes to fall by a half along the axes of
+the curvature. Networks of rectifiers, and likelihoods with a kink, have hardly any curvature.
 
-Every row is on its own: a row that has arrived stays where it is while others go on.
+Rows do not depend on each other: a row that has arrived stays where it is while others go on.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ __all__ = ["Peaks", "find_peaks"]
 LogJoint = Callable[[Tensor], Tensor]
 """From latents ``(..., n, d)`` to log p(x, z) ``(..., n)``, for the n rows."""
 
-_STEPS = 30
+_STEPS = 40
 _LADDER = tuple(4.0**-power for power in range(-1, 6))
 _ARRIVED = 1e-2  # nats that a step gains
 _MEASURED = 32  # dimensions, up to which the curvature is measured, rather than learned on the way
@@ -144,21 +144,26 @@ def _bfgs(inverse: Tensor, step: Tensor, fall: Tensor) -> Tensor:
 
 def _widths(log_joint: _Graded, place: Tensor, value: Tensor, scale: Tensor) -> Tensor:
     """Return square roots of covariances, ``(m, n, d, d)``: columns are the axes times their widths."""
-    d = place.shape[-1]
-    away = 1e-3 * torch.diag_embed(scale.expand(place.shape[1:])).movedim(-1, 0).unsqueeze(1)  # (d, 1, n, d)
-    fall = log_joint.gradient(place - away) - log_joint.gradient(place + away)
-    curvature = (fall / (2e-3 * scale)).movedim(0, -1) if d else fall
-    curvature = (curvature + curvature.mT) / 2
-    curvature = torch.where(curvature.isfinite(), curvature, 0.0)
-    # In units of the prior's deviations, so that its curvature, the least that there can be, is about 1.
     root = scale.expand(place.shape)
-    curvature = root.unsqueeze(-1) * curvature * root.unsqueeze(-2)
-    values, axes = torch.linalg.eigh(curvature)
+    step = torch.full_like(value, 1e-3)
+    values, axes = torch.linalg.eigh(_curvature(log_joint, place, root, step))
     width = values.clamp_min(1.0).rsqrt()
-    axes = root.unsqueeze(-1) * axes
-    if d <= _PROFILED:
-        width = _profiled(log_joint, place, value, axes, width)
-    return axes * width.unsqueeze(-2)
+    if place.shape[-1] > _PROFILED:
+        return root.unsqueeze(-1) * axes * width.unsqueeze(-2)
+    # Once more with steps that are shorter than the peak is wide: a narrow ridge has another direction on its flanks.
+    step = (0.1 * width.amin(-1)).clamp(1e-8, 1e-3)
+    values, axes = torch.linalg.eigh(_curvature(log_joint, place, root, step))
+    axes, width = root.unsqueeze(-1) * axes, values.clamp_min(1.0).rsqrt()
+    return axes * _profiled(log_joint, place, value, axes, width).unsqueeze(-2)
+
+
+def _curvature(log_joint: _Graded, place: Tensor, root: Tensor, step: Tensor) -> Tensor:
+    """Return negative Hessians in units of the prior's deviations, in which the prior's own is about 1."""
+    away = torch.diag_embed(step.unsqueeze(-1) * root).movedim(-1, 0)  # (d, m, n, d)
+    fall = log_joint.gradient(place - away) - log_joint.gradient(place + away)
+    found = (root * fall / (2 * step.unsqueeze(-1))).movedim(0, -1)
+    found = (found + found.mT) / 2
+    return torch.where(found.isfinite(), found, 0.0)
 
 
 def _profiled(log_joint: _Graded, place: Tensor, value: Tensor, axes: Tensor, width: Tensor) -> Tensor:
