@@ -23,7 +23,7 @@ from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
 __all__ = ["divergences", "factors"]
 
 #: The most items that are done together: their work matrices stay in the cache.
-CHUNK = 32
+CHUNK = 64
 #: A product of ratios in here stays a number when one more is multiplied to it.
 SMALL, LARGE = 1e-20, 1e20
 COEFFICIENTS = SERIES_COEFFICIENTS[::-1]

@@ -88,9 +88,9 @@ def kl_divergence(
         )
     p, q = as_gaussian(p, "p", validate=False), as_gaussian(q, "q", validate=False)
     same_kind(p, q)
-    value, symmetric = divergence(p.promoted(), q.promoted(), precision)
-    if is_concrete(value):
-        regular = value.isfinite().all() and (symmetric or not (p.has_asymmetric() or q.has_asymmetric()))
+    value, regular = divergence(p.promoted(), q.promoted(), precision)
+    if not regular and is_concrete(value):
+        regular = value.isfinite().all() and not (p.has_asymmetric() or q.has_asymmetric())
         value = value if regular else mended(value, p, q, on_error)
     half = p.dtype in (torch.float16, torch.bfloat16)
     rounded = value.to(torch.float32 if half else p.dtype)
@@ -104,12 +104,12 @@ def kl_divergence(
 
 
 def divergence(p: Gaussian, q: Gaussian, precision: Precision) -> tuple[Tensor, bool]:
-    """Return the value in float64, NaN or inf where not regular, and whether matrices are known to be symmetric."""
+    """Return the value in float64, NaN or inf where not regular, and whether all items are known to be regular."""
     way = way_of(p, q)
     if way == "diagonal":
-        return diagonal_divergence(p, q), True
+        return diagonal_divergence(p, q), False
     if way == "low_rank":
-        return low_rank_divergence(p, q, precision), True
+        return low_rank_divergence(p, q, precision), False
     if p.parameterisation == q.parameterisation == "covariance" and p.dimension <= LARGEST_COMPILED:
         tensors = tuple(g.parameters[name] for name in ("mean", "covariance") for g in (p, q))
         plan = Plan("covariance", "covariance", 1, precision, is_single(p, q))

@@ -12,6 +12,7 @@ from functools import cache
 from operator import mul
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -89,8 +90,8 @@ def many_factors(covariance: Tensor) -> Tensor | None:
     from vaekit.gaussian.kernel import factors
 
     flat = covariance.detach().reshape(-1, k, k).contiguous()
-    found = torch.zeros_like(flat)
-    return found.reshape(covariance.shape) if factors(flat.numpy(), found.numpy()) else None
+    found = np.zeros(flat.shape)
+    return torch.from_numpy(found).reshape(covariance.shape) if factors(flat.numpy(), found) else None
 
 
 def many_divergence(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, bool]:
@@ -143,22 +144,19 @@ def compute(plan: Plan, tensors: tuple[Tensor, ...], want: bool) -> tuple[Tensor
     """Return values (...), gradients by means and covariances if wanted, and whether no item was marked."""
     from vaekit.gaussian.kernel import divergences
 
-    batch = torch.broadcast_shapes(*(t.shape[: t.dim() - d] for t, d in zip(tensors, DIMS, strict=True)))
-    flat = tuple(flattened(t, d, batch) for t, d in zip(tensors, DIMS, strict=True))
+    batches = [t.shape[: t.dim() - d] for t, d in zip(tensors, DIMS, strict=True)]
+    same = batches[0] == batches[1] == batches[2] == batches[3]
+    batch = batches[0] if same else torch.broadcast_shapes(*batches)
+    flat = [flattened(t, d, batch) for t, d in zip(tensors, DIMS, strict=True)]
     n, k = flat[0].shape
     limits = (SYMMETRY, NEAR_SQUARED, *limits_of(plan.precision, plan.single), CLOSE_SQUARED)
-    value, marks = torch.empty(n, dtype=torch.float64), torch.empty(n, dtype=torch.bool)
-    count = n if want else 0
-    gradients = tuple(torch.empty((count, *(k,) * d), dtype=torch.float64) for d in DIMS)
-    marked = divergences(
-        *(t.numpy() for t in flat),
-        limits,
-        want,
-        value.numpy(),
-        marks.numpy(),
-        *(g.numpy() for g in gradients),
-    )
+    values, flags = np.empty(n), np.empty(n, np.bool_)
+    places = [np.empty((n if want else 0, *(k,) * d)) for d in DIMS]
+    marked = divergences(*(t.numpy() for t in flat), limits, want, values, flags, *places)
+    value = torch.from_numpy(values)
+    gradients = tuple(torch.from_numpy(g) for g in places) if want else ()
     if marked:
+        marks = torch.from_numpy(flags)
         alone = Plan("covariance", "covariance", 1, plan.precision, plan.single)
         some = tuple(t[marks] for t in flat)
         general = quantities(alone, some)
@@ -170,7 +168,7 @@ def compute(plan: Plan, tensors: tuple[Tensor, ...], want: bool) -> tuple[Tensor
                     whole[marks] = better
     if len(batch) != 1:
         value = value.reshape(batch)
-        gradients = tuple(g.reshape(*batch, *g.shape[1:]) for g in gradients) if want else ()
+        gradients = tuple(g.reshape(*batch, *g.shape[1:]) for g in gradients)
     return value, gradients, not marked
 
 
