@@ -1,8 +1,8 @@
 r"""The divergence and its gradients in double-double arithmetic: right to the last digits for the given bits.
 
-The quantities are those of `dense`. The coordinates are first multiplied by powers of two, which is exact, so that
-the variances of q lie between 1/4 and 4. Everything is computed to about 32 digits and rounded once at the end: a
-condition number of 1e14 costs 14 of the 32.
+The quantities are those of `dense`. The coordinates are first multiplied by powers of two, which is exact, so
+that the variances of q lie between 1/4 and 4. Everything is computed to about 32 digits and rounded once at
+the end: a condition number of 1e14 costs 14 of the 32.
 """
 
 from dataclasses import dataclass

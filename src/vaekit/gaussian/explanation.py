@@ -69,7 +69,7 @@ class Explanation:
     parts: tuple[Term, ...]
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Everything in plain types, for JSON.
+        """Return everything in plain types, for JSON.
 
         >>> explain(([1.0], [[1.0]]), ([0.0], [[1.0]])).as_dictionary()["terms"][1]["value"]
         1.0

@@ -23,7 +23,7 @@ class GaussianFileError(GaussianError):
 
 
 def read_gaussian(path: str | Path) -> Gaussian:
-    """A Gaussian in float64 from a file of its parameters or of samples.
+    """Return a Gaussian in float64 from a file of its parameters or of samples.
 
     Parameters
     ----------

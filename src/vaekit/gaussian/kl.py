@@ -2,9 +2,9 @@ r"""The Kullback-Leibler divergence between Gaussians, by an accurate and short 
 
 $$ \mathrm{KL}(p \| q) = \tfrac12 \left( \operatorname{tr}(S_q^{-1} S_p)
    + (m_p - m_q)^\top S_q^{-1} (m_p - m_q) + \log \det S_q - \log \det S_p - k \right) $$
-subtracts k from a sum that is nearly k when p and q are close. It is never computed that way here: `dense` has the sum
-of non-negative terms that takes its place, `diagonal` the elementwise case, and `low_rank` the one for covariances
-that are too large to be written out.
+subtracts k from a sum that is nearly k when p and q are close. It is never computed that way here: `dense`
+has the sum of non-negative terms that takes its place, `diagonal` the elementwise case, and `low_rank` the
+one for covariances that are too large to be written out.
 """
 
 from typing import Any, Literal
@@ -45,21 +45,22 @@ def kl_divergence(
     p, q : Gaussian, torch distribution, or tuple (mean, covariance)
         Of the same dtype and dimension; batches broadcast. Everything is computed in float64.
     precision : "auto", "fast" or "exact"
-        "fast" is float64 throughout. "exact" is double-double (about 32 digits, and some 50 times the time): right to
-        the last digit for the bits that were given. "auto" is "fast", with those items in double-double that float64
-        would get wrong: those whose factorisation cancels three digits or more (for float32 arguments seven), up to
-        dimension 64, close pairs in different parameterisations, and low-rank pairs that cancel.
+        "fast" is float64 throughout. "exact" is double-double (about 32 digits, and some 50 times the time):
+        right to the last digit for the bits that were given. "auto" is "fast", with those items in
+        double-double that float64 would get wrong: those whose factorisation cancels three digits or more
+        (for float32 arguments seven), up to dimension 64, close pairs in different parameterisations, and
+        low-rank pairs that cancel.
     return_error : bool
         Return also a bound on the absolute error of the value, (...).
     on_error : "raise" or "nan"
-        What to do about an item that is not a Gaussian (not finite, not symmetric, not positive semidefinite): raise
-        an error that names it, or return NaN for it alone.
+        What to do about an item that is not a Gaussian (not finite, not symmetric, not positive
+        semidefinite): raise an error that names it, or return NaN for it alone.
 
     Returns
     -------
     array (...)
-        Of the dtype of the arguments (float32 for float16 and bfloat16); NumPy where both came as NumPy. It is inf
-        where p gives mass to what q excludes: for a singular q, unless both have the same support.
+        Of the dtype of the arguments (float32 for float16 and bfloat16); NumPy where both came as NumPy. It
+        is inf where p gives mass to what q excludes: for a singular q, unless both have the same support.
 
     Raises
     ------
@@ -139,7 +140,8 @@ def way_of(p: Gaussian, q: Gaussian) -> Literal["diagonal", "low_rank", "dense"]
         return "diagonal"
     if "full" in structures or p.dimension <= LARGEST_ESCALATED:
         return "dense"
-    # Woodbury's identity pays while the ranks are small beside the dimension, and holds while no diagonal has a zero.
+    # Woodbury's identity pays while the ranks are small beside the dimension, and holds while no diagonal has
+    # a zero.
     low_rank = [g for g in (p, q) if g.structure == "low_rank"]
     small = all(2 * g.parameters["factor"].shape[-1] <= g.dimension for g in low_rank)
     return "low_rank" if small and not any(g.has_zero_on_diagonal() for g in low_rank) else "dense"
@@ -161,8 +163,8 @@ def is_single(p: Gaussian, q: Gaussian) -> bool:
 def as_gaussian(value: Any, name: str, *, validate: bool = True) -> Gaussian:
     """Return a Gaussian from a Gaussian, a torch distribution, or a tuple of mean and covariance.
 
-    A second entry of the size of the mean, (..., k), with fewer dimensions than a matrix would have is refused:
-    variances are given as ``Gaussian(mean, variance=...)``.
+    A second entry of the size of the mean, (..., k), with fewer dimensions than a matrix would have is
+    refused: variances are given as ``Gaussian(mean, variance=...)``.
     """
     if isinstance(value, Gaussian):
         return value
@@ -189,7 +191,10 @@ def same_kind(p: Gaussian, q: Gaussian) -> None:
 
 
 def pair_of(p: Any, q: Any) -> tuple[Gaussian, Gaussian]:
-    """Return two Gaussians of one size, dtype and device from whatever stands for one; raise a GaussianError."""
+    """Return two Gaussians of one size, dtype and device from whatever stands for one.
+
+    Raise a GaussianError.
+    """
     first, second = as_gaussian(p, "p"), as_gaussian(q, "q")
     same_kind(first, second)
     return first, second

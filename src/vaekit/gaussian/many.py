@@ -1,9 +1,10 @@
-"""Small pairs of full covariances: many in the compiled loops of `kernel` (needs numba), one in Python's numbers.
+"""Small pairs of full covariances: many in the compiled loops of `kernel` (needs numba), one in Python's
+numbers.
 
-For one 4 x 4 matrix calling a library takes longer than the sums; for a thousand of them a call for each, too. Both ways
-compute what `dense` does, and leave the items that are not regular (ill-conditioned, singular, not a covariance, at the
-ends of the range of numbers) to it, so that all ways give the same answers, errors included. In the loops value and
-gradients are computed in one pass.
+For one 4 x 4 matrix calling a library takes longer than the sums; for a thousand of them a call for each,
+too. Both ways compute what `dense` does, and leave the items that are not regular (ill-conditioned, singular,
+not a covariance, at the ends of the range of numbers) to it, so that all ways give the same answers, errors
+included. In the loops value and gradients are computed in one pass.
 """
 
 import importlib.util
@@ -83,7 +84,10 @@ def use_many(precision: str, tensors: tuple[Tensor, ...]) -> bool:
 
 
 def many_factors(covariance: Tensor) -> Tensor | None:
-    """Return Cholesky's factors of covariances; None where one has none, or is not symmetric, or this does not pay."""
+    """Return Cholesky's factors of covariances.
+
+    None where one has none, or is not symmetric, or this does not pay.
+    """
     n, k = covariance.shape[:-2].numel(), covariance.shape[-1]
     if not (n >= SMALLEST_BATCH and k <= LARGEST_COMPILED and covariance.is_cpu and lanes_are_on()):
         return None
@@ -127,7 +131,10 @@ class ManyDivergence(torch.autograd.Function):
 
 
 def scaled(gradients: tuple[Tensor, ...], grad: Tensor, needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    """Return the gradients times ``grad``, and 0 where that is 0: the NaN of an item must not spoil shared ones."""
+    """Return the gradients times ``grad``, and 0 where that is 0.
+
+    The NaN of an item must not spoil shared ones.
+    """
     asked = grad != 0
     whole = bool(asked.all())
     found: list[Tensor | None] = []
@@ -182,7 +189,10 @@ def flattened(t: Tensor, d: int, batch: torch.Size) -> Tensor:
 
 
 def single_divergence(plan: Plan, tensors: tuple[Tensor, ...]) -> Tensor | None:
-    """Return the divergence of one small pair; None where it is not one, not small, not regular or needs gradients."""
+    """Return the divergence of one small pair.
+
+    None where it is not one, not small, not regular or needs gradients.
+    """
     mean_p, mean_q, S_p, S_q = tensors
     single = (
         mean_p.dim() == mean_q.dim() == 1 and S_p.dim() == S_q.dim() == 2 and len(mean_p) <= LARGEST_SINGLE

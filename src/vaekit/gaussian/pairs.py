@@ -31,7 +31,7 @@ BLOCK = 2**24
 
 
 def pairwise(P: Any, Q: Any, *, divergence: Name | Callable[[Gaussian, Gaussian], Any] = "kl") -> Any:
-    """The matrix (n, m) of divergences between each of n and each of m Gaussians.
+    """Return the matrix (n, m) of divergences between each of n and each of m Gaussians.
 
     Each covariance is factored once; what follows is done in blocks of rows that fit in memory.
 
