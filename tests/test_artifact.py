@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import vaekit
 from vaekit import VariationalAutoencoder
 from vaekit.artifact import FORMAT_VERSION, read_artifact, write_artifact
 from vaekit.errors import ArtifactError
+from vaekit.priors import StandardPrior
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,7 @@ def test_it_can_be_moved(folder, tmp_path, fitted):
 
 
 def test_an_existing_one_asks_for_force_and_force_replaces_it_whole(folder, fitted):
-    with pytest.raises(ArtifactError, match="--force"):
+    with pytest.raises(ArtifactError, match="force=True"):
         fitted.save(folder)
     (folder / "report.html").write_text("old")
     fitted.save(folder, force=True)
@@ -134,9 +136,10 @@ def test_a_newer_format_says_so(folder):
         ({"latent": 3}, "has shape"),
         ({"latent": 10**9}, "has shape"),
         ({"latent": 0}, "latent=0"),
-        ({"latent": "2"}, "latent should be of type int"),
-        ({"latent": True}, "latent should be of type int"),
-        ({"latent": ...}, "lacks the key 'latent'"),
+        ({"latent": "2"}, r"model.json.latent: '2'; expected a whole number"),
+        ({"latent": True}, r"model.json.latent: True; expected a whole number"),
+        ({"sentence": 3}, r"model.json.sentence: 3; expected an object"),
+        ({"latent": ...}, "missing key 'latent'"),
         ({"weights": "../../etc/passwd"}, "unknown key 'weights'"),
         ({"format": "zip"}, "does not describe a vaekit artifact"),
         ({"sentence": {"network": "mlp"}}, "sentence cannot be used"),
@@ -253,3 +256,23 @@ def test_writing_what_was_read_gives_the_same_bytes(folder, tmp_path):
     write_artifact(tmp_path / "copy.vae", read_artifact(folder))
     for path in folder.iterdir():
         assert (tmp_path / "copy.vae" / path.name).read_bytes() == path.read_bytes()
+
+
+class NarrowPrior(StandardPrior):
+    """A part that is not vaekit's own."""
+
+
+def test_a_part_that_is_not_known_here_is_named_with_what_to_import(tmp_path):
+    x = load_iris().data
+    vae = VariationalAutoencoder(2, network="mlp:hidden=8", prior=NarrowPrior, epochs=1, random_state=0).fit(
+        x
+    )
+    vae.save(tmp_path / "own.vae")
+    description = json.loads((tmp_path / "own.vae" / "model.json").read_text())
+    assert description["format_version"] == FORMAT_VERSION
+    [part] = description["imports"]
+    assert (part["room"], part["module"]) == ("prior", __name__)
+    assert vaekit.load(tmp_path / "own.vae").transform(x).tobytes() == vae.transform(x).tobytes()
+    code = f"import vaekit; vaekit.load({str(tmp_path / 'own.vae')!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"NarrowPrior: not a part of vaekit; import {__name__} first" in done.stderr

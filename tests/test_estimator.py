@@ -1,5 +1,8 @@
 """The scikit-learn face."""
 
+from dataclasses import fields
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +18,9 @@ import vaekit
 from vaekit import VariationalAutoencoder
 from vaekit.data import read
 from vaekit.errors import DataError, UsageError
+from vaekit.language.settings import TrainingOptions
+from vaekit.likelihoods import StudentTLikelihood
+from vaekit.priors import GaussianMixturePrior, GaussianPrior
 
 FAST = {"epochs": 3, "network": "mlp:hidden=16", "random_state": 0}
 
@@ -196,3 +202,22 @@ def test_later_data_that_do_not_fit(iris, fitted):
         fitted.inverse_transform([[np.nan, 0]])
     with pytest.raises(UsageError, match="n_samples=0"):
         fitted.sample(0)
+
+
+def test_the_training_options_are_parameters_with_the_same_defaults():
+    parameters = VariationalAutoencoder().get_params()
+    for option in fields(TrainingOptions):
+        assert parameters[option.name] == option.default, option.name
+
+
+def test_parts_may_be_classes_and_partials_of_classes(tmp_path, iris):
+    parts = {"prior": GaussianPrior, "likelihood": partial(StudentTLikelihood, scale="per-dimension")}
+    vae = VariationalAutoencoder(2, **FAST, **parts).fit(iris)
+    named = VariationalAutoencoder(
+        2, **FAST, prior="gaussian", likelihood="student-t:scale=per-dimension"
+    ).fit(iris)
+    assert vae.sentence_ == named.sentence_
+    assert vae.transform(iris).tobytes() == named.transform(iris).tobytes()
+    assert clone(vae).fit(iris).transform(iris).tobytes() == named.transform(iris).tobytes()
+    vae.fit_prior(partial(GaussianMixturePrior, components=2), iris).save(tmp_path / "a.vae")
+    assert str(vaekit.load(tmp_path / "a.vae").sentence_.prior) == "gmm:components=2"

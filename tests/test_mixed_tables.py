@@ -10,7 +10,7 @@ from tests.cli.test_command_line import fails, run
 from vaekit import VariationalAutoencoder, load
 from vaekit.data import Schema, from_object, read
 from vaekit.errors import ArtifactError, DataError, UsageError
-from vaekit.estimator.automatic import choose_likelihood
+from vaekit.estimator.likelihood_choice import choose_likelihood
 
 COLOURS = np.array(["blue", "green", "red"])
 

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from vaekit import VAE
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.likelihoods import BernoulliLikelihood
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
@@ -26,10 +27,10 @@ def make(latent: int = 2, **parts: nn.Module) -> VAE:
     return VAE(**chosen)
 
 
-class EncoderPrior(nn.Module):
+class EncoderPrior(nn.Module, Prior):
     """A prior that needs the encoder, as a VampPrior does: q of one learned pseudo-input."""
 
-    needs = frozenset({"encode"})
+    traits = PriorTraits(needs=frozenset({"encode"}))
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,15 +4,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.sentence import register
     from vaekit.vae import VAE
 
-__all__ = ["VAE", "VariationalAutoencoder", "__version__", "load"]
+__all__ = ["VAE", "FitResult", "VariationalAutoencoder", "__version__", "fit_and_prove", "load", "register"]
 
 __version__ = "0.1.0"
 
 # Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
-_HOMES = {"VAE": "vaekit.vae", "VariationalAutoencoder": "vaekit.estimator", "load": "vaekit.estimator"}
+_HOMES = {
+    "FitResult": "vaekit.application",
+    "VAE": "vaekit.vae",
+    "VariationalAutoencoder": "vaekit.estimator",
+    "fit_and_prove": "vaekit.application",
+    "load": "vaekit.estimator",
+    "register": "vaekit.sentence",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,10 @@ __all__ = [
     "CheckpointError",
     "CodeCollapseWarning",
     "DataError",
+    "DataWarning",
     "MissingExtraError",
     "MissingLabelError",
+    "PartWarning",
     "ProcessLostError",
     "StreamWarning",
     "TrainingDivergedError",
@@ -49,8 +51,16 @@ class CheckpointError(DataError):
     """Checkpoints of another run, or none that can be read."""
 
 
+class PartWarning(UserWarning):
+    """An installed package offers a part that cannot be used."""
+
+
 class TrainingWarning(UserWarning):
     """Training met trouble and goes on: a loss that is not finite, a full disk, a damaged checkpoint."""
+
+
+class DataWarning(UserWarning):
+    """Data differ from those of the fit in a column that plays no part in the model."""
 
 
 class StreamWarning(UserWarning):

@@ -10,17 +10,19 @@ Everything else in vaekit (objectives, evaluation, training, plots) only ever se
 which returns a ``torch.distributions.Distribution`` or one with the same interface. Kingma and Welling (2013),
 "Auto-Encoding Variational Bayes", section 2.
 
-**How parts reach each other.** A part that needs the rest of the model names what in its attribute ``needs``
+**How parts reach each other.** A part that needs the rest of the model names what in the ``needs`` of its traits
 (``{"encode"}`` for a VampPrior, say) and is *given* it as a keyword argument at every call. No part stores a
 reference to another, so the tie survives ``copy.deepcopy``, saving and loading, and distribution over
 processes. ``c``, a condition, reaches the networks, and the parts that list ``"condition"``, the same way.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution
+
+from vaekit.contracts import Described, Likelihood, Need, Posterior, Prior, check_part
 
 __all__ = ["VAE", "code_of"]
 
@@ -29,17 +31,14 @@ def code_of(q: Distribution) -> Tensor:
     r"""Give the latent point that stands for a posterior: its mean.
 
     Where the mean is no point of the latent space (that of draws from a sphere lies inside it, and that of codes
-    between them) it is the distribution's ``code``, or the mode of one that is ``discrete``.
+    between them) a :class:`vaekit.contracts.Described` distribution says which point in ``code``.
 
     Examples
     --------
     >>> code_of(torch.distributions.Normal(torch.ones(2), 1.0))
     tensor([1., 1.])
     """
-    if getattr(q, "discrete", False):
-        return q.mode
-    code = getattr(q, "code", None)
-    return q.mean if code is None else code
+    return q.code if isinstance(q, Described) else q.mean
 
 
 class VAE(nn.Module):
@@ -73,9 +72,6 @@ class VAE(nn.Module):
     (torch.Size([3, 2]), torch.Size([2]), torch.Size([3, 6]))
     """
 
-    #: In what type the networks multiply where that is not the type of their weights; see vaekit.training.precision.
-    product_type: torch.dtype | None = None
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -86,6 +82,9 @@ class VAE(nn.Module):
         classifier: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        check_part("posterior", posterior)
+        check_part("prior", prior)
+        check_part("likelihood", likelihood)
         # `prior` is also the name of a method, which a submodule attribute would hide: the five live in a dict.
         self.parts = nn.ModuleDict(
             {
@@ -100,29 +99,59 @@ class VAE(nn.Module):
             self.parts["classifier"] = classifier
 
     @property
+    def encoder(self) -> nn.Module:
+        """The encoder's network."""
+        return self.parts["encoder"]
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The decoder's network."""
+        return self.parts["decoder"]
+
+    @property
+    def classifier(self) -> nn.Module | None:
+        """The classifier's network, where labels are learned."""
+        return dict(self.parts.items()).get("classifier")
+
+    @property
+    def posterior_part(self) -> Posterior:
+        """The part that makes the posterior of the encoder's features."""
+        return cast(Posterior, self.parts["posterior"])
+
+    @property
+    def prior_part(self) -> Prior:
+        """The part that makes the prior."""
+        return cast(Prior, self.parts["prior"])
+
+    @property
+    def likelihood_part(self) -> Likelihood:
+        """The part that makes the likelihood of the decoder's features."""
+        return cast(Likelihood, self.parts["likelihood"])
+
+    @property
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one :math:`z`."""
-        return self.parts["posterior"].latent_shape  # type: ignore[return-value]
+        return self.posterior_part.latent_shape
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one :math:`x`, in the coordinates of the model."""
-        return self.parts["likelihood"].event_shape  # type: ignore[return-value]
+        return self.likelihood_part.event_shape
 
     @property
     def has_density(self) -> bool:
         """Whether the posterior has a density; a point mass, say, has none."""
-        return getattr(self.parts["posterior"], "has_density", True)
+        return self.posterior_part.traits.has_density
 
     @property
     def has_log_likelihood(self) -> bool:
         r"""Whether there is a :math:`\log p(x)`: a pseudo-likelihood scores for training alone, and has none."""
-        return getattr(self.parts["likelihood"], "measure", None) != "none"
+        return self.likelihood_part.traits.measure != "none"
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Give the posterior :math:`q(z \mid x)` for ``x`` of shape ``(batch, *event)``."""
         features = self._network("encoder", x, c)
-        expected = self.parts["posterior"].feature_shape
+        expected = self.posterior_part.feature_shape
         if features.shape[1:] != expected:
             raise ValueError(
                 f"the encoder gave features of shape {tuple(features.shape[1:])} per example, but the posterior "
@@ -149,7 +178,7 @@ class VAE(nn.Module):
         if c is not None and len(batch_shape) > 1:
             c = c.expand(*batch_shape, *c.shape[1:]).reshape(-1, *c.shape[1:])
         features = self._network("decoder", flat, c)
-        expected = self.parts["likelihood"].feature_shape
+        expected = self.likelihood_part.feature_shape
         if features.shape[1:] != expected:
             raise ValueError(
                 f"the decoder gave features of shape {tuple(features.shape[1:])} per example, but the likelihood "
@@ -180,25 +209,19 @@ class VAE(nn.Module):
         return self.decode(posterior.sample() if sample else code_of(posterior), c).mean
 
     def _network(self, name: str, value: Tensor, c: Tensor | None) -> Tensor:
-        given = (value,) if c is None else (value, c)
-        if self.product_type is None:
-            return self.parts[name](*given)
-        with torch.autocast(value.device.type, self.product_type):
-            features = self.parts[name](*given)
-        return features.to(value.dtype)
+        return self.parts[name](value) if c is None else self.parts[name](value, c)
 
     def _part(self, name: str, c: Tensor | None, *arguments: Tensor, x: Tensor | None = None) -> Distribution:
-        """Call a part with what it says it needs."""
-        part = self.parts[name]
-        needs = getattr(part, "needs", frozenset())
-        if not needs:
-            return part(*arguments)
-        offers: dict[str, Any] = {
+        """Call a part with what its traits say it needs."""
+        part = cast(Posterior | Prior | Likelihood, self.parts[name])
+        if not part.traits.needs:
+            return self.parts[name](*arguments)
+        offers: dict[Need, Any] = {
             "encode": self.encode,
             "condition": c,
             "log_joint": self.log_joint,
             "x": x,
-            # What a prior over codes draws must be written as what the posterior's codes are written as.
-            "codebook": getattr(self.parts["posterior"], "codebook", None),
+            # The draws of a prior over codes are written as the posterior's codes are.
+            "codebook": self.posterior_part.codebook,
         }
-        return part(*arguments, **{need: offers[need] for need in needs})
+        return self.parts[name](*arguments, **{need: offers[need] for need in part.traits.needs})

@@ -235,3 +235,43 @@ def test_an_old_notebook(tmp_path: Path) -> None:
     cell = {"cell_type": "code", "input": ["import numpy as np\n", *KL.splitlines(keepends=True)]}
     path.write_text(json.dumps({"nbformat": 3, "worksheets": [{"cells": [cell]}]}))
     assert check_file(path).ok
+
+
+# Exercises that are not filled in.
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise NotImplementedError('kl_loss: your turn')",
+        "raise NotImplementedError",
+        "'''The divergence.'''\n    ...",
+        "pass",
+        "kl = None  # your code\n    return kl",
+    ],
+)
+def test_a_template_is_not_done_yet_and_not_wrong(tmp_path: Path, body: str) -> None:
+    report = check(tmp_path, f"def kl_loss(mu, log_var):\n    {body}\n")
+    assert [(f.role, f.status) for f in report.functions] == [("kl_loss", "not done yet")]
+    assert report.mistakes == ()
+    assert not report.ok
+    assert report.findings[0].severity == "unfinished"
+    text = render(report)
+    assert "homework.py: no mistakes found, 1 function not done yet" in text
+    assert "wrong" not in text
+    assert "mistake " not in text
+
+
+def test_what_needs_a_template_is_not_done_either_and_the_rest_is_checked(tmp_path: Path) -> None:
+    code = (
+        KL.replace("0.5 * ", "") + "def recon_loss(x_hat, x):\n    raise NotImplementedError('your turn')\n"
+    )
+    code += "def vae_loss(x_hat, x, mu, log_var):\n    return recon_loss(x_hat, x) + kl_loss(mu, log_var)\n"
+    report = check(tmp_path, code)
+    assert {f.role: f.status for f in report.functions} == {
+        "kl_loss": "wrong",
+        "recon_loss": "not done yet",
+        "vae_loss": "not done yet",
+    }
+    assert report.mistakes == ("missing-half",)
+    assert "homework.py: 1 mistake, 2 functions not done yet" in render(report)

@@ -282,3 +282,16 @@ def elbo(x_hat, x, mu, log_var):
     return -F.binary_cross_entropy(x_hat, x, reduction="sum") - kl
 """)
     assert [(f.name, f.status) for f in report.functions] == [("elbo", "right")]
+
+
+@pytest.mark.parametrize("names", ["S1, m1, S2, m2", "cov_q, cov_p, mu_q, mu_p"])
+def test_the_order_of_two_gaussians_is_read_from_the_names(check: Check, names: str) -> None:
+    (mean_p, cov_p), (mean_q, cov_q) = (
+        (("m1", "S1"), ("m2", "S2")) if "m1" in names else (("mu_q", "cov_q"), ("mu_p", "cov_p"))
+    )
+    report = check(f"""
+def kl_gaussians({names}):
+    d, inverse, ld = {mean_q} - {mean_p}, np.linalg.inv({cov_q}), lambda S: np.linalg.slogdet(S)[1]
+    return 0.5 * (np.trace(inverse @ {cov_p}) + d @ inverse @ d - len(d) + ld({cov_q}) - ld({cov_p}))
+""")
+    assert [f.status for f in report.functions] == ["right"], report.findings

@@ -12,9 +12,9 @@ import tyro
 
 import vaekit
 
-pytest.importorskip("vaekit.cli.common", reason="the shared parts of the command line are not here")
+pytest.importorskip("vaekit.cli.options", reason="the shared parts of the command line are not here")
 
-from vaekit.cli.kl import Kl
+from vaekit.cli.kl_verb import Kl
 from vaekit.errors import DataError
 from vaekit.gaussian import Gaussian, jeffreys, kl_divergence, wasserstein
 
@@ -126,6 +126,6 @@ def test_bad_files_are_bad_data(files, tmp_path):
 
 def test_parsing_does_not_import_torch():
     source = str(Path(vaekit.__file__).parents[1])
-    code = "import sys, vaekit.cli.kl; sys.exit('torch' in sys.modules)"
+    code = "import sys, vaekit.cli.kl_verb; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": source}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0

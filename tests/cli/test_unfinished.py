@@ -145,9 +145,9 @@ def test_a_batch_larger_than_the_data_is_refused(capsys, tmp_path, table):
 def test_a_disk_that_is_full_at_the_end_does_not_lose_the_fit(capsys, tmp_path, table, monkeypatch):
     import tempfile
 
-    import vaekit.artifact
+    import vaekit.artifact.saving
 
-    write = vaekit.artifact._write_atomically
+    write = vaekit.artifact.saving.write_folder
     place, elsewhere = tmp_path / "full", tmp_path / "elsewhere"
     place.mkdir()
     elsewhere.mkdir()
@@ -157,7 +157,7 @@ def test_a_disk_that_is_full_at_the_end_does_not_lose_the_fit(capsys, tmp_path, 
             raise OSError(errno.ENOSPC, "No space left on device")
         write(folder, contents)
 
-    monkeypatch.setattr(vaekit.artifact, "_write_atomically", full)
+    monkeypatch.setattr(vaekit.artifact.saving, "write_folder", full)
     monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
     monkeypatch.setattr("vaekit.training.checkpoints.CheckpointFolder.is_cheap", lambda self, size: True)
     status, out, err = run(capsys, "fit", table, "-o", place / "m.vae", *FAST)
@@ -170,7 +170,7 @@ def test_a_disk_that_is_full_at_the_end_does_not_lose_the_fit(capsys, tmp_path, 
     assert "give --resume" in err
     assert read_artifact(saved).history.stopped == "epochs"
     assert [path.name for path in place.iterdir()] == ["m.vae.training"]
-    monkeypatch.setattr(vaekit.artifact, "_write_atomically", write)
+    monkeypatch.setattr(vaekit.artifact.saving, "write_folder", write)
     assert run(capsys, "fit", table, "-o", place / "m.vae", *FAST, "--resume")[0] == 0
     for name in ("model.safetensors", "model.json"):
         assert (saved / name).read_bytes() == (place / "m.vae" / name).read_bytes()

@@ -6,6 +6,7 @@ from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from vaekit.aggregate import fit_prior
+from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.evaluation import evaluate_bound, log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
@@ -146,7 +147,7 @@ def test_a_learned_prior_begins_the_same_for_all_conditions_and_can_tell_them_ap
                     value.zero_()
 
 
-class Told(nn.Module):
+class Told(nn.Module, Posterior):
     """An encoder that says where latents are: around one of two places of their class, three classes."""
 
     latent_shape, feature_shape = (2,), (2,)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
+from vaekit.contracts import PosteriorTraits
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo, Schedule
 from vaekit.runtime.randomness import seeded
@@ -94,7 +95,7 @@ def data(n=7, dtype=torch.float64):
 
 
 def learns_labels(text):
-    return getattr(parse("objective", text.partition(" ")[0]).part, "needs_classifier", False)
+    return parse("objective", text.partition(" ")[0]).part.traits.needs_classifier
 
 
 def labels(x):
@@ -301,7 +302,7 @@ def test_the_step_compiles_to_one_graph(text):
     torch.testing.assert_close(
         run(lambda _, x, *c: compiled(x, *c), model, x), run(objective, model, x).surrogate
     )
-    if getattr(objective, "schedules", {}):
+    if objective.schedules:
         objective.at(5)
         torch.testing.assert_close(
             run(lambda _, x, *c: compiled(x, *c), model, x), run(objective, model, x).surrogate
@@ -342,5 +343,5 @@ def test_the_check_needs_no_more_than_features_and_no_noise():
         assert torch.equal(state, torch.get_rng_state())
     for text in ("iwae", "dip:kind=1"):
         build(text).check(model)
-    posterior.needs = frozenset({"x"})
+    posterior.traits = PosteriorTraits(needs=frozenset({"x"}))
     build("tc").check(model)

@@ -64,9 +64,7 @@ def gradients(text, truth, x, seed=0):
 def test_every_kind_is_here():
     # What learns labels is held against an exact model that has some (tests/objectives/test_m2.py); the regularised
     # autoencoder has no bound, for it takes posteriors without a density alone.
-    elsewhere = {
-        kind for kind, part in PARTS["objective"].items() if getattr(part, "needs_classifier", False)
-    } | {"rae"}
+    elsewhere = {kind for kind, part in PARTS["objective"].items() if part.traits.needs_classifier} | {"rae"}
     assert {text.partition(":")[0] for text in IMPORTANCE_WEIGHTED + OTHERS} == set(
         PARTS["objective"]
     ) - elsewhere

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import write
-from vaekit.data.block_writer import write_blocks
+from vaekit.data.writers import write_blocks
 from vaekit.errors import DataError
 
 ROWS = {

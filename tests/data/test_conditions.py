@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from vaekit.data import ConditionSchema, read
-from vaekit.data.conditions_json import conditions_from_json, conditions_to_json
 from vaekit.errors import ArtifactError, DataError, UsageError
 
 KIND, AGE = np.array(["b", "a", "c", "a"]), np.array([20.5, 30.5, 40.5, 70.5])
@@ -87,15 +86,16 @@ def test_given_data_follows_the_training_rows():
 
 
 def test_json_and_back_exactly():
-    assert conditions_from_json(conditions_to_json(SCHEMA)) == SCHEMA
+    assert ConditionSchema.from_json(SCHEMA.to_json()) == SCHEMA
 
 
 @pytest.mark.parametrize(
-    "damage", [{"counts": []}, {"missing": 1}, {"conditions": []}, {"more": 1}, {"seen": [[1]]}]
+    "damage",
+    [{"counts": []}, {"missing": 1}, {"conditions": []}, {"more": 1}, {"seen": [[1]]}, {"counts": [0]}],
 )
 def test_edited_json_is_refused(damage):
     with pytest.raises(ArtifactError, match="edited"):
-        conditions_from_json({**conditions_to_json(SCHEMA), **damage})
+        ConditionSchema.from_json({**SCHEMA.to_json(), **damage})
 
 
 def test_columns_of_a_file_are_taken_out(tmp_path):

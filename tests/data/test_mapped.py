@@ -120,7 +120,6 @@ def test_too_large_and_stored_by_columns_is_refused(tmp_path, x):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((300, 32, 32, 3), np.uint8), "channels-last"),
         (np.zeros((3000, 2), complex), "Complex"),
         (np.zeros((30, 30, 2, 2, 2)), "5 dimensions"),
         (np.zeros(9000), "1 dimension"),

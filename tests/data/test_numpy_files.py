@@ -160,3 +160,21 @@ def test_the_outlier_sets(shared_data):
         assert (data.values.shape, data.values.dtype) == (shape, np.float64)
         assert set(data.labels.tolist()) == {0, 1}
         data.require_finite()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("limit", [None, 1000], ids=["read", "stored"])
+def test_images_whose_channels_stand_last(tmp_path, channels, limit):
+    images = np.random.default_rng(0).integers(0, 256, (60, 6, 5, channels)).astype(np.uint8)
+    np.save(tmp_path / "images.npy", images)
+    data = read(tmp_path / "images.npy", memory_limit=limit)
+    assert data.event_shape == (channels, 6, 5)
+    assert data.layout == "channels-last"
+    np.testing.assert_array_equal(data.values[10:20], np.moveaxis(images[10:20], -1, 1))
+    np.testing.assert_array_equal(np.asarray(data.values), np.moveaxis(images, -1, 1))
+
+
+def test_images_of_few_rows_keep_their_channels_first(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((6, 3, 5, 4), np.uint8))
+    data = read(tmp_path / "images.npy")
+    assert (data.event_shape, data.layout) == ((3, 5, 4), "channels-first")

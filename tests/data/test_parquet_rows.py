@@ -1,17 +1,17 @@
 """Tables too large for a limit stay in their Parquet file, and are the same data there."""
 
 import decimal
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec.structs import replace
 
 from vaekit.data import Schema, read
-from vaekit.data.parquet_rows import ParquetRows
-from vaekit.data.summary import summarise
+from vaekit.data.column_summary import summarise
+from vaekit.data.parquet_files import ParquetRows
 from vaekit.errors import DataError, MissingLabelError
-from vaekit.estimator.fitting_schema import fit_schema
+from vaekit.estimator.likelihood_choice import fit_schema
 from vaekit.sentence import parse
 
 pytest.importorskip("pyarrow")
@@ -188,7 +188,7 @@ def test_row_groups_too_large_for_the_limit_are_refused_with_a_size_that_fits(tm
 
 
 def test_too_many_texts_and_damage_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("vaekit.data.parquet_rows._TEXTS_AT_MOST", 3)
+    monkeypatch.setattr("vaekit.data.parquet_files._TEXTS_AT_MOST", 3)
     path = tmp_path / "table.parquet"
     frame().to_parquet(path, row_group_size=25)
     with pytest.raises(DataError, match="column 'text' holds text of more than 3 different values"):

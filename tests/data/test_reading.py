@@ -63,7 +63,7 @@ def test_a_link_to_nothing(tmp_path):
 
 def test_endings_that_are_not_accepted(tmp_path):
     for name, message in {
-        "a.xlsx": "unknown ending '.xlsx'; expected a .csv",
+        "a.docx": "unknown ending '.docx'; expected a .csv",
         "a.pkl": "a pickle, and reading one can run any code",
         "a.png": "a single picture; expected a folder of images: give the folder",
         "noending": "unknown ending ''",
@@ -154,3 +154,15 @@ def test_no_damage_gets_past_the_readers(tmp_path):
             except DataError:
                 refused += 1
     assert refused > 100
+
+
+def test_a_file_that_is_not_near_is_not_suggested(tmp_path):
+    for name in ("people.csv", "a.csv"):
+        (tmp_path / name).write_text("a,b\n1,2\n3,4\n")
+    for absent in ("nofile.csv", "b.csv", "data.csv"):
+        with pytest.raises(DataError) as caught:
+            read(tmp_path / absent)
+        assert "did you mean" not in str(caught.value)
+    for near in ("poeple.csv", "people.cvs", "people", "People.csv.gz"):
+        with pytest.raises(DataError, match=r"did you mean '.*people.csv'"):
+            read(tmp_path / near)

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from vaekit.data import stream
-from vaekit.data.item_rows import ItemRows
-from vaekit.data.sequence_rows import SequenceRows
+from vaekit.data.stream_rows import ItemRows, SequenceRows
 from vaekit.errors import DataError
 from vaekit.estimator import VariationalAutoencoder
 

@@ -27,7 +27,7 @@ def test_it_survives_json_exactly(data, scaling):
 EDITS = {
     "unknown key": (lambda d: d.update(scal=1), r"schema: unknown key 'scal'; did you mean 'scale'"),
     "missing key": (lambda d: d.pop("offset"), r"schema: missing key 'offset'"),
-    "kind": (lambda d: d.update(kind="tables"), r"schema.kind: 'tables'; expected one of 'table', 'images'"),
+    "kind": (lambda d: d.update(kind="tables"), r"schema.kind: 'tables'; expected one of 'images', 'table'"),
     "unhashable kind": (lambda d: d.update(kind=[]), r"schema.kind: \[\]"),
     "scaling": (lambda d: d.update(scaling=None), r"schema.scaling: None"),
     "dtype": (lambda d: d.update(dtype="object"), r"schema.dtype: 'object'"),
@@ -92,3 +92,37 @@ def test_edits_are_refused(name):
 def test_something_else_is_refused():
     with pytest.raises(ArtifactError, match="schema: list; expected an object with the keys 'kind'"):
         Schema.from_json([])
+
+
+WRITTEN_BY_0_1 = """
+{"kind": "table", "event_shape": [3], "dtype": "float64", "columns": [{"name": "length", "minimum":
+0.3333333333333333, "maximum": 6.0, "mean": 4.020833333333334, "standard_deviation": 2.1940378491113903,
+"constant": false, "integer": false, "missing_rate": 0.0}, {"name": "kind", "minimum": 0.0, "maximum":
+2.0, "mean": 1.25, "standard_deviation": 0.82915619758885, "constant": false, "integer": true,
+"missing_rate": 0.0, "categories": ["", "a", "b"]}, {"name": "seven", "minimum": 7.0, "maximum": 7.0,
+"mean": 7.0, "standard_deviation": 0.0, "constant": true, "integer": true, "missing_rate": 0.0}],
+"scaling": "mixed", "offset": [4.020833333333334, 0.0, 0.0], "scale": [2.1940378491113903, 1.0, 1.0],
+"conditions": {"conditions": [{"name": "sex", "categories": ["f", "m"], "mean": 0.0,
+"standard_deviation": 1.0}, {"name": "age", "categories": null, "mean": 35.25, "standard_deviation":
+11.18313462317252}], "missing": false, "seen": [[0.0, 1.0, -1.3636605739593506], [0.0, 1.0,
+-0.4247467517852783], [0.0, 1.0, 1.3189504146575928], [1.0, 0.0, 0.46945691108703613]], "counts": [1, 1,
+1, 1]}}
+"""
+
+
+def test_a_document_of_the_first_version_loads_and_is_written_again_as_it_was():
+    document = json.loads(WRITTEN_BY_0_1)
+    schema = Schema.from_json(document)
+    assert schema.columns[1].categories == ("", "a", "b")
+    assert schema.conditions is not None
+    assert schema.conditions.names == ("sex", "age")
+    assert json.dumps(schema.to_json()) == json.dumps(document)
+
+
+def test_an_edit_of_the_conditions_names_their_place():
+    document = json.loads(WRITTEN_BY_0_1)
+    document["conditions"]["conditions"][1]["standard_deviation"] = 0
+    with pytest.raises(
+        ArtifactError, match=r"schema.conditions.conditions\[1\].standard_deviation: 0; expected .* above 0"
+    ):
+        Schema.from_json(document)

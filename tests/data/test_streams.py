@@ -11,8 +11,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
 from vaekit.data import Schema, from_object, stream
-from vaekit.data.item_rows import ItemRows, guarded
-from vaekit.data.sequence_rows import SequenceRows
+from vaekit.data.stream_rows import ItemRows, SequenceRows, guarded
 from vaekit.data.streams import is_stream
 from vaekit.errors import DataError, StreamWarning
 
@@ -201,13 +200,12 @@ def one_shot():
         ),
         (Items(lambda i: {"a": "text"}), "of which none could be the data"),
         (Items(lambda i: "text"), "holds <U4; expected numbers"),
-        (Items(lambda i: np.zeros((32, 30, 3))), "channels-last"),
         (
             DataLoader(Sequence(), batch_size=4, collate_fn=len),
             "item 0 is a single int; expected a batch of rows",
         ),
     ],
-    ids=range(15),
+    ids=range(14),
 )
 @pytest.mark.parametrize("limit", [SMALL, "1MB"], ids=["stored", "read"])
 def test_what_is_no_data_is_refused(source, message, limit):
@@ -296,8 +294,8 @@ def test_a_worker_that_dies_is_said(kind, tmp_path):
     last = done.stderr.rstrip().splitlines()[-1]
     if last.startswith("vaekit.errors.DataError"):  # nearly always: the program waits for the next item
         assert re.search(r"a worker process died.*num_workers=0", last)
-    else:
-        assert "exited unexpectedly" in done.stderr
+    else:  # PyTorch's handler may also strike while Python prints the error that it has
+        assert re.search(r"exited unexpectedly|a worker process died", done.stderr)
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
@@ -338,3 +336,12 @@ def test_what_is_a_stream_and_what_is_not():
         {"a": 1},
     ):
         assert not is_stream(other)
+
+
+@pytest.mark.parametrize("limit", [SMALL, "1MB"], ids=["stored", "read"])
+@pytest.mark.parametrize("make", [Items, Sequence])
+def test_items_whose_channels_stand_last(make, limit):
+    images = np.random.default_rng(0).normal(size=(len(X), 6, 5, 3))
+    data = stream(make(lambda i: images[i]), memory_limit=limit)
+    assert (data.event_shape, data.layout) == ((3, 6, 5), "channels-last")
+    np.testing.assert_array_equal(data.values[7:50], np.moveaxis(images[7:50], -1, 1))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, Arithmetic, derive, render_derivation
+from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, derive, render_derivation
+from vaekit.classroom.derivation_formulas import Arithmetic
 from vaekit.errors import UsageError
 
 SIZES = [1, 2, 3, 5, 8, 13, 21, 34, 50]

@@ -13,7 +13,8 @@ import pytest
 import sympy
 from numpy.typing import NDArray
 
-from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, Arithmetic, Step
+from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, Step
+from vaekit.classroom.derivation_formulas import Arithmetic
 
 
 def cholesky(S: NDArray) -> NDArray:

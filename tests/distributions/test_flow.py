@@ -17,7 +17,7 @@ from vaekit.distributions import (
     spline_steps,
 )
 from vaekit.errors import UsageError
-from vaekit.objectives.stopped import stop_gradient
+from vaekit.objectives.gradient_paths import stop_gradient
 from vaekit.runtime.randomness import seeded
 
 KINDS = ["gated", "affine", "spline", "spline-to-noise", "located", "planar"]
@@ -301,7 +301,7 @@ filters, dtype = list(warnings.filters), torch.get_default_dtype()
 from vaekit.posteriors import InverseAutoregressivePosterior, SplinePosterior
 from vaekit.priors import FlowPrior
 state = torch.get_rng_state()
-from vaekit.distributions.zuko_import import import_zuko
+from vaekit.distributions.flow_steps import import_zuko
 import_zuko()
 assert torch.equal(state, torch.get_rng_state())
 for part in (InverseAutoregressivePosterior(2), SplinePosterior(2)):

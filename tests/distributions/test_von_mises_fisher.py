@@ -276,7 +276,7 @@ def test_common_noise_is_one_noise_for_all_rows(k):
 def test_a_draw_right_opposite_the_mode_has_a_finite_gradient(k, monkeypatch):
     """On the circle in single precision it comes up once in some twenty thousand draws."""
     opposite = lambda concentration, shape, k: torch.full(shape, 2.0)  # noqa: E731
-    monkeypatch.setattr("vaekit.distributions.von_mises_fisher.draw_gap", opposite)
+    monkeypatch.setattr("vaekit.distributions.sphere_distributions.draw_gap", opposite)
     direction = torch.eye(k)[0].requires_grad_()
     concentration = torch.tensor([0.5], requires_grad=True)
     z = VonMisesFisher(direction, concentration).rsample((5,))

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from vaekit.evaluation import fit_baselines
-from vaekit.evaluation.discrete_baselines import count_baselines, level_baselines
+from vaekit.evaluation.column_baselines import count_baselines, level_baselines
 
 
 def test_every_column_sums_to_one():

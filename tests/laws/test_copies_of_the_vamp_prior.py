@@ -15,9 +15,7 @@ SHAPE, LATENT = (5,), 2
 TIED = [
     kind
     for kind, part in PARTS["posterior"].items()
-    if not getattr(part, "is_deterministic", False)
-    and not getattr(part, "scores_own_draws_only", False)
-    and getattr(part, "has_density", True)
+    if not part.traits.is_deterministic and not part.traits.scores_own_draws_only and part.traits.has_density
 ]
 
 

@@ -44,7 +44,7 @@ def build(specs):
 
 def make(sentence):
     """The model of a sentence, with a condition where its objective cannot do without."""
-    needs = getattr(sentence.objective.part, "needs_classifier", False)
+    needs = sentence.objective.part.traits.needs_classifier
     return build_vae(sentence, EVENT_SHAPE, LATENT, condition=LABELS if needs else 0)
 
 

@@ -22,9 +22,9 @@ VARIANTS = [
     "zero-inflated-negative-binomial:dispersion=per-example",
 ]
 # Those for training alone are under the laws that need no density here, and under their own in test_ms_ssim.py.
-PSEUDO = [kind for kind, part in PARTS["likelihood"].items() if part.measure == "none"]
+PSEUDO = [kind for kind, part in PARTS["likelihood"].items() if part.traits.measure == "none"]
 SPECS = [*(kind for kind in PARTS["likelihood"] if kind not in PSEUDO), *VARIANTS]
-DENSITIES = [spec for spec in SPECS if parse("likelihood", spec).part.measure in ("density", "mixed")]
+DENSITIES = [spec for spec in SPECS if parse("likelihood", spec).part.traits.measure in ("density", "mixed")]
 PROBABILITIES = [spec for spec in SPECS if spec not in DENSITIES]
 
 
@@ -45,7 +45,7 @@ def random_features(likelihood, *batch, seed=0, dtype=torch.float64):
 
 def outcomes(likelihood):
     """All outcomes of one dimension; of counts, as many as matter."""
-    size = {"unit": 2, "counts": 40_000, "levels": getattr(likelihood, "levels", 0)}[likelihood.measure]
+    size = {"unit": 2, "counts": 40_000, "levels": likelihood.levels or 0}[likelihood.traits.measure]
     return torch.arange(size, dtype=torch.float64)
 
 
@@ -54,14 +54,14 @@ def suitable_data(spec, rows=60):
     likelihood = parse("likelihood", spec).build(event_shape=shape(spec, 4))
     rng = np.random.default_rng(0)
     z = rng.normal(size=(rows, 2)) @ rng.normal(size=(2, 4))
-    if likelihood.measure == "none":
+    if likelihood.traits.measure == "none":
         return rng.random((rows, *likelihood.event_shape))
-    if likelihood.measure == "unit":
+    if likelihood.traits.measure == "unit":
         return (z > 0).astype(float)
-    if likelihood.measure == "counts":
+    if likelihood.traits.measure == "counts":
         return rng.poisson(np.exp(z + 1)).astype(float)
-    if likelihood.measure == "levels":
+    if likelihood.traits.measure == "levels":
         return np.clip(np.round((z + 3) / 6 * likelihood.levels), 0, likelihood.levels - 1)
-    if likelihood.scaling == "unit":
+    if likelihood.traits.scaling == "unit":
         return 1 / (1 + np.exp(-z))
     return z + rng.normal(size=z.shape)

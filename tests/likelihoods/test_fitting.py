@@ -53,12 +53,14 @@ def test_the_baselines_are_of_the_same_measure(kind):
         "counts": "negative binomials",
         "levels": "categoricals",
         "mixed": "independent columns",
-    }[parse("likelihood", kind).part.measure]
+    }[parse("likelihood", kind).part.traits.measure]
     assert expected in names
     assert all(np.isfinite(baseline.log_likelihood.mean) for baseline in result.baselines)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if parse("likelihood", k).part.scaling == "standardize"])
+@pytest.mark.parametrize(
+    "kind", [k for k in KINDS if parse("likelihood", k).part.traits.scaling == "standardize"]
+)
 def test_multiplying_the_data_by_1000_moves_a_density_by_log_1000_per_dimension(kind):
     x = load_iris().data
     plain = VariationalAutoencoder(2, **FAST, likelihood=kind).fit(x).score_samples(x, samples=5)

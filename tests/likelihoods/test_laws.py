@@ -188,7 +188,7 @@ def test_other_data_are_refused_with_what_was_seen_expected_and_would_fit(kind):
 @pytest.mark.parametrize("kind", PARTS["likelihood"])
 def test_probabilities_have_no_units_and_densities_do(kind):
     part = parse("likelihood", kind).part
-    if part.measure in ("density", "mixed"):
+    if part.traits.measure in ("density", "mixed"):
         likelihood = part((2,), -3.0)
         distribution = likelihood(random_features(likelihood, dtype=torch.float32))
         assert isinstance(distribution, InDataUnits)
@@ -211,10 +211,10 @@ def test_a_model_is_built_and_what_its_encoder_sees_is_of_order_one(spec):
         return
     assert not list(transform.parameters())
     assert not list(transform.buffers())
-    highest = getattr(model.parts["likelihood"], "levels", 1e6) - 1
+    highest = (model.likelihood_part.levels or 1e6) - 1
     x = torch.tensor([[0.0, 1.0, highest / 2, highest]], requires_grad=True)
     seen = transform(x)
-    assert seen.abs().max() < (14 if model.parts["likelihood"].measure == "counts" else 1.001)
+    assert seen.abs().max() < (14 if model.likelihood_part.traits.measure == "counts" else 1.001)
     assert (torch.autograd.grad(seen.sum(), x)[0] > 0).all()
     inner = model.parts["encoder"].network
     torch.testing.assert_close(model.parts["encoder"](x), inner(seen))

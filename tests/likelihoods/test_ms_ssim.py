@@ -107,7 +107,7 @@ def test_the_score_is_the_weighed_distance_and_broadcasts():
     generator = torch.Generator().manual_seed(0)
     features, x = torch.randn(4, 5, 2, 8, 9, generator=generator), torch.rand(5, 2, 8, 9, generator=generator)
     scored = likelihood(features)
-    assert scored.has_density is False
+    assert scored.traits.has_density is False
     together = scored.log_prob(x)
     assert together.shape == (4, 5)
     for sample in range(4):

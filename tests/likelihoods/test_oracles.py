@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from likelihoods.cases import SPECS, build, outcomes, random_features
 from vaekit.errors import UsageError
-from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulli
+from vaekit.likelihoods.bernoulli import ContinuousBernoulli
 from vaekit.likelihoods.negative_binomial import NegativeBinomial
 from vaekit.networks.bounded import inverse_soft_bound
 from vaekit.sentence import PARTS, parse
@@ -198,5 +198,5 @@ def test_the_last_level_and_no_further():
 
 def test_every_kind_says_what_it_measures():
     for kind, part in PARTS["likelihood"].items():
-        assert part.measure in ("density", "unit", "counts", "levels", "mixed", "none"), kind
-        assert part.scaling in ("standardize", "unit", "none", "mixed"), kind
+        assert part.traits.measure in ("density", "unit", "counts", "levels", "mixed", "none"), kind
+        assert part.traits.scaling in ("standardize", "unit", "none", "mixed"), kind

@@ -14,8 +14,8 @@ from vaekit.networks import (
     ResidualConvolutionalNetwork,
     ResidualNetwork,
 )
-from vaekit.networks.gated import GatedDense
 from vaekit.networks.layers import BatchNorm1d
+from vaekit.networks.mlp import GatedDense
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae, parse

@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.nn.functional import logsigmoid
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.errors import UsageError
 from vaekit.objectives import Adversarial, Elbo, FactorizedPosterior, VaeGan, permute_dimensions, prior_fit
 from vaekit.runtime.randomness import seeded
@@ -35,7 +36,7 @@ def gradients(model, objective, x, value):
     }
 
 
-class Correlated(nn.Module):
+class Correlated(nn.Module, Posterior):
     """A posterior that is the same Gaussian for every example."""
 
     latent_shape, feature_shape = (2,), (4,)
@@ -300,6 +301,6 @@ def test_objectives_that_need_what_a_posterior_lacks_refuse_it():
     model.parts["posterior"].forward = lambda f: NotReparameterised(forward(f).base_dist, 1)
     with pytest.raises(UsageError, match="adversarial: no gradient flows"):
         Adversarial().check(model)
-    model.parts["posterior"].space = "sphere"
+    model.parts["posterior"].traits = PosteriorTraits(space="sphere")
     with pytest.raises(UsageError, match=r"factor: latents .* 'sphere'"):
         FactorizedPosterior().check(model)

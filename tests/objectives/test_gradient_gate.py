@@ -12,10 +12,10 @@ from torch.distributions import (
     TransformedDistribution,
 )
 
+from vaekit.contracts import Described
 from vaekit.errors import UsageError
-from vaekit.objectives.gradient_gate import open_gate
-from vaekit.objectives.importance import log_mean_exp, with_gradient_of
-from vaekit.objectives.stopped import stop_gradient
+from vaekit.objectives.gradient_paths import open_gate, stop_gradient
+from vaekit.objectives.importance_draws import log_mean_exp, with_gradient_of
 
 
 @pytest.mark.parametrize("event", [(), (3,), (3, 2)])
@@ -82,8 +82,11 @@ def test_what_may_hide_parameters_is_refused():
 
 
 def test_a_distribution_may_say_itself_how_it_is_detached():
-    q = Normal(leaf(3), leaf(3))
-    q.detached = lambda: "detached"
+    class Own(Normal, Described):
+        def detached(self):
+            return "detached"
+
+    q = Own(leaf(3), leaf(3))
     assert stop_gradient(q) == "detached"
 
 

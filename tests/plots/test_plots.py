@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp, norm
 from sklearn.decomposition import PCA
-from sklearn.metrics import r2_score
+from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 from vaekit import plots
 from vaekit.training import EpochMetrics, History
@@ -63,6 +63,10 @@ def _pictures() -> dict[str, object]:
         ),
         "marginal_histogram": lambda ax: plots.marginal_histogram(z[:, 0], z[:, 1], ax=ax),
         "reconstruction_scatter": lambda ax: plots.reconstruction_scatter(z[:, 0], z[:, 1], ax=ax),
+        "category_accuracy": lambda ax: plots.category_accuracy(
+            [0, 1], np.log([[0.9, 0.1]] * 2), "ab", ax=ax
+        ),
+        "category_shares": lambda ax: plots.category_shares([0, 1], [1, 1], "ab", ax=ax),
     }
 
 
@@ -255,3 +259,41 @@ def test_histogram_counts_every_row_once(data: np.ndarray) -> None:
         values, _, _ = patch.get_data()
         assert values.sum() == pytest.approx(1.0)
     ax.figure.draw_without_rendering()
+
+
+def test_category_scores_match_scikit_learn() -> None:
+    codes, p = RNG.integers(0, 4, size=70), RNG.dirichlet(np.ones(4), size=70)
+    scores = plots.category_scores(codes, np.log(p))
+    assert scores.accuracy == pytest.approx(accuracy_score(codes, p.argmax(axis=1)))
+    assert scores.cross_entropy == pytest.approx(log_loss(codes, p, labels=range(4)))
+    frequencies = np.bincount(codes) / len(codes)
+    assert scores.most_frequent == pytest.approx(frequencies.max())
+    assert scores.entropy == pytest.approx(log_loss(codes, np.tile(frequencies, (70, 1)), labels=range(4)))
+
+
+def test_many_categories_are_the_most_frequent_by_name() -> None:
+    data = np.repeat(np.arange(12), np.arange(1, 13))
+    ax = plots.category_shares(data, data, [f"${k}_{{ a long name" for k in range(12)])
+    assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["$11_{ a lon…", "$10_{ a lon…"]
+    assert len(ax.get_yticks()) == 8
+    ax.figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    "values", [RNG.normal(size=50) * 1e-6, 2e5 + np.arange(50.0) / 10, RNG.normal(size=50)]
+)
+def test_ticks_of_columns_carry_no_offset(values: np.ndarray) -> None:
+    ax = plots.reconstruction_scatter(values, values)
+    ax.figure.draw_without_rendering()
+    for axis in (ax.xaxis, ax.yaxis):
+        assert axis.get_offset_text().get_text() == ""
+        places = [float(label.get_text().replace("−", "-")) for label in axis.get_ticklabels()]
+        np.testing.assert_allclose(
+            places, axis.get_majorticklocs(), rtol=1e-6, atol=1e-6 * np.abs(values).max()
+        )
+
+
+def test_latents_are_numbered_as_encode_numbers_them() -> None:
+    ax = plots.kl_per_dimension([0.1, 3.0])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["z₁", "z₀"]
+    assert plots.latent_scatter(RNG.normal(size=(9, 2))).get_ylabel() == "z₁"

@@ -84,9 +84,9 @@ def test_the_temperature_follows_its_schedule_and_no_bound_sees_it():
 
 def test_a_relaxed_surrogate_is_refused_where_it_cannot_be_told_from_the_bound():
     for kind, part in PARTS["objective"].items():
-        if getattr(part, "takes_relaxation", False):
+        if part.traits.takes_relaxation:
             make("categorical:straight_through=false", objective=kind)
-        elif not getattr(part, "needs_classifier", False):  # that is refused for want of a condition, before
+        elif not part.traits.needs_classifier:  # that is refused for want of a condition, before
             with pytest.raises(UsageError, match=r"straight_through=true|posterior=diagonal|codes"):
                 make("categorical:straight_through=false", objective=kind)
 

@@ -12,7 +12,7 @@ from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate, log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
 from vaekit.networks import LeadingLatents, TransformedInput
-from vaekit.objectives.stopped import stop_gradient
+from vaekit.objectives.gradient_paths import stop_gradient
 from vaekit.posteriors import ChainPosterior
 from vaekit.priors import ChainPrior
 from vaekit.runtime.randomness import seeded

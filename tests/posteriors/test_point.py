@@ -32,7 +32,7 @@ def test_there_is_no_density():
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind, part in PARTS["objective"].items() if getattr(part, "needs_density", True)]
+    "kind", [kind for kind, part in PARTS["objective"].items() if part.traits.needs_density]
 )
 def test_an_objective_that_needs_a_density_is_refused(kind):
     sentence = Sentence.parse(**WITHOUT_DENSITY | {"objective": kind})

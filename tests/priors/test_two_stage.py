@@ -12,7 +12,8 @@ from torch.distributions import MultivariateNormal, Normal
 
 from vaekit import VariationalAutoencoder, load
 from vaekit.aggregate import fit_prior
-from vaekit.cli.text import evaluation_lines
+from vaekit.cli.printing import evaluation_lines
+from vaekit.contracts import Posterior
 from vaekit.distributions import TwoStageDistribution
 from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
@@ -166,7 +167,7 @@ def bent(n):
 def test_fitted_to_draws_it_has_their_shape():
     """Through fit_prior, with an encoder that gives its input: the entropy of the draws is known."""
 
-    class Still(nn.Module):
+    class Still(nn.Module, Posterior):
         latent_shape = feature_shape = (2,)
 
         def forward(self, features):

@@ -9,7 +9,7 @@ from vaekit.artifact import Artifact
 from vaekit.data import Dataset, Schema
 from vaekit.evaluation import Baseline, Estimate, Evaluation
 from vaekit.report.numbers import advantage, estimate, main_result, number_rows
-from vaekit.report.verdict import Finding, judge
+from vaekit.report.verdict import Notice, judge
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import EpochMetrics, History, TrainingSettings
 
@@ -69,8 +69,8 @@ def _evaluation(
     )
 
 
-def _titles(findings: list[Finding]) -> str:
-    return "\n".join(finding.title for finding in findings)
+def _titles(notices: list[Notice]) -> str:
+    return "\n".join(notice.title for notice in notices)
 
 
 def test_advantage_is_over_the_best_baseline_with_both_errors() -> None:

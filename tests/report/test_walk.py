@@ -99,5 +99,5 @@ def test_the_page_says_how_they_go(options, said, unsaid):
     assert ":math:" not in text
     assert "``" not in text
     assert ("objective (nats per example)" in html) == (options.get("posterior") == "point")
-    assert ("What that code costs" in text) == (options.get("posterior") != "point")
+    assert ("The cost of the code" in text) == (options.get("posterior") != "point")
     assert unsaid not in captions

@@ -11,7 +11,7 @@ from vaekit.cli import main
 from vaekit.errors import DataError, UsageError
 from vaekit.objectives import Elbo
 from vaekit.reproductions import PROTOCOLS, find_protocol, reproduce
-from vaekit.reproductions.images import DynamicBinarisation, ThreeSets, read_images
+from vaekit.reproductions.mnist_images import DynamicBinarisation, ThreeSets, read_images
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
 
@@ -29,7 +29,7 @@ def made_up(monkeypatch):
             grey = grey.round()
         return ThreeSets(grey[0], grey[1] if held_out else None, grey[2])
 
-    monkeypatch.setattr("vaekit.reproductions.run.read_images", read)
+    monkeypatch.setattr("vaekit.reproductions.experiment.read_images", read)
 
 
 def test_names_are_unique_and_every_sentence_builds_for_its_images():

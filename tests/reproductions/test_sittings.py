@@ -11,7 +11,7 @@ import torch
 from vaekit.cli import main
 from vaekit.errors import CheckpointError, TrainingWarning, UsageError
 from vaekit.reproductions import find_protocol, reproduce
-from vaekit.reproductions.images import ThreeSets
+from vaekit.reproductions.mnist_images import ThreeSets
 from vaekit.reproductions.sittings import Sittings
 from vaekit.runtime.randomness import seeded
 from vaekit.training import StopRequest, TrainingSettings
@@ -84,7 +84,7 @@ def test_images_that_are_binarised_at_every_step_go_on_with_the_same_noise(monke
             grey = torch.rand(3, 40, 1, 28, 28)
         return ThreeSets(grey[0], None, grey[2].round())
 
-    monkeypatch.setattr("vaekit.reproductions.run.read_images", read)
+    monkeypatch.setattr("vaekit.reproductions.experiment.read_images", read)
     published = find_protocol("iwae-5")
     protocol = replace(
         published, samples=4, settings=replace(published.settings, epochs=3, batch_size=16, compile="off")

@@ -6,11 +6,11 @@ from torch import nn
 
 from training.runs import make, run, settings, table, weights
 from vaekit.errors import UsageError
+from vaekit.language.learning_rates import SCHEDULES, Plateau, parse_schedule
+from vaekit.language.optimizers import OPTIMIZERS
 from vaekit.training import TrainingSettings
-from vaekit.training.averaging import WeightAverage
-from vaekit.training.clipping import clip_gradient
-from vaekit.training.learning_rates import SCHEDULES, Plateau, parse_schedule
-from vaekit.training.optimizers import OPTIMIZERS, parse_optimizer
+from vaekit.training.optimizing import build_optimizer, clip_gradient
+from vaekit.training.players import WeightAverage
 
 
 def stepped(scheduler, optimizer, steps):
@@ -97,7 +97,7 @@ def test_every_schedule_trains(text):
 )
 def test_optimizers_are_torch_s(text, built):
     found = []
-    for make_optimizer in (lambda p: parse_optimizer(text).build(p, 0.01), built):
+    for make_optimizer in (lambda p: build_optimizer(text, p, 0.01), built):
         parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
         optimizer = make_optimizer([parameter])
         for _ in range(5):

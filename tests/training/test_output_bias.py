@@ -3,14 +3,19 @@
 import pytest
 import torch
 
+from vaekit.contracts import Likelihood
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae
-from vaekit.training import TrainingSettings, train
+from vaekit.training import Examples, Progress, RunSetup, TrainingSettings, carry_out, train
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 
-SAYS = [kind for kind, part in PARTS["likelihood"].items() if hasattr(part, "marginal_features")]
+SAYS = [
+    kind
+    for kind, part in PARTS["likelihood"].items()
+    if part.marginal_features is not Likelihood.marginal_features
+]
 
 
 def make(likelihood, network="mlp:hidden=6", shape=(4,)):
@@ -99,7 +104,7 @@ def test_large_counts_are_learned_sooner():
 def test_auto_is_for_counts_and_changes_nothing_else():
     kinds = [kind for kind in PARTS["likelihood"] if kind != "ms-ssim"]  # that is for images alone
     assert {kind for kind in kinds if begins_at_marginals(make(kind), "auto")} == {
-        kind for kind in SAYS if PARTS["likelihood"][kind].measure in ("counts", "mixed")
+        kind for kind in SAYS if PARTS["likelihood"][kind].traits.measure in ("counts", "mixed")
     }
     x = data("bernoulli")
     states = []
@@ -116,7 +121,15 @@ def test_it_is_set_once_and_not_again_when_a_run_goes_on():
     settings = TrainingSettings(epochs=1)
     history = train(model, Elbo(), x, settings=settings, seed=0)
     before = model.parts["decoder"].layers[-1].bias.detach().clone()
-    train(model, Elbo(), 0 * x, settings=settings, seed=0, history=history)
+    again = RunSetup(
+        model=model,
+        objective=Elbo(),
+        data=Examples(0 * x),
+        settings=settings,
+        seed=0,
+        progress=Progress(history),
+    )
+    carry_out(again)
     assert (model.parts["decoder"].layers[-1].bias - before).abs().max() < 1
 
 

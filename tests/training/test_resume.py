@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.runs import StoppingAfter, make, numbers, run, settings, table, weights
+from training.runs import make, numbers, run, settings, stop_after_steps, table, train_with, weights
+from vaekit.contracts import Objective
 from vaekit.errors import CheckpointError, TrainingDivergedError, TrainingWarning
 from vaekit.objectives import Elbo
 from vaekit.training import Checkpoints, StopRequest, train
@@ -177,7 +178,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path,
         run(make(), x, checkpoints=options)
 
 
-class Failing:
+class Failing(Objective):
     """Overflows where the learning rate is too high, in the third epoch."""
 
     epochs_done = 0.0
@@ -196,8 +197,9 @@ def failing_run(model, limit, around=lambda objective: objective, **arguments):
     optimizer = torch.optim.Adam(model.parameters(), lr=1.0, fused=True)
     objective = Failing()
     objective.limit, objective.rate = limit, lambda: optimizer.param_groups[0]["lr"]
-    return train(model, around(objective), table(), table()[:20], settings=settings(),
-                 seed=3, optimizer=optimizer, **arguments)  # fmt: skip
+    return train_with(
+        model, around(objective), table(), table()[:20], settings=settings(), optimizer=optimizer, **arguments
+    )
 
 
 def test_a_loss_that_is_not_finite_returns_to_a_good_state_at_half_the_rate(tmp_path):
@@ -234,7 +236,11 @@ def test_stopped_between_a_good_state_and_trouble_it_still_returns_to_that_state
         failing_run(model, limit=5e-3 / 3)
     options = checkpoints(tmp_path)
     failing_run(
-        other, limit=5e-3 / 3, stop=stop, checkpoints=options, around=lambda o: StoppingAfter(o, steps, stop)
+        other,
+        limit=5e-3 / 3,
+        stop=stop,
+        checkpoints=options,
+        around=lambda o: stop_after_steps(o, steps, stop),
     )
     resumed = make(seed=9)
     with pytest.warns(TrainingWarning, match="back to step 0 of epoch 3"):

@@ -1,12 +1,12 @@
-"""The classroom kit: the Gaussian divergence derived, a checker that names the mistake, losses explained.
+"""Tools for teaching: the Gaussian divergence derived line by line, a checker of homework, and losses explained.
 
-Imports no torch: the checker runs a student's file in a process of its own.
+The package does not import torch: the checker runs a student's file in a process of its own.
 """
 
 from vaekit.classroom.checker import check_file
 from vaekit.classroom.derivation import DERIVATION, SPECIAL_CASES, Step, derive, render_derivation
 from vaekit.classroom.explain import RECONSTRUCTION_LOSSES, LossExplanation, explain_loss
-from vaekit.classroom.report import MISTAKES, CheckReport, Finding, FunctionReport, render
+from vaekit.classroom.findings import MISTAKES, CheckReport, Finding, FunctionReport, render
 from vaekit.classroom.roles import ROLES
 
 __all__ = [

@@ -1,8 +1,8 @@
-"""Call a student's function: torch or NumPy, a function or a method, sizes fixed or free.
+"""Call a student's function, whether it uses torch or NumPy, is a function or a method, or has fixed sizes.
 
-Runs in the checker's child process. What a function needs is tried out: first the kind of array that its code
-names, then the other; first sizes of our choice, then those that its constants suggest (a hard-coded 784, a
-global batch size). How its arguments are ordered is read from their names, or tried out too.
+This runs in the checker's child process. Kinds of array and sizes are tried in turn: first the kind of array that the
+function's code uses, then the other; first chosen sizes, then sizes that its constants suggest (a hard-coded 784, a
+global batch size). The order of its arguments is read from their names, or tried out too.
 """
 
 import inspect
@@ -12,42 +12,31 @@ import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.classroom.roles import parameter_part
 
-__all__ = [
-    "Callee",
-    "Kind",
-    "SignatureError",
-    "Sizes",
-    "UncallableError",
-    "Way",
-    "arrays_of",
-    "find_sizes",
-    "integers_of",
-    "ways_to_call",
-]
+__all__ = ["Callee", "SignatureError", "UncallableError", "Way", "arrays_of", "find_sizes", "ways_to_call"]
 
-Kind = str  # "torch" or "numpy"
+Kind = Literal["torch", "numpy"]
 Array = NDArray[np.float64]
 Sizes = list[tuple[int, int]]  # (batch, width) of each call
-PIXELS = (784, 1024, 2352, 3072, 4096, 12288)  # numbers that are no batch size
+PIXELS = (784, 1024, 2352, 3072, 4096, 12288)  # sizes of images, never of batches
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to call a function: what each argument is, and which sizes to try one after another."""
+    """One way to call a function: what each argument is, and the sizes to try in turn."""
 
     order: tuple[str, ...]
     ladder: tuple[Sizes, ...]
-    images: bool = False  # reconstructions and data as (batch, 3, side, side)
+    images: bool = False  # pass reconstructions and data as (batch, 3, side, side)
 
     def arguments(self, given: dict[str, Array], batch: int, width: int) -> list[Any]:
-        """Put the parts, (batch, width) each, and the fillers in order."""
+        """Return the arguments in order: the given parts, (batch, width) each, and fillers such as a weight of 1."""
         side = math.isqrt(width // 3)
         values: dict[str, Any] = {**given, "one": 1.0, "batch": batch, "width": width}
         for part in ("reconstruction", "data"):
@@ -57,27 +46,31 @@ class Way:
 
 
 class UncallableError(Exception):
-    """No kind of array and no size was accepted; holds what the function said to the first choice."""
+    """The function accepted no kind of array and no size; the text is its error for the first choice."""
 
 
 class SignatureError(UncallableError):
-    """The function takes other arguments than its role has."""
+    """The function takes other arguments than its role needs."""
 
 
 @dataclass
 class Callee:
-    """A student's function, ready to be called with NumPy arrays.
+    """A student's function, to be called with NumPy arrays.
 
     Parameters
     ----------
     role, name
-        What it is for, and what the file calls it.
+        Its role, and its name in the file.
     function
-        The callable; a method is bound already.
+        The callable; a method is bound to an object.
     parameters
         The names of its positional parameters, without ``self``.
     required
         How many of them have no default.
+    kind
+        "torch" or "numpy": the arrays it is called with.
+    variadic
+        Whether it takes ``*arguments``.
     """
 
     role: str
@@ -90,6 +83,7 @@ class Callee:
 
     @classmethod
     def of(cls, role: str, name: str, module: types.ModuleType) -> "Callee":
+        """Find the function, or the method ``Class.method``, in a module."""
         function = _bind(name, module)
         try:
             signature = inspect.signature(function).parameters.values()
@@ -101,16 +95,16 @@ class Callee:
         return cls(role, name, function, names, required, _preferred_kind(function), variadic)
 
     def parameter(self, way: Way, part: str) -> str:
-        """Give the name of the parameter that plays a part, or "" where it has none."""
+        """Return the name of the parameter for a part such as "mean", or "" where it has no name."""
         index = way.order.index(part)
         return self.parameters[index] if index < len(self.parameters) else ""
 
     def __call__(self, *arguments: Any) -> Any:
-        """Call it with arrays turned into its kind; other arguments pass as they are."""
+        """Call the function with arrays converted to its kind; other arguments stay as they are."""
         return self.function(*(self._convert(argument) for argument in arguments))
 
     def with_gradients(self, *arguments: Any) -> tuple[Any, list[Any]]:
-        """Call it with torch tensors that ask for gradients; give the result and the tensors."""
+        """Call the function with torch tensors that record gradients; return the result and the tensors."""
         import torch
 
         tensors = [
@@ -138,7 +132,7 @@ def _bind(name: str, module: types.ModuleType) -> Callable[..., Any]:
 
 
 def _instance(owner: type) -> Any:
-    """Make an object of a student's class, its own way where it needs no arguments."""
+    """Return an object of a student's class, without running its constructor if that needs arguments."""
     try:
         return owner()
     except Exception:
@@ -165,7 +159,7 @@ def _globals(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
-    """NumPy where its code, or that of a function it calls, names NumPy and not torch."""
+    """Return "numpy" if the code of the function, or of one that it calls, uses NumPy and not torch."""
     used = _globals(function)
     modules = [_origin(value) for value in used.values()]
     if any(name.split(".")[0] == "torch" for name in modules):
@@ -179,14 +173,14 @@ def _preferred_kind(function: Callable[..., Any], depth: int = 3) -> Kind:
 
 
 def _origin(value: Any) -> str:
-    """Name the module that a value is, or comes from."""
+    """Return the name of the module that a value is or was defined in."""
     if isinstance(value, types.ModuleType):
         return value.__name__
     return str(getattr(value, "__module__", None) or type(value).__module__)
 
 
-def integers_of(function: Callable[..., Any]) -> list[int]:
-    """List the sizes that a function's code suggests: constants, globals, its object's attributes."""
+def _integers_of(function: Callable[..., Any]) -> list[int]:
+    """Return sizes found in the constants and globals of a function's code and in its object's attributes."""
     constants = [constant for code in _codes(function) for constant in code.co_consts]
     attributes = list(vars(getattr(function, "__self__", types.SimpleNamespace())).values())
     inner = [value for value in _globals(function).values() if isinstance(value, types.FunctionType)]
@@ -194,26 +188,21 @@ def integers_of(function: Callable[..., Any]) -> list[int]:
     nested += [value for f in inner for value in _globals(f).values()]
     candidates = [*constants, *_globals(function).values(), *attributes, *nested]
     # Python folds 128 * 784 into one constant.
-    candidates += [
-        n
-        for c in constants
-        for p in PIXELS
-        if isinstance(c, int) and c > p and c % p == 0
-        for n in (p, c // p)
-    ]
+    products = [(c, p) for c in constants for p in PIXELS if isinstance(c, int) and c > p and c % p == 0]
+    candidates += [n for c, p in products for n in (p, c // p)]
     sizes = [c for c in candidates if isinstance(c, int) and not isinstance(c, bool) and 2 < c <= 20_000]
     return list(dict.fromkeys(sizes))[:5]
 
 
 def find_sizes(callee: Callee, attempt: Callable[[Callee, int, int], Any], ladder: Sequence[Sizes]) -> Sizes:
-    """Find the first sizes of the ladder that the function accepts, and its kind (set on ``callee``).
+    """Return the first sizes of the ladder that the function accepts, and set ``callee.kind`` to its arrays.
 
     Raises
     ------
     UncallableError
-        With what the function said to the first choice, if nothing is accepted.
+        If it accepts none; with its error for the first choice.
     """
-    kinds = [callee.kind, "numpy" if callee.kind == "torch" else "torch"]
+    kinds: list[Kind] = [callee.kind, "numpy" if callee.kind == "torch" else "torch"]
     first: BaseException | None = None
     for kind, sizes in product(kinds, ladder):
         if kind == "torch" and "torch" not in sys.modules:
@@ -233,18 +222,18 @@ def find_sizes(callee: Callee, attempt: Callable[[Callee, int, int], Any], ladde
 
 
 def ways_to_call(callee: Callee, parts: tuple[str, ...], free: Sizes) -> list[Way]:
-    """List the ways to call a function, the likeliest first.
+    """Return the ways to call a function, the likeliest first.
 
-    The order of arguments is that of the parameters' names; where they do not tell, every order. The sizes
-    are first ``free``, or what the function accepts; then, since a division by a hard-coded batch size is
-    right for that batch size only, those that its constants suggest.
+    The order of the arguments is read from the parameters' names; where they leave it open, every order is tried.
+    The sizes are first ``free``; then those that the function's constants suggest, because a division by a
+    hard-coded batch size is right only for batches of that size.
 
     Raises
     ------
     SignatureError
-        If it does not take these parts.
+        If the function does not take these parts.
     """
-    known = integers_of(callee.function)
+    known = _integers_of(callee.function)
     wide = [[(batch, width) for batch, _ in free] for width in known]
     tall = [[(batch, width) for _, width in free] for batch in known if batch not in PIXELS]
     pairs = [[pair] for pair in product(known, known) if pair[0] not in PIXELS]
@@ -258,7 +247,7 @@ def ways_to_call(callee: Callee, parts: tuple[str, ...], free: Sizes) -> list[Wa
 
 
 def _orders(callee: Callee, parts: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """List the orders in which it may take its parts and fillers ("one", "batch", "width")."""
+    """Return the possible orders of its parts and of fillers ("one", "batch", "width")."""
     names = callee.parameters[: max(callee.required, len(parts))]
     if len(names) < len(parts):
         if callee.variadic and not names:
@@ -294,7 +283,7 @@ def _filler(name: str, label: str | None, parts: tuple[str, ...]) -> str | None:
 
 
 def arrays_of(result: Any) -> list[Array]:
-    """Take a result apart: a tensor, a number, or a tuple or dictionary of them, as float64 arrays."""
+    """Return a result (a tensor, a number, or a tuple or dictionary of them) as a list of float64 arrays."""
     if isinstance(result, dict):
         ordered = sorted(result.items(), key=lambda item: "loss" not in str(item[0]).lower())
         return [array for _, value in ordered for array in arrays_of(value)]

@@ -1,29 +1,29 @@
-"""``check_file``: run a student's functions apart, and say what is wrong with them.
+"""Check the functions of a student's file in a separate process, and report the mistakes.
 
-A .py file is run as an import runs it. If its top level cannot be run (it is stopped, or fails), and for a
-notebook always, only its definitions are: see `vaekit.classroom.syntax`. The functions are then called with
-numbers of our choice in a process of their own, under limits of time and memory, without files and sockets.
-This protects from accidents, not from malice: see `vaekit.classroom.guard`.
+A .py file is run as an import runs it. If its top level fails or has to be stopped, and for a notebook always, only
+its definitions are run: see `vaekit.classroom.student_file`. The functions are then called with chosen numbers, with
+limits on time and memory and without files or sockets. This protects against accidents, not against malicious code:
+see `vaekit.classroom.isolation`.
 """
 
 import ast
-import contextlib
-import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import vaekit
-from vaekit.classroom.report import CheckReport, Finding, FunctionReport
+from vaekit.classroom.findings import CheckReport, Finding, FunctionReport
+from vaekit.classroom.isolation import spawn
 from vaekit.classroom.roles import ROLES, find_roles
-from vaekit.classroom.source import Source, mapping_in, read_source
-from vaekit.classroom.syntax import arity, decoder_output, function_names, names_in
+from vaekit.classroom.student_file import (
+    Source,
+    arity,
+    decoder_output,
+    function_names,
+    mapping_in,
+    names_in,
+    read_source,
+    to_be_done,
+)
 from vaekit.errors import UsageError
 
 __all__ = ["check_file"]
@@ -43,20 +43,20 @@ def check_file(
     path
         A .py file or an .ipynb notebook.
     mapping
-        The file's names for ``sample_z``, ``kl_loss``, ``recon_loss``, ``vae_loss``, ``kl_gaussians``, where
-        they are not the usual ones; a method is ``Class.method``. A comment in the file, ``# vaekit: kl_loss
-        = my_kl``, says the same; the argument has precedence.
+        The file's names for ``sample_z``, ``kl_loss``, ``recon_loss``, ``vae_loss`` and ``kl_gaussians``, where they
+        are not the usual ones; a method is ``Class.method``. A comment in the file, ``# vaekit: kl_loss = my_kl``,
+        does the same; the argument has precedence.
     time_limit
         Seconds for running the file, and again for checking each function.
     memory_limit
-        Bytes that the code may take beyond the libraries it is checked with.
+        Bytes that the code may use, not counting the libraries it is checked with.
 
     Raises
     ------
     UsageError
-        For a mapping of something that is not checked, or limits that are not positive.
+        If the mapping names something that is not checked, or a limit is not positive.
     DataError
-        For a file that cannot be read, or is no notebook.
+        If the file cannot be read, or is not a notebook.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def _unparsable(path: str | Path, source: Source, error: SyntaxError | ValueErro
 
 
 class _Check:
-    """One run of the checker: it starts children until every function was checked or given up."""
+    """One run of the checker: it starts child processes until every function is checked or given up."""
 
     def __init__(
         self, source: Source, tree: ast.Module, mapping: dict[str, str], time_limit: float, memory_limit: int
@@ -121,6 +121,10 @@ class _Check:
             text = f"functions found: {names}; map yours, for example kl_loss=my_kl"
             self.findings.append(Finding("nothing-to-check", text))
         waiting = dict(self.roles)
+        for role, name in self.roles.items():
+            if task := to_be_done(self.tree, name):
+                self._add("not-done", task, self.lines[name], role, "unfinished")
+                del waiting[role]
         while self._child(waiting):
             pass
         self._compare()
@@ -138,13 +142,14 @@ class _Check:
             key: value for key, value in (verdict or {"style": {}})["style"].items() if key != "parameter"
         }
         unchecked = verdict is None or any(f["code"] == "not-checked" for f in verdict["findings"])
-        status = "wrong" if wrong else "not checked" if unchecked else "right"
+        undone = any(f.function == role and f.code == "not-done" for f in self.findings)
+        status = "not done yet" if undone else "wrong" if wrong else "not checked" if unchecked else "right"
         return FunctionReport(role, name, self.source.where(self.lines[name]), status, style)
 
-    # The children.
+    # The child processes.
 
     def _child(self, waiting: dict[str, str]) -> bool:
-        """Run one child over the waiting functions; whether another is needed for the rest."""
+        """Check the waiting functions in one child process; return whether another is needed for the rest."""
         events, ended = spawn(self._job(waiting))
         running: dict[str, Any] = {"event": "start"}
         finished = False
@@ -169,7 +174,7 @@ class _Check:
         if ended != "ended":
             self._ended(ended, running)
         if loading and self.whole:
-            self.whole = False  # once more, with the definitions only
+            self.whole = False  # again, with the definitions only
             return True
         return not loading and bool(waiting)
 
@@ -200,6 +205,9 @@ class _Check:
         elif event["event"] == "memory":
             text = f"it asked for more than {self.memory_limit / 2**30:.3g} GiB"
             self._add("memory-limit", text, line, role, "stopped")
+        elif event["message"].startswith("NotImplementedError: "):
+            task = event["message"].removeprefix("NotImplementedError: ")
+            self._add("not-done", task, line, role, "unfinished")
         else:
             self._add("raised", event["message"], line, role, "mistake")
 
@@ -226,13 +234,13 @@ class _Check:
         if finding not in self.findings:
             self.findings.append(finding)
 
-    # What can be told only from several functions together.
+    # Mistakes that show only when several functions are compared.
 
     def _compare(self) -> None:
         styles = {role: verdict["style"] for role, verdict in self.verdicts.items()}
         whole = self.verdicts.get("vae_loss")
         if whole and whole["style"] and not any(f["severity"] == "mistake" for f in whole["findings"]):
-            # The loss that is minimised is right, whatever the parts that it calls leave to it.
+            # The loss is right as a whole, so the functions it calls may leave these things to it.
             called = names_in(self.tree, self.roles["vae_loss"])
             parts = [
                 r for r in ("kl_loss", "recon_loss") if self.roles.get(r, "").rsplit(".", 1)[-1] in called
@@ -241,13 +249,12 @@ class _Check:
             self.findings = [f for f in self.findings if not (f.code in left and f.function in parts)]
         elif "vae_loss" not in self.verdicts:
             self._compare_reductions(styles)
-        parts = {
+        told = {
             f.code for f in self.findings if f.function in ("kl_loss", "recon_loss") and f.severity != "note"
         }
+        told -= {"not-done"}
         self.findings = [
-            f
-            for f in self.findings
-            if f.function != "vae_loss" or f.code not in parts or f.severity == "note"
+            f for f in self.findings if f.function != "vae_loss" or f.code not in told or f.severity == "note"
         ]
         self._compare_spreads(styles)
 
@@ -260,8 +267,8 @@ class _Check:
             return
         text = (
             f"recon_loss is {'averaged' if recon else 'summed'} over the batch and kl_loss "
-            f"{'averaged' if kl else 'summed'}: added, they are a beta-VAE with beta = "
-            f"{'1/B' if kl else 'B'} for batches of B examples; reduce both in the same way"
+            f"{'averaged' if kl else 'summed'}: added, they are a beta-VAE with beta = {'1/B' if kl else 'B'} "
+            "for batches of B examples; reduce both in the same way"
         )
         where = self.source.where(self.lines[self.roles["kl_loss"]])
         self.findings.append(Finding("batch-reductions-differ", text, function="kl_loss", where=where))
@@ -275,65 +282,8 @@ class _Check:
         if not same or known:
             return
         text = (
-            f"sample_z takes {sample['parameter']} for a {sample['spread']}, kl_loss takes "
-            f"{kl['parameter']} for a "
-            f"{kl['spread']}: one encoder output cannot be both"
+            f"sample_z takes {sample['parameter']} for a {sample['spread']}, kl_loss takes {kl['parameter']} "
+            f"for a {kl['spread']}: one encoder output cannot be both"
         )
         where = self.source.where(self.lines[self.roles["kl_loss"]])
         self.findings.append(Finding("spread-mixed-up", text, function="kl_loss", where=where))
-
-
-def spawn(job: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """Run a job in a child; give what it said and its end: "ended", "time LINE", "status N" or "failed"."""
-    with tempfile.TemporaryDirectory(prefix="vaekit-check-") as name:
-        folder = Path(name)
-        work, said, printed = folder / "work", folder / "said.jsonl", folder / "printed"
-        work.mkdir()
-        (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
-        with said.open("w") as pipe, printed.open("w") as output:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "vaekit.classroom.child",
-                    str(folder / "job.json"),
-                    str(pipe.fileno()),
-                ],
-                pass_fds=[pipe.fileno()],
-                cwd=work,
-                env=_environment(work),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-            try:
-                # The child ends itself in time; this is for one that cannot. Its own start is not counted.
-                process.wait(timeout=job["time_limit"] + 60)
-            except subprocess.TimeoutExpired:
-                pass
-            finally:
-                _kill_group(process)
-        text = said.read_text(errors="replace")
-        events = [json.loads(line) for line in text.splitlines() if line.startswith('{"event"')]
-        if "Timeout (" in text or process.returncode == -signal.SIGKILL:
-            lines = re.findall(r'File "<student>", line (\d+)', text)
-            return events, f"time {lines[0] if lines else ''}"
-        if not events:
-            return events, f"failed: {' '.join(printed.read_text(errors='replace').splitlines()[-1:])}"
-        return events, "ended" if process.returncode == 0 else f"status {process.returncode}"
-
-
-def _environment(work: Path) -> dict[str, str]:
-    """One thread, no screen, and every cache in the folder that will be thrown away."""
-    package = str(Path(vaekit.__file__).resolve().parents[1])
-    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    folders = dict.fromkeys(("HOME", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "TORCH_HOME"), str(work))
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**os.environ, **folders, **threads, "PYTHONPATH": path, "MPLBACKEND": "Agg"}
-
-
-def _kill_group(process: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

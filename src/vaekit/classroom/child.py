@@ -1,7 +1,7 @@
-"""The process in which a student's code runs: ``python -m vaekit.classroom.child JOB.json DESCRIPTOR``.
+"""The process that runs a student's code: ``python -m vaekit.classroom.child JOB.json DESCRIPTOR``.
 
-It says what it does, one JSON document a line, on a descriptor of its own: so that the parent knows what was
-running when time ran out, and a print of the student's does no harm.
+It reports each event as one line of JSON on its own file descriptor. So the parent knows what was running when time
+ran out, and what the student's code prints does no harm.
 """
 
 import ast
@@ -20,10 +20,9 @@ from vaekit.classroom.examine_divergence import examine_divergence
 from vaekit.classroom.examine_loss import examine_loss
 from vaekit.classroom.examine_sample import examine_sample
 from vaekit.classroom.examine_terms import examine_kl, examine_reconstruction
-from vaekit.classroom.guard import StoppedError, limit, watch
-from vaekit.classroom.report import Finding
-from vaekit.classroom.syntax import definitions
-from vaekit.classroom.verdict import Verdict
+from vaekit.classroom.findings import Finding, Verdict
+from vaekit.classroom.isolation import StoppedError, limit, watch
+from vaekit.classroom.student_file import definitions
 
 STUDENT = "<student>"
 
@@ -45,7 +44,7 @@ def main() -> None:
     sys.dont_write_bytecode = True
     sys.path.append(job["folder"])
     say("ready")
-    # If time runs out the stack is written to the pipe, with the student's line, and the process ends.
+    # When time runs out, the stack with the student's line is written to the pipe, and the process ends.
     faulthandler.dump_traceback_later(job["time_limit"], exit=True, file=pipe)
     watch(
         os.getcwd(),
@@ -56,7 +55,7 @@ def main() -> None:
 
 
 def prepare(job: dict[str, Any]) -> None:
-    """Load what the file will need before the clock starts, in double precision, and seed it."""
+    """Import the libraries before the clock starts, set double precision, and set the seeds."""
     if "torch" in job["code"]:
         import torch
 
@@ -69,7 +68,7 @@ def prepare(job: dict[str, Any]) -> None:
 
 
 def _save_through_python() -> None:
-    """Make ``torch.save`` open its file in Python, where it is seen, and not in C++."""
+    """Make ``torch.save`` open its file in Python, where `watch` sees it, and not in C++."""
     import torch
 
     original = torch.save
@@ -85,7 +84,7 @@ def _save_through_python() -> None:
 
 
 def work(job: dict[str, Any], say: Callable[..., None]) -> None:
-    """Load the file and examine its functions, saying what is done."""
+    """Load the file and examine its functions, reporting each event by ``say``."""
     module = _load(job, say)
     if module is None:
         return
@@ -129,7 +128,7 @@ def _examine(role: str, name: str, module: types.ModuleType, job: dict[str, Any]
 
 
 def _load(job: dict[str, Any], say: Callable[..., None]) -> types.ModuleType | None:
-    """Run the file: all of it, or only what defines something, a statement at a time."""
+    """Run the file statement by statement: all of it, or only its definitions."""
     module = types.ModuleType("student")
     module.__file__ = job["path"]
     sys.modules["student"] = module
@@ -155,7 +154,7 @@ def _load(job: dict[str, Any], say: Callable[..., None]) -> types.ModuleType | N
 
 
 def _line_of(error: BaseException | None) -> int | None:
-    """Find the student's line in a traceback, or in that of its cause."""
+    """Return the student's line in the traceback of an error or of its cause, or None."""
     line = None
     while error is not None:
         frame = error.__traceback__

@@ -1,23 +1,21 @@
-"""Is ``kl_gaussians(m1, S1, m2, S2)`` the divergence of the second Gaussian from the first?
+"""Check whether ``kl_gaussians(m1, S1, m2, S2)`` is the divergence of the first Gaussian from the second.
 
-As for the other losses, a mistake is a wrong weight on a known term, and is recognised by its numbers; here
-the terms are those of the derivation and their usual confusions. Then the determinant is tried at k = 1000.
+As for the other losses, a mistake is a wrong weight on a known term and is recognised by the values. The terms are
+those of the derivation and the terms they are often confused with. The determinant is also tried at k = 1000.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.classroom.calling import Callee, SignatureError, UncallableError, arrays_of
-from vaekit.classroom.patterns import Pattern
-from vaekit.classroom.report import Finding
+from vaekit.classroom.findings import Finding, Verdict, best_verdict
+from vaekit.classroom.patterns import Edit, Pattern, with_mistakes
 from vaekit.classroom.roles import declared_spread
-from vaekit.classroom.verdict import Verdict, best_verdict
 
 __all__ = ["examine_divergence"]
 
@@ -33,7 +31,7 @@ RIGHT = {
 }
 NAMES = {"trace": "the trace", "square": "the squared distance", "k": "the -k", "log": "the log-determinant"}
 
-# How a diagonal covariance may be given as a vector: what the vector means.
+# The variances, from each kind of vector that may stand for a diagonal covariance.
 SPREADS: dict[str, Callable[[Array], Array]] = {
     "variance": lambda v: v,
     "log-variance": np.exp,
@@ -44,7 +42,7 @@ SPREADS: dict[str, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class _Form:
-    """How the numbers are handed over: the arguments' order and shapes, what a vector of spreads means."""
+    """One way to pass the numbers: the order and shape of the arguments, and the kind of spread in a vector."""
 
     order: tuple[int, int, int, int]
     shape: str  # "vector", "column", "batch", "diagonal", "diagonal batch"
@@ -69,7 +67,7 @@ def examine_divergence(callee: Callee) -> Verdict:
 
 
 def _forms(parameters: list[str]) -> list[_Form]:
-    """List the ways to hand the numbers over, the likeliest first."""
+    """Return the ways to pass the numbers, the likeliest first."""
     orders = [_named_order(parameters)] if _named_order(parameters) else [(0, 1, 2, 3), (0, 2, 1, 3)]
     matrices = [_Form(order, shape) for shape in ("vector", "column", "batch") for order in orders if order]
     spreads = {spread for name in parameters[:4] if (spread := declared_spread(name))}
@@ -80,7 +78,7 @@ def _forms(parameters: list[str]) -> list[_Form]:
 
 
 def _named_order(parameters: list[str]) -> tuple[int, int, int, int] | None:
-    """Read from names such as (mu_p, mu_q, cov_p, cov_q) which argument is which of m1, S1, m2, S2."""
+    """Return which of m1, S1, m2 and S2 each argument is by names such as (mu_p, mu_q, cov_p, cov_q), or None."""
     seen: list[str] = []
     order = []
     for name in parameters[:4]:
@@ -97,8 +95,8 @@ def _named_order(parameters: list[str]) -> tuple[int, int, int, int] | None:
         order.append(2 * seen.index(which) + (not is_mean))
     if sorted(order) != [0, 1, 2, 3]:
         return None
-    # order[i] is what argument i is; a pair such as (p, q) or (1, 2) is first p, whatever stands first only
-    # for means return tuple(order)  # type: ignore[return-value]
+    first, second, third, fourth = order
+    return first, second, third, fourth
 
 
 def _examine(callee: Callee, form: _Form, patterns: list[Pattern]) -> Verdict:
@@ -121,19 +119,18 @@ def _examine(callee: Callee, form: _Form, patterns: list[Pattern]) -> Verdict:
     style = {"covariances": f"diagonal, as {form.spread}" if form.spread else "full"}
     if not np.isfinite(wanted).all():
         return Verdict(style, [Finding("wrong-value", "it gives NaN or infinity for ordinary Gaussians")])
-    features = np.array([list(case.values()) for case in cases])
-    names = list(cases[0])
     for pattern in patterns:
-        weights = np.array([pattern.weights.get(name, 0.0) for name in names])
-        if np.abs(features @ weights - wanted).max() < 1e-5 * np.abs(wanted).max():
+        values = np.array([_value(pattern, case) for case in cases])
+        if np.abs(values - wanted).max() < 1e-5 * np.abs(wanted).max():
             break
     else:
         return Verdict(style, [_unknown(callee, form, cases, wanted)])
-    low = f" (it is negative here: {wanted.min():.4g})" if wanted.min() < -1e-6 else ""
-    findings = [Finding(code, f"{detail}{low}; it is {FORMULA}") for code, detail in pattern.mistakes]
+    seen = f" (it gave {wanted.min():.4g})" if wanted.min() < -1e-6 else ""
+    right = f"the divergence is {FORMULA}"
+    findings = [Finding(code, f"{detail}{seen}; {right}") for code, detail in pattern.mistakes]
     spreads = [spread for name in callee.parameters[:4] if (spread := declared_spread(name))]
     if form.spread and spreads and form.spread not in spreads:
-        text = f"by its name the spread is a {spreads[0]}, but the formula takes it for a {form.spread}"
+        text = f"by its name the spread is a {spreads[0]}, but the formula uses it as a {form.spread}"
         findings.append(Finding("spread-mixed-up", text))
     findings += _large(callee, form, pattern)
     if not findings:
@@ -170,10 +167,9 @@ def _arguments(numbers: Numbers, form: _Form) -> list[Array]:
 def _features(numbers: Numbers) -> dict[str, float]:
     m1, S1, m2, S2 = numbers
     d = m2 - m1
-    in1, in2 = np.linalg.solve(S1, S2), np.linalg.solve(S2, S1)
     return {
-        "tr(S2^-1 S1)": float(np.trace(in2)),
-        "tr(S1^-1 S2)": float(np.trace(in1)),
+        "tr(S2^-1 S1)": float(np.trace(np.linalg.solve(S2, S1))),
+        "tr(S1^-1 S2)": float(np.trace(np.linalg.solve(S1, S2))),
         "tr(S2 S1)": float((S1 * S2).sum()),
         "d' S2^-1 d": float(d @ np.linalg.solve(S2, d)),
         "d' S1^-1 d": float(d @ np.linalg.solve(S1, d)),
@@ -187,7 +183,7 @@ def _features(numbers: Numbers) -> dict[str, float]:
 
 
 def _features_of_spectra(d: Array, v1: Array, v2: Array) -> dict[str, float]:
-    """The same for diagonal covariances with these variances."""
+    """Return the same features for diagonal covariances with these variances."""
     terms = {
         "tr(S2^-1 S1)": v1 / v2,
         "tr(S1^-1 S2)": v2 / v1,
@@ -204,61 +200,40 @@ def _features_of_spectra(d: Array, v1: Array, v2: Array) -> dict[str, float]:
     return {name: float(term.sum()) for name, term in terms.items()}
 
 
-def _edits() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """One mistake each: its code, its detail, what it does to the parts (a factor, or new weights)."""
-    exchanged_trace, exchanged_square = {"tr(S1^-1 S2)": 0.5}, {"d' S1^-1 d": 0.5}
-    exchanged_log = {"log|S1|": 0.5, "log|S2|": -0.5}
-    yield (
-        "covariances-exchanged",
-        "everywhere: this is the divergence of the first from the second",
-        {"trace": exchanged_trace, "square": exchanged_square, "log": exchanged_log},
-    )
-    yield "missing-half", "of everything", dict.fromkeys(RIGHT, 2.0)
-    yield "missing-k", "it is absent", {"k": 0.0}
-    yield "missing-k", "1 is subtracted, not k", {"k": {"1": -0.5}}
-    yield "sign", "of the log-determinant: log|S1|/|S2| stands for log|S2|/|S1|", {"log": -1.0}
+def _patterns() -> list[Pattern]:
+    """Return the right divergence and its versions with one or two mistakes."""
+    return [pattern for _, pattern in with_mistakes(RIGHT, list(_edits()), 2)]
+
+
+def _edits() -> Iterator[Edit]:
+    trace, square = {"tr(S1^-1 S2)": 0.5}, {"d' S1^-1 d": 0.5}
+    both = "in the trace and the squared distance"
+    text = "everywhere: this is the divergence of the second from the first"
+    log = {"log|S1|": 0.5, "log|S2|": -0.5}
+    yield Edit("covariances-exchanged", text, {"trace": trace, "square": square, "log": log})
+    yield Edit("missing-half", "of everything", dict.fromkeys(RIGHT, 2.0))
+    yield Edit("missing-k", "it is absent", {"k": 0.0})
+    yield Edit("missing-k", "1 is subtracted, not k", {"k": {"1": -0.5}})
+    yield Edit("sign", "of the log-determinant: log|S1|/|S2| stands for log|S2|/|S1|", {"log": -1.0})
     for name in ("k", "trace", "square"):
-        yield "sign", f"of {NAMES[name]}", {name: -1.0}
-    yield "sign", "of everything: the KL comes out below zero", dict.fromkeys(RIGHT, -1.0)
-    yield "covariances-exchanged", "in the trace", {"trace": exchanged_trace}
-    yield "covariances-exchanged", "in the squared distance", {"square": exchanged_square}
-    text = "in the trace and the squared distance"
-    yield "covariances-exchanged", text, {"trace": exchanged_trace, "square": exchanged_square}
-    yield "covariance-not-inverted", "in the trace", {"trace": {"tr(S2 S1)": 0.5}}
-    yield "covariance-not-inverted", "in the squared distance", {"square": {"d' S2 d": 0.5}}
-    yield "covariance-not-inverted", "in the squared distance, and it is S1", {"square": {"d' S1 d": 0.5}}
-    yield "covariance-not-inverted", text, {"trace": {"tr(S2 S1)": 0.5}, "square": {"d' S2 d": 0.5}}
+        yield Edit("sign", f"of {NAMES[name]}", {name: -1.0})
+    yield Edit("sign", "of everything: the KL comes out below zero", dict.fromkeys(RIGHT, -1.0))
+    yield Edit("covariances-exchanged", "in the trace", {"trace": trace})
+    yield Edit("covariances-exchanged", "in the squared distance", {"square": square})
+    yield Edit("covariances-exchanged", both, {"trace": trace, "square": square})
+    trace, square = {"tr(S2 S1)": 0.5}, {"d' S2 d": 0.5}
+    yield Edit("covariance-not-inverted", "in the trace", {"trace": trace})
+    yield Edit("covariance-not-inverted", "in the squared distance", {"square": square})
+    yield Edit("covariance-not-inverted", "in the squared distance: S1 is used", {"square": {"d' S1 d": 0.5}})
+    yield Edit("covariance-not-inverted", both, {"trace": trace, "square": square})
     for name in ("trace", "square", "log"):
-        yield "missing-term", NAMES[name], {name: 0.0}
-    yield "missing-term", "log|S1|", {"log": {"log|S2|": 0.5}}
-    yield "missing-term", "log|S2|", {"log": {"log|S1|": -0.5}}
+        yield Edit("missing-term", NAMES[name], {name: 0.0})
+    yield Edit("missing-term", "log|S1|", {"log": {"log|S2|": 0.5}})
+    yield Edit("missing-term", "log|S2|", {"log": {"log|S1|": -0.5}})
     for count in (1, 2, 3):
         for chosen in combinations(RIGHT, count):
-            yield "missing-half", "of " + " and ".join(NAMES[n] for n in chosen), dict.fromkeys(chosen, 2.0)
-
-
-def _patterns() -> list[Pattern]:
-    found = []
-    edits = list(_edits())
-    for count in (0, 1, 2):
-        for chosen in combinations(edits, count):
-            partial = [name for _, _, parts in chosen if len(parts) < len(RIGHT) for name in parts]
-            if len(partial) != len(set(partial)):
-                continue
-            parts: dict[str, dict[str, float]] = dict(RIGHT)
-            for _, _, changes in sorted(chosen, key=lambda edit: len(edit[2])):
-                for name, change in changes.items():
-                    parts[name] = (
-                        change
-                        if isinstance(change, dict)
-                        else {n: change * w for n, w in parts[name].items()}
-                    )
-            weights: dict[str, float] = {}
-            for part in parts.values():
-                for name, weight in part.items():
-                    weights[name] = weights.get(name, 0.0) + weight
-            found.append(Pattern(weights, "", tuple((code, detail) for code, detail, _ in chosen)))
-    return found
+            names = " and ".join(NAMES[name] for name in chosen)
+            yield Edit("missing-half", f"of {names}", dict.fromkeys(chosen, 2.0))
 
 
 def _unknown(callee: Callee, form: _Form, cases: list[dict[str, float]], wanted: Array) -> Finding:
@@ -267,22 +242,19 @@ def _unknown(callee: Callee, form: _Form, cases: list[dict[str, float]], wanted:
         numbers, arguments = _draw(generator, 1 + trial % 6, form, apart=float(trial % 2))
         value = float(arrays_of(callee(*arguments))[0].sum())
         if value < -1e-6:
-            text = (
-                f"a KL is never negative, and this gave {value:.4g} where "
-                f"{_truth(_features(numbers)):.4g} is right"
-            )
-            return Finding("kl-below-zero", f"{text}; it is {FORMULA}")
-    truth = _truth(cases[3])
-    text = f"for k = {cases[3]['k']:.0f} it gave {wanted[3]:.6g} where {truth:.6g} is right; it is {FORMULA}"
-    return Finding("wrong-value", text)
+            truth = _value(_patterns()[0], _features(numbers))
+            text = f"a KL is never negative, and this gave {value:.4g} where {truth:.4g} is right"
+            return Finding("kl-below-zero", f"{text}; the divergence is {FORMULA}")
+    text = f"for k = {cases[3]['k']:.0f} it gave {wanted[3]:.6g} where {_value(_patterns()[0], cases[3]):.6g} is right"
+    return Finding("wrong-value", f"{text}; the divergence is {FORMULA}")
 
 
-def _truth(features: dict[str, float]) -> float:
-    return sum(weight * features[name] for part in RIGHT.values() for name, weight in part.items())
+def _value(pattern: Pattern, features: dict[str, float]) -> float:
+    return sum(weight * features[name] for name, weight in pattern.weights.items())
 
 
 def _large(callee: Callee, form: _Form, pattern: Pattern) -> list[Finding]:
-    """Whether it still holds for k = 1000, where determinants leave the range of double precision."""
+    """Return a mistake if it fails for k = 1000, where determinants leave the range of double precision."""
     k = 1000
     along = np.zeros(k)
     along[0] = 1.0  # in a basis whose first vector is the means' difference, both covariances are diagonal
@@ -296,26 +268,24 @@ def _large(callee: Callee, form: _Form, pattern: Pattern) -> list[Finding]:
             given = (np.zeros(k), 3 * scale * (eye + ones), np.full(k, 0.1), 4 * scale * (eye + 2 * ones))
             spectrum1, spectrum2 = 3 * scale * (1 + along), 4 * scale * (1 + 2 * along)
         features = _features_of_spectra(0.1 * k**0.5 * along, spectrum1, spectrum2)
-        truth = sum(weight * features[name] for name, weight in pattern.weights.items())
+        truth = _value(pattern, features)
         try:
             with np.errstate(all="ignore"):
                 result = arrays_of(callee(*_arguments(given, form)))[0].sum()
-        except (ArithmeticError, ValueError) as error:
-            result = np.nan
-            said = f"it raises {type(error).__name__}: {error}"
-        else:
             said = f"it gives {result:.6g} where {truth:.6g} is expected"
+        except (ArithmeticError, ValueError) as error:
+            result, said = np.nan, f"it raises {type(error).__name__}: {error}"
         if not np.isfinite(result) or abs(result - truth) > 1e-6 * abs(truth):
             text = (
-                f"for k = {k} {said}: |S| is 3^1000 or 0.03^1000 in size, beyond double precision; take "
-                "log|S| by slogdet, or from the Cholesky factor: 2 * sum(log(diag(L)))"
+                f"for k = {k} {said}: |S| is about 3^1000 or 0.03^1000, beyond double precision; compute log|S| by "
+                "slogdet, or from the Cholesky factor: 2 * sum(log(diag(L)))"
             )
             return [Finding("determinant-overflow", text)]
     return []
 
 
 def _near(callee: Callee, form: _Form) -> list[Finding]:
-    """Whether nearly equal Gaussians come out below zero: the textbook formula's rounding, worth a note."""
+    """Return a note if nearly equal Gaussians give less than zero, by the rounding of the textbook formula."""
     generator = np.random.default_rng(5)
     for _ in range(20):
         numbers, _ = _draw(generator, 6, form)
@@ -323,8 +293,7 @@ def _near(callee: Callee, form: _Form) -> list[Finding]:
         value = float(arrays_of(callee(*_arguments((m, S, m, S * (1 + 1e-9)), form)))[0].sum())
         if value < 0:
             text = (
-                f"for two nearly equal Gaussians it gives {value:.3g}, by rounding: the formula subtracts "
-                f"k from "
+                f"for two nearly equal Gaussians it gives {value:.3g}, by rounding: the formula subtracts k from "
                 "almost k; vaekit.gaussian computes it from terms that are never negative"
             )
             return [Finding("rounding", text, severity="note")]

@@ -1,8 +1,8 @@
-"""Is ``vae_loss`` a negative ELBO, and if not, what does it minimise?
+"""Check whether ``vae_loss`` is a negative ELBO, and if not, find what it minimises.
 
-At fixed sizes any such loss is ``a * R + b * K`` with R a reconstruction and K a divergence, each summed
-over batch and dimensions. For each pair (R, K) of the catalogues the two factors are solved for; how they
-change with the sizes tells the reductions, and their ratio tells beta.
+At fixed sizes any such loss is ``a * R + b * K``, where R is a reconstruction loss and K a divergence, each summed
+over batch and dimensions. The two factors are solved for with each known R and K. How they change with the sizes
+shows the reductions, and their ratio gives beta.
 """
 
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.classroom.calling import Callee, Way, arrays_of, find_sizes, ways_to_call
-from vaekit.classroom.examine_terms import (
+from vaekit.classroom.examine_terms import check_input, mean_over_pixels
+from vaekit.classroom.findings import Finding, Verdict, best_verdict
+from vaekit.classroom.patterns import (
     KL,
     RECONSTRUCTIONS,
-    check_input,
-    mean_over_pixels,
+    Pattern,
+    kl_features,
+    kl_patterns,
     reconstruction_features,
 )
-from vaekit.classroom.patterns import Pattern, kl_features, kl_patterns
-from vaekit.classroom.report import Finding
 from vaekit.classroom.roles import declared_input, declared_spread
-from vaekit.classroom.verdict import Verdict, best_verdict
 
 __all__ = ["examine_loss"]
 
@@ -35,7 +35,7 @@ CALLS = 6
 
 @dataclass(frozen=True)
 class _Fit:
-    """One size's solution: batch, pixels, and the factors of R and of K (of sums over everything)."""
+    """The factors of R and of K, summed over everything, for one batch size and number of pixels."""
 
     batch: int
     width: int
@@ -44,7 +44,7 @@ class _Fit:
 
 
 def examine_loss(callee: Callee, decoder: str | None = None) -> Verdict:
-    """Examine a loss of (reconstruction, data, mu, log-variance), in the order that names or values tell."""
+    """Examine a loss of (reconstruction, data, mu, log-variance), in the order that names or values show."""
     return best_verdict(ways_to_call(callee, PARTS, FREE), lambda way: _examine(callee, way, decoder))
 
 
@@ -72,12 +72,12 @@ def _examine(callee: Callee, way: Way, decoder: str | None) -> Verdict:
             if fits is not None:
                 return _name(fits, recon, kl, callee, name, input_name, decoder, first[0].shape)
     seen = np.array2string(first[_total(first)], precision=4, threshold=5)
-    text = f"it gave {seen}, which is no weighted sum of a reconstruction loss and of the divergence, {KL}"
+    text = f"it gave {seen}, which is not a weighted sum of a reconstruction loss and the divergence, {KL}"
     return Verdict({}, [Finding("wrong-value", text)])
 
 
 def _total(results: list[Array]) -> int:
-    """Which of several results is the sum of the others: the loss; else the first."""
+    """Return the index of the loss: the result that is the sum of two others, or else the first."""
     if len(results) >= 3:
         for i in range(len(results)):
             others = [results[j] for j in range(3) if j != i]
@@ -88,7 +88,7 @@ def _total(results: list[Array]) -> int:
 
 @dataclass(frozen=True)
 class _Table:
-    """All calls of one size: what each pattern of R and of K would give, and what the function gave."""
+    """All calls of one size: the value that each pattern of R and of K gives, and the results."""
 
     batch: int
     width: int
@@ -119,7 +119,7 @@ def _sums(features: dict[str, Array], patterns: list[Pattern]) -> Array:
 
 
 def _solve(tables: list[_Table | None], i: int, j: int) -> list[_Fit] | None:
-    """Solve for the two factors at each size; None if the pair does not reproduce the results."""
+    """Return the two factors at each size, or None if the pair does not give the results."""
     fits = []
     for table in tables:
         if table is None:
@@ -134,7 +134,7 @@ def _solve(tables: list[_Table | None], i: int, j: int) -> list[_Fit] | None:
 
 
 def _divided(fits: list[_Fit], factors: list[float], choices: dict[str, Any]) -> tuple[str, float] | None:
-    """Find by what the factors are divided: the choice that leaves one constant, the plainest first."""
+    """Return the divisor that leaves the factors constant over the sizes, and that constant, or None."""
     found = []
     for name, divisor in choices.items():
         constants = [factor * divisor(fit) for factor, fit in zip(factors, fits, strict=True)]
@@ -161,7 +161,7 @@ def _name(
     codes = {f"{key}*codes": lambda f, d=d: d(f) * CODES for key, d in batch.items()}
     kl_by = _divided(fits, [fit.kl for fit in fits], {**pixels, **codes})
     if recon_by is None or kl_by is None:
-        text = "the weights of its two terms change with the sizes in a way that is no mean and no sum"
+        text = "the weights of its two terms change with the sizes in a way that is neither a mean nor a sum"
         return Verdict({}, [Finding("wrong-value", text)])
     (recon_how, a), (kl_how, b) = recon_by, kl_by
     findings = [Finding(code, f"{detail}.") for code, detail in recon.mistakes]
@@ -172,7 +172,7 @@ def _name(
         if "elbo" not in callee.name.lower().replace("_", "") or "neg" in callee.name.lower():
             findings.append(Finding("sign", "it is the ELBO; the loss to be minimised is its negative"))
     if abs(b) < 1e-9 * abs(a):
-        findings.append(Finding("missing-term", f"the KL is missing; it is {KL}"))
+        findings.append(Finding("missing-term", f"the KL is missing; the divergence is {KL}"))
         return Verdict({"likelihood": recon.style}, findings)
     if b < 0 or a < 0:
         findings.append(Finding("sign", "loss = reconstruction + KL; here one of the two is subtracted"))
@@ -200,7 +200,7 @@ def _declared(
     findings = check_input(recon, declared_input(input_name), input_name, decoder)
     declared = declared_spread(spread_name)
     if declared is not None and declared != kl.style and not kl.mistakes:
-        text = f"the argument {spread_name} is by its name a {declared}, but the KL takes it for a {kl.style}"
+        text = f"by its name the argument {spread_name} is a {declared}, but the KL uses it as a {kl.style}"
         findings.append(Finding("spread-mixed-up", text))
     return findings
 
@@ -213,35 +213,28 @@ def _weights(recon: Pattern, recon_how: str, kl_how: str, weight: float, fits: l
         summed, averaged = ("KL", "reconstruction") if "batch" in recon_how else ("reconstruction", "KL")
         beta = "B" if summed == "KL" else "1/B"
         text = (
-            f"the {summed} is summed over the batch and the {averaged} averaged: with batches of B "
-            f"examples this is "
-            f"a beta-VAE with beta = {beta}; reduce both in the same way"
+            f"the {summed} is summed over the batch and the {averaged} averaged: with batches of B examples "
+            f"this is a beta-VAE with beta = {beta}; reduce both in the same way"
         )
         findings.append(Finding("batch-reductions-differ", text))
     if "codes" in kl_how:
-        text = (
-            "the KL is averaged over the k latent dimensions: a beta-VAE with beta = 1/k; sum over the "
-            "dimensions"
-        )
+        text = "the KL is averaged over the k latent dimensions: a beta-VAE with beta = 1/k; sum over the dimensions"
         findings.append(Finding("mean-for-sum", text))
     if over_pixels and not kl_over_pixels:
         findings.append(mean_over_pixels(recon, weight, width))
         return findings
     if kl_over_pixels and not over_pixels:
-        text = (
-            "the KL is divided by the number of pixels: a beta-VAE with beta = 1/D; divide both terms or "
-            "neither"
-        )
+        text = "the KL is divided by the number of pixels: a beta-VAE with beta = 1/D; divide both terms or neither"
         findings.append(Finding("mean-for-sum", text))
     if over_pixels and kl_over_pixels:
         text = "both terms are divided by the number of pixels: a right loss, but not in nats per image"
         findings.append(Finding("scaled", text, severity="note"))
     if abs(weight - 2) < 1e-4:
-        findings.append(Finding("missing-half", f"the KL counts twice; it is {KL}"))
+        findings.append(Finding("missing-half", f"the KL counts twice; the divergence is {KL}"))
     elif abs(weight - 1) > 1e-4 and recon.style.startswith("Gaussian"):
         text = f"with the KL in nats this is a Gaussian decoder of variance {weight:.4g}, and beta = 1"
         findings.append(Finding("decoder-variance", text, severity="note"))
     elif abs(weight - 1) > 1e-4:
-        text = f"the KL has weight {weight:.4g}: a beta-VAE with beta = {weight:.4g}, no bound on log p(x)"
+        text = f"the KL has weight {weight:.4g}: a beta-VAE with beta = {weight:.4g}, not a bound on log p(x)"
         findings.append(Finding("weighted", text, severity="note"))
     return findings

@@ -1,7 +1,7 @@
-r"""Is it :math:`z = \mu + \sigma \epsilon`, with standard normal noise of its own, and gradients?
+r"""Check whether ``sample_z`` gives :math:`z = \mu + \sigma \epsilon`, with fresh standard normal noise and gradients.
 
-Told from many draws: with a constant mean m and a constant second argument s, the draws less m are the noise
-times a scale, and the scale as a function of s says what s is taken for.
+The check uses many draws with a constant mean m and a constant second argument s. The draws minus m are the noise
+times a scale, and the scale as a function of s shows whether s is used as a variance, a log-variance and so on.
 """
 
 import math
@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.classroom.calling import Callee, Way, arrays_of, find_sizes, ways_to_call
-from vaekit.classroom.report import Finding
+from vaekit.classroom.findings import Finding, Verdict, best_verdict
 from vaekit.classroom.roles import declared_spread
-from vaekit.classroom.verdict import Verdict, best_verdict
 
 __all__ = ["examine_sample"]
 
@@ -76,19 +75,18 @@ def _examine(callee: Callee, way: Way) -> Verdict:
 
 
 def _structure(noise: Array) -> list[Finding]:
-    """How the noise (draws, batch, width) is shared."""
+    """Return the mistakes in how the noise (draws, batch, width) is shared."""
     size = np.abs(noise).max()
     if size < 1e-9:
         return [Finding("noise-absent", f"z equals mu in every call; {WRITE}")]
     if np.ptp(noise, axis=0).max() < 1e-9 * size:
-        text = "two calls give the same z: draw eps inside the function, and set no seed there"
+        text = "two calls give the same z: draw eps inside the function, and do not set a seed there"
         return [Finding("noise-repeated", text)]
     findings = []
     if noise.shape[1] > 1 and np.ptp(noise, axis=1).max() < 1e-9 * size:
         text = (
-            "all examples of a batch get the same eps, so their codes move together and the gradient is "
-            "far noisier "
-            f"(samples from the prior still look fine, which hides it); {WRITE}"
+            "all examples of a batch get the same eps, so their codes move together and the gradient is far "
+            f"noisier (samples from the prior still look fine, which hides it); {WRITE}"
         )
         findings.append(Finding("noise-shared-by-batch", text))
     if not findings and noise.shape[2] > 1 and np.ptp(noise, axis=2).max() < 1e-9 * size:
@@ -98,7 +96,7 @@ def _structure(noise: Array) -> list[Finding]:
 
 
 def _distinct(noise: Array) -> Array:
-    """Drop what is shared, so that what is left is independent."""
+    """Return the noise without repeated values, so that what is left is independent."""
     size = np.abs(noise).max()
     for axis in (1, 2):
         if np.ptp(noise, axis=axis).max() < 1e-9 * size:
@@ -107,7 +105,7 @@ def _distinct(noise: Array) -> Array:
 
 
 def _scale(noises: list[Array], parameter: str) -> tuple[dict[str, str], list[Finding]]:
-    """What the noise is multiplied by, as a function of s."""
+    """Return how the function uses s to scale the noise, and the mistakes in it."""
     count = min(len(noise) for noise in noises)
     error = 6 / math.sqrt(count)
     unit = noises[0] / noises[0].std()
@@ -136,9 +134,8 @@ def _scale(noises: list[Array], parameter: str) -> tuple[dict[str, str], list[Fi
         return {}, [Finding("sign", f"z has standard deviation exp(-log_var / 2); {WRITE}")]
     if taken in ("nothing", "square"):
         seen = "not scaled" if taken == "nothing" else f"scaled by {parameter or 's'}^2"
-        return {}, [
-            Finding("spread-mixed-up" if taken == "square" else "missing-term", f"eps is {seen}; {WRITE}")
-        ]
+        code = "spread-mixed-up" if taken == "square" else "missing-term"
+        return {}, [Finding(code, f"eps is {seen}; {WRITE}")]
     if declared is not None and taken != declared:
         right = {
             "log-variance": "exp(log_var / 2)",
@@ -147,17 +144,16 @@ def _scale(noises: list[Array], parameter: str) -> tuple[dict[str, str], list[Fi
             "log standard deviation": "exp(log_std)",
         }[declared]
         text = (
-            f"the argument {parameter} is by its name a {declared}, but z uses it as a {taken}: for "
-            f"{SETTINGS[0][1]} "
-            f"the standard deviation of z is {spread[0]:.3g}, not {SCALES[declared](SETTINGS[0][1]):.3g}; "
-            f"multiply eps by {right}"
+            f"by its name the argument {parameter} is a {declared}, but z uses it as a {taken}: for {SETTINGS[0][1]} "
+            f"the standard deviation of z is {spread[0]:.3g}, not {SCALES[declared](SETTINGS[0][1]):.3g}; multiply "
+            f"eps by {right}"
         )
         return {"spread": taken}, [Finding("spread-mixed-up", text)]
     return {"spread": taken, "parameter": parameter}, []
 
 
 def _gradient(callee: Callee, order: tuple[str, ...], batch: int, width: int) -> list[Finding]:
-    """Which of the mean and the spread get no gradient; NumPy has none to give."""
+    """Return a mistake if the mean or the spread gets no gradient; NumPy functions have none."""
     if callee.kind != "torch":
         return []
     import torch
@@ -170,14 +166,13 @@ def _gradient(callee: Callee, order: tuple[str, ...], batch: int, width: int) ->
         needs = torch.is_tensor(result) and result.requires_grad
         grads = torch.autograd.grad(result.sum(), inputs, allow_unused=True) if needs else (None, None)
     except (RuntimeError, TypeError, ValueError):
-        grads = (None, None)  # it leaves torch on the way
+        grads = (None, None)  # it does not stay in torch
     names = ("mu", "the log-variance")
     lost = [name for name, g in zip(names, grads, strict=True) if g is None or not bool((g != 0).any())]
     if not lost:
         return []
     text = (
-        f"no gradient reaches {' or '.join(lost)}, so the encoder cannot learn it; no .detach(), .data, "
-        f".item() or "
-        f"torch.no_grad() on the way, and not torch.normal or .sample() (.rsample() is right): {WRITE}"
+        f"no gradient reaches {' or '.join(lost)}, so the encoder cannot learn it; do not use .detach(), .data, "
+        f".item(), torch.no_grad(), torch.normal or .sample() here (.rsample() is right): {WRITE}"
     )
     return [Finding("noise-without-gradient", text)]

@@ -1,75 +1,31 @@
-"""Are ``kl_loss`` and ``recon_loss`` the two terms of the bound, and in which style?"""
+"""Check whether ``kl_loss`` and ``recon_loss`` are the two terms of the bound, and in which convention."""
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.classroom.calling import Callee, Way, arrays_of, find_sizes, ways_to_call
-from vaekit.classroom.patterns import Pattern, Probe, Reduction, kl_features, kl_patterns, match
-from vaekit.classroom.report import Finding
+from vaekit.classroom.findings import Finding, Verdict, best_verdict
+from vaekit.classroom.patterns import (
+    KL,
+    RECONSTRUCTIONS,
+    Pattern,
+    Probe,
+    Reduction,
+    kl_features,
+    kl_patterns,
+    match,
+    proportional,
+    reconstruction_features,
+)
 from vaekit.classroom.roles import declared_input, declared_spread
-from vaekit.classroom.verdict import Verdict, best_verdict
 
-__all__ = [
-    "KL",
-    "RECONSTRUCTIONS",
-    "check_input",
-    "examine_kl",
-    "examine_reconstruction",
-    "mean_over_pixels",
-    "reconstruction_features",
-]
+__all__ = ["check_input", "examine_kl", "examine_reconstruction", "mean_over_pixels"]
 
 Array = NDArray[np.float64]
 SIZES = [(5, 3), (4, 7), (9, 2)]
 WIDE = [(5, 7), (4, 3), (6, 11)]
-KL = "0.5 * sum(mu^2 + exp(log_var) - 1 - log_var) over the dimensions"
-
-RECONSTRUCTIONS = [
-    Pattern({"bce": 1.0}, "Bernoulli, from probabilities"),
-    Pattern({"bce logits": 1.0}, "Bernoulli, from logits"),
-    Pattern({"sq": 0.5}, "Gaussian, variance 1"),
-    Pattern({"sq": 0.5, "1": 0.5 * math.log(2 * math.pi)}, "Gaussian, variance 1, with its constant"),
-    Pattern({"sq": 1.0}, "Gaussian, variance 1/2"),
-    Pattern({"abs": 1.0}, "Laplace, scale 1"),
-    Pattern(
-        {"bce twice": 1.0},
-        "Bernoulli",
-        (("probabilities-as-logits", "a sigmoid is applied first, and the cross-entropy applies another"),),
-    ),
-    Pattern(
-        {"bce exchanged": 1.0}, "Bernoulli", (("arguments-exchanged", "the data stands for the prediction"),)
-    ),
-    Pattern(
-        {"logits exchanged": 1.0}, "Bernoulli", (("arguments-exchanged", "the data stands for the logits"),)
-    ),
-    Pattern(
-        {"ones": 1.0}, "Bernoulli", (("missing-term", "(1 - x) log(1 - p): a black pixel costs nothing"),)
-    ),
-    Pattern({"zeros": 1.0}, "Bernoulli", (("missing-term", "x log p: a white pixel costs nothing"),)),
-]
-
-
-def reconstruction_features(a: Array, x: Array) -> dict[str, Array]:
-    """Give what a reconstruction loss may be made of, for predictions a and data x in (0, 1)."""
-
-    def with_logits(t: Array, y: Array) -> Array:
-        return np.logaddexp(0, t) - t * y
-
-    return {
-        "bce": -(x * np.log(a) + (1 - x) * np.log1p(-a)),
-        "bce logits": with_logits(a, x),
-        "bce twice": with_logits(1 / (1 + np.exp(-a)), x),
-        "bce exchanged": -(a * np.log(x) + (1 - a) * np.log1p(-x)),
-        "logits exchanged": with_logits(x, a),
-        "ones": -x * np.log(a),
-        "zeros": -(1 - x) * np.log1p(-a),
-        "sq": (a - x) ** 2,
-        "abs": np.abs(a - x),
-        "1": np.ones_like(a),
-    }
 
 
 def examine_kl(callee: Callee) -> Verdict:
@@ -108,61 +64,51 @@ def _name_kl(probes: list[Probe], found: tuple[Pattern, Reduction] | None, param
     style: dict[str, Any] = {"spread": pattern.style, "reduction": reduction.name, "parameter": parameter}
     findings = [Finding(code, f"{detail}; the divergence is {KL}") for code, detail in pattern.mistakes]
     declared = declared_spread(parameter)
-    if (
-        declared is not None
-        and declared != pattern.style
-        and not any(f.code == "spread-mixed-up" for f in findings)
-    ):
+    known = any(finding.code == "spread-mixed-up" for finding in findings)
+    if declared is not None and declared != pattern.style and not known:
         text = (
-            f"the argument {parameter} is by its name a {declared}, but the formula takes it for a "
-            f"{pattern.style}; "
+            f"by its name the argument {parameter} is a {declared}, but the formula uses it as a {pattern.style}; "
             f"with the log-variance, the divergence is {KL}"
         )
         findings.append(Finding("spread-mixed-up", text))
     if reduction.mean_width:
         text = (
-            "the KL is averaged over the k latent dimensions, so it counts k times too little: beside a "
-            "reconstruction "
-            "term in nats this is a beta-VAE with beta = 1/k; sum over the dimensions, and average over "
-            "the batch only"
+            "the KL is averaged over the k latent dimensions, so it is k times too small: with a reconstruction term "
+            "in nats this is a beta-VAE with beta = 1/k; sum over the dimensions, and average over the batch only"
         )
         findings.append(Finding("mean-for-sum", text))
     if reduction.axis == 0:
-        text = f"one number per dimension comes out, {reduction.name}: sum over the last axis, not the first"
+        text = f"the result has one number per dimension, {reduction.name}: sum over the last axis, not the first"
         findings.append(Finding("wrong-shape", text))
     return Verdict(style, findings)
 
 
 def _unknown_kl(probes: list[Probe]) -> Verdict:
     right = kl_patterns(0)
-    factor = _proportional(probes, right)
+    factor = proportional(probes, right)
     if factor is not None:
         pattern, reduction, weight = factor
         style = {"spread": pattern.style, "reduction": reduction.name, "weight": weight}
+        text = f"it is {weight:.4g} times the divergence"
         if weight < 0:
-            return Verdict(
-                style, [Finding("sign", f"it is {weight:.4g} times the divergence, which is {KL}")]
-            )
-        text = (
-            f"it is {weight:.4g} times the divergence: beside a reconstruction in nats, beta = {weight:.4g}"
-        )
+            return Verdict(style, [Finding("sign", f"{text}, which is {KL}")])
+        text += f": with a reconstruction term in nats, beta = {weight:.4g}"
         return Verdict(style, [Finding("weighted", text, severity="note")])
     values = np.concatenate([probe.result.reshape(-1) for probe in probes])
     if (values < -1e-6).any():
-        text = f"a KL is never negative, and this gave {values.min():.4g}; it is {KL}"
+        text = f"a KL is never negative, and this gave {values.min():.4g}; the divergence is {KL}"
         return Verdict({}, [Finding("kl-below-zero", text)])
     f, first = probes[0].features, probes[0].result
     truth = 0.5 * (f["mu^2"] + f["exp(s)"] - 1 - f["s"]).sum()
     text = (
-        f"for a batch of shape {f['mu'].shape} it gave "
-        f"{np.array2string(first, precision=4, threshold=5)}; the sum "
-        f"over batch and dimensions is {truth:.4f} if its second argument is the log-variance; it is {KL}"
+        f"for a batch of shape {f['mu'].shape} it gave {np.array2string(first, precision=4, threshold=5)}; the sum "
+        f"over batch and dimensions is {truth:.4f} if its second argument is the log-variance; the divergence is {KL}"
     )
     return Verdict({}, [Finding("wrong-value", text)])
 
 
 def examine_reconstruction(callee: Callee, decoder: str | None = None) -> Verdict:
-    """Examine a reconstruction loss; ``decoder`` says what the file's decoder gives, if that is known."""
+    """Examine a reconstruction loss; ``decoder`` is the output of the file's decoder, if that is known."""
     generator = np.random.default_rng(2)
 
     def draw(batch: int, width: int) -> dict[str, Array]:
@@ -211,22 +157,17 @@ def _name_reconstruction(
     if reduction.mean_width:
         findings.append(mean_over_pixels(pattern))
     elif pattern.style == "Gaussian, variance 1/2":
-        text = (
-            "a sum of squared errors without 1/2 is a Gaussian decoder of variance 1/2; with 1/2, of "
-            "variance 1"
-        )
+        text = "without 1/2, a sum of squared errors is a Gaussian decoder of variance 1/2; with 1/2, of variance 1"
         findings.append(Finding("decoder-variance", text, severity="note"))
     if reduction.axis == 0:
-        text = f"one number per pixel comes out, {reduction.name}: sum over the last axis, not the first"
+        text = f"the result has one number per pixel, {reduction.name}: sum over the last axis, not the first"
         findings.append(Finding("wrong-shape", text))
     return Verdict(style, findings)
 
 
 def check_input(pattern: Pattern, declared: str | None, parameter: str, decoder: str | None) -> list[Finding]:
-    """Whether the cross-entropy is of the kind that its input is."""
-    says = (
-        f"the argument {parameter} is {declared} by its name" if declared else f"the decoder gives {decoder}"
-    )
+    """Return a mistake if the cross-entropy takes logits and its input holds probabilities, or the reverse."""
+    says = f"by its name {parameter} holds {declared}" if declared else f"the decoder gives {decoder}"
     given = declared or decoder
     if pattern.mistakes or given is None:
         return []
@@ -240,34 +181,31 @@ def check_input(pattern: Pattern, declared: str | None, parameter: str, decoder:
 
 
 def mean_over_pixels(pattern: Pattern, weight: float = 1.0, width: int | None = None) -> Finding:
-    """Say what Gaussian VAE, or what beta, a mean over the D pixels implies, the KL having that weight."""
+    """Return the mistake of a mean over D pixels: the decoder variance or the beta that it stands for."""
     known = f" (here D = {width})" if width else ""
     if pattern.style.startswith("Gaussian"):
         share = weight * (1.0 if pattern.weights["sq"] == 0.5 else 0.5)
         name = {1.0: "D", 0.5: "D/2"}.get(round(share, 9), f"{share:.4g} * D")
         variance = 784 * share
         text = (
-            f"the squared error is averaged over the D pixels{known}: with the KL in nats this is a "
-            f"Gaussian VAE "
-            f"with decoder variance {name}, {variance:.4g} for MNIST's 784 pixels"
+            f"the squared error is averaged over the D pixels{known}: with the KL in nats this is a Gaussian "
+            f"VAE with decoder variance {name}, {variance:.4g} for MNIST's 784 pixels"
         )
         if variance > 0.25:
-            text += ", where a pixel in [0, 1] has at most 1/4"
+            text += ", where a pixel in [0, 1] has a variance of at most 1/4"
         if variance >= 784 / 4:
             text += ": the best it can do is to ignore z"
     else:
         scaled = "" if abs(weight - 1) < 1e-9 else f"{weight:.4g} * "
         text = (
-            f"the reconstruction term is averaged over the D pixels{known}, so it counts D times too little: "
-            f"with the KL in nats this is a beta-VAE with beta = {scaled}D, {784 * weight:.4g} for "
-            f"MNIST's 784 "
-            "pixels"
+            f"the reconstruction term is averaged over the D pixels{known}, so it is D times too small: "
+            f"with the KL in nats this is a beta-VAE with beta = {scaled}D, {784 * weight:.4g} for MNIST's 784 pixels"
         )
     return Finding("mean-for-sum", f"{text}; sum over the pixels, and average over the batch only")
 
 
 def _unknown_reconstruction(probes: list[Probe]) -> Verdict:
-    factor = _proportional(probes, RECONSTRUCTIONS[:6])
+    factor = proportional(probes, RECONSTRUCTIONS[:6])
     if factor is not None and factor[2] > 0:
         pattern, reduction, weight = factor
         style = {"likelihood": pattern.style.split(",")[0], "reduction": reduction.name, "weight": weight}
@@ -275,32 +213,29 @@ def _unknown_reconstruction(probes: list[Probe]) -> Verdict:
             variance = 1 / (2 * weight * pattern.weights["sq"])
             text = f"with the KL in nats this is a Gaussian decoder of variance {variance:.4g}"
             return Verdict(style, [Finding("decoder-variance", text, severity="note")])
-        text = (
-            f"it is {weight:.4g} times the {pattern.style} loss: with the KL in nats, beta = {1 / weight:.4g}"
-        )
+        loss = f"{weight:.4g} times the {pattern.style} loss"
+        text = f"it is {loss}: with the KL in nats, beta = {1 / weight:.4g}"
         return Verdict(style, [Finding("weighted", text, severity="note")])
     first = probes[0]
+    seen = np.array2string(first.result, precision=4, threshold=5)
     text = (
-        f"for a batch of shape {first.features['sq'].shape} it gave "
-        f"{np.array2string(first.result, precision=4, threshold=5)}; summed over everything, the "
-        f"cross-entropy is "
-        f"{first.features['bce'].sum():.4f} from probabilities and "
-        f"{first.features['bce logits'].sum():.4f} from "
-        f"logits, and half the squared error {0.5 * first.features['sq'].sum():.4f}"
+        f"for a batch of shape {first.features['sq'].shape} it gave {seen}; summed over everything, the cross-entropy "
+        f"is {first.features['bce'].sum():.4f} from probabilities and {first.features['bce logits'].sum():.4f} from "
+        f"logits, and half the squared error is {0.5 * first.features['sq'].sum():.4f}"
     )
     return Verdict({}, [Finding("wrong-value", text)])
 
 
-# What the two have in common.
+# Shared by both terms.
 
 
-def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> "list[Probe] | Verdict":
-    """Call the function on several sizes; a verdict instead if its results are unusable."""
+def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> list[Probe] | Verdict:
+    """Call the function with several sizes; return a verdict instead if its results cannot be used."""
 
     def call(callee: Callee, batch: int, width: int) -> tuple[dict[str, Array], list[Array]]:
         given = draw(batch, width)
         results = arrays_of(callee(*way.arguments(given, batch, width)))
-        if way.images:  # one value per pixel comes as an image
+        if way.images:  # one value per pixel is returned as an image
             results = [r.reshape(batch, -1) if r.size == batch * width else r for r in results]
         return given, results
 
@@ -318,11 +253,8 @@ def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> "list[Probe] |
     shapes = {(b, w): {(), (1,), (b,), (b, 1), (b, w), (w,), (1, w), (1, b)} for b, w in sizes}
     for (batch, width), probe in zip((sizes * 6)[:6], probes, strict=True):
         if probe.result.shape not in shapes[batch, width]:
-            text = (
-                f"arguments of shape {(batch, width)} give {probe.result.shape}; one number per example "
-                f"is expected"
-            )
-            return Verdict({}, [Finding("wrong-shape", text)])
+            text = f"arguments of shape {(batch, width)} give {probe.result.shape}"
+            return Verdict({}, [Finding("wrong-shape", f"{text}; one number per example is expected")])
         if not np.isfinite(probe.result).all():
             return Verdict({}, [Finding("wrong-value", "it gives NaN or infinity for ordinary arguments")])
     return probes
@@ -330,27 +262,12 @@ def _probe(callee: Callee, way: Way, draw: Any, features: Any) -> "list[Probe] |
 
 def _random(smallest: float) -> Finding:
     if smallest < 0:
-        text = "it is a random estimate, log q(z) - log p(z) at a sample, and may be negative, here"
-        return Finding("kl-below-zero", f"{text} {smallest:.4g}; use the closed form: {KL}")
-    text = "two calls on the same arguments differ: a random estimate, which is not checked further"
+        text = f"it is a random estimate, log q(z) - log p(z) at a sample, and can be negative (here {smallest:.4g})"
+        return Finding("kl-below-zero", f"{text}; use the closed form: {KL}")
+    text = (
+        "two calls with the same arguments differ, so it is a random estimate, which is not checked further"
+    )
     return Finding("not-checked", text, severity="note")
-
-
-def _proportional(probes: list[Probe], patterns: list[Pattern]) -> tuple[Pattern, Reduction, float] | None:
-    """Find a right pattern that reproduces every probe but for one factor."""
-    for pattern in patterns:
-        for probe in probes:
-            elements = sum(weight * probe.features[name] for name, weight in pattern.weights.items())
-            total, result = float(np.sum(elements)), probe.result
-            batch, width = np.shape(elements)
-            for divisor in (1, batch, batch * width, width):
-                factor = float(result.sum()) / (total / divisor)
-                scaled = [Probe(p.features, p.result / factor) for p in probes] if factor else []
-                found = match(scaled, [pattern]) if scaled else None
-                if found is not None:
-                    return pattern, found[1], factor
-            break
-    return None
 
 
 def _gradient(callee: Callee, way: Way, given: dict[str, Array], parts: tuple[str, ...]) -> list[Finding]:
@@ -368,5 +285,5 @@ def _gradient(callee: Callee, way: Way, given: dict[str, Array], parts: tuple[st
         grads = [None]
     if all(g is not None for g in grads):
         return []
-    text = "nothing can be learned from it: no .item(), .detach(), .numpy() or torch.no_grad() on the way"
+    text = "nothing can be learned from it: do not use .item(), .detach(), .numpy() or torch.no_grad() here"
     return [Finding("no-gradient", text)]

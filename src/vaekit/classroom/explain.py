@@ -1,22 +1,22 @@
-r"""What model is it that a loss ``reconstruction + w * KL`` trains?
+r"""Find the model that a loss ``reconstruction + w * KL`` trains.
 
-A variational autoencoder minimises the negative ELBO, :math:`-E_q[\log p(x|z)] + KL`. Any other weighting is
-the negative ELBO of *another* likelihood, times a constant. For D inputs and a squared error with weight c
-per input,
+A variational autoencoder minimises the negative ELBO, :math:`-E_q[\log p(x|z)] + KL`. With any other weight the loss
+is the negative ELBO of *another* likelihood, times a constant. For D inputs and a squared error with weight c per
+input,
 
 .. math:: c \sum_i (x_i - \hat x_i)^2 + w\,KL
           = w \left( \frac{1}{2 \sigma^2} \sum_i (x_i - \hat x_i)^2 + KL \right),
           \qquad \sigma^2 = \frac{w}{2 c},
 
-which is a Gaussian decoder of variance :math:`\sigma^2`: for the mean squared error, c = 1/D, it is :math:`w
-D / 2`. An absolute error is in the same way a Laplace decoder of scale w/c. A cross-entropy has no scale to
-absorb the weight and stays a beta-VAE (Higgins et al. 2017) of :math:`\beta = w / c`.
+which is a Gaussian decoder of variance :math:`\sigma^2`. For the mean squared error, c = 1/D, the variance is
+:math:`w D / 2`. An absolute error is in the same way a Laplace decoder of scale w/c. A cross-entropy has no scale that
+could absorb the weight, so the model is a beta-VAE (Higgins et al. 2017) with :math:`\beta = w / c`.
 
-When is ignoring z the right answer? Let z explain the part :math:`m(z) = E[x|z]` of the data. It gains at
-most :math:`E|m(z) - E x|^2 / (2 \sigma^2)` and costs the information I(x; z). For inputs in [0, 1], by
-Pinsker's inequality, :math:`|m(z)_i - E x_i|` is at most the total variation between p(x|z) and p(x), so
-that :math:`E|m(z) - E x|^2 \le D\,I / 2`: for :math:`\sigma^2 \ge D/4` no code is worth its cost, whatever
-the data and the networks. With the mean squared error this is so from w = 1/2 on.
+When is it optimal to ignore z? Let z explain the part :math:`m(z) = E[x|z]` of the data. It gains at most
+:math:`E|m(z) - E x|^2 / (2 \sigma^2)` and costs the information I(x; z). For inputs in [0, 1], by Pinsker's
+inequality, :math:`|m(z)_i - E x_i|` is at most the total variation between p(x|z) and p(x), so that
+:math:`E|m(z) - E x|^2 \le D\,I / 2`. For :math:`\sigma^2 \ge D/4`, therefore, no code is worth its cost, whatever the
+data and the networks. With the mean squared error this holds from w = 1/2 on.
 """
 
 import math
@@ -29,7 +29,9 @@ __all__ = ["RECONSTRUCTION_LOSSES", "LossExplanation", "explain_loss"]
 
 Family = Literal["Gaussian", "Laplace", "Bernoulli"]
 
-RECONSTRUCTION_LOSSES: dict[str, tuple[Family, str | None]] = {  # name: family, reduction if the name says it
+RECONSTRUCTION_LOSSES: dict[
+    str, tuple[Family, str | None]
+] = {  # name: family, reduction where the name says it
     "squared-error": ("Gaussian", None),
     "mean-squared-error": ("Gaussian", "mean"),
     "sum-squared-error": ("Gaussian", "sum"),
@@ -50,23 +52,23 @@ class LossExplanation:
     Parameters
     ----------
     reconstruction, reduction, kl_weight, dimensions
-        The loss, as it was asked about; the reduction is over the D inputs of one example.
+        The loss that was given; the reduction is over the D inputs of one example.
     family
         The likelihood: "Gaussian", "Laplace" or "Bernoulli".
     beta
-        Weight of the KL in the equivalent beta-VAE: 1 for Gaussian and Laplace, whose noise takes up the
+        The weight of the KL in the equivalent beta-VAE. It is 1 for Gaussian and Laplace, whose noise absorbs the
         weight.
     variance, standard_deviation
-        Of the decoder's noise per input; None for Bernoulli.
+        Of the decoder's noise in each input; None for Bernoulli.
     unit_noise_beta
-        For Gaussian and Laplace, the beta of the same loss read with noise of variance (Laplace: scale) 1.
+        For Gaussian and Laplace, the beta of the same loss if the noise has variance (Laplace: scale) 1.
     elbo_scale, elbo_offset
         ELBO = elbo_scale * loss + elbo_offset, in nats per example, where beta is 1; else None.
     collapse
-        Whether ignoring z is certainly the optimum for inputs in [0, 1]: "certain", or "possible" where the
-        noise exceeds the variance that any one input can have, or "no" where it does not.
+        Whether ignoring z is optimal for inputs in [0, 1]: "certain"; "possible" where the noise exceeds the
+        largest variance of an input; or "no" where it does not.
     warnings
-        What to know, in sentences.
+        Warnings, as sentences.
     """
 
     reconstruction: str
@@ -84,11 +86,11 @@ class LossExplanation:
     warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give a dictionary of JSON's types."""
+        """Return a dictionary that can be written as JSON."""
         return {**asdict(self), "warnings": list(self.warnings)}
 
     def __str__(self) -> str:
-        loss = f"{self.reduction} over {self.dimensions} inputs of the {_what(self.family)}"
+        loss = f"{self.reduction} over {self.dimensions} inputs of the {_loss_name(self.family)}"
         lines = [f"{loss} + {self.kl_weight:g} * KL"]
         if self.variance is None:
             lines.append(f"is a beta-VAE with a Bernoulli decoder and beta = {self.beta:.6g}")
@@ -107,14 +109,14 @@ class LossExplanation:
 def explain_loss(
     reconstruction: str, reduction: str | None = None, *, kl_weight: float = 1.0, dimensions: int
 ) -> LossExplanation:
-    """Say what VAE a loss ``reconstruction + kl_weight * KL`` trains, with the KL in nats per example.
+    """Find the VAE that a loss ``reconstruction + kl_weight * KL`` trains, with the KL in nats per example.
 
     Parameters
     ----------
     reconstruction
         A key of ``RECONSTRUCTION_LOSSES``, such as "mean-squared-error" or "binary-cross-entropy".
     reduction
-        "mean" or "sum" over the inputs of one example; needed where the name does not say it.
+        "mean" or "sum" over the inputs of one example; required where the name does not say it.
     kl_weight
         The weight of the KL, not negative.
     dimensions
@@ -123,7 +125,7 @@ def explain_loss(
     Raises
     ------
     UsageError
-        For a name, reduction, weight or number that is none.
+        If the name, the reduction, the weight or the number of inputs is not valid.
 
     Examples
     --------
@@ -157,7 +159,7 @@ def explain_loss(
 def _explain(
     reconstruction: str, reduction: str, family: Family, weight: float, dimensions: int, ratio: float
 ) -> LossExplanation:
-    """With ``ratio`` the weight of the KL beside a plain sum over the inputs."""
+    """Explain a loss; ``ratio`` is the weight of the KL relative to a plain sum over the inputs."""
     scale = offset = variance = unit = None
     beta = 1.0
     if family == "Gaussian":
@@ -199,34 +201,34 @@ def _warnings(
     family: Family, beta: float, variance: float | None, dimensions: int, collapse: str, weight: float
 ) -> list[str]:
     if weight == 0:
-        return ["without the KL this is a plain autoencoder: nothing keeps its codes where the prior samples"]
+        return ["without the KL this is a plain autoencoder: nothing keeps its codes near the prior"]
     if family == "Bernoulli":
         if collapse == "certain":
             return [
-                f"beta is {beta:.6g}, and no code can save more than {dimensions} times its own cost: to "
-                f"ignore z "
-                "is the correct optimum (posterior collapse is no bug of the training)"
+                f"beta is {beta:.6g}, and no code can save more than {dimensions} times its own cost: the "
+                "correct optimum is to ignore z (posterior collapse is not a fault of the training)"
             ]
         if not math.isclose(beta, 1.0):
-            return [f"with beta = {beta:.6g} the loss is no bound on log p(x): report the ELBO with beta = 1"]
+            return [
+                f"with beta = {beta:.6g} the loss is not a bound on log p(x): report the ELBO with beta = 1"
+            ]
         return []
     if collapse == "no" or variance is None:
         return []
     start = f"the noise has variance {variance:.6g}, and an input in [0, 1] has at most {LARGEST_VARIANCE}"
     if collapse == "certain":
         return [
-            f"{start}, all {dimensions} together {dimensions * LARGEST_VARIANCE:.6g}: to ignore z is the "
-            f"correct "
-            "optimum for any such data (posterior collapse is no bug of the training); lower the weight "
-            "of the KL"
+            f"{start}, all {dimensions} together {dimensions * LARGEST_VARIANCE:.6g}: the correct "
+            "optimum for any such data is to ignore z (posterior collapse is not a fault of the training); lower the "
+            "weight of the KL"
         ]
     return [
-        f"{start}: a direction in which the data vary less counts as noise (exactly so for a linear "
-        "decoder), and for inputs that do not vary together to ignore z is the correct optimum; lower the "
-        "weight of the KL, or learn the variance"
+        f"{start}: a direction in which the data vary less counts as noise (exactly so for a linear decoder), and "
+        "for inputs that do not vary together the correct optimum is to ignore z; lower the weight of the KL, or "
+        "learn the variance"
     ]
 
 
-def _what(family: Family) -> str:
+def _loss_name(family: Family) -> str:
     names = {"Gaussian": "squared error", "Laplace": "absolute error", "Bernoulli": "binary cross-entropy"}
     return names[family]

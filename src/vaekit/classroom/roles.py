@@ -1,4 +1,4 @@
-"""Which function of a file plays which part, and what the names of its parameters say."""
+"""Find the functions to check by their names, and read the meaning of parameters from theirs."""
 
 import re
 from typing import Literal
@@ -8,22 +8,31 @@ __all__ = ["ROLES", "Spread", "declared_input", "declared_spread", "find_roles",
 Spread = Literal["log-variance", "log standard deviation", "variance", "standard deviation"]
 
 _ALIASES = {
-    "sample_z": """samplez reparameterize reparametrize reparameterise reparametrise reparam
-        reparameterization
-        reparametrization reparameterizationtrick reparametrizationtrick reparameterisation reparametrisation
-        samplelatent sampling samplegaussian latentsample samplefromlatent sampleposterior""",
-    "kl_loss": """klloss kl kld kldloss kldiv kldivergence kldivloss kldivergenceloss klterm latentloss
-        klstandardnormal klfromprior kltoprior klnormal regularizationloss klgaussian gaussiankl""",
-    "recon_loss": """reconloss reconstructionloss reconstructloss reconsloss recloss reconterm nll nllloss
+    "sample_z": """
+        samplez reparameterize reparametrize reparameterise reparametrise reparam reparameterization
+        reparametrization reparameterizationtrick reparametrizationtrick reparameterisation
+        reparametrisation samplelatent sampling samplegaussian latentsample samplefromlatent
+        sampleposterior
+    """,
+    "kl_loss": """
+        klloss kl kld kldloss kldiv kldivergence kldivloss kldivergenceloss klterm latentloss
+        klstandardnormal klfromprior kltoprior klnormal regularizationloss klgaussian gaussiankl
+    """,
+    "recon_loss": """
+        reconloss reconstructionloss reconstructloss reconsloss recloss reconterm nll nllloss
         reconstructionterm reconstructionerror recon bceloss bce imageloss pixelloss logpxz mseloss
-        loglikelihood""",
-    "vae_loss": """vaeloss lossfunction lossfn loss lossfunc elbo elboloss negelbo negativeelbo nelbo
-        totalloss
-        criterion calculateloss computeloss calcloss freeenergy vaecriterion losselbo""",
-    "kl_gaussians": """klgaussians klgaussian gaussiankl klmvn klmultivariate klmultivariatenormal kl kldiv
-        klmultivariategaussian klmultivariategaussians klmvg klnormals kldivergence kldivergencegaussians
-        kldivergencegaussian kltwogaussians klbetweengaussians kldivgaussians kldgaussians kldivgaussian
-        gausskl""",
+        loglikelihood
+    """,
+    "vae_loss": """
+        vaeloss lossfunction lossfn loss lossfunc elbo elboloss negelbo negativeelbo nelbo totalloss
+        criterion calculateloss computeloss calcloss freeenergy vaecriterion losselbo
+    """,
+    "kl_gaussians": """
+        klgaussians klgaussian gaussiankl klmvn klmultivariate klmultivariatenormal kl kldiv
+        klmultivariategaussian klmultivariategaussians klmvg klnormals kldivergence
+        kldivergencegaussians kldivergencegaussian kltwogaussians klbetweengaussians kldivgaussians
+        kldgaussians kldivgaussian gausskl
+    """,
 }
 ROLES: dict[str, frozenset[str]] = {role: frozenset(words.split()) for role, words in _ALIASES.items()}
 
@@ -33,14 +42,14 @@ def _plain(name: str) -> str:
 
 
 def find_roles(arity: dict[str, int], mapping: dict[str, str]) -> dict[str, str]:
-    """Give each role its function: what the mapping says, else the name that is a known alias.
+    """Return the function for each role: from the mapping, or else by a name that is usual for the role.
 
     Parameters
     ----------
     arity
-        Names of the file's functions, with the number of arguments each needs.
+        The number of required arguments of each function in the file, by name.
     mapping
-        Names given by the user, by role.
+        The function names that the user gave, by role.
 
     Examples
     --------
@@ -68,7 +77,7 @@ def find_roles(arity: dict[str, int], mapping: dict[str, str]) -> dict[str, str]
 
 
 def declared_spread(parameter: str) -> Spread | None:
-    """Read what a parameter's name says it holds, where it says so without doubt.
+    """Return which measure of spread a parameter's name stands for, or None where the name leaves doubt.
 
     >>> [declared_spread(name) for name in ("logvar", "z_log_std", "sigma2", "std", "log_sigma", "sigma")]
     ['log-variance', 'log standard deviation', 'variance', 'standard deviation', None, None]
@@ -84,7 +93,7 @@ def declared_spread(parameter: str) -> Spread | None:
 
 
 def declared_input(parameter: str) -> Literal["logits", "probabilities"] | None:
-    """Read whether a reconstruction's name says logits or probabilities.
+    """Return whether the name of a reconstruction says that it holds logits or probabilities.
 
     >>> [declared_input(name) for name in ("x_logits", "probs", "x_hat")]
     ['logits', 'probabilities', None]
@@ -96,7 +105,7 @@ def declared_input(parameter: str) -> Literal["logits", "probabilities"] | None:
 
 
 def parameter_part(parameter: str) -> str | None:
-    """Say by its name which part a parameter plays: mean, spread, reconstruction, data, weight, or None.
+    """Return what a parameter is by its name: mean, spread, reconstruction, data, weight, or None.
 
     >>> [parameter_part(name) for name in ("mu", "z_log_sigma", "recon_x", "x", "beta", "a")]
     ['mean', 'spread', 'reconstruction', 'data', 'weight', None]

@@ -1,17 +1,34 @@
 """The command line: results on stdout, progress and messages on stderr, one exit status for each ending.
 
 0 done, 1 failed, 2 usage, 3 bad data, 4 training diverged, 130 interrupted. Arguments are parsed before torch
-is imported, so that ``--help`` and mistakes are answered at once.
+is imported, so that ``--help`` and mistakes are answered at once. A verb parses, calls one function of another room,
+and prints its result.
 """
 
 import os
+import re
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from vaekit.cli.parser import parse_arguments
-from vaekit.errors import VaekitError
+from vaekit.errors import DataWarning, TrainingWarning, VaekitError
 
 __all__ = ["main"]
+
+# Errors name the arguments of Python's functions; here the same advice names flags.
+_IN_FLAGS = (
+    (re.compile(r"^(validation|samples|sentences|split)=(\S+)(?=:)"), r"--\1 \2"),
+    (re.compile(r"^checkpoint_minutes=(\S+)(?=:)"), r"--checkpoint-minutes \1"),
+    (re.compile(r"^batch_size=(\S+)(?=: there are)"), r"--batch-size \1"),
+    (re.compile(r"^n_samples=(\S+)(?=:)"), r"-n \1"),
+    (re.compile(r"\b(force|resume)=True\b"), r"--\1"),
+    (re.compile(r"\bsplit=all\b"), "--split all"),
+    (re.compile(r"\bleave split out\b"), "leave --split out"),
+    (re.compile(r"\bchoose another path\b"), "choose another --output"),
+    (re.compile(r"\btake out a column\b"), "give --label for a column"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         verb = parse_arguments(sys.argv[1:] if arguments is None else arguments)
-        return verb.run()
+        with _warnings_in_a_line():
+            return verb.run()
     except VaekitError as error:
-        print(f"vaekit: {_one_line(error)}", file=sys.stderr)
+        print(f"vaekit: {_in_flags(_one_line(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("vaekit: interrupted", file=sys.stderr)
@@ -42,3 +60,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
+
+
+def _in_flags(message: str) -> str:
+    for pattern, flag in _IN_FLAGS:
+        message = pattern.sub(flag, message)
+    return message
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print each of vaekit's own warnings about data and training in one line on stderr."""
+    ours = (DataWarning, TrainingWarning)
+    with warnings.catch_warnings():
+        for category in ours:
+            warnings.simplefilter("always", category)
+        usual = warnings.showwarning
+
+        def show(message, category, *where, **more) -> None:  # type: ignore[no-untyped-def]
+            if issubclass(category, ours):
+                print(f"vaekit: warning: {' '.join(str(message).split())}", file=sys.stderr)
+            else:
+                usual(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield

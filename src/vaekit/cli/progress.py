@@ -1,12 +1,14 @@
-"""A progress bar for training, on stderr, where that is a terminal."""
+"""How a fit goes, on stderr: a progress bar where that is a terminal, a line now and then where it is not."""
 
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vaekit.cli.printing import say
+
 if TYPE_CHECKING:
-    from vaekit.training import EpochMetrics
-    from vaekit.training.plan import Plan
+    from vaekit.application import Stage
+    from vaekit.training import EpochMetrics, TrainingPlan
 
 __all__ = ["Progress", "describe_epoch"]
 
@@ -14,7 +16,7 @@ _WORTH_TELLING = 60.0  # seconds
 
 
 class Progress:
-    """A context manager whose ``epoch`` is called after every epoch, and ``step`` within it.
+    """A context manager with the callbacks of a fit: ``stage``, ``plan``, ``step`` and ``epoch``.
 
     Parameters
     ----------
@@ -24,7 +26,6 @@ class Progress:
 
     def __init__(self, *, shown: bool = True) -> None:
         self.shown = shown
-        self.planned: Plan | None = None
         self._told_time = False
         self._bar = None
         if shown and sys.stderr.isatty():
@@ -44,8 +45,6 @@ class Progress:
             self._task = self._bar.add_task("", total=None, state="", epochs="?")
 
     def __enter__(self) -> "Progress":
-        if self._bar is not None:
-            self._bar.start()
         return self
 
     def __exit__(
@@ -54,9 +53,17 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def plan(self, plan: "Plan") -> None:
-        """Say what the training will take."""
-        self.planned = plan
+    def stage(self, stage: "Stage") -> None:
+        """Start the bar when training begins and remove it when that is over; say that evaluation begins."""
+        if self._bar is not None and stage == "training":
+            self._bar.start()
+        elif self._bar is not None:
+            self._bar.stop()
+        if stage == "evaluating":
+            say("evaluating on held-out rows ...")
+
+    def plan(self, plan: "TrainingPlan") -> None:
+        """Print what the training is expected to take."""
         self._say(str(plan))
 
     def _say(self, message: str) -> None:
@@ -74,7 +81,7 @@ class Progress:
         """Show an epoch's bound, KL, active units and rate; where there is no bar, once, what time it will take."""
         left = (metrics.epochs - metrics.epoch) * metrics.seconds
         if self._bar is None and not self._told_time and left > _WORTH_TELLING:
-            from vaekit.training.plan import in_words
+            from vaekit.training.training_plan import in_words
 
             self._told_time = True
             self._say(
@@ -89,7 +96,7 @@ class Progress:
 
 
 def describe_epoch(metrics: "EpochMetrics", *, is_best: bool) -> str:
-    """Bound, KL, active units and rate in a line.
+    """Return bound, KL, active units and rate in a line.
 
     Examples
     --------

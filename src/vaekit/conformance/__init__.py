@@ -1,18 +1,17 @@
-"""Conformance: laws that hold for every variational autoencoder, ours or anybody's, and tests that tell.
+"""Conformance: laws that hold for every variational autoencoder, and a check that tests them on any model.
 
 Given the three callables of any torch VAE, ``encode(x) -> q(z | x)``, ``prior() -> p(z)`` and ``decode(z) -> p(x |
-z)``, each returning a distribution with ``log_prob`` and ``sample``, :func:`check` holds them to the laws and says of
-each whether it holds, is broken (and how it looks), or could not be looked at. ``vaekit conformance`` is the same on
-the command line.
+z)``, each returning a distribution with ``log_prob`` and ``sample``, :func:`check` tests the laws on them and
+says of each whether it holds, is broken (and what was seen), or could not be checked. ``vaekit conformance`` does the
+same on the command line.
 """
 
-from vaekit.conformance.callables import ThreeCallables
-from vaekit.conformance.check import check, check_sentence, summarise
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
 from vaekit.conformance.linear_gaussian import LinearGaussian, check_exact
+from vaekit.conformance.verification import ThreeCallables, check, check_sentence, summarise
 
 __all__ = [
-    "Finding",
+    "LawResult",
     "LinearGaussian",
     "ThreeCallables",
     "check",

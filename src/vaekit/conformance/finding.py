@@ -1,31 +1,31 @@
-"""What a law found."""
+"""The outcome of a law that was tested on a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from typing import Literal, NamedTuple, ParamSpec
 
-__all__ = ["Finding", "Outcome", "broken", "holds", "law", "unseen"]
+__all__ = ["LawResult", "Outcome", "broken", "holds", "law", "unseen"]
 
 P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
-class Finding:
+class LawResult:
     """The outcome of one law.
 
     Parameters
     ----------
     law
-        What is held to be true, in words.
+        The law, in words.
     outcome
         ``holds``, ``broken``, or ``not checked``.
     detail
-        What was seen; with a broken law, what usually causes it.
+        The evidence; for a broken law, its usual cause too.
 
     Examples
     --------
-    >>> print(Finding("encode is deterministic", "holds", "two calls, the same bytes"))
+    >>> print(LawResult("encode is deterministic", "holds", "two calls, the same bytes"))
     holds        encode is deterministic: two calls, the same bytes
     """
 
@@ -38,37 +38,37 @@ class Finding:
 
 
 class Outcome(NamedTuple):
-    """What a law says of a model, before its name is put to it."""
+    """An outcome and its details, before the name of the law is added."""
 
     outcome: Literal["holds", "broken", "not checked"]
     detail: str
 
 
 def holds(detail: str) -> Outcome:
-    """Say that the law holds."""
+    """Return the outcome of a law that holds."""
     return Outcome("holds", detail)
 
 
 def broken(detail: str) -> Outcome:
-    """Say that the law is broken."""
+    """Return the outcome of a law that is broken."""
     return Outcome("broken", detail)
 
 
 def unseen(detail: str) -> Outcome:
-    """Say that the law could not be looked at."""
+    """Return the outcome of a law that could not be checked."""
     return Outcome("not checked", detail)
 
 
-def law(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, Finding]]:
-    """Give a law its name; whatever a model under it raises breaks the law, and does not end the run."""
+def law(name: str) -> Callable[[Callable[P, Outcome]], Callable[P, LawResult]]:
+    """Name the law that a function tests; an exception that the model raises counts as a broken law."""
 
-    def named(function: Callable[P, Outcome]) -> Callable[P, Finding]:
+    def named(function: Callable[P, Outcome]) -> Callable[P, LawResult]:
         @wraps(function)
-        def applied(*arguments: P.args, **options: P.kwargs) -> Finding:
+        def applied(*arguments: P.args, **options: P.kwargs) -> LawResult:
             try:
-                return Finding(name, *function(*arguments, **options))
+                return LawResult(name, *function(*arguments, **options))
             except Exception as error:
-                return Finding(name, *broken(f"{type(error).__name__}: {error}"))
+                return LawResult(name, *broken(f"{type(error).__name__}: {error}"))
 
         return applied
 

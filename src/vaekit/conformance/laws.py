@@ -1,6 +1,7 @@
-r"""Laws of the three callables that need no knowledge of what is inside them.
+r"""Laws that hold for the three callables of any VAE, whatever is inside them.
 
-Two identities do most of the work. A density :math:`q` whose sampler agrees with it satisfies, for any other density
+A bound is never above the evidence, and importance-weighted bounds do not fall as samples are added. For densities, two
+identities do most of the work. A density :math:`q` whose sampler agrees with it satisfies, for any other density
 :math:`r` inside its support,
 
 .. math:: \mathbb E_{z \sim q} \left[ \frac{r(z)}{q(z)} \right] = \int r(z)\, dz = 1,
@@ -13,6 +14,7 @@ The first fails for a constant left out of ``log_prob`` and for a sampler of ano
 of any dimension, for a normaliser that is left out and depends on :math:`z`.
 """
 
+from collections.abc import Callable
 from math import log, pi, sqrt
 from typing import Any
 
@@ -20,12 +22,17 @@ import torch
 from torch import Tensor
 
 from vaekit.conformance.finding import Outcome, broken, holds, law, unseen
+from vaekit.contracts import traits_of
+from vaekit.evaluation.importance_sampling import log_likelihood
+from vaekit.vae import VAE
 
 __all__ = [
+    "bounds_are_ordered",
     "encode_is_deterministic",
     "every_example_has_its_own_noise",
     "examples_do_not_know_each_other",
     "likelihood_has_a_score_of_mean_zero",
+    "loss_is_the_negative_bound",
     "posterior_integrates_to_one",
     "prior_integrates_to_one",
     "results_have_one_number_an_example",
@@ -37,7 +44,7 @@ _ERRORS = 5.0  # standard errors: over all the laws of a run, a false alarm in s
 
 @law("log-densities are one number an example")
 def results_have_one_number_an_example(model: Any, x: Tensor) -> Outcome:
-    """Whether every log-density has the batch's shape: the sum is over an example's dimensions, not over examples."""
+    """Check that log-densities have the batch's shape: sums run over dimensions, not over examples."""
     q, p = model.encode(x), model.prior()
     z = q.sample()
     found = {} if _has_no_density(q) else {"encode(x).log_prob(z)": q.log_prob(z)}
@@ -59,9 +66,9 @@ def results_have_one_number_an_example(model: Any, x: Tensor) -> Outcome:
 
 @law("encode is deterministic")
 def encode_is_deterministic(model: Any, x: Tensor) -> Outcome:
-    """Whether the same rows have the same posterior twice."""
+    """Check that the same rows have the same posterior twice."""
     q, again = model.encode(x), model.encode(x)
-    z = model.encode(x).sample()  # of neither: a flow knows the density of its own draws by another way
+    z = model.encode(x).sample()  # of a third: a flow finds the density of its own draws in another way
     if torch.equal(_seen(q, z), _seen(again, z)):
         return holds("two calls, the same bytes")
     return broken(
@@ -72,7 +79,7 @@ def encode_is_deterministic(model: Any, x: Tensor) -> Outcome:
 
 @law("an example does not depend on the company it keeps")
 def examples_do_not_know_each_other(model: Any, x: Tensor) -> Outcome:
-    """Whether an example's results stay the same alone, in another order, and among copies."""
+    """Check that an example's results are the same alone, in another order, and among copies."""
     z = model.encode(x).sample()
 
     def results(rows: Tensor) -> Tensor:
@@ -99,7 +106,7 @@ def examples_do_not_know_each_other(model: Any, x: Tensor) -> Outcome:
 
 @law("every example has its own noise")
 def every_example_has_its_own_noise(model: Any, x: Tensor) -> Outcome:
-    """Whether copies of one example have different draws."""
+    """Check that copies of one example have different draws."""
     copies = x[:1].expand(16, *x.shape[1:])
     z = model.encode(copies).sample().flatten(1)
     spread = z.std(0)
@@ -116,19 +123,19 @@ def every_example_has_its_own_noise(model: Any, x: Tensor) -> Outcome:
 
 @law("the posterior's draws and log_prob belong together")
 def posterior_integrates_to_one(model: Any, x: Tensor) -> Outcome:
-    """Whether the posterior's draws and its density belong together."""
+    """Check that the posterior's draws come from its density."""
     return _integrates(model.encode(x[:4]))
 
 
 @law("the prior's draws and log_prob belong together")
 def prior_integrates_to_one(model: Any, x: Tensor) -> Outcome:
-    """Whether the prior's draws and its density belong together."""
+    """Check that the prior's draws come from its density."""
     return _integrates(model.prior())
 
 
 @law("the likelihood is normalised for every z and draws what it says")
 def likelihood_has_a_score_of_mean_zero(model: Any, x: Tensor) -> Outcome:
-    """Whether the likelihood is normalised for every z, and draws what it says."""
+    """Check that the likelihood is normalised for every z, and that its draws come from its density."""
     few, draws = x[:3], _DRAWS
     with torch.no_grad():
         z = model.encode(few).sample()
@@ -159,15 +166,81 @@ def likelihood_has_a_score_of_mean_zero(model: Any, x: Tensor) -> Outcome:
     return holds(f"the mean score is within {worst:.1f} standard errors of 0")
 
 
+@law("importance-weighted bounds do not fall as samples are added")
+def bounds_are_ordered(model: Any, x: Tensor) -> Outcome:
+    """Check that more importance samples do not give a lower bound, on average over the examples."""
+    if not traits_of(model.encode(x[:1])).has_density:
+        return unseen("the posterior is a point mass, without a density")
+    if isinstance(model, VAE) and not model.has_log_likelihood:
+        return unseen("the likelihood is for training alone: there is no log-likelihood to bound")
+    counts = (1, 10, 100)
+    values = [log_likelihood(model, x, samples=k).values for k in counts]
+    for fewer, more, k in zip(values[:-1], values[1:], counts[1:], strict=True):
+        gain = more - fewer
+        if not bool(gain.isfinite().all()):
+            return broken(f"the bound of {k} samples is not finite")
+        error = float(gain.std()) / sqrt(len(gain)) if len(gain) > 1 else float("inf")
+        if float(gain.mean()) < -4 * error - 1e-4 * float(more.abs().mean()):
+            return broken(
+                f"from {k // 10} to {k} samples the bound falls by {-float(gain.mean()):.3g} ± {error:.3g} nats: "
+                "draws and log_prob of the posterior do not belong together",
+            )
+    means = ", ".join(f"{float(v.mean()):.3f}" for v in values)
+    return holds(f"with {', '.join(map(str, counts))} samples: {means} nats")
+
+
+@law("the loss is the negative evidence lower bound, in nats per example")
+def loss_is_the_negative_bound(
+    model: Any, x: Tensor, loss: Callable[[Tensor], Tensor], *, repeats: int = 64
+) -> Outcome:
+    r"""Check that a loss, on average, is :math:`-\mathcal L(x)`, the mean of :math:`\log q - \log p(x, z)` at draws.
+
+    Parameters
+    ----------
+    model, x
+        As for :func:`vaekit.conformance.check`.
+    loss
+        From ``(batch, *event)`` to a scalar, the mean over the examples, or one number an example.
+    repeats
+        The number of evaluations of the loss.
+    """
+    ours, theirs = [], []
+    for _ in range(repeats):
+        q, p = model.encode(x), model.prior()
+        z = q.sample()
+        ours.append((q.log_prob(z) - p.log_prob(z) - model.decode(z).log_prob(x)).double().mean())
+        theirs.append(torch.as_tensor(loss(x)).double().mean())
+    expected, found = torch.stack(ours), torch.stack(theirs)
+    error = float((expected.var() + found.var()).sqrt()) / sqrt(repeats)
+    gap = float(found.mean() - expected.mean())
+    limit = 4 * error + 1e-4 * abs(float(expected.mean()))
+    if abs(gap) <= limit:
+        return holds(
+            f"{float(found.mean()):.3f} ± {error:.3f} nats, and {float(expected.mean()):.3f} by the parts",
+        )
+    ratio = float(found.mean() / expected.mean())
+    hints = {
+        "the sum over the batch": len(x),
+        "divided by the number of inputs": 1 / x[0].numel(),
+        "divided by the batch size": 1 / len(x),
+        "the bound itself, of the wrong sign": -1,
+    }
+    hint = next((f": it is {what}" for what, r in hints.items() if abs(ratio / r - 1) < 0.02), "")
+    return broken(
+        f"the loss is {float(found.mean()):.4g}, but the parts give {float(expected.mean()):.4g} ± {error:.2g} nats "
+        f"({ratio:.4g} times){hint}; `vaekit explain-loss` says what a weighted loss really trains",
+    )
+
+
 def _has_no_density(q: Any) -> bool:
-    return getattr(q, "has_density", True) is False
+    return not traits_of(q).has_density
 
 
 def _seen(q: Any, z: Tensor) -> Tensor:
-    """What shows of a posterior: its density at points; where it has none, or only at its own draws, its place."""
+    """A fingerprint of a posterior: its density at points; where it has none, or only at its own draws, its mean."""
     if _has_no_density(q):
         return q.sample().flatten(1).sum(1)
-    return q.mean.flatten(1).sum(1) if getattr(q, "scores_own_draws_only", False) else q.log_prob(z)
+    return q.mean.flatten(1).sum(1) if traits_of(q).scores_own_draws_only else q.log_prob(z)
 
 
 def _integrates(distribution: Any) -> Outcome:
@@ -175,7 +248,7 @@ def _integrates(distribution: Any) -> Outcome:
     if _has_no_density(distribution):
         return unseen("a point mass has no density")
     z = distribution.sample(torch.Size((_DRAWS,)))
-    if getattr(distribution, "discrete", False):
+    if traits_of(distribution).discrete:
         return _sums(z, distribution.log_prob(z))
     if not z.is_floating_point():
         return unseen("the latents are not continuous")

@@ -1,4 +1,4 @@
-r"""The model whose every answer is known, and what each posterior and objective makes of it.
+r"""A linear-Gaussian model, whose exact answers are known, as a test of posteriors and objectives.
 
 .. math:: x = W z + m + s \epsilon, \qquad z \sim \mathcal N(0, I), \; \epsilon \sim \mathcal N(0, I)
 
@@ -9,12 +9,14 @@ Principal Component Analysis", equations 2 to 8).
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, MultivariateNormal
 
-from vaekit.conformance.finding import Finding
+from vaekit.conformance.finding import LawResult
+from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
@@ -22,23 +24,22 @@ from vaekit.networks import TransformedInput
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 from vaekit.sentence import parse
+from vaekit.training import begin_objective
 from vaekit.vae import VAE
 
 __all__ = ["ExactPosterior", "LinearGaussian", "Unlisted", "check_exact"]
 
 
 class Unlisted(MultivariateNormal):
-    """A Gaussian whose divergences nobody has a closed form for: they are estimated from the draw."""
+    """A Gaussian of a type that no closed form of a divergence is registered for: they are estimated from draws."""
 
 
-class ExactPosterior(nn.Module):
+class ExactPosterior(nn.Module, Posterior):
     """N(M^-1 W^T (x - m), s^2 M^-1) with M = W^T W + s^2 I, from features that are x itself.
 
-    One draw of reconstruction minus a *closed* KL is the evidence only on average; log p(x, z) - log q(z) is
-    it at every draw.
+    The reconstruction at one draw minus a *closed* KL equals the evidence only on average; log p(x, z) - log q(z)
+    equals it at every draw.
     """
-
-    needs: frozenset[str] = frozenset()
 
     def __init__(self, truth: "LinearGaussian") -> None:
         super().__init__()
@@ -47,7 +48,7 @@ class ExactPosterior(nn.Module):
         self.feature_shape = (truth.columns,)
 
     def forward(self, x: Tensor) -> Distribution:
-        """Turn data into the posterior."""
+        """Return the posterior of data."""
         truth = self.truth
         mean = (x - truth.mean) @ truth.posterior_map.T
         return Unlisted(mean, covariance_matrix=truth.posterior_covariance)
@@ -82,7 +83,7 @@ class LinearGaussian:
 
     @classmethod
     def random(cls, columns: int, latent: int, scale: float = 0.5, seed: int = 0) -> "LinearGaussian":
-        """Make one with standard normal weights and mean."""
+        """Return a model with standard normal weights and mean."""
         generator = torch.Generator().manual_seed(seed)
         return cls(
             torch.randn(columns, latent, generator=generator, dtype=torch.float64),
@@ -120,11 +121,11 @@ class LinearGaussian:
 
     @property
     def posterior_map(self) -> Tensor:
-        """The matrix that takes x - m to the mean of z."""
+        """The matrix that maps x - m to the posterior mean of z."""
         return self.posterior_covariance @ self.weight.T / self.scale**2
 
     def vae(self, *, exact: bool) -> VAE:
-        """Compose the true decoder with the exact posterior, or with a diagonal one that is off."""
+        """Compose the true decoder with the exact posterior, or with an inexact diagonal one."""
         if exact:
             return self._compose(nn.Identity(), ExactPosterior(self))
         encoder = nn.Linear(self.columns, 2 * self.latent, dtype=torch.float64)
@@ -137,8 +138,8 @@ class LinearGaussian:
 
     def vae_with(self, posterior: nn.Module) -> VAE:
         """Compose the true decoder with any posterior on R^k, behind a linear encoder of small random weights."""
-        (features,) = posterior.feature_shape  # type: ignore[misc]
-        encoder = nn.Linear(self.columns, int(features))
+        (features,) = cast(Posterior, posterior).feature_shape
+        encoder = nn.Linear(self.columns, features)
         with torch.no_grad():
             encoder.weight.mul_(0.1)
             encoder.bias.mul_(0.1)
@@ -150,27 +151,28 @@ class LinearGaussian:
             decoder.weight.copy_(self.weight)
             decoder.bias.copy_(self.mean)
         likelihood = GaussianLikelihood((self.columns,), scale="fixed", value=self.scale)
-        prior = StandardPrior(posterior.latent_shape)  # type: ignore[arg-type]
+        prior = StandardPrior(cast(Posterior, posterior).latent_shape)
         seen: nn.Module = decoder
-        if hasattr(posterior, "decoder_input"):  # what the decoder does not see integrates out
-            seen = TransformedInput(posterior.decoder_input, decoder)  # type: ignore[arg-type]
+        first = cast(Posterior, posterior).decoder_input
+        if first is not None:  # dimensions that the decoder does not see integrate out
+            seen = TransformedInput(first, decoder)
         return VAE(encoder, posterior, prior, seen, likelihood).double()
 
 
-def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Finding]:
-    r"""Hold a posterior and an objective to the exact :math:`\log p(x)` of a linear-Gaussian model.
+def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[LawResult]:
+    r"""Check a posterior and an objective against the exact :math:`\log p(x)` of a linear-Gaussian model.
 
     Parameters
     ----------
     posterior, objective
         Specs, as in a sentence.
     rows
-        How many examples to average over.
+        The number of examples to average over.
 
     Returns
     -------
-    list of Finding
-        That the bound is not above the evidence, and that importance sampling reaches it.
+    list of LawResult
+        Whether the bound is at most the evidence, and whether importance sampling reaches it.
 
     Examples
     --------
@@ -187,33 +189,32 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[Find
     part = parse("posterior", posterior).build(latent=2)
     maximised = parse("objective", objective).build()
     try:
-        if getattr(part, "space", "euclidean") != "euclidean" or len(part.feature_shape) != 1:
+        if part.traits.space != "euclidean" or len(part.feature_shape) != 1:
             raise UsageError("its latents do not live in R^k with a standard Gaussian prior")
         model = truth.vae_with(part)
-        if hasattr(maximised, "check"):
-            maximised.check(model)
+        maximised.check(model)
         if not model.has_density:
             refusal = "the posterior has no density, and the model no bound"
-            return [Finding(first, "not checked", refusal), _reaches(model, x, truth.log_evidence(x), second)]
+            return [
+                LawResult(first, "not checked", refusal),
+                _reaches(model, x, truth.log_evidence(x), second),
+            ]
     except UsageError as refusal:
-        return [Finding(first, "not checked", str(refusal))]
-    if hasattr(maximised, "begin"):
-        maximised.begin(rows=rows)
-    if hasattr(maximised, "build_opponent"):
-        maximised.build_opponent(model)
+        return [LawResult(first, "not checked", str(refusal))]
+    begin_objective(maximised, model, rows=rows)
     exact = truth.log_evidence(x)
     findings = []
     gap = exact - maximised(model, x).bound.detach()
     error = float(gap.std()) / sqrt(rows)
     seen = f"it is {float(gap.mean()):.3f} ± {error:.3f} nats below"
-    findings.append(Finding(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
+    findings.append(LawResult(first, "holds" if float(gap.mean()) > -4 * error else "broken", seen))
     return [*findings, _reaches(model, x, exact, second)]
 
 
-def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> Finding:
-    """Whether importance sampling comes to the exact evidence.
+def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> LawResult:
+    """Check that importance sampling reaches the exact evidence.
 
-    On few rows with many samples each: where weights have heavy tails, too few samples know too little of their spread.
+    On few rows with many samples each: where weights have heavy tails, few samples underestimate their spread.
     """
     x, exact = x[:_FEW], exact[:_FEW]
     estimate = log_likelihood(model, x, samples=_MANY)
@@ -222,4 +223,4 @@ def _reaches(model: VAE, x: Tensor, exact: Tensor, name: str) -> Finding:
     variance = 1 / estimate.effective_sample_size - 1 / _MANY
     limit = 4 * float(variance.sum().sqrt()) / len(x) + float(variance.mean()) + 1e-6
     seen = f"{float(bias.mean()):+.4f} nats off, {limit:.4f} allowed"
-    return Finding(name, "holds" if abs(float(bias.mean())) < limit else "broken", seen)
+    return LawResult(name, "holds" if abs(float(bias.mean())) < limit else "broken", seen)

@@ -1,4 +1,4 @@
-"""Files and arrays to data sets, their schema, and the way back to files.
+"""Read files and arrays into data sets, describe them by a schema, and write results to files.
 
 >>> from vaekit.data import Schema, read, split_indices
 >>> digits = read("digits")
@@ -10,15 +10,16 @@
 ((1797, 1, 8, 8), 0.0)
 """
 
-from vaekit.data.conditions import Condition, ConditionSchema
+from vaekit.data.column_summary import Column
+from vaekit.data.condition_columns import Condition
+from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
-from vaekit.data.parts import Parts, partition
 from vaekit.data.reading import read
+from vaekit.data.restoring import restore_array, restore_table
 from vaekit.data.schema import Schema
-from vaekit.data.split import Split, split_indices
+from vaekit.data.split import Parts, Split, partition, split_indices
 from vaekit.data.streams import stream
-from vaekit.data.summary import Column
 from vaekit.data.writers import write, write_text
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "from_object",
     "partition",
     "read",
+    "restore_array",
+    "restore_table",
     "split_indices",
     "stream",
     "write",

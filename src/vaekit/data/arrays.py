@@ -1,15 +1,15 @@
-"""From an array of whatever type and shape to a data set: a table (n, columns) or images (n, C, H, W)."""
+"""Arrays of any numeric type to data sets: tables (n, columns) or images (n, channels, height, width)."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, made_up_names
-from vaekit.data.hints import few, plural
+from vaekit.data.dataset import Dataset, Layout, StoredAs, made_up_names
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
-__all__ = ["as_labels", "dataset_from_array"]
+__all__ = ["as_labels", "channels_first", "dataset_from_array", "image_layout"]
 
 
 def dataset_from_array(
@@ -20,13 +20,15 @@ def dataset_from_array(
     labels: Any = None,
     test: Dataset | None = None,
 ) -> Dataset:
-    """Make a data set of an array: two dimensions are a table, three grey images, four images.
+    """Return an array as a data set: a table of two dimensions, grey images of three, images of four.
 
     Parameters
     ----------
-    array : array_like of shape (n, columns), (n, height, width) or (n, channels, height, width)
+    array : array_like
+        Of shape (n, columns), (n, height, width), (n, channels, height, width) or (n, height, width, channels);
+        the last where at most 4 stand last, and more than 4 stand second.
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     columns : sequence of str, optional
         Names for the columns of a table.
     labels : array_like of shape (n,), optional
@@ -35,8 +37,8 @@ def dataset_from_array(
     Raises
     ------
     DataError
-        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a
-        table nor images; for images whose channels stand last.
+        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a table nor
+        images.
 
     Examples
     --------
@@ -49,10 +51,9 @@ def dataset_from_array(
     if values.ndim < 2 or values.ndim > 4:
         advice = "; Reshape your data: array.reshape(-1, 1) for one column, array.reshape(1, -1) for one row"
         raise DataError(
-            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; "
-            "expected a table "
-            f"(n, columns), grey images (n, height, width) or images (n, channels, height, width)"
-            f"{advice if values.ndim == 1 else ''}"
+            f"{source}: an array of {plural(values.ndim, 'dimension')} with shape {values.shape}; expected a "
+            "table (n, columns), grey images (n, height, width) or images (n, channels, height, "
+            f"width){advice if values.ndim == 1 else ''}"
         )
     if values.shape[0] == 0:
         raise DataError(f"{source}: no rows (0 samples, shape {values.shape}); at least one is needed")
@@ -65,12 +66,37 @@ def dataset_from_array(
             made_up_names(values.shape[1]) if columns is None else _as_names(columns, values.shape[1], source)
         )
         table = np.ascontiguousarray(values, dtype=np.float64)
-        return Dataset(table, "table", names, as_labels(labels, len(table), source), test, source)
-    if values.ndim == 3:
-        values = values[:, None]
-    _refuse_channels_last(values.shape, source)
-    images = np.ascontiguousarray(values)
-    return Dataset(images, "images", None, as_labels(labels, len(images), source), test, source)
+        kinds: dict[str, StoredAs] = {"b": "boolean", "u": "integer", "i": "integer"}
+        kind = kinds.get(values.dtype.kind)
+        stored_as: dict[str, StoredAs] | None = None if kind is None else dict.fromkeys(names, kind)
+        found = as_labels(labels, len(table), source)
+        return Dataset(table, "table", names, found, test, source, stored_as=stored_as)
+    layout = image_layout(values.shape)
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    images = np.ascontiguousarray(channels_first(values, layout))
+    return Dataset(
+        images, "images", None, as_labels(labels, len(images), source), test, source, layout=layout
+    )
+
+
+def image_layout(shape: tuple[int, ...]) -> Layout:
+    """Return the layout of an array of images, by its shape.
+
+    >>> image_layout((9, 28, 28)), image_layout((9, 3, 28, 28)), image_layout((9, 28, 28, 3))
+    ('no-channels', 'channels-first', 'channels-last')
+    """
+    if len(shape) == 3:
+        return "no-channels"
+    _, first, middle, last = shape
+    return "channels-last" if first > 4 >= last != middle else "channels-first"
+
+
+def channels_first(values: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return images as (n, channels, height, width)."""
+    if layout == "no-channels":
+        return values[:, None]
+    return np.moveaxis(values, -1, 1) if layout == "channels-last" else values
 
 
 def as_labels(labels: Any, n: int, source: str) -> np.ndarray | None:
@@ -88,8 +114,8 @@ def as_labels(labels: Any, n: int, source: str) -> np.ndarray | None:
         array = array[:, 0]
     if array.shape != (n,):
         raise DataError(
-            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per "
-            f"row, shape ({n},)"
+            f"{source}: labels of shape {array.shape} for {plural(n, 'row')}; expected one label per row, "
+            f"shape ({n},)"
         )
     if array.dtype.kind in "bui":
         return array.astype(np.int64)
@@ -102,7 +128,7 @@ def as_labels(labels: Any, n: int, source: str) -> np.ndarray | None:
 
 
 def _as_numbers(array: Any, source: str) -> np.ndarray:
-    """Return an array of native booleans (as uint8), integers or floats; refuse everything else."""
+    """Return an array of native booleans, integers or floats; refuse everything else."""
     if hasattr(array, "toarray") and hasattr(array, "nnz"):
         raise DataError(f"{source}: a sparse matrix; expected a dense array: pass matrix.toarray()")
     if np.ma.isMaskedArray(array):
@@ -127,8 +153,6 @@ def _as_numbers(array: Any, source: str) -> np.ndarray:
     if values.dtype.kind not in "buif":
         example = f", for instance {values.flat[0]!s:.40}" if values.size else ""
         raise DataError(f"{source}: values of type {values.dtype}{example}; expected numbers")
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8)
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         return values.astype(np.float64)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -154,12 +178,3 @@ def _as_names(columns: Sequence[object], count: int, source: str) -> tuple[str, 
     if repeated:
         raise DataError(f"{source}: column name {few(repeated)} stands more than once; names must differ")
     return names
-
-
-def _refuse_channels_last(shape: tuple[int, ...], source: str) -> None:
-    _, first, height, last = shape
-    if first > 4 and last <= 4 and height != last:
-        raise DataError(
-            f"{source}: an array of shape {shape} looks channels-last (n, height, width, channels); expected "
-            "channels-first (n, channels, height, width): numpy.moveaxis(array, -1, 1) turns it"
-        )

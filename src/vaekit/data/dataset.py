@@ -1,4 +1,4 @@
-"""What every reader returns: rows of numbers, or images, exactly as they were found."""
+"""The data set: rows of numbers, or images, exactly as they were found; every reader returns one."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,12 +7,17 @@ from typing import Literal
 
 import numpy as np
 
-from vaekit.data.hints import few, plural
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
-__all__ = ["Dataset", "Kind", "made_up_names", "row_blocks"]
+__all__ = ["Dataset", "Kind", "Layout", "StoredAs", "made_up_names", "row_blocks"]
 
 Kind = Literal["table", "images"]
+Layout = Literal["channels-first", "channels-last", "no-channels"]
+"""The order of the axes of images in their source."""
+
+StoredAs = Literal["real", "integer", "boolean", "date", "time"]
+"""The type of a column in its source; dates and times are read as days since 1970-01-01."""
 
 BLOCK_VALUES = 1 << 20  # numbers handled at once: 8 MiB in float64
 
@@ -34,12 +39,20 @@ class Dataset:
     test : Dataset or None
         The source's own test split, where it has one.
     source : str
-        What to show a person: ``"digits"``, or the path.
+        Name to show in messages: ``"digits"``, or the path.
     categories : tuple of (tuple of str, or None), or None
-        For each column of a table the names of its categories, where it holds text: its values are then their
-        numbers, counted from 0. A missing text is the category ``""``. None where no column holds text.
+        For each column of a table that holds text, the names of its categories: its values are then positions
+        among them, from 0. A missing text is the category ``""``. None where no column holds text.
     conditions : mapping of str to ndarray of shape (n,), or None
-        What a conditional model is told of each example, as found; see :mod:`vaekit.data.conditions`.
+        The conditions that a conditional model is given with each example, as found; see
+        :mod:`vaekit.data.conditions`.
+    layout : {"channels-first", "channels-last", "no-channels"}
+        The axes of images in their source.
+    stored_as : mapping of str to str, or None
+        By name of column, the type in the source where it is not a real number: ``integer``, ``boolean``, ``date``
+        or ``time``.
+    notes : tuple of str
+        What a person should know of the reading: columns left out, and text that was read as numbers.
 
     Examples
     --------
@@ -56,6 +69,9 @@ class Dataset:
     source: str = "data"
     categories: "tuple[tuple[str, ...] | None, ...] | None" = None
     conditions: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    layout: Layout = "channels-first"
+    stored_as: Mapping[str, StoredAs] | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -95,12 +111,12 @@ class Dataset:
         return digest.hexdigest()
 
     def require_finite(self) -> None:
-        """Raise where a value is missing (NaN) or infinite.
+        """Refuse data with a missing (NaN) or infinite value.
 
         Raises
         ------
         DataError
-            Saying how many such values there are, in which columns, and where the first one stands.
+            With the number of such values, their columns, and the place of the first one.
         """
         if self.values.dtype.kind != "f" or getattr(self.values, "known_finite", False):
             return
@@ -130,15 +146,14 @@ class Dataset:
             where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
             spread = ""
         return (
-            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or "
-            f"infinite{spread}; the first, "
-            f"at {where}, is {name}. Every value must be a finite number: fill in or remove those rows "
-            "or columns"
+            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or infinite{spread}; "
+            f"the first, at {where}, is {name}. Every value must be a finite number: fill in or remove those "
+            "rows or columns"
         )
 
 
 def made_up_names(count: int) -> tuple[str, ...]:
-    """Name the columns of a source that has no names.
+    """Return names for the columns of a source that has none.
 
     >>> made_up_names(3)
     ('x0', 'x1', 'x2')
@@ -147,7 +162,7 @@ def made_up_names(count: int) -> tuple[str, ...]:
 
 
 def row_blocks(values: np.ndarray) -> list[slice]:
-    """Cut the rows into slices of about a million numbers, so that no pass over the data copies all of it.
+    """Return slices of rows of about a million numbers each, so that no pass over the data copies all of it.
 
     >>> row_blocks(np.zeros((3, 1 << 19)))
     [slice(0, 2, None), slice(2, 3, None)]

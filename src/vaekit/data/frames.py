@@ -1,26 +1,22 @@
-"""From a pandas DataFrame to a data set: numbers stay, text becomes categories, one column may be the label."""
+"""Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from vaekit.data.arrays import as_labels, dataset_from_array
-from vaekit.data.dataset import Dataset
-from vaekit.data.hints import few, plural
+from vaekit.data.dataset import Dataset, StoredAs
+from vaekit.data.frame_columns import read_column, shows_decimal_comma
+from vaekit.data.messages import few, plural
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["check_names", "column_as_found", "dataset_from_frame", "label_values", "text_categories"]
-
-_CATEGORIES_AT_MOST = (
-    100  # of a column of text, in a file of any size; how many a model takes, its schema says
-)
+__all__ = ["check_names", "column_as_found", "dataset_from_frame", "label_values"]
 
 
 def dataset_from_frame(
@@ -31,28 +27,32 @@ def dataset_from_frame(
     labels: Any = None,
     conditions: Sequence[str] = (),
     lines: np.ndarray | None = None,
+    prefer_decimal_comma: bool = False,
 ) -> Dataset:
-    """Make a table of a DataFrame.
+    """Return a DataFrame as a table.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     label : str, optional
         Name of the column to take out as the label.
     labels : array_like, optional
         Labels from elsewhere, instead of a column.
     conditions : sequence of str
-        Names of columns to take out as conditions, where they are there.
+        Names of columns to take out as conditions.
     lines : ndarray of int, optional
-        The line of the file each row came from, for messages.
+        The line of the file that each row came from, for messages.
+    prefer_decimal_comma : bool
+        Whether ``1,234`` is 1.234 where nothing else in the column says so; another column that only decimal commas
+        explain has the same effect.
 
     Raises
     ------
     DataError
-        For text among numbers, text with too many different values (naming the column and a value), dates, repeated
-        names, or an unknown label.
+        For text among numbers, text with too many different values (naming the column and a value), repeated names,
+        or an unknown label.
 
     Examples
     --------
@@ -83,21 +83,38 @@ def dataset_from_frame(
         raise DataError(
             f"{source}: no rows (0 samples) below {plural(len(names), 'column name')} ({few(names)})"
         )
-    values = np.empty(frame.shape, dtype=np.float64)
-    categories: list[tuple[str, ...] | None] = []
-    for j, name in enumerate(frame.columns):
-        values[:, j], names_of = _column_values(cast("pandas.Series", frame[name]), name, source, lines)
-        categories.append(names_of)
-    dataset = dataset_from_array(values, source=source, columns=list(frame.columns), labels=labels)
-    if any(categories):
-        dataset = replace(dataset, categories=tuple(categories))
-    return replace(dataset, conditions=taken) if taken else dataset
+    comma = prefer_decimal_comma or any(
+        shows_decimal_comma(cast("pandas.Series", frame[name])) for name in frame.columns
+    )
+    read = {
+        name: read_column(cast("pandas.Series", frame[name]), name, source, lines, decimal_comma=comma)
+        for name in frame.columns
+    }
+    notes = tuple(f"column {name!r}: {column.note}" for name, column in read.items() if column.note)
+    kept = {name: column for name, column in read.items() if column.values is not None}
+    if not kept:
+        raise DataError(f"{source}: no column that can be modelled; {'; '.join(notes)}")
+    values = np.empty((len(frame), len(kept)), dtype=np.float64)
+    for j, column in enumerate(kept.values()):
+        values[:, j] = column.values
+    dataset = dataset_from_array(values, source=source, columns=list(kept), labels=labels)
+    categories = tuple(column.categories for column in kept.values())
+    stored_as: dict[str, StoredAs] = {
+        name: column.stored_as for name, column in kept.items() if column.stored_as != "real"
+    }
+    return replace(
+        dataset,
+        categories=categories if any(categories) else None,
+        conditions=taken or None,
+        stored_as=stored_as or None,
+        notes=notes,
+    )
 
 
 def check_names(
     names: Sequence[str], source: str, *, label: str | None = None, conditions: Sequence[str] = ()
 ) -> None:
-    """Refuse names of columns that stand twice, and a label or conditions that are not among them.
+    """Refuse repeated names of columns, and a label or condition that is not among them.
 
     Raises
     ------
@@ -110,60 +127,18 @@ def check_names(
     absent = [name for name in conditions if name not in names and name != "labels"]
     if absent:
         raise DataError(
-            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the columns "
-            f"are {few(names, 9)}"
+            f"{source}: no column {few(absent)} for the condition{did_you_mean(absent[0], names) or ';'} the "
+            f"columns are {few(names, 9)}"
         )
     if label is not None and label not in names:
         raise MissingLabelError(
-            f"{source}: no column {label!r} for the label{did_you_mean(label, names) or ';'} the columns "
-            f"are {few(names, 9)}"
+            f"{source}: no column {label!r} for the label{did_you_mean(label, names) or ';'} the columns are "
+            f"{few(names, 9)}"
         )
-
-
-def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) -> tuple[str, ...]:
-    """Give the categories of a column of text, of which the different values are known, sorted.
-
-    Parameters
-    ----------
-    counts : mapping of (str or None) to int
-        How often each value stands in the column; None where it is missing.
-    name, source
-        Of the column and its file, for messages.
-
-    Raises
-    ------
-    DataError
-        For numbers written as text, dates, and too many different values.
-
-    Examples
-    --------
-    >>> text_categories({"b": 3, None: 1, "a": 2}, "kind", "a file")
-    ('', 'a', 'b')
-    """
-    import pandas as pd
-
-    present = [text for text in counts if text is not None]
-    filled = sum(counts[text] for text in present)
-    parsed = cast("pandas.Series", pd.to_numeric(pd.Series(present, dtype=object), errors="coerce"))
-    numbers = parsed.notna()
-    as_text = sum(counts[text] for text, number in zip(present, numbers, strict=True) if not number)
-    first = next((text for text, number in zip(present, numbers, strict=True) if not number), None)
-    if first is None or as_text < 0.5 * filled or _is_decimal_comma(first) or _is_date(first):
-        raise DataError(
-            f"{source}: column {name!r} holds numbers or dates as text, for instance {(present or [''])[0]!r:.60}, "
-            "in a file too large to be read as a whole; expected numbers: store them as numbers"
-        )
-    if len(present) > max(_CATEGORIES_AT_MOST, filled // 20):
-        raise DataError(
-            f"{source}: column {name!r} holds text, for instance {first!r:.60} "
-            f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or remove it, "
-            f"or give --label {name} to keep it for colouring only"
-        )
-    return tuple(sorted({text or "" for text in counts}))
 
 
 def column_as_found(column: "pandas.Series") -> np.ndarray:
-    """Give a column as numbers where it is numbers, and otherwise as objects; missing values are NaN."""
+    """Return a column of numbers as numbers (NaN where missing), any other as text (None where missing)."""
     import pandas as pd
 
     if pd.api.types.is_bool_dtype(column.dtype) and not column.hasnans:
@@ -174,81 +149,9 @@ def column_as_found(column: "pandas.Series") -> np.ndarray:
 
 
 def label_values(column: "pandas.Series") -> np.ndarray:
-    """Give a column as labels: numbers, or text; missing ones are empty."""
+    """Return a column as labels: numbers, or text; missing ones are empty."""
     if column.dtype.kind in "buif" and not column.hasnans:
         return column.to_numpy()
     present = ~column.isna()
     values = [value if known else None for value, known in zip(column, present, strict=True)]
     return np.asarray(as_labels(values, len(values), str(column.name)))
-
-
-def _column_values(
-    column: "pandas.Series", name: str, source: str, lines: np.ndarray | None
-) -> "tuple[np.ndarray, tuple[str, ...] | None]":
-    import pandas as pd
-
-    if pd.api.types.is_complex_dtype(column.dtype):
-        raise DataError(
-            f"{source}: column {name!r} is complex (Complex data not supported); split it in two columns"
-        )
-    if pd.api.types.is_datetime64_any_dtype(column.dtype) or pd.api.types.is_timedelta64_dtype(column.dtype):
-        raise DataError(
-            f"{source}: column {name!r} holds dates or durations; expected numbers, such as days since a date"
-        )
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan), None
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(object)
-    try:
-        parsed = cast("pandas.Series", pd.to_numeric(column, errors="coerce"))
-        numbers = parsed.to_numpy(dtype=np.float64, na_value=np.nan)
-    except TypeError as error:
-        raise DataError(f"{source}: column {name!r} holds objects that are no numbers ({error})") from error
-    text = np.isnan(numbers) & ~column.isna().to_numpy()
-    if not text.any():
-        return numbers, None
-    filled = int((~column.isna()).sum())
-    first = column.iloc[int(np.flatnonzero(text)[0])]
-    few_enough = column.nunique() <= max(_CATEGORIES_AT_MOST, filled // 20)
-    is_text = (
-        isinstance(first, str)
-        and not _is_decimal_comma(first)
-        and not _is_date(first)
-        and text.sum() >= 0.5 * filled
-    )
-    if not (is_text and few_enough):
-        _refuse_text(column, text, name, source, lines)
-    texts = ["" if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
-    names, codes = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
-    return codes.astype(np.float64), tuple(str(category) for category in names)
-
-
-def _refuse_text(
-    column: "pandas.Series", text: np.ndarray, name: str, source: str, lines: np.ndarray | None
-) -> None:
-    first = int(np.flatnonzero(text)[0])
-    where = f"row {first} (counted from 0)" if lines is None else f"line {lines[first]}"
-    value = column.iloc[first]
-    found = f"{source}: column {name!r} holds text, for instance {value!r:.60} in {where}"
-    filled = len(column) - int(column.isna().sum())
-    if text.sum() < 0.5 * filled:
-        advice = "correct it, or write missing values as an empty field"
-        if isinstance(value, str) and _is_decimal_comma(value):
-            advice = "write decimals with a point"
-        raise DataError(
-            f"{found}, among {filled - int(text.sum()):,} numbers; expected numbers only: {advice}"
-        )
-    if isinstance(value, str) and _is_decimal_comma(value):
-        raise DataError(f"{found}; expected numbers: write decimals with a point")
-    raise DataError(
-        f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: encode "
-        f"or remove it, or give --label {name} to keep it for colouring only"
-    )
-
-
-def _is_date(value: str) -> bool:
-    return re.match(r"\d{4}-\d\d?-\d\d?(\D|$)", value.strip()) is not None
-
-
-def _is_decimal_comma(value: str) -> bool:
-    return value.count(",") == 1 and value.replace(",", "").lstrip("+-").isdigit()

@@ -1,4 +1,4 @@
-"""Read a folder of pictures; where they lie in subfolders, the subfolder's name is the label."""
+"""Folders of pictures to data sets; the name of a subfolder is the label of the pictures in it."""
 
 import hashlib
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import cast
 import numpy as np
 
 from vaekit.data.dataset import Dataset
-from vaekit.data.picture_decoding import Decoder, Picture, load_picture
+from vaekit.data.picture_decoding import Decoder, Picture
+from vaekit.data.pictures import load_picture
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError
 
@@ -18,17 +19,17 @@ LEFT_BY_SYSTEMS = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
 class PictureRows(StoredRows):
-    """Rows that stay in their files, decoded where they are asked for.
+    """Pictures that stay in their files, and are decoded when they are read.
 
     Parameters
     ----------
     folder : Path
     files : sequence of str
-        Relative to the folder.
+        Their names, relative to the folder.
     decoder : Decoder
-        Which is told what every picture is to be like.
+        Decodes the files of the folder.
     limit : int
-        The memory that the data were too large for, in bytes.
+        The memory limit that the data exceeded, in bytes.
     """
 
     def __init__(self, folder: Path, files: Sequence[str], decoder: Decoder, limit: int) -> None:
@@ -36,7 +37,7 @@ class PictureRows(StoredRows):
         self._folder, self._files, self._decoder = folder, list(files), decoder
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Decode pictures."""
+        """Return decoded pictures, by slice or numbers of files."""
         if isinstance(where, slice):
             files = self._files[where]
         else:
@@ -47,7 +48,7 @@ class PictureRows(StoredRows):
         return out
 
     def fingerprint(self) -> str:
-        """SHA-256 of names and contents of the files."""
+        """Return the SHA-256 of the names and contents of the files."""
         rows = range(len(self._files)) if self._rows is None else self._rows.tolist()
         digest = hashlib.sha256()
         for name in (self._files[row] for row in rows):
@@ -58,13 +59,13 @@ class PictureRows(StoredRows):
 
 
 def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Dataset:
-    """Read every picture of a folder, in the order of label and path, or leave them in their files.
+    """Return the pictures of a folder, in the order of label and path, in memory or left in their files.
 
     Parameters
     ----------
     folder : Path
     memory_limit : int, optional
-        Bytes of memory that the data may take; pictures that need more are decoded where they are asked for.
+        Bytes of memory that the data may take; pictures that need more are decoded each time they are read.
 
     Returns
     -------
@@ -85,15 +86,15 @@ def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Datas
     if labelled and len(labelled) < len(files):
         loose = next(name for name in files if len(Path(name).parts) == 1)
         raise DataError(
-            f"{folder}: {loose!r} lies beside subfolders with files such as {labelled[0]!r}; "
-            "expected either files only, or one subfolder per label"
+            f"{folder}: {loose!r} lies beside subfolders with files such as {labelled[0]!r}; expected either "
+            "files only, or one subfolder per label"
         )
     pixels, mode = load_picture(folder / files[0])
     decoder = Decoder(folder, files[0], Picture.of(pixels, mode))
     labels = np.array([Path(name).parts[0] for name in labelled]) if labelled else None
     needed = bytes_in_memory(len(files), pixels.shape, pixels.dtype)
     if memory_limit is not None and needed > memory_limit:
-        # it has what is asked of an array here: type, shape, and rows by slice and index
+        # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
         rows = cast(np.ndarray, PictureRows(folder, files, decoder, memory_limit))
         return Dataset(rows, "images", None, labels, None, str(folder))
     values = np.empty((len(files), *pixels.shape), dtype=pixels.dtype)

@@ -1,4 +1,4 @@
-"""From an item of somebody's data set to a row of numbers: a tensor, an array, a picture, a tuple or a dictionary."""
+"""Items of a user's data set (tensors, arrays, pictures, tuples, dictionaries) to rows of numbers."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -6,45 +6,47 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.data.arrays import dataset_from_array
-from vaekit.data.dataset import Kind
-from vaekit.data.hints import few
+from vaekit.data.arrays import channels_first, dataset_from_array
+from vaekit.data.dataset import Kind, Layout
+from vaekit.data.messages import few
 from vaekit.data.objects import as_array
 from vaekit.errors import DataError
 
-__all__ = ["Column", "ItemReader", "in_a_line"]
+__all__ = ["Column", "ItemReader", "torch_module"]
 
 Column = str | int | Sequence[str]
 
 
 class ItemReader:
-    """Makes rows of items like the first.
+    """Converts items to rows; all must be like the first.
 
     Parameters
     ----------
     first
         An item, or a batch of them.
     source : str
-        What to call the data in messages.
+        Name of the data in messages.
     column : str, int or sequence of str, optional
-        Of dictionaries the key of the data, or keys of numbers that make a row; of tuples the place. By default the
-        only key that holds an array or a picture, all keys where all hold numbers, and of tuples the first place.
+        For dictionaries the key of the data, or the keys of numbers that make up a row; for tuples the
+        position. By default the only key that holds an array or a picture, or all keys where all hold
+        numbers; for tuples 0.
     label : str or int, optional
-        Key or place of the label; by default, of tuples whose second place holds a number or a text, that.
+        Key or position of the label; by default 1 for tuples with a number or a text there.
     batched : bool
         Whether an item is a batch of rows.
 
     Attributes
     ----------
-    kind, event_shape, dtype, columns
-        As of :class:`vaekit.data.Dataset`.
+    kind, event_shape, dtype, columns, layout, stored_as
+        As in :class:`vaekit.data.Dataset`.
     label
-        Where the label is; None where there is none.
+        Key or position of the label; None where there is none.
 
     Raises
     ------
     DataError
-        For what is no row of a table and no image, and for dictionaries of which the data cannot be told.
+        For items that are neither a row of a table nor an image, and for dictionaries with several candidates
+        for the data.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class ItemReader:
     ) -> None:
         self.source, self.batched = source, batched
         self.kind: Kind
+        self.layout: Layout
         self._column = self._choose_column(first) if column is None else column
         self.label = self._choose_label(first) if label is None else label
         array = self._array(first, "item 0")
@@ -71,10 +74,10 @@ class ItemReader:
         row = dataset_from_array(rows[:1], source=f"{source}, item 0", columns=names)
         self._shape, self._dtype = rows.shape[1:], rows.dtype
         self.kind, self.event_shape, self.dtype = row.kind, row.event_shape, row.values.dtype
-        self.columns = row.columns
+        self.columns, self.layout, self.stored_as = row.columns, row.layout, row.stored_as
 
     def rows(self, item: Any, number: int) -> np.ndarray:
-        """Make rows, (m, *event_shape), of an item; ``number`` is said where it is not like the first.
+        """Return the rows of an item, (m, *event_shape); ``number`` is its position, for messages.
 
         Raises
         ------
@@ -88,10 +91,13 @@ class ItemReader:
                 f"{self.source}: item 0 has shape {self._shape} and type {self._dtype}, item {number} "
                 f"{rows.shape[1:]} and {rows.dtype}; all items need the same: resize, pad or convert them"
             )
-        return rows.astype(self.dtype, copy=False).reshape(-1, *self.event_shape)
+        rows = rows.astype(self.dtype, copy=False)
+        if self.kind == "images":
+            rows = channels_first(rows, self.layout)
+        return np.ascontiguousarray(rows).reshape(-1, *self.event_shape)
 
     def labels(self, item: Any) -> np.ndarray:
-        """The labels of an item: one, or a batch of them."""
+        """Return the labels of an item: an array of one, or of a batch of them."""
         found = self._at(item, self.label, "the label", "an item")
         return (
             np.atleast_1d(as_array(found)) if not isinstance(found, str) else np.array([found], dtype=object)
@@ -146,12 +152,12 @@ class ItemReader:
 
 
 def _names_of(first: Any) -> list[str] | None:
-    """The columns of a data frame, which is a batch."""
+    """Return the column names of a data frame (a batch of rows); None for other items."""
     return [str(name) for name in first.columns] if hasattr(first, "columns") else None
 
 
 def _is_data(value: Any) -> bool:
-    """Whether it is a picture, or an array or nested list of at least one dimension."""
+    """Return whether a value is a picture, or an array or nested list of at least one dimension."""
     if hasattr(value, "getbands"):
         return True
     if isinstance(value, list | tuple):
@@ -167,13 +173,6 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) or getattr(value, "ndim", None) == 0
 
 
-def in_a_line(error: BaseException) -> str:
-    """Say an error in a line: its kind, and its first and last line where it has several."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = "" if not lines else f": {lines[0]}" if len(lines) == 1 else f": {lines[0]} {lines[-1]}"
-    return f"{type(error).__name__}{told[:300]}"
-
-
 def torch_module() -> Any:
-    """PyTorch, where somebody has imported it."""
+    """Return the module torch, or None where nobody has imported it."""
     return sys.modules.get("torch")

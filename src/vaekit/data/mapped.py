@@ -1,8 +1,8 @@
 """Rows that stay in their file: an array mapped into memory, read block by block.
 
-Blocks are read from the file rather than from the mapping: touching a page maps as many around it as the system likes,
-up to all of a file of which some rows are asked for, and these count as the process's memory. Where there is no file to
-be read, the pages that a read has mapped are handed back to the system every 64 MiB.
+Blocks are read from the file rather than from the mapping. Touching a page of a mapping makes the system map
+others around it, up to the whole file, and they count as memory of the process. Where there is no file to
+read from, the mapped pages are returned to the system every 64 MiB.
 """
 
 import mmap
@@ -14,7 +14,7 @@ from weakref import finalize
 
 import numpy as np
 
-from vaekit.data.arrays import dataset_from_array
+from vaekit.data.arrays import channels_first, dataset_from_array, image_layout
 from vaekit.data.dataset import Dataset
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError, UsageError
@@ -27,18 +27,18 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 class MappedRows(StoredRows):
-    """Rows of a mapped array, in the type and shape that a data set has them in.
+    """Rows of a mapped array, with the type and shape that a data set gives them.
 
     Parameters
     ----------
     array : memmap of shape (n, ...)
-        Its rows one after another.
+        Stored row by row.
     dtype : dtype
-        Of the values that are given; what is read is converted.
+        Type that rows are converted to.
     event_shape : tuple of int
         Shape of one example.
     limit : int
-        The memory that the data were too large for, in bytes.
+        The memory limit that the data exceeded, in bytes.
     """
 
     decoded = False
@@ -52,12 +52,15 @@ class MappedRows(StoredRows):
         self._file = _File.of(array)
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Copy rows."""
+        """Return a copy of rows, by slice or numbers."""
         block = self._mapped(where) if self._file is None else self._read(where, self._file)
-        return block.astype(self.dtype, copy=False).reshape(-1, *self.shape[1:])
+        block = block.astype(self.dtype, copy=False)
+        if block.ndim > 2:
+            block = channels_first(block, image_layout(self._array.shape))
+        return np.ascontiguousarray(block).reshape(-1, *self.shape[1:])
 
     def _read(self, where: "slice | np.ndarray", file: "_File") -> np.ndarray:
-        """Read rows from the file, those that follow one another at once."""
+        """Return rows read from the file; consecutive rows are read at once."""
         rows = np.arange(len(self._array))[where] if isinstance(where, slice) else np.asarray(where)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
@@ -72,7 +75,7 @@ class MappedRows(StoredRows):
         return out
 
     def _mapped(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Copy rows from memory, and hand pages back before there are many."""
+        """Return rows copied from the mapping; pages are returned to the system before there are many."""
         around = 0 if isinstance(where, slice) else _AROUND
         count = len(self._array[where]) if isinstance(where, slice) else len(where)
         touched = count * (self._array[:1].nbytes + around)
@@ -84,13 +87,13 @@ class MappedRows(StoredRows):
 
 
 class _File:
-    """The file that an array is mapped from, open for reading.
+    """The file of a mapped array, open for reading.
 
     Parameters
     ----------
     descriptor : int
     offset : int
-        Where the array begins.
+        Where the array begins in the file, in bytes.
     """
 
     def __init__(self, descriptor: int, offset: int) -> None:
@@ -99,7 +102,7 @@ class _File:
 
     @classmethod
     def of(cls, array: np.memmap) -> "_File | None":
-        """Open the file of an array; None where it cannot be read instead of the array."""
+        """Return the open file of an array; None where the file cannot stand in for the array."""
         name = array.filename
         if name is None or array.mode == "c" or not hasattr(os, "preadv") or array.strides[0] <= 0:
             return None
@@ -112,7 +115,7 @@ class _File:
         return cls(descriptor, array.offset - array.offset % mmap.ALLOCATIONGRANULARITY + inside)
 
     def read(self, into: memoryview, at: int) -> None:
-        """Fill a piece of memory from a place of the array.
+        """Fill a buffer with the bytes of the array from position ``at`` on.
 
         Raises
         ------
@@ -130,20 +133,21 @@ class _File:
 
 
 def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | None:
-    """Leave an array where it is, as a data set; None where it fits under the limit, and is better read.
+    """Return an array as a data set that leaves the rows in their file; None where it fits under the limit.
 
     Parameters
     ----------
-    array : memmap of shape (n, columns), (n, height, width) or (n, channels, height, width)
+    array : memmap
+        Of a shape that :func:`vaekit.data.arrays.dataset_from_array` reads.
     source : str
-        What to call it in messages.
+        Name of the data in messages.
     limit : int
         Memory that the data may take, in bytes.
 
     Raises
     ------
     DataError
-        For what :func:`vaekit.data.arrays.dataset_from_array` refuses, and for an array that is too large and not
+        As :func:`vaekit.data.arrays.dataset_from_array` does, and for an array that is too large and not
         stored row by row.
     """
     if getattr(array, "_mmap", None) is None or array.ndim < 2 or not array.size:
@@ -154,22 +158,25 @@ def mapped_dataset(array: np.memmap, *, source: str, limit: int) -> Dataset | No
         return None
     if not array[0].flags.c_contiguous:
         raise DataError(
-            f"{source}: stored column by column (Fortran order), so that every row is spread over the whole file, and "
-            f"too large to be read first ({needed:,} bytes, with a limit of {limit:,}); save it row by row "
-            "(numpy.lib.format.open_memmap, filled some rows at a time), or raise the memory limit"
+            f"{source}: stored column by column (Fortran order), so that every row is spread over the whole "
+            f"file, and too large to be read first ({needed:,} bytes, with a limit of {limit:,}); save it "
+            "row by row (numpy.lib.format.open_memmap, filled some rows at a time), or raise the memory limit"
         )
     rows = MappedRows(array, row.values.dtype, row.event_shape, limit)
-    # it has what is asked of an array here: type, shape, and rows by slice and index
-    return Dataset(cast(np.ndarray, rows), row.kind, row.columns, None, None, source)
+    # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
+    values = cast(np.ndarray, rows)
+    return Dataset(
+        values, row.kind, row.columns, None, None, source, layout=row.layout, stored_as=row.stored_as
+    )
 
 
 def memory_limit(text: "str | int | None") -> int:
-    """Read a limit in bytes; None is a quarter of the machine's memory.
+    """Return a memory limit in bytes; None is a quarter of the machine's memory.
 
     Raises
     ------
     UsageError
-        For what is no positive number of bytes.
+        For a text that is not a positive number of bytes.
 
     Examples
     --------
@@ -186,7 +193,7 @@ def memory_limit(text: "str | int | None") -> int:
 
 
 def _machine_memory() -> int:
-    """What there is, or what a container was given of it; 8 GB where the system does not say."""
+    """Return the memory of the machine or its container, in bytes; 8 GB where the system does not say."""
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Read ``.npy`` and ``.npz``. Object arrays are refused, always: unpickling one can run any code."""
+"""Readers of ``.npy`` and ``.npz``. Arrays of objects are always refused: unpickling one can run any code."""
 
 import tokenize
 import zipfile
@@ -10,8 +10,8 @@ from numpy.lib import format as npy_format
 
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.hints import few
 from vaekit.data.mapped import mapped_dataset
+from vaekit.data.messages import few, one_line
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
@@ -24,18 +24,17 @@ TEST_LABEL_KEYS = ("y_test", "Y_test", "test_labels")
 COLUMN_KEYS = ("columns", "feature_names")
 NO_OBJECTS = (
     "holds Python objects, which only unpickling could read, and unpickling a file can run any code it "
-    "contains; "
-    "expected numbers: save array.astype(float) instead"
+    "contains; expected numbers: save array.astype(float) instead"
 )
 
 
 def read_npy(path: Path, *, memory_limit: int | None = None) -> Dataset:
-    """Read one array, or leave it in its file where it needs more than ``memory_limit`` bytes.
+    """Return the array of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
 
     Raises
     ------
     DataError
-        For a file that is no .npy, is truncated, has trailing bytes, or holds objects.
+        For a file that is not .npy, is truncated, has trailing bytes, or holds objects.
     """
     with path.open("rb") as file:
         shape, dtype = _header(file, path)
@@ -46,9 +45,8 @@ def read_npy(path: Path, *, memory_limit: int | None = None) -> Dataset:
         if found != expected:
             state = "truncated" if found < expected else "followed by bytes that do not belong to it"
             raise DataError(
-                f"{path}: {found:,} bytes, and its header announces {expected:,} (shape {shape}, "
-                f"{dtype}): the array is "
-                f"{state}; save it again"
+                f"{path}: {found:,} bytes, and its header announces {expected:,} (shape {shape}, {dtype}): "
+                f"the array is {state}; save it again"
             )
         file.seek(0)
         if memory_limit is not None and expected * 20 > memory_limit:  # at most so much
@@ -82,7 +80,7 @@ def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
         if isinstance(error, DataError):
             raise
         raise DataError(
-            f"{path}: truncated or corrupt .npy header ({_one_line(error)}); save it again"
+            f"{path}: truncated or corrupt .npy header ({one_line(error)}); save it again"
         ) from error
     if dtype.hasobject:
         raise DataError(f"{path}: the array {NO_OBJECTS}")
@@ -90,13 +88,13 @@ def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def read_npz(path: Path, *, label: str | None = None) -> Dataset:
-    """Read an archive of arrays: the data, and where they are there labels, column names and a test split.
+    """Return the data of an archive of arrays, with its labels, column names and test split, if it has any.
 
     Parameters
     ----------
     path : Path
     label : str, optional
-        The key of the labels, where it is none of the usual ones.
+        The key of the labels, where it is not a usual one such as ``y``.
 
     Raises
     ------
@@ -125,7 +123,7 @@ def read_npz(path: Path, *, label: str | None = None) -> Dataset:
         NotImplementedError,
         RuntimeError,
     ) as error:
-        raise DataError(f"{path}: corrupt archive ({_one_line(error)}); save it again") from error
+        raise DataError(f"{path}: corrupt archive ({one_line(error)}); save it again") from error
 
 
 def _from_archive(archive, path: Path, label: str | None) -> Dataset:
@@ -157,7 +155,7 @@ def _from_archive(archive, path: Path, label: str | None) -> Dataset:
         try:
             return archive[key]
         except (ValueError, SyntaxError, tokenize.TokenError) as error:
-            why = NO_OBJECTS if "pickle" in str(error) else f"is truncated or corrupt ({_one_line(error)})"
+            why = NO_OBJECTS if "pickle" in str(error) else f"is truncated or corrupt ({one_line(error)})"
             raise DataError(f"{path}: the array {key!r} {why}") from error
 
     names = get(column_key)
@@ -181,7 +179,3 @@ def _find(keys: list[str], candidates: tuple[str, ...], path: Path, what: str) -
     if len(found) > 1:
         raise DataError(f"{path}: {few(found)} could each be the {what}; keep one of them")
     return found[0] if found else None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:120]

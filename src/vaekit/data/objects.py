@@ -1,6 +1,6 @@
-"""Data already in memory: arrays, tensors, DataFrames, lists, and PyTorch's map-style data sets.
+"""Data in memory to data sets: arrays, tensors, DataFrames, lists, and PyTorch's map-style data sets.
 
-torch and pandas are never imported here: whoever has a tensor has imported torch already.
+torch and pandas are not imported here: an object of theirs exists only where they were imported.
 """
 
 import sys
@@ -13,28 +13,27 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.frames import dataset_from_frame
-from vaekit.data.picture_decoding import picture_to_array
+from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
 
 __all__ = ["as_array", "from_object"]
 
 
 def from_object(data: Any, labels: Any = None) -> Dataset:
-    """Make a data set of what is in memory.
+    """Return an object in memory as a data set.
 
     Parameters
     ----------
     data : ndarray, torch.Tensor, pandas.DataFrame, torch.utils.data.Dataset, list, or Dataset
         Items of a PyTorch data set, or of a list, may be tensors, arrays, PIL images, or tuples (x, y, ...)
-        of
-        which the second becomes the label. Memory is shared where nothing needs converting.
+        of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
 
     Raises
     ------
     DataError
-        For what cannot be read as a table (n, columns) or images (n, channels, height, width).
+        For data that are neither a table (n, columns) nor images (n, channels, height, width).
 
     Examples
     --------
@@ -63,9 +62,8 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
         return _from_list(data, labels)
     if not hasattr(data, "__array__") and not hasattr(data, "toarray"):
         raise DataError(
-            f"an object of type {type(data).__name__}; expected an array, a tensor, a DataFrame, a list "
-            "of rows, or a "
-            "map-style torch.utils.data.Dataset"
+            f"an object of type {type(data).__name__}; expected an array, a tensor, a DataFrame, a list of "
+            "rows, or a map-style torch.utils.data.Dataset"
         )
     return dataset_from_array(data, source="the array", labels=labels)
 
@@ -96,14 +94,14 @@ def _from_list(data: Sequence[Any], labels: Any) -> Dataset:
     if len(set(lengths)) > 1:
         other = next(i for i, length in enumerate(lengths) if length != lengths[0])
         raise DataError(
-            f"{source}: row 0 has {lengths[0]} values and row {other} has {lengths[other]}; every row "
-            "needs the same number"
+            f"{source}: row 0 has {lengths[0]} values and row {other} has {lengths[other]}; every row needs "
+            "the same number"
         )
     return dataset_from_array(data, source=source, labels=labels)
 
 
 def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs: bool) -> Dataset:
-    """Fill one array item by item, taking labels from the second element of tuples."""
+    """Return items stacked in one data set; the second elements of tuples are the labels."""
     if count == 0:
         raise DataError(f"{source}: no rows (0 samples); at least one is needed")
     values = np.empty(0)
@@ -115,8 +113,8 @@ def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs
             item = item[0]
         if isinstance(item, dict):
             raise DataError(
-                f"{source}: item {i} is a dictionary; expected a tensor, an array, an image, or a tuple "
-                "(x, y)"
+                f"{source}: item {i} is a dictionary; expected a tensor, an array, an image, or a tuple (x, "
+                "y)"
             )
         row = as_array(item)
         if i == 0:
@@ -128,8 +126,7 @@ def _stack(items: Any, count: int, source: str, labels: Any, *, tuples_are_pairs
         elif row.shape != values.shape[1:] or row.dtype != values.dtype:
             raise DataError(
                 f"{source}: item 0 has shape {values.shape[1:]} and type {values.dtype}, item {i} "
-                f"{row.shape} and "
-                f"{row.dtype}; all items need the same"
+                f"{row.shape} and {row.dtype}; all items need the same"
             )
         values[i] = row
     usable = labels is None and len(found) == count and all(label is not None for label in found)
@@ -141,7 +138,7 @@ def _is_array_like(item: Any) -> bool:
 
 
 def as_array(item: Any) -> np.ndarray:
-    """Turn a tensor, a PIL image or anything array-like into an array."""
+    """Return a tensor, a PIL image or anything array-like as an array."""
     if hasattr(item, "getbands"):
         return picture_to_array(item)
     if hasattr(item, "detach"):

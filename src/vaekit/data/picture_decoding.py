@@ -1,8 +1,13 @@
-"""Pictures to arrays, decoded by worker processes where there are many.
+"""Worker processes that decode pictures, where there are many.
 
-A worker runs :func:`answer` in a process of its own: it is told names of files, a line of JSON at a time on its
-standard input, and answers with a line of JSON and the bytes of one array. It runs no code of a user and draws no
-numbers, so that what is decoded does not depend on how many there are. It ends when its input does.
+A worker is a process that runs :func:`answer`: it reads a line of JSON with names of files from its standard
+input, and answers with a line of JSON and the bytes of one array. It runs no code of a user and draws no
+random numbers, so the result does not depend on the number of workers. It ends when its input ends.
+
+The workers of PyTorch's ``DataLoader`` are not used. Started by spawn or forkserver, they run the user's main
+script again, which then needs an ``if __name__ == "__main__"``, and each imports torch (2.5 s for two
+workers, against 0.5 s for these); started by fork, they copy a process whose threads may hold locks, for rows
+are decoded in a thread beside the one that trains.
 """
 
 import json
@@ -10,7 +15,6 @@ import os
 import subprocess
 import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -20,10 +24,11 @@ from weakref import finalize
 
 import numpy as np
 
-from vaekit.data.hints import plural
-from vaekit.errors import DataError, MissingExtraError
+from vaekit.data.messages import plural
+from vaekit.data.pictures import load_picture
+from vaekit.errors import DataError
 
-__all__ = ["Decoder", "Picture", "answer", "load_picture", "picture_to_array"]
+__all__ = ["Decoder", "Picture", "answer"]
 
 _MODES = {
     "1": "black and white",
@@ -39,7 +44,7 @@ _MOST_WORKERS = 8
 
 
 class Picture(NamedTuple):
-    """What all pictures of a folder have in common."""
+    """The size, type and mode that all pictures of a folder share."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -47,7 +52,7 @@ class Picture(NamedTuple):
 
     @classmethod
     def of(cls, pixels: np.ndarray, mode: str) -> "Picture":
-        """What a picture is like."""
+        """Return the size, type and mode of a decoded picture."""
         return cls(pixels.shape, pixels.dtype.str, mode)
 
     def __str__(self) -> str:
@@ -55,19 +60,19 @@ class Picture(NamedTuple):
 
 
 class Decoder:
-    """Decodes files of one folder, all of which are to be like the first.
+    """Decodes the files of one folder; all must be like the first.
 
     Parameters
     ----------
     folder : Path
-        Of the files.
+        Folder of the files.
     first : str
-        The file that the others are held against, for messages.
+        Name of the file that the others are compared with, for messages.
     like : Picture
-        What it is like.
+        Size, type and mode of that file.
     workers : int, optional
-        How many processes; by default one for each processor that this process may use, and at most 8. None are started
-        for one, or for few files.
+        Number of processes; by default one for each processor that this process may use, and at most 8. For
+        one, or for few files, none are started and files are decoded in this process.
     """
 
     def __init__(self, folder: Path, first: str, like: Picture, *, workers: int | None = None) -> None:
@@ -77,14 +82,21 @@ class Decoder:
         self._pool: ThreadPoolExecutor | None = None
 
     def decode(self, files: Sequence[str], out: np.ndarray, *, many: bool = True) -> None:
-        """Decode files, named relative to the folder, into an array of so many pictures.
+        """Decode files into an array.
 
-        ``many`` says whether these are some of many, so that workers are worth starting.
+        Parameters
+        ----------
+        files : sequence of str
+            Names relative to the folder.
+        out : ndarray of shape (len(files), \\*like.shape)
+            The array to fill.
+        many : bool
+            Whether more files will follow, so that workers are worth starting for a few.
 
         Raises
         ------
         DataError
-            For a file that is no picture, is damaged, or is not like the first; for a worker that died.
+            For a file that is not a picture, is damaged, or is not like the first; for a worker that died.
         """
         parts = [slice(i, i + _FILES_AT_ONCE) for i in range(0, len(files), _FILES_AT_ONCE)]
         workers = self._started() if many or len(files) >= _WORTH_WORKERS else []
@@ -121,8 +133,8 @@ class Decoder:
         if reply is None:
             raise DataError(
                 f"{self._folder}: a worker process that decodes pictures died ({worker.ending()}) at one of "
-                f"{plural(len(files), 'file')} from {files[0]!r} to {files[-1]!r}; was it out of memory, or is one "
-                "of them damaged? Free memory, or remove the file, and try again"
+                f"{plural(len(files), 'file')} from {files[0]!r} to {files[-1]!r}; was it out of memory, or "
+                "is one of them damaged? Free memory, or remove the file, and try again"
             )
         if "error" in reply:
             raise DataError(reply["error"])
@@ -133,12 +145,12 @@ class Decoder:
     def _compare(self, name: str, found: Picture) -> None:
         if found != self.like:
             raise DataError(
-                f"{self._folder}: {self._first!r} is {self.like} and {name!r} is {found}; "
-                "all images need one size and mode: resize or convert them first"
+                f"{self._folder}: {self._first!r} is {self.like} and {name!r} is {found}; all images need "
+                "one size and mode: resize or convert them first"
             )
 
     def _started(self) -> "list[_Worker]":
-        """The workers, started; none where they are not wanted or cannot be started."""
+        """Return the running workers; none where none are wanted or they cannot be started."""
         if self._workers is None:
             made: list[_Worker] = []
             finalize(self, _end, made)
@@ -151,7 +163,7 @@ class Decoder:
 
 
 class _Worker:
-    """A process that decodes; it is asked by one thread at a time."""
+    """A process that decodes; one thread at a time may ask it."""
 
     def __init__(self) -> None:
         paths = os.pathsep.join(path for path in sys.path if path)
@@ -160,7 +172,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": paths},
-            start_new_session=True,  # Ctrl-C is for who asks
+            start_new_session=True,  # Ctrl-C is for the parent process
         )
         self._lock = threading.Lock()
 
@@ -171,11 +183,11 @@ class _Worker:
         return self.process.stdin, self.process.stdout
 
     def is_ready(self) -> bool:
-        """Whether it has begun."""
+        """Return whether the worker has started."""
         return self._pipes[1].readline() == b"ready\n"
 
     def ask(self, told: dict[str, Any], out: np.ndarray) -> dict[str, Any] | None:
-        """Have files decoded into an array; None where the worker is gone."""
+        """Fill an array with decoded files and return the reply; None where the worker is gone."""
         to, back = self._pipes
         with self._lock:
             try:
@@ -196,7 +208,7 @@ class _Worker:
         return reply
 
     def end(self) -> None:
-        """Close its input, and wait for it a moment."""
+        """Close the input of the worker, and wait up to 5 s for it to end before it is killed."""
         for pipe in self._pipes:
             with suppress(OSError):
                 pipe.close()
@@ -207,7 +219,7 @@ class _Worker:
             self.process.wait()
 
     def ending(self) -> str:
-        """How it ended, in words."""
+        """Return in words how the worker ended."""
         try:
             status = self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -216,13 +228,13 @@ class _Worker:
 
 
 def _end(workers: "Sequence[_Worker]") -> None:
-    """Let workers end, for their input does."""
+    """End workers by closing their input."""
     for worker in workers:
         worker.end()
 
 
 def answer() -> None:
-    """Decode what is asked for until the input ends: the worker's side."""
+    """Decode the files that the standard input names, until it ends: the whole work of a worker."""
     to, back = sys.stdout.buffer, sys.stdin.buffer
     to.write(b"ready\n")
     to.flush()
@@ -247,59 +259,7 @@ def answer() -> None:
         to.flush()
 
 
-def load_picture(path: Path) -> tuple[np.ndarray, str]:
-    """Decode one file: its pixels, (channels, height, width), and its mode.
-
-    Raises
-    ------
-    DataError
-        For what is no picture of one frame in grey or RGB, or damaged.
-    MissingExtraError
-        Without Pillow.
-    """
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError as error:
-        raise MissingExtraError.for_extra("reading images", "images") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                frames = getattr(picture, "n_frames", 1)
-                if frames > 1:
-                    raise DataError(
-                        f"{path}: {plural(frames, 'frame')} in one file; expected one image per file"
-                    )
-                if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
-                    raise DataError(
-                        f"{path}: colours in {picture.mode}; expected grey or RGB: convert it first"
-                    )
-                pixels = picture_to_array(picture)
-                return pixels, {"P": f"RGB{'A' * (len(pixels) == 4)}"}.get(picture.mode, picture.mode)
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{path}: no image that can be read; expected only images in the folder: move it out"
-        ) from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: too large an image ({error}); resize it first") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path}: a damaged image ({str(error)[:120]}); replace or remove it") from error
-
-
-def picture_to_array(picture: Any) -> np.ndarray:
-    """Turn a PIL image into an array (channels, height, width); black and white becomes 0 and 1."""
-    if picture.mode == "P":
-        picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
-    pixels = np.asarray(picture)
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8)
-    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
-
-
 def _processors() -> int:
-    """How many processors this process may use, and at most eight."""
+    """Return the number of processors that this process may use, and at most eight."""
     counted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(counted, _MOST_WORKERS)

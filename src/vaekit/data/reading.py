@@ -1,28 +1,34 @@
-"""One door for every source: a name, a file of any accepted format, or a folder."""
+"""The function that reads every source: a name, a file of any accepted format, or a folder."""
 
+import difflib
 import os
+import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
-from vaekit.data.idx_files import find_mnist_files, looks_like_idx, read_idx, read_idx_folder
+from vaekit.data.frame_files import FRAME_ENDINGS, read_frame_file
 from vaekit.data.image_folders import read_image_folder
-from vaekit.data.mnist import read_mnist
+from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
-from vaekit.errors import DataError, MissingLabelError
+from vaekit.errors import DataError, MissingLabelError, UsageError
 from vaekit.language.grammar import did_you_mean
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 
 NAMES = ("digits", "mnist")
+_BEGINNINGS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet"}
 TEXT_ENDINGS = (".csv", ".tsv", ".txt", ".data", ".dat")
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 ACCEPTED = (
-    "a .csv, .tsv, .npy, .npz, .parquet or IDX file, a folder of images or of MNIST's four files, "
-    "or one of the names digits and mnist"
+    "a .csv, .tsv, .npy, .npz, .parquet, .feather, .json, .xlsx or IDX file, a folder of images or of MNIST's "
+    "four files, one of the names digits and mnist, or - for standard input"
 )
 
 
@@ -33,27 +39,32 @@ def read(
     data_dir: Path | None = None,
     memory_limit: int | None = None,
     conditions: Sequence[str] = (),
+    thousands: str | None = None,
+    decimal: str | None = None,
 ) -> Dataset:
-    """Read a data set from a file, a folder, or by name.
+    """Return the data set of a file, a folder, or a name.
 
     Parameters
     ----------
     source : str or path
         ``digits`` (scikit-learn's, always at hand), ``mnist`` (looked up, or downloaded), or the path of a
-        ``.csv``, ``.tsv`` (or other table of text), ``.npy``, ``.npz``, ``.parquet`` or IDX file, of a folder
-        of
-        images, or of a folder of IDX files named like MNIST's. A name wins over a file of that name: write
-        ``./mnist`` for a folder.
+        ``.csv``, ``.tsv`` (or other table of text), ``.npy``, ``.npz``, ``.parquet``, ``.feather``, ``.json``,
+        ``.xlsx`` or IDX file, of a folder of images, or of a folder of IDX files named like MNIST's. A name has
+        precedence over a file of that name: write ``./mnist`` for a folder. ``-`` is the standard input: a
+        table of text, or the bytes of an ``.npy``, ``.npz`` or ``.parquet``.
     label : str, optional
-        The column (or, in an ``.npz``, the array) that is a label: kept for colouring, never trained on.
+        The column (or the array of an ``.npz``) that is a label: kept for colouring, never trained on.
     data_dir : path, optional
         Where to look for ``mnist`` first.
     memory_limit : int, optional
-        Bytes of memory that the data may take: an ``.npy``, ``.parquet`` or folder of images that needs more is not
-        read, but left where it is, to be read block by block (:class:`vaekit.data.stored.StoredRows`); a table of text
-        that is larger is refused. By default everything is read.
+        Bytes of memory that the data may take. An ``.npy``, ``.parquet`` or folder of images that needs more
+        stays where it is, and is read block by block (:class:`vaekit.data.stored.StoredRows`); a larger table
+        of text is refused. By default everything is read.
     conditions : sequence of str
-        Columns to take out of the table as conditions; ``labels`` are the labels.
+        Columns to take out of the table as conditions; ``labels`` means the labels.
+    thousands, decimal : str, optional
+        The separators within the numbers of a table of text, where they are not what its values show: ``","`` for
+        thousands reads ``1,234`` as 1234, for decimals as 1.234.
 
     Returns
     -------
@@ -62,8 +73,8 @@ def read(
     Raises
     ------
     DataError
-        For anything that cannot be read as numbers in rows or as images of one size: one line that says what
-        was found, what was expected, and what to try.
+        For a source that holds neither rows of numbers nor images of one size: one line with what was found,
+        what was expected, and what to try.
     MissingExtraError
         For a format whose optional dependency is not installed.
 
@@ -76,11 +87,14 @@ def read(
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
+    numbers = _Numbers(thousands, decimal)
+    if name == "-":
+        return _read_standard_input(label, memory_limit, conditions, numbers)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return take_conditions(_reader(path, label, memory_limit, conditions)(), conditions)
+        return take_conditions(_reader(path, label, memory_limit, conditions, numbers)(), conditions)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -91,17 +105,35 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
+class _Numbers(NamedTuple):
+    """The separators that were asked for within numbers."""
+
+    thousands: str | None
+    decimal: str | None
+
+
 def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str] = ()
+    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
 ) -> Callable[[], Dataset]:
-    """Choose how to read an existing path."""
+    """Return the function that reads an existing path."""
     name = path.name.lower()
     if path.is_dir():
         return _folder_reader(path, label, memory_limit)
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
-        return lambda: read_text(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_text(
+            path,
+            label=label,
+            conditions=conditions,
+            memory_limit=memory_limit,
+            thousands=numbers.thousands,
+            decimal=numbers.decimal,
+        )
+    if any(numbers):
+        raise UsageError(f"{path}: thousands and decimal are for tables of text; leave them out")
+    if name.endswith(FRAME_ENDINGS):
+        return lambda: read_frame_file(path, label=label, conditions=conditions, memory_limit=memory_limit)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
@@ -122,6 +154,25 @@ def _reader(
     raise DataError(f"{path}: unknown ending {path.suffix!r}; expected {ACCEPTED}")
 
 
+def _read_standard_input(
+    label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
+) -> Dataset:
+    """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
+    content = sys.stdin.buffer.read()
+    ending = next((end for start, end in _BEGINNINGS.items() if content.startswith(start)), ".csv")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"standard input{ending}"
+        path.write_bytes(content)
+        # everything is read at once, for the temporary file does not stay
+        limit = memory_limit if ending == ".csv" else None
+        try:
+            dataset = take_conditions(_reader(path, label, limit, conditions, numbers)(), conditions)
+        except DataError as error:
+            raise type(error)(str(error).replace(str(path), "standard input")) from error
+    test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")
+    return replace(dataset, source="standard input", test=test)
+
+
 def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> Callable[[], Dataset]:
     _refuse_label(label, str(path))
     if (path / "model.json").is_file():
@@ -134,8 +185,8 @@ def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> C
 def _refuse_label(label: str | None, what: str) -> None:
     if label is not None:
         raise MissingLabelError(
-            f"{what}: no column {label!r} for the label: this source has no named columns; leave the "
-            "label out"
+            f"{what}: no column {label!r} for the label: this source has no named columns; leave the label "
+            "out"
         )
 
 
@@ -149,8 +200,19 @@ def _not_found(name: str, path: Path) -> str:
         neighbours = sorted(str(folder / entry) for entry in os.listdir(folder))
     except OSError:
         neighbours = []
-    hint = did_you_mean(name, [*NAMES, *neighbours])
+    hint = did_you_mean(name, NAMES) or _nearest_file(path, neighbours)
     return f"{name!r}: no such file, folder or name{hint or ';'} expected {ACCEPTED}"
+
+
+def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
+    """Return a hint at the file whose name is near, endings and folders aside; empty where none is."""
+    stems: dict[str, str] = {}
+    for neighbour in neighbours:
+        stems.setdefault(Path(neighbour).stem.lower(), neighbour)
+    stem = path.stem.lower()
+    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
+    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
+    return f"; did you mean {stems[near[0]]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:

@@ -1,4 +1,4 @@
-r"""What a model expects of its data, and the scaling between the data's units and the model's.
+r"""The schema: the data that a model expects, and the scaling between the data's units and the model's.
 
 One affine map per column of a table, one for all pixels of images:
 
@@ -12,28 +12,28 @@ log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-de
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
+import msgspec
 import numpy as np
 
 from vaekit.data.arrays import dataset_from_array
+from vaekit.data.column_summary import Column, summarise
 from vaekit.data.conditions import ConditionSchema
-from vaekit.data.dataset import Dataset, Kind, row_blocks
-from vaekit.data.hints import shape_in_words
-from vaekit.data.schema_check import align_dataset, check_dataset
-from vaekit.data.schema_json import schema_from_json, schema_to_json
+from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
+from vaekit.data.messages import shape_in_words
+from vaekit.data.scaling import Scaling, offset_and_scale, require_few_categories
+from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
 from vaekit.data.stored import value_blocks
-from vaekit.data.summary import Column, summarise
+from vaekit.data.strict_json import AboveZero, Finite, from_document, to_document
 from vaekit.errors import DataError, UsageError
 
 __all__ = ["Scaling", "Schema"]
 
-Scaling = Literal["none", "unit", "standardize", "mixed"]
-
 
 @dataclass(frozen=True)
 class Schema:
-    """What every file given to a model must look like, and how its values become the model's.
+    """The form that every file given to a model must have, and the map from its values to the model's.
 
     Parameters
     ----------
@@ -48,7 +48,9 @@ class Schema:
     offset, scale : tuple of float
         a and b of the map above, one per entry of ``columns``.
     conditions : ConditionSchema or None
-        What the model is told beside the data; None for a model without conditions.
+        The conditions that the model is given beside the data; None for a model without conditions.
+    layout : {"channels-first", "channels-last", "no-channels"}
+        The order of the axes of images in their source.
 
     Examples
     --------
@@ -64,13 +66,14 @@ class Schema:
     """
 
     kind: Kind
-    event_shape: tuple[int, ...]
+    event_shape: tuple[Annotated[int, msgspec.Meta(ge=1)], ...]
     dtype: str
     columns: tuple[Column, ...]
     scaling: Scaling
-    offset: tuple[float, ...]
-    scale: tuple[float, ...]
+    offset: tuple[Finite, ...]
+    scale: tuple[AboveZero, ...]
     conditions: ConditionSchema | None = None
+    layout: Layout = "channels-first"
 
     @classmethod
     def fit(
@@ -82,28 +85,25 @@ class Schema:
         ----------
         data : Dataset or ndarray
         scaling : {"none", "unit", "standardize", "mixed"}
-            ``none`` leaves the values. ``unit`` is for likelihoods on [0, 1]: values already there stay,
-            8-bit
-            values are divided by 255. ``standardize`` subtracts the mean and divides by the standard
-            deviation
-            (of the population), of each column of a table, or of all pixels of images together. ``mixed`` does so
-            for some columns of a table.
+            ``none`` leaves the values as they are. ``unit`` is for likelihoods on [0, 1]: values already
+            there stay, 8-bit values are divided by 255. ``standardize`` subtracts the mean and divides by the
+            standard deviation (of the population), of each column of a table, or of all pixels of images
+            together. ``mixed`` does so for some columns of a table.
         continuous : sequence of bool, optional
-            For ``mixed``: of each column that varies, whether it is standardised.
+            For ``mixed``: whether to standardise, for each column that varies.
 
         Raises
         ------
         DataError
             For a column of text with too many different values, fewer than two rows, values that are missing
-            or infinite, data that are constant throughout,
-            and
-            (``unit``) values outside [0, 1] that are not 8-bit.
+            or infinite, data that are constant throughout, and (``unit``) values outside [0, 1] that are not
+            8-bit.
         UsageError
             For an unknown scaling.
         """
         if scaling not in get_args(Scaling):
             raise UsageError(f"scaling {scaling!r}; expected one of {', '.join(get_args(Scaling))}")
-        dataset = data if isinstance(data, Dataset) else _dataset_of(data)
+        dataset = data if isinstance(data, Dataset) else dataset_from_array(data, source="the array")
         if len(dataset) < 2:
             raise DataError(f"{dataset.source}: 1 sample (one row) to learn from; at least 2 rows are needed")
         dataset.require_finite()
@@ -114,13 +114,14 @@ class Schema:
             )
             raise DataError(
                 f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
-                "Expected data "
-                "in which at least one column varies"
+                "Expected data in which at least one column varies"
             )
-        _require_few_categories(dataset, columns)
-        offset, scale = _offset_and_scale(dataset, columns, scaling, continuous)
+        require_few_categories(dataset, columns)
+        offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
         dtype = str(dataset.values.dtype)
-        return cls(dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale)
+        return cls(
+            dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale, layout=dataset.layout
+        )
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
@@ -133,15 +134,15 @@ class Schema:
         return tuple(column.name for column in self.columns) if self.kind == "table" else None
 
     def describe(self) -> str:
-        """Say in words what one example is: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
+        """Return the kind and shape of the data in words: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
         return shape_in_words(self.kind, self.event_shape)
 
     @property
     def kept(self) -> np.ndarray:
-        """Which columns of a table the model sees: a boolean array (always all True for images).
+        """A boolean for each column: whether the model sees it (always True for images).
 
-        Constant columns are left out, since a density of a constant is infinite; not under ``unit`` scaling,
-        where the likelihood is a probability, for which a constant column is nothing special.
+        Constant columns are left out, since the density of a constant is infinite. Under ``unit`` scaling
+        they stay: the likelihood is then a probability, which is finite for a constant too.
         """
         if self.kind == "images" or self.scaling == "unit":
             return np.ones(len(self.columns), dtype=bool)
@@ -154,9 +155,10 @@ class Schema:
 
     @property
     def log_jacobian(self) -> float:
-        """Log-determinant of the map from data to model units, in nats: add it to a density in model units.
+        """Log-determinant of the map from data to model units, in nats.
 
-        0 for ``none``, and for ``unit`` where the values were in [0, 1] already.
+        A log-density in the model's units plus this number is one in the data's units. It is 0 for ``none``,
+        and for ``unit`` where the values were in [0, 1] already.
         """
         copies = 1 if self.kind == "table" else math.prod(self.event_shape)
         return 0.0 - copies * math.fsum(
@@ -164,10 +166,10 @@ class Schema:
         )
 
     def check(self, dataset: Dataset, *, what: str) -> None:
-        """Raise where ``dataset`` is not what the model was fitted to.
+        """Refuse a data set that differs from the data the model was fitted to.
 
-        Columns in another order are an error here, because the rows would be misread: use `align`, which puts
-        them in order.
+        Columns in another order are an error here, because the rows would be misread; `align` puts them in
+        order.
 
         Raises
         ------
@@ -177,7 +179,7 @@ class Schema:
         check_dataset(self, dataset, what=what)
 
     def align(self, dataset: Dataset, *, what: str) -> Dataset:
-        """Return ``dataset`` with its columns in the order of the schema, having checked it.
+        """Return the data set with its columns in the order of the schema, after checking it.
 
         Columns are matched by name; by position where either side has only made-up names (``x0``, ``x1``...).
         """
@@ -194,7 +196,7 @@ class Schema:
         -------
         ndarray of shape (m, \\*model_event_shape), float32
             Computed in float64 block by block: a column of timestamps keeps its digits, and 8-bit images are
-            never copied as float64. NaN stays NaN.
+            never copied as float64 as a whole. NaN stays NaN.
 
         Raises
         ------
@@ -219,8 +221,7 @@ class Schema:
             if np.isinf(out[rows]).any():
                 raise DataError(
                     f"a value is infinite in the model's units: |value| up to {np.abs(block).max():.3g} "
-                    "after scaling "
-                    f"{self.scaling!r}, and float32 ends at 3.4e38; remove or correct the row"
+                    f"after scaling {self.scaling!r}, and float32 ends at 3.4e38; remove or correct the row"
                 )
         return out
 
@@ -234,7 +235,7 @@ class Schema:
         Returns
         -------
         ndarray of shape (..., \\*event_shape), float64
-            Constant columns that the model does not see are restored with their value.
+            Constant columns that the model does not see get their value back.
         """
         x = np.asarray(x)
         shape = self.model_event_shape
@@ -258,14 +259,14 @@ class Schema:
 
     @property
     def categories(self) -> "tuple[tuple[str, ...] | None, ...] | None":
-        """Of each column the names of its categories, where it holds text; None where no column does."""
+        """The names of the categories of each column that holds text; None where no column does."""
         names = tuple(column.categories for column in self.columns)
         return names if any(names) else None
 
     def constant_changes(self, values: np.ndarray) -> dict[str, int]:
         """Count the rows that differ in a column left out because it was constant in training.
 
-        Such rows are scored without that column: say so rather than pass it over.
+        Such rows are scored without that column, and a caller should warn of it.
 
         >>> schema = Schema.fit(np.array([[1.0, 7.0], [3.0, 7.0]]), scaling="standardize")
         >>> schema.constant_changes(np.array([[1.0, 7.0], [2.0, 8.0]]))
@@ -282,83 +283,28 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""
-        return schema_to_json(self)
+        document = {key: value for key, value in to_document(self).items() if value is not None}
+        if self.layout == "channels-first":  # written as before there were other layouts
+            document.pop("layout", None)
+        return document
 
     @classmethod
     def from_json(cls, document: Any) -> "Schema":
-        """Rebuild a schema; an unknown or missing key, or a wrong value, is an ArtifactError naming it."""
-        return schema_from_json(cls, document)
+        """Return the schema that `to_json` wrote.
+
+        Raises
+        ------
+        ArtifactError
+            Naming an unknown or missing key, or a wrong value, as a file that was edited may have.
+        """
+        schema = from_document(document, cls, "schema")
+        require_sound(schema)
+        if schema.conditions is not None:
+            schema.conditions.require_sound("schema.conditions")
+        return schema
 
     def _kept_offset_scale(self) -> tuple[np.ndarray, "np.ndarray | float", "np.ndarray | float"]:
         if self.kind == "images":
             return self.kept, self.offset[0], self.scale[0]
         kept = self.kept
         return kept, np.array(self.offset)[kept], np.array(self.scale)[kept]
-
-
-def _dataset_of(values: np.ndarray) -> Dataset:
-    return dataset_from_array(values, source="the array")
-
-
-def _require_few_categories(dataset: Dataset, columns: tuple[Column, ...]) -> None:
-    for column in columns:
-        count = len(column.categories or ())
-        if count > max(20, len(dataset) // 20):
-            raise DataError(
-                f"{dataset.source}: column {column.name!r} holds text of {count} different values in {len(dataset):,} "
-                f"rows: too many to be categories; remove it, or give --label {column.name} to keep it for colouring "
-                "only"
-            )
-
-
-def _offset_and_scale(
-    dataset: Dataset,
-    columns: tuple[Column, ...],
-    scaling: Scaling,
-    continuous: Sequence[bool] | None = None,
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if scaling == "mixed":
-        if dataset.kind == "images":
-            raise UsageError(
-                f"{dataset.source}: images have no columns; choose another likelihood than mixed"
-            )
-        varying = [not column.constant for column in columns]
-        if continuous is None or len(continuous) != sum(varying):
-            raise UsageError(
-                f"scaling 'mixed' needs to know of {sum(varying)} columns that vary whether they are continuous, got "
-                f"{continuous!r}"
-            )
-        told = iter(continuous)
-        standardised = [vary and next(told) for vary in varying]
-        return (
-            tuple(c.mean if on else 0.0 for c, on in zip(columns, standardised, strict=True)),
-            tuple(c.standard_deviation if on else 1.0 for c, on in zip(columns, standardised, strict=True)),
-        )
-    if scaling == "standardize":
-        # a constant column is left out of the model: its map is never used, and stays harmless
-        return (
-            tuple(0.0 if column.constant else column.mean for column in columns),
-            tuple(1.0 if column.constant else column.standard_deviation for column in columns),
-        )
-    divisor = 1.0
-    if scaling == "unit":
-        low = min(column.minimum for column in columns)
-        high = max(column.maximum for column in columns)
-        if dataset.values.dtype == np.uint8 and high > 1:
-            divisor = 255.0
-        elif low < 0 or high > 1:
-            looks_8_bit = all(column.integer for column in columns) and low >= 0 and high <= 255
-            advice = (
-                "if these are grey levels from 0 to 255, divide them by 255 or give them as uint8 images"
-                if looks_8_bit
-                else "rescale them to [0, 1], or choose a likelihood for real numbers such as gaussian"
-            )
-            outside = next(column for column in columns if column.minimum < 0 or column.maximum > 1)
-            where = f" (first in column {outside.name!r})" if dataset.kind == "table" else ""
-            raise DataError(
-                f"{dataset.source}: values from {low:g} to {high:g}{where}; a likelihood on [0, 1] "
-                "expects values from "
-                f"0 to 1, or 8-bit images: {advice}"
-            )
-    count = len(columns)
-    return (0.0,) * count, (divisor,) * count

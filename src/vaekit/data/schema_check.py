@@ -1,28 +1,72 @@
-"""Does this file fit the model? Compare a data set with a schema, and say every difference in one line."""
-
-from __future__ import annotations
+"""Compare a data set with the schema of a model, and name every difference in one line."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, made_up_names
-from vaekit.data.hints import few, plural, shape_in_words
+from vaekit.data.column_summary import Column
+from vaekit.data.dataset import Dataset, Kind, made_up_names
+from vaekit.data.messages import few, plural, shape_in_words
 from vaekit.data.stored import StoredRows
-from vaekit.errors import DataError
+from vaekit.data.strict_json import require_different
+from vaekit.errors import ArtifactError, DataError
 from vaekit.language.grammar import did_you_mean
 
-if TYPE_CHECKING:
-    from vaekit.data.schema import Schema
+__all__ = ["Expected", "align_dataset", "check_dataset", "require_sound"]
 
-__all__ = ["align_dataset", "check_dataset"]
+_NUMERIC_TYPES = (
+    *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)),
+    *("float16", "float32", "float64"),
+)
 
 
-def align_dataset(schema: Schema, dataset: Dataset, *, what: str) -> Dataset:
-    """Put columns that are the same set in another order in the order of the schema, then check."""
+class Expected(Protocol):
+    """The fields of a schema that a data set is compared with; see :class:`vaekit.data.Schema`."""
+
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def event_shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def columns(self) -> Sequence[Column]: ...
+    @property
+    def scaling(self) -> str: ...
+    @property
+    def offset(self) -> Sequence[float]: ...
+    @property
+    def scale(self) -> Sequence[float]: ...
+
+
+def require_sound(schema: Expected) -> None:
+    """Raise an ArtifactError where the fields of a schema that was read contradict one another."""
+    if schema.dtype not in _NUMERIC_TYPES:
+        raise ArtifactError(
+            f"schema.dtype: {schema.dtype!r:.60}; expected the name of a numeric type such as 'float64'"
+        )
+    count = schema.event_shape[0] if schema.kind == "table" and schema.event_shape else 1
+    lengths = {
+        "event_shape": (len(schema.event_shape), 1 if schema.kind == "table" else 3),
+        "columns": (len(schema.columns), count),
+        "offset": (len(schema.offset), count),
+        "scale": (len(schema.scale), count),
+    }
+    for key, (found, expected) in lengths.items():
+        if found != expected:
+            raise ArtifactError(f"schema.{key}: a list of {found}; expected a list of {expected}")
+    require_different([column.name for column in schema.columns], "schema.columns")
+    for i, column in enumerate(schema.columns):
+        require_different(column.categories or (), f"schema.columns[{i}].categories")
+    if all(column.constant for column in schema.columns):
+        raise ArtifactError("schema.columns: every column is constant; expected at least one that varies")
+
+
+def align_dataset(schema: Expected, dataset: Dataset, *, what: str) -> Dataset:
+    """Return the data set with its columns, and its categories, in the order of the schema, after checking it."""
     if schema.kind == "table" and dataset.columns is not None:
         expected = tuple(column.name for column in schema.columns)
         if dataset.columns != expected and set(dataset.columns) == set(expected):
@@ -37,8 +81,8 @@ def align_dataset(schema: Schema, dataset: Dataset, *, what: str) -> Dataset:
     return dataset
 
 
-def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
-    """Number the categories of text columns as the schema does."""
+def _recode(schema: Expected, dataset: Dataset, what: str) -> Dataset:
+    """Return the data set with the categories of text columns numbered as in the schema."""
     given = dataset.categories or (None,) * len(schema.columns)
     known = tuple(column.categories for column in schema.columns)
     if given == known or (dataset.categories is None and not any(known)):
@@ -50,8 +94,8 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
             continue
         if expected is None:
             raise DataError(
-                f"{what}: column {name!r} holds text, for instance {(names or ('',))[-1]!r:.60}; the model was "
-                "fitted to numbers there"
+                f"{what}: column {name!r} holds text, for instance {(names or ('',))[-1]!r:.60}; the model "
+                "was fitted to numbers there"
             )
         if names is None:
             if dataset.categories is None and _are_numbers_of(dataset.values[:, j], len(expected)):
@@ -66,9 +110,9 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
         ]
         if unknown:
             raise DataError(
-                f"{what}: column {name!r} has the unknown categor{'y' if len(unknown) == 1 else 'ies'} {few(unknown)}"
-                f"{did_you_mean(unknown[0], expected) or ';'} the model knows {few(expected, 50)}: correct or remove "
-                "those rows, or fit again with them"
+                f"{what}: column {name!r} has the unknown categor{'y' if len(unknown) == 1 else 'ies'} "
+                f"{few(unknown)}{did_you_mean(unknown[0], expected) or ';'} the model knows "
+                f"{few(expected, 50)}: correct or remove those rows, or fit again with them"
             )
         position = {text: float(k) for k, text in enumerate(expected)}
         renumbered[j] = np.array([position.get(text, np.nan) for text in names])
@@ -83,7 +127,7 @@ def _recode(schema: Schema, dataset: Dataset, what: str) -> Dataset:
 
 
 def _changed(values: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """An array after a function of rows; stored rows after it as they are read."""
+    """Return the function of an array; for stored rows, rows to which it will be applied as they are read."""
     if isinstance(values, StoredRows):
         return cast(np.ndarray, values.changed(change))
     return change(values)
@@ -93,8 +137,8 @@ def _are_numbers_of(values: np.ndarray, count: int) -> bool:
     return bool(((values >= 0) & (values < count) & (values == np.floor(values))).all())
 
 
-def check_dataset(schema: Schema, dataset: Dataset, *, what: str) -> None:
-    """Raise a DataError naming what differs; see `Schema.check`."""
+def check_dataset(schema: Expected, dataset: Dataset, *, what: str) -> None:
+    """Raise a DataError that names the differences; see `Schema.check`."""
     if dataset.kind != schema.kind:
         _refuse_other_kind(schema, dataset, what)
     if schema.kind == "table":
@@ -105,7 +149,7 @@ def check_dataset(schema: Schema, dataset: Dataset, *, what: str) -> None:
     _check_range(schema, dataset, what)
 
 
-def _refuse_other_kind(schema: Schema, dataset: Dataset, what: str) -> None:
+def _refuse_other_kind(schema: Expected, dataset: Dataset, what: str) -> None:
     given, expected = (
         shape_in_words(kind, shape)
         for kind, shape in ((dataset.kind, dataset.event_shape), (schema.kind, schema.event_shape))
@@ -117,7 +161,7 @@ def _refuse_other_kind(schema: Schema, dataset: Dataset, what: str) -> None:
     raise DataError(f"{what}: {given}; the model was fitted to {expected}{advice}")
 
 
-def _refuse_other_images(schema: Schema, dataset: Dataset, what: str) -> None:
+def _refuse_other_images(schema: Expected, dataset: Dataset, what: str) -> None:
     same_size = dataset.event_shape[1:] == schema.event_shape[1:]
     raise DataError(
         f"{what}: {shape_in_words('images', dataset.event_shape)}; the model was fitted to "
@@ -126,23 +170,21 @@ def _refuse_other_images(schema: Schema, dataset: Dataset, what: str) -> None:
     )
 
 
-def _check_columns(schema: Schema, dataset: Dataset, what: str) -> None:
+def _check_columns(schema: Expected, dataset: Dataset, what: str) -> None:
     expected = tuple(column.name for column in schema.columns)
     given = dataset.columns if dataset.columns is not None else made_up_names(dataset.event_shape[0])
     if given == expected:
         return
     if set(given) == set(expected):
         raise DataError(
-            f"{what}: the columns of the model in another order: {few(given)}; expected {few(expected)}: "
-            "reorder them"
+            f"{what}: the columns of the model in another order: {few(given)}; expected {few(expected)}: reorder them"
         )
     by_position = made_up_names(len(given)) == given or made_up_names(len(expected)) == expected
     if by_position and len(given) == len(expected):
         return
     if by_position:
         raise DataError(
-            f"{what}: {plural(len(given), 'column')}; the model was fitted to {len(expected)}: "
-            f"{few(expected)}"
+            f"{what}: {plural(len(given), 'column')}; the model was fitted to {len(expected)}: {few(expected)}"
         )
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
@@ -162,7 +204,7 @@ def _check_columns(schema: Schema, dataset: Dataset, what: str) -> None:
     )
 
 
-def _check_range(schema: Schema, dataset: Dataset, what: str) -> None:
+def _check_range(schema: Expected, dataset: Dataset, what: str) -> None:
     values = dataset.values
     if values.size == 0:
         return

@@ -1,24 +1,25 @@
 r"""Training, validation and test rows, by a hash of the row number and the seed.
 
-Row :math:`i` draws :math:`u_i = h(i, \text{seed}) \in [0, 1)` and goes to the test part where
-:math:`u_i < t`, to the validation part where :math:`t \le u_i < t + v`, and to the training part otherwise.
-So
-appending rows to a file moves none of those that were there, which no shuffling can promise. The hash is the
+Row :math:`i` draws :math:`u_i = h(i, \text{seed}) \in [0, 1)` and goes to the test part where :math:`u_i <
+t`, to the validation part where :math:`t \le u_i < t + v`, and to the training part otherwise. So rows
+appended to a file move none of the earlier ones to another part, unlike with shuffling. The hash is the
 output function of SplitMix64 (Steele, Lea & Flood, "Fast splittable pseudorandom number generators", 2014).
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from vaekit.data.dataset import Dataset
 from vaekit.errors import DataError, UsageError
 
-__all__ = ["Split", "split_indices"]
+__all__ = ["Parts", "Split", "partition", "split_indices"]
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of the three parts: sorted int64 arrays without common elements that cover every row."""
+    """Row numbers of the three parts: sorted arrays of int64; every row is in exactly one of them."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -26,14 +27,14 @@ class Split:
 
 
 def split_indices(n: int, seed: int, *, validation: float = 0.1, test: float = 0.1) -> Split:
-    """Divide ``n`` rows into training, validation and test parts.
+    """Return the numbers of the training, validation and test rows among ``n``.
 
     Parameters
     ----------
     n : int
         Number of rows.
     seed : int
-        Another seed, another division.
+        Each seed gives another division.
     validation, test : float
         Expected share of the rows in each part; 0 for a part that is not wanted.
 
@@ -61,8 +62,8 @@ def split_indices(n: int, seed: int, *, validation: float = 0.1, test: float = 0
     """
     if not (validation >= 0 and test >= 0 and validation + test < 1):
         raise UsageError(
-            f"shares of validation={validation} and test={test}; expected two shares of at least 0 whose "
-            "sum is below 1"
+            f"shares of validation={validation} and test={test}; expected two shares of at least 0 whose sum "
+            "is below 1"
         )
     wanted = [True, validation > 0, test > 0]
     if n < sum(wanted):
@@ -78,7 +79,7 @@ def split_indices(n: int, seed: int, *, validation: float = 0.1, test: float = 0
 
 
 def _fill_empty_parts(part: np.ndarray, uniform: np.ndarray, wanted: list[bool]) -> None:
-    """Give every wanted part that is empty one row of the largest part, in place."""
+    """Move one row of the largest part to every wanted part that is empty, in place."""
     for k in (2, 1, 0):
         sizes = np.bincount(part, minlength=3)
         if wanted[k] and sizes[k] == 0:
@@ -89,7 +90,7 @@ def _fill_empty_parts(part: np.ndarray, uniform: np.ndarray, wanted: list[bool])
 
 
 def _hash_to_unit_interval(n: int, seed: int) -> np.ndarray:
-    """Hash (row, seed) to 53 bits in [0, 1), for every row at once."""
+    """Return a hash of (row, seed) for every row, as 53 bits in [0, 1)."""
     golden = np.uint64(0x9E3779B97F4A7C15)
     key = _splitmix64(np.array([int(seed) % 2**64], dtype=np.uint64) + golden)
     mixed = _splitmix64(key + (np.arange(n, dtype=np.uint64) + np.uint64(1)) * golden)
@@ -97,7 +98,46 @@ def _hash_to_unit_interval(n: int, seed: int) -> np.ndarray:
 
 
 def _splitmix64(z: np.ndarray) -> np.ndarray:
-    """Mix 64 bits; arithmetic is modulo 2**64."""
+    """Return the output function of SplitMix64 of each number; arithmetic is modulo 2**64."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+class Parts(NamedTuple):
+    """Training, validation and test examples; None for a part that was not asked for."""
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+
+
+def partition(dataset: Dataset, seed: int, *, validation: float = 0.1, test: float = 0.1) -> Parts:
+    """Return a data set in three parts, by a hash of row and seed; a source's own test split stays the test part.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seed : int
+        Each seed gives another division.
+    validation, test : float
+        Expected shares; ``test`` is not used where the source has its own test split.
+
+    Raises
+    ------
+    UsageError, DataError
+        As `split_indices` does.
+
+    Examples
+    --------
+    >>> from vaekit.data import read
+    >>> [len(part) for part in partition(read("digits"), seed=0)]
+    [1451, 179, 167]
+    """
+    share = 0.0 if dataset.test is not None else test
+    split = split_indices(len(dataset), seed, validation=validation, test=share)
+    return Parts(
+        dataset.take(split.train),
+        dataset.take(split.validation) if validation > 0 else None,
+        dataset.test if dataset.test is not None else dataset.take(split.test),
+    )

@@ -1,9 +1,9 @@
-"""Rows that stay where they are, behind the part of an array's interface that data sets use.
+"""Rows that stay in their file or source, with the part of an array's interface that data sets use.
 
-Where a data set would take more memory than a limit, :class:`StoredRows` stands in the place of its array. It has the
-array's type and shape and gives the same numbers, but a read makes no more than the rows that are asked for. Where they
-come from is for its kinds to say: an array mapped into memory, row groups of a Parquet file, files of pictures, items
-of a data set of PyTorch, a sequence that is read from its beginning.
+Where a data set would take more memory than a limit, :class:`StoredRows` takes the place of its array. It has
+the array's type and shape and gives the same numbers, but reads only the rows that are asked for. Its
+subclasses read them from an array mapped into memory, row groups of a Parquet file, files of pictures, items
+of a data set of PyTorch, or a sequence that is read from its beginning.
 """
 
 import copy
@@ -19,33 +19,33 @@ from vaekit.data.dataset import Dataset, row_blocks
 
 __all__ = ["StoredRows", "bytes_in_memory", "few_rows", "found_bytes", "value_blocks"]
 
-_SHARE_TO_READ = 16  # parts of a data set that need at most this part of the limit are read
+_SHARE_TO_READ = 16  # parts of a data set that need at most limit / 16 are read into memory
 
 Change = Callable[[np.ndarray], np.ndarray]
 
 
 class StoredRows(ABC):
-    """Rows in the type and shape that a data set has them in, read where they are asked for.
+    """Rows with the type and shape that a data set gives them, read when they are asked for.
 
     Parameters
     ----------
     dtype : dtype
-        Of the values that are given.
+        Type of the values.
     shape : tuple of int
-        Rows, and the shape of one example.
+        Number of rows, and the shape of one example.
     limit : int
-        The memory that the data were too large for, in bytes.
+        The memory limit that the data exceeded, in bytes.
 
     Attributes
     ----------
     in_order : bool
-        Whether reading is quick in the order of the rows alone.
+        Whether only reading in the order of the rows is quick.
     in_thread : bool
-        Whether another thread may read, for no code of a user is run.
+        Whether another thread may read: no code of a user is run.
     decoded : bool
-        Whether reading is work, so that passes over the rows are to be few.
+        Whether reading takes much work, so that passes over the rows should be few.
     known_finite : bool
-        Whether every value was looked at, and is a finite number.
+        Whether every value was checked to be a finite number.
     """
 
     in_order = False
@@ -57,8 +57,8 @@ class StoredRows(ABC):
         self.known_finite = False
         self._rows: np.ndarray | None = None
         self._changes: tuple[Change, ...] = ()
-        self._kept: Any = None  # for kinds that keep the last that they read
-        self._lock = threading.RLock()  # one for all parts: they share what they read from
+        self._kept: Any = None  # for subclasses that keep the last piece that they read
+        self._lock = threading.RLock()  # one lock for all parts: they read from the same source
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -75,10 +75,10 @@ class StoredRows(ABC):
 
     @abstractmethod
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
-        """Read rows of the source, by slice or numbers in any order, as a new array."""
+        """Return rows of the source, by slice or numbers in any order, as a new array."""
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """Read rows by slice, array of indices or number, and places in an example after a comma."""
+        """Return rows by slice, array of indices or number; after a comma, positions within an example."""
         if isinstance(key, tuple) and isinstance(key[0], slice) and key[0] == slice(None):
             return np.concatenate([self[rows][key] for rows in row_blocks(cast(np.ndarray, self))])
         if isinstance(key, tuple):
@@ -96,7 +96,7 @@ class StoredRows(ABC):
         return self[:].astype(self.dtype if dtype is None else dtype, copy=False)
 
     def take(self, indices: "np.ndarray | list[int]") -> "StoredRows | np.ndarray":
-        """Choose rows: in memory where they need little of the limit, otherwise left where they are."""
+        """Return chosen rows: in memory where they need little of the limit, otherwise left in their source."""
         chosen = np.asarray(indices, dtype=np.int64)
         if bytes_in_memory(len(chosen), self.shape[1:], self.dtype) <= self.limit // _SHARE_TO_READ:
             return self[chosen]
@@ -107,30 +107,30 @@ class StoredRows(ABC):
         return part
 
     def changed(self, change: Change) -> "StoredRows":
-        """The same rows after a function of blocks of them that keeps their type and shape."""
+        """Return the rows with a function applied to every block as it is read; it must keep type and shape."""
         other = copy.copy(self)
         other._changes = (*self._changes, change)
         other.begin()
         return other
 
     def begin(self) -> None:
-        """Forget what a copy must not share with the rows it was copied from."""
+        """Reset the state that a copy must not share with its original."""
         self._kept = None
 
     def pieces(self) -> "np.ndarray | None":
-        """Where pieces begin that are read as a whole, as numbers of these rows; None where any row is read alone."""
+        """Return the first rows of the pieces that are read as a whole; None where any row can be read alone."""
         return None
 
     def fingerprint(self) -> str | None:
-        """What tells these rows from others without reading them; None where only their values do."""
+        """Return a text that identifies these rows without reading them; None where there is none."""
         return None
 
     def min(self, axis: int | None = None) -> Any:
-        """The smallest value; of each place in an example where the axis is 0."""
+        """Return the smallest value; with axis 0, of each position in an example."""
         return self._extreme(np.min, axis)
 
     def max(self, axis: int | None = None) -> Any:
-        """The largest value; of each place in an example where the axis is 0."""
+        """Return the largest value; with axis 0, of each position in an example."""
         return self._extreme(np.max, axis)
 
     def _extreme(self, function: Callable[..., Any], axis: int | None) -> Any:
@@ -138,7 +138,7 @@ class StoredRows(ABC):
 
 
 def bytes_in_memory(rows: int, event_shape: tuple[int, ...], dtype: Any) -> int:
-    """Bytes that a fit needs to hold data: as found, the training rows again, and in the model's units.
+    """Return the bytes that a fit holds: the data as found, the training rows again, and in the model's units.
 
     >>> bytes_in_memory(1000, (10,), np.float64)
     200000
@@ -147,7 +147,7 @@ def bytes_in_memory(rows: int, event_shape: tuple[int, ...], dtype: Any) -> int:
 
 
 def found_bytes(*datasets: "Dataset | None") -> int:
-    """Bytes that data sets take as they were found, and their parts again, where they are in memory.
+    """Return the bytes of data sets in memory as found, twice: the whole and its parts.
 
     >>> found_bytes(Dataset(np.zeros((10, 2)), "table", ("a", "b")), None)
     320
@@ -157,9 +157,10 @@ def found_bytes(*datasets: "Dataset | None") -> int:
 
 
 def few_rows(values: StoredRows) -> Iterator[np.ndarray]:
-    """Cut rows into blocks, as indices, that need little of the limit.
+    """Yield the indices of blocks of rows that need little of the limit.
 
-    They are multiples of 4096 rows where that is little: the chunks that models are applied to stay what they are.
+    A block is a multiple of 4096 rows where that is little enough, so that models see the same chunks as in
+    memory.
     """
     each = bytes_in_memory(1, values.shape[1:], values.dtype)
     most = values.limit // _SHARE_TO_READ // each
@@ -169,7 +170,7 @@ def few_rows(values: StoredRows) -> Iterator[np.ndarray]:
 
 
 def value_blocks(values: np.ndarray) -> Iterator[np.ndarray]:
-    """Give an array in one piece, and stored rows in blocks."""
+    """Yield an array in one piece, and stored rows in blocks."""
     if isinstance(values, StoredRows):
         for rows in row_blocks(cast(np.ndarray, values)):
             yield values[rows]

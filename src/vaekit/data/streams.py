@@ -1,7 +1,8 @@
-"""One door for somebody's own data sets: PyTorch's, Hugging Face's, webdataset's, and whatever can be iterated over.
+"""The function that reads a user's data sets: PyTorch's, Hugging Face's, webdataset's, and any iterable.
 
-What fits under a memory limit is read; the rest is left where it is, and read as it is needed: items by number where
-there are numbers, and otherwise from the beginning to the end, pass after pass.
+Data that fit under a memory limit are read at once. Others stay in their source and are read as they are
+needed: items by number where the source has numbers, and otherwise from the beginning to the end in each
+pass.
 """
 
 import time
@@ -15,10 +16,9 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.item_reading import Column, ItemReader, torch_module
-from vaekit.data.item_rows import ItemRows
 from vaekit.data.mapped import memory_limit as read_limit
-from vaekit.data.sequence_rows import END, Cursor, SequenceRows
 from vaekit.data.stored import bytes_in_memory
+from vaekit.data.stream_rows import END, Cursor, ItemRows, SequenceRows
 from vaekit.errors import DataError, StreamWarning
 
 __all__ = ["is_stream", "stream"]
@@ -37,7 +37,7 @@ def stream(
     varying: bool = False,
     memory_limit: "str | int | None" = None,
 ) -> Dataset:
-    """Make a data set of somebody's own, in memory where it fits, and otherwise left where it is.
+    """Return a user's data set, in memory where it fits, and otherwise left in its source.
 
     Parameters
     ----------
@@ -46,32 +46,35 @@ def stream(
 
         - a map-style data set, with ``__len__`` and ``__getitem__``: of ``torch.utils.data``, or of Hugging Face's
           ``datasets``;
-        - a ``torch.utils.data.DataLoader``: of one over a map-style data set the workers are used, and not its order
+        - a ``torch.utils.data.DataLoader``: if it is over a map-style data set, its workers are used, and not its order
           and batches;
-        - an iterable that can be iterated over again and again, such as an ``IterableDataset`` or a ``WebDataset``;
-        - a function without arguments that gives an iterator, anew for every pass.
+        - an iterable that can be iterated over repeatedly, such as an ``IterableDataset`` or a ``WebDataset``;
+        - a function without arguments that returns a new iterator for every pass.
 
         Items are tensors, arrays, PIL images, tuples, or dictionaries.
     column : str, int or sequence of str, optional
-        Of dictionaries the key of the data, or keys of numbers that make a row of a table; of tuples the place. By
-        default the only key that holds an array or a picture, all keys where all hold numbers, and the first place.
+        For dictionaries the key of the data, or the keys of numbers that make up a row of a table; for tuples
+        the position. By default the only key that holds an array or a picture, or all keys where all hold
+        numbers; 0.
     label : str or int, optional
-        Key or place of the label. By default, where data are read or iterated over, the second place of tuples that
-        have a number or a text there.
+        Key or position of the label. By default, where data are read or iterated over, 1 for tuples that have
+        a number or a text there.
     batched : bool, optional
-        Whether an item is a batch of rows; by default, where a DataLoader makes batches, or an item is a data frame.
+        Whether an item is a batch of rows; by default True where a DataLoader makes batches or an item is a
+        data frame.
     length : int, optional
-        Rows of a pass over an iterable that has no end, or is not to be read to its end.
+        Number of rows in a pass over an iterable that has no end, or should not be read to its end.
     varying : bool
-        Whether rows of an iterable may differ from pass to pass, as augmented pictures do; their order may not.
+        Whether rows of an iterable may differ from pass to pass, as augmented pictures do; their order may
+        not.
     memory_limit : str or int, optional
         Memory for data, such as ``"2GB"``; a quarter of the machine's by default.
 
     Raises
     ------
     DataError
-        For a generator, which can be read once only; no rows; items that differ in shape or type; a length that is not
-        the number of items.
+        For a generator, which can be read only once; for no rows, items that differ in shape or type, and a
+        length that is not the number of items.
 
     Examples
     --------
@@ -111,7 +114,7 @@ def stream(
 
 
 def is_stream(source: Any) -> bool:
-    """Whether :func:`stream` is the way to read it: no array, data frame or list.
+    """Return whether :func:`stream` should read an object: it is not an array, data frame or list.
 
     >>> is_stream(np.eye(2)), is_stream([[1.0]]), is_stream(lambda: iter([])), is_stream(x for x in [])
     (False, False, True, True)
@@ -131,13 +134,13 @@ def _is_function(source: Any) -> bool:
 
 
 def _has_items(source: Any) -> bool:
-    """Whether there is a length, and items by number."""
+    """Return whether an object has a length and items by number."""
     torch = torch_module()
     if torch is not None and isinstance(source, torch.utils.data.IterableDataset):
         return False
     try:
         return hasattr(source, "__getitem__") and hasattr(source, "__len__") and len(source) >= 0
-    except TypeError:  # a length that there is not
+    except TypeError:  # __len__ is there, and refuses
         return False
 
 
@@ -149,7 +152,7 @@ def _refuse_shuffling(loader: Any, torch: Any, name: str) -> None:
 
 
 def _told_length(source: Any) -> int | None:
-    """What an iterable says of its length; None of a DataLoader, which counts batches."""
+    """Return the length of an iterable, if it has one; None for a DataLoader, which counts batches."""
     torch = torch_module()
     if torch is not None and isinstance(source, torch.utils.data.DataLoader):
         return None
@@ -160,7 +163,7 @@ def _told_length(source: Any) -> int | None:
 
 
 def _beginning(source: Any, name: str) -> Callable[[], Iterable[Any]]:
-    """How to begin a pass over it."""
+    """Return a function that begins a pass over a source."""
 
     def called() -> Iterable[Any]:
         given = source()
@@ -178,8 +181,8 @@ def _beginning(source: Any, name: str) -> Callable[[], Iterable[Any]]:
         return called
     if isinstance(source, Iterator):
         raise DataError(
-            f"{name}: it can be read once only, and every epoch reads it anew; give a function that makes one (lambda: "
-            "rows()), an object whose __iter__ begins anew, or list(...) of it where it is small"
+            f"{name}: it can be read once only, and every epoch reads it anew; give a function that makes "
+            "one (lambda: rows()), an object whose __iter__ begins anew, or list(...) of it where it is small"
         )
     return lambda: source
 
@@ -201,13 +204,13 @@ def _from_items(
         values, labels = rows.read_all()
     elif label is not None:
         labels = rows.read_labels()
-    return Dataset(values, reader.kind, reader.columns, as_labels(labels, len(items), name), None, name)
+    return _dataset(values, reader, as_labels(labels, len(items), name))
 
 
 def _from_sequence(
     cursor: Cursor, reader: ItemReader, limit: int, told: int | None, length: int | None
 ) -> Dataset:
-    """Read a sequence to its end, and keep it as long as it fits."""
+    """Return the data set of a sequence, read to its end; in memory if it fits."""
     kept: list[np.ndarray] | None = []
     labels: list[np.ndarray] = []
     count, finite, warn_at = 0, True, time.monotonic() + _PATIENCE
@@ -239,10 +242,24 @@ def _from_sequence(
     if kept is not None:
         columns = reader.columns
         data = dataset_from_array(np.concatenate(kept), source=reader.source, columns=columns, labels=found)
-        return replace(data, columns=columns)
+        return replace(data, columns=columns, layout=reader.layout, stored_as=reader.stored_as)
     rows = SequenceRows(cursor, reader, count, limit)
     rows.known_finite = finite
-    return Dataset(cast(np.ndarray, rows), reader.kind, reader.columns, found, None, reader.source)
+    return _dataset(cast(np.ndarray, rows), reader, found)
+
+
+def _dataset(values: np.ndarray, reader: ItemReader, labels: np.ndarray | None) -> Dataset:
+    """Return rows that a reader made as a data set."""
+    return Dataset(
+        values,
+        reader.kind,
+        reader.columns,
+        labels,
+        None,
+        reader.source,
+        layout=reader.layout,
+        stored_as=reader.stored_as,
+    )
 
 
 def _refuse_length(name: str, count: int, told: int | None, length: int | None) -> None:

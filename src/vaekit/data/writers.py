@@ -1,29 +1,37 @@
-"""Write results: tables, arrays and pictures, by the ending of the file. Whole or not at all.
+"""Writers of results: tables, arrays and pictures, in the format that the ending of the file names.
 
-Everything is written to a temporary file beside the target, synced, and renamed: a full disk, an error or an
-interrupt leaves what was there before.
+Everything is written to a temporary file beside the target, synced, and renamed: after a full disk, an error
+or an interrupt the previous file is still there. Rows of ``.npy``, ``.csv`` and ``.tsv`` can also be written
+block by block, with one block in memory at a time.
 """
 
 import errno
+import functools
+import itertools
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib import format as npy_format
 
 from vaekit.data.dataset import made_up_names
-from vaekit.data.hints import plural
-from vaekit.data.picture_grid import write_grid
+from vaekit.data.messages import plural
+from vaekit.data.pictures import write_grid
+from vaekit.data.restoring import restore_array, restore_table
+from vaekit.data.schema import Schema
 from vaekit.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENDINGS", "names_for", "table_frame", "text_dialect", "write", "write_atomically", "write_text"]
+__all__ = ["ENDINGS", "write", "write_atomically", "write_blocks", "write_text"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".png")
+_BY_BLOCKS = (".npy", ".csv", ".tsv")
+_TABLES = (".csv", ".tsv", ".parquet")
 
 
 def write(
@@ -34,7 +42,8 @@ def write(
     categories: "Sequence[Sequence[str] | None] | None" = None,
     images: bool | None = None,
     white: float | None = None,
-) -> None:
+    schema: Schema | None = None,
+) -> tuple[int, ...]:
     """Write an array to a file, in the format its ending names.
 
     Parameters
@@ -44,23 +53,30 @@ def write(
         (arrays ``X`` and, for tables with names, ``columns``), ``.parquet``, or ``.png`` (a grid of
         pictures).
     array : array_like of shape (n,), (n, columns), (n, height, width) or (n, channels, height, width)
-        In the three formats of tables, images become rows of pixels.
+        In the three formats of tables, an image becomes a row of pixels.
     columns : sequence of str, optional
         Names of the columns; ``x0``, ``x1``... by default.
     categories : sequence of (sequence of str, or None), optional
-        Of each column the names that its numbers stand for; the formats of tables get the names, ``.npy`` and
-        ``.npz`` the numbers.
+        For each column of categories their names; the formats of tables get the names, ``.npy`` and ``.npz``
+        the numbers.
     images : bool, optional
-        Whether the examples are images, which is what ``.png`` asks for. By default, if there are three or
-        four
+        Whether the examples are images, as ``.png`` needs; by default whether there are three or four
         dimensions.
     white : float, optional
         The value shown as white in a ``.png``: by default 1 where no value is larger, and 255 otherwise.
+    schema : Schema, optional
+        Of a model whose data the array holds: they are written in the types of its training data, as
+        :mod:`vaekit.data.restoring` says. ``columns``, ``categories`` and ``images`` are then those of the schema.
+
+    Returns
+    -------
+    tuple of int
+        The shape of what was written.
 
     Raises
     ------
     DataError
-        For an unknown ending, pictures of a table, a folder that is missing or cannot be written, a full
+        For an unknown ending, a picture of a table, a folder that is missing or cannot be written, a full
         disk.
     MissingExtraError
         For a format whose optional dependency is not installed.
@@ -69,7 +85,7 @@ def write(
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write(f"{folder}/out.csv", [[0.1, 2.0]], columns=["a", "b"])
+    ...     shape = write(f"{folder}/out.csv", [[0.1, 2.0]], columns=["a", "b"])
     ...     print(Path(f"{folder}/out.csv").read_text(), end="")
     a,b
     0.1,2.0
@@ -79,6 +95,13 @@ def write(
         raise DataError(f"{str(path)!r}: a zero byte in the name of a file; choose another name")
     values = np.asarray(array)
     ending = path.suffix.lower()
+    frame = None
+    if schema is not None:
+        columns, categories, images = schema.column_names, schema.categories, schema.kind == "images"
+        if schema.kind == "table" and ending in _TABLES:
+            frame = restore_table(schema, values)
+        elif ending != ".png":
+            values = restore_array(schema, values, layout=ending not in _TABLES)
     if ending not in ENDINGS:
         raise DataError(
             f"{path}: unknown ending {path.suffix!r} for an output; expected one of {', '.join(ENDINGS)}"
@@ -100,18 +123,19 @@ def write(
         )
         write_atomically(path, lambda file: np.savez_compressed(file, X=values, **extra))
     else:
-        _write_table(path, values, columns, categories, ending)
+        frame = table_frame(values, names_for(path, values, columns), categories) if frame is None else frame
+        _write_frame(path, frame, ending)
+    return values.shape
 
 
 def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
-    """Let ``fill`` write a temporary file beside ``path``, sync it, and rename it to ``path``.
+    """Write a file whole or not at all: ``fill`` writes a temporary file, which is synced and renamed.
 
     Raises
     ------
     DataError
         Where the folder is missing or cannot be written, the disk is full, or ``path`` is a folder. The
-        target
-        is then as it was, and the temporary file gone.
+        target is then as it was, and the temporary file is gone.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
@@ -139,14 +163,7 @@ def write_text(path: "str | os.PathLike[str]", text: str) -> None:
     write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
-def _write_table(
-    path: Path,
-    values: np.ndarray,
-    columns: Sequence[str] | None,
-    categories: "Sequence[Sequence[str] | None] | None",
-    ending: str,
-) -> None:
-    frame = table_frame(values, names_for(path, values, columns), categories)
+def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:
     if ending == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -160,7 +177,7 @@ def _write_table(
 def table_frame(
     values: np.ndarray, names: Sequence[str], categories: "Sequence[Sequence[str] | None] | None"
 ) -> "pd.DataFrame":
-    """Make the data frame that is written, with names in the place of the numbers of categories."""
+    """Return the data frame to write, with the names of categories in place of their numbers."""
     import pandas as pd
 
     # float16 is widened: neither format can hold it
@@ -173,13 +190,13 @@ def table_frame(
 
 
 def text_dialect(ending: str) -> dict[str, Any]:
-    """How tables are written as text: options of ``DataFrame.to_csv``."""
+    """Return the options of ``DataFrame.to_csv`` for a file with this ending."""
     separator = "," if ending == ".csv" else "\t"
     return {"index": False, "sep": separator, "lineterminator": "\n", "na_rep": "NaN"}
 
 
 def names_for(path: Path, values: np.ndarray, columns: Sequence[str] | None) -> list[str]:
-    """Name one column per number of an example."""
+    """Return a name for each number of an example."""
     count = 1 if values.ndim < 2 else int(np.prod(values.shape[1:]))
     names = made_up_names(count) if columns is None else tuple(str(name) for name in columns)
     if len(names) != count:
@@ -202,7 +219,7 @@ def _reason(error: OSError, target: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last, where the system can."""
+    """Sync a folder, so that a rename in it survives a crash, where the system can."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -213,3 +230,96 @@ def _sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def write_blocks(
+    path: "str | os.PathLike[str]",
+    blocks: Iterable[np.ndarray],
+    *,
+    rows: int,
+    columns: Sequence[str] | None = None,
+    categories: "Sequence[Sequence[str] | None] | None" = None,
+    images: bool | None = None,
+    schema: Schema | None = None,
+) -> tuple[int, ...]:
+    """Write blocks of rows one after another: the bytes that :func:`vaekit.data.write` would, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path
+        In one of the formats of :func:`vaekit.data.write`; for formats other than ``.npy``, ``.csv`` and
+        ``.tsv``, blocks are first joined in memory.
+    blocks : iterable of ndarray of shape (m, ...)
+        At least one; the same type and shape of rows in each.
+    rows : int
+        Number of rows of all blocks together.
+    columns, categories, images, schema
+        As for :func:`vaekit.data.write`.
+
+    Returns
+    -------
+    tuple of int
+        The shape of what was written.
+
+    Raises
+    ------
+    DataError
+        As :func:`vaekit.data.write` does, and if the blocks have another number of rows in all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     shape = write_blocks(f"{folder}/out.csv", (np.full((2, 1), i) for i in range(2)), rows=4)
+    ...     print(shape, Path(f"{folder}/out.csv").read_text().split())
+    (4, 1) ['x0', '0', '0', '1', '1']
+    """
+    path = Path(path).expanduser()
+    ending = path.suffix.lower()
+    if ending not in _BY_BLOCKS:
+        array = np.concatenate(list(blocks))
+        return write(path, array, columns=columns, categories=categories, images=images, schema=schema)
+    frames: Callable[[np.ndarray], pd.DataFrame] | None = None
+    if schema is not None and schema.kind == "table" and ending in _TABLES:
+        frames = functools.partial(restore_table, schema)
+    elif schema is not None:
+        blocks = (restore_array(schema, block, layout=ending not in _TABLES) for block in blocks)
+    iterator = iter(blocks)
+    first = next(iterator)
+    shape = (rows, *first.shape[1:])
+    counted = _counted(itertools.chain([first], iterator), shape, path)
+    if ending == ".npy":
+        write_atomically(path, lambda file: _write_npy(file, counted, shape, first.dtype))
+    else:
+        if frames is None:
+            frames = functools.partial(
+                table_frame, names=names_for(path, first, columns), categories=categories
+            )
+        write_atomically(path, lambda file: _write_text(file, map(frames, counted), ending))
+    return shape
+
+
+def _counted(blocks: Iterable[np.ndarray], shape: tuple[int, ...], path: Path) -> Iterator[np.ndarray]:
+    """Yield blocks after checking the shape of each, and at the end the number of rows."""
+    done = 0
+    for block in blocks:
+        if block.shape[1:] != shape[1:]:
+            raise DataError(f"{path}: rows of shape {block.shape[1:]} after rows of shape {shape[1:]}")
+        done += len(block)
+        yield block
+    if done != shape[0]:
+        raise DataError(f"{path}: {done:,} rows to write, where {shape[0]:,} were announced")
+
+
+def _write_npy(
+    file: IO[bytes], blocks: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.dtype
+) -> None:
+    header = {"descr": npy_format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy_format.write_array_header_1_0(file, header)
+    for block in blocks:
+        file.write(np.ascontiguousarray(block, dtype=dtype).data)
+
+
+def _write_text(file: IO[bytes], frames: "Iterable[pd.DataFrame]", ending: str) -> None:
+    for number, frame in enumerate(frames):
+        frame.to_csv(file, header=number == 0, **text_dialect(ending))

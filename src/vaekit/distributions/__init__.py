@@ -1,17 +1,19 @@
 r"""Distributions of our own that posteriors, priors and divergences share.
 
-Each has the interface of ``torch.distributions``: ``rsample``, ``sample``, ``log_prob``, ``mean``, ``batch_shape``
-and ``event_shape``. One that holds a module offers ``detached()``: the same distribution with parameters that no
-gradient flows into. The latents of a *code space* are points of a finite set: :mod:`vaekit.distributions.codebook` says
-which, and the distributions over codes put masses on them.
+Each has the interface of ``torch.distributions``: ``rsample``, ``sample``, ``log_prob``, ``mean``,
+``batch_shape`` and ``event_shape``. One that holds a module offers ``detached()``: the same distribution with
+parameters that no gradient flows into. The latents of a *code space* are points of a finite set (see
+:mod:`vaekit.distributions.codebook`), and the distributions over codes put probability masses on them. A
+distribution that serves a single part lives in that part's own file.
 """
 
-from vaekit.distributions.autoregressive_codes import AutoregressiveCodes
-from vaekit.distributions.categorical_codes import CategoricalCodes
-from vaekit.distributions.chain import ChainDistribution, GaussianLayer
-from vaekit.distributions.codebook import Codebook, CodeSpace, OneHotCodes
-from vaekit.distributions.divergences import categorical_kl
-from vaekit.distributions.flow import FlowDistribution
+from importlib import import_module
+from typing import Any
+
+from vaekit.contracts import CodeSpace
+from vaekit.distributions.code_masses import AutoregressiveCodes, CategoricalCodes, categorical_kl
+from vaekit.distributions.codebook import Codebook, OneHotCodes, PointCodes
+from vaekit.distributions.flow_distribution import FlowDistribution
 from vaekit.distributions.flow_steps import (
     FlowSteps,
     LocatedFlow,
@@ -19,13 +21,10 @@ from vaekit.distributions.flow_steps import (
     masked_affine_steps,
     spline_steps,
 )
-from vaekit.distributions.hamiltonian import HamiltonianDistribution
-from vaekit.distributions.planar import PlanarFlow
-from vaekit.distributions.point_codes import PointCodes
-from vaekit.distributions.two_stage import TwoStageDistribution, rotated_noise
-from vaekit.distributions.uniform_sphere import UniformSphere
-from vaekit.distributions.von_mises_fisher import VonMisesFisher
-from vaekit.distributions.wrapped_normal import WrappedNormal
+from vaekit.distributions.hyperbolic import WrappedNormal
+from vaekit.distributions.layer_chain import ChainDistribution, GaussianLayer
+from vaekit.distributions.planar_steps import PlanarFlow
+from vaekit.distributions.sphere_distributions import UniformSphere, VonMisesFisher
 
 __all__ = [
     "AutoregressiveCodes",
@@ -36,18 +35,28 @@ __all__ = [
     "FlowDistribution",
     "FlowSteps",
     "GaussianLayer",
-    "HamiltonianDistribution",
     "LocatedFlow",
     "OneHotCodes",
     "PlanarFlow",
     "PointCodes",
-    "TwoStageDistribution",
     "UniformSphere",
     "VonMisesFisher",
     "WrappedNormal",
     "categorical_kl",
     "gated_steps",
     "masked_affine_steps",
-    "rotated_noise",
     "spline_steps",
 ]
+
+# Distributions of single parts, which other code has imported from here: their names lead to the part's room.
+_WITH_THEIR_PARTS = {
+    "HamiltonianDistribution": "vaekit.posteriors",
+    "TwoStageDistribution": "vaekit.priors",
+    "rotated_noise": "vaekit.priors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WITH_THEIR_PARTS:
+        return vars(import_module(_WITH_THEIR_PARTS[name]))[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

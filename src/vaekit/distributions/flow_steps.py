@@ -1,29 +1,56 @@
-r"""Invertible maps in steps, each autoregressive: dimension :math:`i` depends on those before it.
+r"""Invertible maps in steps, each autoregressive: dimension :math:`i` depends on the dimensions before it.
 
 .. math:: y_i = g(x_i;\ \theta_i(x_{<i}, h)), \qquad
           \log \left| \det \frac{\partial y}{\partial x} \right| = \sum_i \log |g'(x_i;\ \theta_i)|
 
-:math:`\theta` is a masked network (Germain et al., 2015, "MADE") of the other dimensions and a context :math:`h`; the
-order is reversed from one step to the next. This way round takes one pass; the inverse finds one dimension after
-the other. Run from noise to :math:`z` it is an inverse autoregressive flow (Kingma et al., 2016), from :math:`z` to
-noise a masked autoregressive flow (Papamakarios, Pavlakou and Murray, 2017). zuko supplies masks, networks and
-splines.
+:math:`\theta` is a masked network (Germain et al., 2015, "MADE") of the other dimensions and a context
+:math:`h`; the order of the dimensions is reversed from one step to the next. The map takes one pass, and its
+inverse finds one dimension after the other. Run from noise to :math:`z` it is an inverse autoregressive flow
+(Kingma et al., 2016), from :math:`z` to noise a masked autoregressive flow (Papamakarios, Pavlakou and
+Murray, 2017). Masks, networks and splines are zuko's.
+
+The gated update is
+
+.. math:: y = \sigma x + (1 - \sigma)\, m, \qquad \sigma = \operatorname{sigmoid}(s), \qquad
+          \log \left| \frac{\partial y}{\partial x} \right| = \log \sigma
+
+Kingma et al. (2016), "Improved Variational Inference with Inverse Autoregressive Flow", equations 13 and 14.
+Like the gate of a recurrent network it starts near the identity.
+
+``import zuko`` sets ``torch.distributions.Distribution._validate_args`` and ``arg_constraints`` for the whole
+process and renames a class of torch; :func:`import_zuko` restores all three. The import also *adds* a method
+``call_and_ladj`` to torch's ``Transform``. The flows need it, so it stays. Where zuko has been imported
+before, nothing is changed.
 """
 
+import sys
 from collections.abc import Sequence
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Distribution, Transform, constraints
+from torch.distributions.transforms import _InverseTransform
+from torch.nn.functional import logsigmoid
 
-from vaekit.distributions.gate import GatedTransform
-from vaekit.distributions.zuko_import import import_zuko
 from vaekit.errors import UsageError
+from vaekit.networks.bounded import soft_bound
 
-__all__ = ["FlowSteps", "LocatedFlow", "gated_steps", "masked_affine_steps", "spline_steps"]
+__all__ = [
+    "FlowSteps",
+    "GatedTransform",
+    "LocatedFlow",
+    "gated_steps",
+    "import_zuko",
+    "masked_affine_steps",
+    "spline_steps",
+]
 
-_INITIAL_SIZE = 0.1  # of a step's last layer, relative to torch's default: a flow starts near the identity
+_INITIAL_SIZE = (
+    0.1  # of a step's last layer, relative to torch's default, so that a flow starts near the identity
+)
 
 
 class FlowSteps(nn.Module):
@@ -32,10 +59,11 @@ class FlowSteps(nn.Module):
     Parameters
     ----------
     steps
-        Modules that turn a context into one of zuko's transforms.
+        Modules from a context to one of zuko's transforms.
     draws_in_one_pass
-        Whether the transforms run from noise to :math:`z` (drawing is one pass, the density elsewhere is
-        sequential) or from :math:`z` to noise (the other way round).
+        Whether the transforms run from noise to :math:`z`, so that drawing takes one pass and the density
+        elsewhere is sequential, or from :math:`z` to noise, so that the density takes one pass and drawing is
+        sequential.
 
     Examples
     --------
@@ -59,7 +87,7 @@ class FlowSteps(nn.Module):
     def forward(
         self, value: Tensor, context: Tensor | None, *, invert: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Map ``(..., k)`` in a context ``(..., h)``; gives the image, and the log-determinant ``(...,)``."""
+        """Map ``(..., k)`` in a context ``(..., h)``; return the image and the log-determinant ``(...,)``."""
         total: Tensor = value.new_zeros(value.shape[:-1])
         if invert != self.draws_in_one_pass:
             for step in self.steps:
@@ -75,7 +103,7 @@ class FlowSteps(nn.Module):
 
 
 class LocatedFlow(nn.Module):
-    r"""A flow in the units of its noise, and then its place and size: :math:`z = \mu + \sigma f(u; h)`.
+    r"""A flow of standard noise, then scaled and shifted: :math:`z = \mu + \sigma f(u; h)`.
 
     Its context is the tuple of :math:`\mu`, :math:`\log \sigma` and :math:`h` (or None).
 
@@ -93,7 +121,7 @@ class LocatedFlow(nn.Module):
     def forward(
         self, value: Tensor, context: tuple[Tensor, Tensor, Tensor | None], *, invert: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Map ``(..., k)``; gives the image, and the log-determinant ``(...,)``."""
+        """Map ``(..., k)``; return the image and the log-determinant ``(...,)``."""
         mean, log_scale, h = context
         if invert:
             u, log_det = self.flow((value - mean) * (-log_scale).exp(), h, invert=True)
@@ -105,14 +133,14 @@ class LocatedFlow(nn.Module):
 def gated_steps(
     kind: str, latent: int, *, context: int, layers: int = 2, hidden: tuple[int, ...] | None = None
 ) -> FlowSteps:
-    """Build gated steps that draw in one pass; raises a UsageError for sizes that cannot be (named after ``kind``)."""
+    """Build gated steps that draw in one pass; raise a UsageError that names ``kind`` for impossible sizes."""
     return _build(kind, latent, context, layers, hidden, draws_in_one_pass=True, univariate=GatedTransform)
 
 
 def masked_affine_steps(
     kind: str, latent: int, *, context: int = 0, layers: int = 3, hidden: tuple[int, ...] | None = None
 ) -> FlowSteps:
-    """Build affine steps whose density is one pass; raises a UsageError for sizes that cannot be."""
+    """Build affine steps whose density takes one pass; raise a UsageError for impossible sizes."""
     return _build(kind, latent, context, layers, hidden, draws_in_one_pass=False)
 
 
@@ -126,7 +154,7 @@ def spline_steps(
     hidden: tuple[int, ...] | None = None,
     draws_in_one_pass: bool = False,
 ) -> FlowSteps:
-    """Build coupled splines, inverted in two passes; raises a UsageError for sizes that cannot be."""
+    """Build coupled splines, inverted in two passes; raise a UsageError for impossible sizes."""
     if bins < 2:
         raise UsageError(f"{kind}: bins={bins}; a spline needs at least 2, 8 is usual")
     return _build(
@@ -159,8 +187,8 @@ def _build(
     if any(size < needed for size in sizes):
         raise UsageError(
             f"{kind}: hidden={'x'.join(map(str, sizes))}; a hidden layer needs at least {needed} units for {latent} "
-            "latent dimensions (a unit hears the dimensions up to some place, and with fewer units than places some "
-            f"dimensions would be heard by nobody); give hidden={needed} or more"
+            "latent dimensions (each unit sees the dimensions up to some position, and with fewer units than positions "
+            f"no unit would see some of the dimensions); give hidden={needed} or more"
         )
     make = partial(
         import_zuko().flows.MaskedAutoregressiveTransform,
@@ -170,14 +198,79 @@ def _build(
         activation=nn.ELU,
         **options,
     )
-    with torch.device("cpu"):  # masks are worked out from values, and tensors of the meta device have none
+    with torch.device("cpu"):  # masks are computed from values, and tensors of the meta device have none
         order = torch.arange(latent)
         steps = [make(order=order if step % 2 == 0 else order.flip(0)) for step in range(layers)]
     return FlowSteps(steps, draws_in_one_pass=draws_in_one_pass).to(torch.get_default_device())
 
 
 def _last_layer(step: nn.Module) -> list[nn.Parameter]:
-    """The parameters that a step's univariate maps come from: the network's last layer, or the numbers themselves."""
-    if hasattr(step, "hyper"):
-        return list(step.hyper[-1].parameters())  # type: ignore[index, operator]
-    return list(step.parameters())
+    """Return the parameters behind a step's maps: its network's last layer, or all where it has no network."""
+    network = dict(step.named_children()).get("hyper")
+    return list(step.parameters() if network is None else [*network.children()][-1].parameters())
+
+
+_INITIAL_GATE = 1.5  # the paper starts s "at +1 or +2"
+_GATE_LIMIT = 12.0  # a step shrinks by a factor of 1.6e5 at most
+
+
+class GatedTransform(Transform):
+    r"""The update for given :math:`m` and :math:`s`.
+
+    Parameters
+    ----------
+    target
+        :math:`m`, any shape.
+    raw
+        :math:`s` before it is shifted to its start and softly bounded, of the same shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gate = GatedTransform(torch.tensor(2.0), torch.tensor(-1.5))
+    >>> gate(torch.tensor(0.0)), gate.inv(torch.tensor(1.0))
+    (tensor(1.), tensor(0.))
+    """
+
+    domain = constraints.real
+    codomain = constraints.real
+    bijective = True
+    sign = 1  # type: ignore[assignment]
+
+    def __init__(self, target: Tensor, raw: Tensor) -> None:
+        super().__init__()
+        self.target = target
+        self.gate = soft_bound(raw + _INITIAL_GATE, _GATE_LIMIT)
+
+    def _call(self, x: Tensor) -> Tensor:
+        return self.target + self.gate.sigmoid() * (x - self.target)
+
+    def _inverse(self, y: Tensor) -> Tensor:
+        return self.target + (y - self.target) / self.gate.sigmoid()
+
+    def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Any:
+        """Return the logarithm of the gate."""
+        return logsigmoid(self.gate).expand(x.shape)
+
+
+def import_zuko() -> ModuleType:
+    """Import zuko and undo its changes to torch.
+
+    Examples
+    --------
+    >>> before = Distribution._validate_args
+    >>> import_zuko().__name__, Distribution._validate_args == before
+    ('zuko', True)
+    """
+    if "zuko" in sys.modules:
+        return sys.modules["zuko"]
+    touched = ("_validate_args", "arg_constraints")
+    before = {name: Distribution.__dict__[name] for name in touched}
+    name = _InverseTransform.__name__
+    try:
+        import zuko
+    finally:
+        for attribute, value in before.items():
+            setattr(Distribution, attribute, value)
+        _InverseTransform.__name__ = name
+    return zuko

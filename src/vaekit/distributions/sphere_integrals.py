@@ -4,16 +4,17 @@ r"""Integrals of the von Mises-Fisher density over the angle to its mean, by Gau
           = \sqrt\pi\, \Gamma\!\left(\tfrac{k-1}{2}\right) \left(\tfrac{2}{\kappa}\right)^{k/2-1}
             e^{-\kappa} I_{k/2-1}(\kappa)
 
-(DLMF 10.32.2, with the modified Bessel function of the first kind, exponentially scaled). One integral of a smooth
-positive function gives the normaliser to the last digits in any precision, for every :math:`\kappa \ge 0`, and its
-derivatives give what else is needed, the ratio of Bessel functions included:
+(DLMF 10.32.2, with the modified Bessel function of the first kind, exponentially scaled). One integral of a
+smooth positive function gives the normaliser to the last digits in any precision, for every
+:math:`\kappa \ge 0`, and its derivatives give what else is needed, the ratio of Bessel functions included:
 
 .. math:: -\frac{d \log Z_k}{d\kappa} = \mathbb E[1 - \cos\theta] = 1 - A_k(\kappa), \qquad
           A_k(\kappa) = \frac{I_{k/2}(\kappa)}{I_{k/2-1}(\kappa)}.
 
-It runs over where the integrand is within :math:`e^{-40}` of its largest value: there it is as wide as the range
-allows, whatever :math:`k` and :math:`\kappa`. Gaps :math:`s = 1 - \cos\theta` rather than cosines are what is
-computed with throughout: for a large :math:`\kappa` a cosine next to 1 has no digits left.
+The range of integration is where the integrand is within :math:`e^{-40}` of its largest value, so that it is
+neither too narrow nor too wide for any :math:`k` and :math:`\kappa`. All computations use gaps
+:math:`s = 1 - \cos\theta` instead of cosines: for a large :math:`\kappa` a cosine next to 1 has no digits
+left.
 """
 
 from functools import cache
@@ -65,7 +66,7 @@ def log_integral_and_mean_gap(concentration: Tensor, k: int) -> tuple[Tensor, Te
     r"""Compute :math:`\log Z_k(\kappa)` and :math:`1 - A_k(\kappa)`, both differentiable and of relative accuracy."""
     with torch.no_grad():
         mode = _mode(concentration, k)
-        # It ends no later than a gamma distribution of shape (k - 1) / 2 and rate kappa, from its mean on.
+        # The tail is no longer than that of a gamma distribution of shape (k - 1) / 2 and rate kappa, from its mean on.
         end = _end(mode, 0.5 * (k - 1) / concentration, concentration, k)
         theta, weight = _nodes(_start(mode, concentration, k), end)
     gap = 2.0 * (0.5 * theta).sin().square()
@@ -79,13 +80,13 @@ def log_integral_and_mean_gap(concentration: Tensor, k: int) -> tuple[Tensor, Te
 def gap_gradient(gap: Tensor, concentration: Tensor, mean_gap: Tensor, k: int) -> Tensor:
     r"""Compute :math:`\partial s / \partial\kappa` of a draw :math:`s` at a fixed value of its distribution function.
 
-    Implicit reparameterisation (Figurnov, Mohamed and Mnih, 2018, "Implicit Reparameterization Gradients", equation
-    6): with the density :math:`g` of :math:`s` and :math:`G` its integral,
+    Implicit reparameterisation (Figurnov, Mohamed and Mnih, 2018, "Implicit Reparameterization Gradients",
+    equation 6): with the density :math:`g` of :math:`s` and :math:`G` its integral,
 
     .. math:: \frac{\partial s}{\partial\kappa} = -\frac{\partial G / \partial\kappa}{g(s)}
               = -\int_0^s (\mathbb E s - t) \frac{g(t)}{g(s)} dt = -\int_s^2 (t - \mathbb E s) \frac{g(t)}{g(s)} dt.
 
-    The first form serves below the mean and the second above it: so the integrand is positive in either.
+    The first form is used below the mean and the second above it, so that the integrand is positive in both.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def gap_gradient(gap: Tensor, concentration: Tensor, mean_gap: Tensor, k: int) -
     concentration, mean_gap
         :math:`\kappa` and :math:`\mathbb E s`, of shapes that broadcast with it.
     k
-        As above.
+        The dimension of the space around the sphere.
     """
     tiny = torch.finfo(gap.dtype).tiny
     at = 2.0 * (0.5 * gap).clamp(tiny, 1.0).sqrt().asin()
@@ -120,7 +121,7 @@ def _log_value(concentration: Tensor, gap: Tensor, theta: Tensor, k: int) -> Ten
 
 
 def _mode(concentration: Tensor, k: int) -> Tensor:
-    r"""The angle where the integrand is largest: :math:`(k - 2) \cos\theta = \kappa \sin^2\theta`."""
+    r"""Return the angle where the integrand is largest: :math:`(k - 2) \cos\theta = \kappa \sin^2\theta`."""
     n = k - 2
     if n == 0:
         return torch.zeros_like(concentration)
@@ -132,9 +133,10 @@ def _mode(concentration: Tensor, k: int) -> Tensor:
 
 
 def _start(theta: Tensor, concentration: Tensor, k: int) -> Tensor:
-    """An angle before which the integrand is negligible against its value at ``theta``, no larger than the mode.
+    """Return an angle below which the integrand is negligible against its value at ``theta``, at most the mode.
 
-    Leftwards its logarithm bends down more and more, so that it is below the parabola that touches it at ``theta``.
+    To the left its logarithm curves down more and more, so that it lies below the parabola that touches it at
+    ``theta``.
     """
     if k == 2:
         return torch.zeros_like(theta)
@@ -143,10 +145,11 @@ def _start(theta: Tensor, concentration: Tensor, k: int) -> Tensor:
 
 
 def _end(theta: Tensor, gap: Tensor, concentration: Tensor, k: int) -> Tensor:
-    r"""An angle beyond which the integrand is negligible against its value at ``theta`` or at ``gap``.
+    r"""Return an angle beyond which the integrand is negligible against its value at ``theta`` or at ``gap``.
 
     Relative to its value at a gap :math:`s \ge (k - 3) / 2\kappa`, that at :math:`(1 + v) s` is at most
-    :math:`\exp(-\kappa s (v - \log(1 + v)))`; and beyond the mode it falls at least as :math:`e^{-(k-2) d^2 / 2}`.
+    :math:`\exp(-\kappa s (v - \log(1 + v)))`; and beyond the mode it falls at least as
+    :math:`e^{-(k-2) d^2 / 2}`.
     """
     rate = concentration * gap
     c = _DROP / rate
@@ -157,7 +160,7 @@ def _end(theta: Tensor, gap: Tensor, concentration: Tensor, k: int) -> Tensor:
 
 
 def _nodes(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes and weights, ``(..., nodes)``."""
+    """Return the nodes and weights of the quadrature, ``(..., nodes)``."""
     place, weight = (torch.as_tensor(v, dtype=low.dtype, device=low.device) for v in _gauss_legendre())
     width = (high - low).unsqueeze(-1)
     return low.unsqueeze(-1) + width * place, width * weight
@@ -165,6 +168,6 @@ def _nodes(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 
 @cache
 def _gauss_legendre() -> tuple[np.ndarray, np.ndarray]:
-    """On [0, 1]."""
+    """Return the nodes and weights on [0, 1]."""
     place, weight = np.polynomial.legendre.leggauss(_NODES)
     return 0.5 * (place + 1.0), 0.5 * weight

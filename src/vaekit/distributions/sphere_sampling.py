@@ -1,16 +1,16 @@
 r"""Draws on the sphere: the gap between a draw and the mean direction, and a rotation.
 
-The gap :math:`s = 1 - w` by rejection (Wood, 1994, "Simulation of the von Mises Fisher distribution", algorithm VM*,
-after Ulrich, 1984), with the candidates
+The gap :math:`s = 1 - w` by rejection (Wood, 1994, "Simulation of the von Mises Fisher distribution",
+algorithm VM*, after Ulrich, 1984), with the candidates
 
 .. math:: s = \frac{2 b \varepsilon}{b \varepsilon + 1 - \varepsilon}, \qquad
           \varepsilon \sim \mathrm{Beta}\!\left(\tfrac{k-1}2, \tfrac{k-1}2\right), \qquad
           b = \frac{k-1}{2\kappa + \sqrt{4\kappa^2 + (k-1)^2}}.
 
-Each is accepted with a probability of at least 0.65, whatever :math:`k` and :math:`\kappa`. As many candidates as make
-it certain are drawn at once and the first accepted is taken: no loop, nothing read back from a device, and no
-control flow that depends on data, so that it runs under ``torch.func.vmap`` and ``torch.compile``. None of 24 is
-accepted with a probability below 1e-11; the first then stands.
+Each is accepted with a probability of at least 0.65, for every :math:`k` and :math:`\kappa`. 24 candidates
+are drawn at once and the first accepted one is taken: there is no loop, nothing is read back from a device,
+and no control flow depends on data, so that it runs under ``torch.func.vmap`` and ``torch.compile``. The
+probability that none of the 24 is accepted is below 1e-11; the first candidate is then returned.
 """
 
 from math import pi
@@ -31,7 +31,7 @@ def draw_gap(concentration: Tensor, shape: torch.Size, k: int) -> Tensor:
     concentration
         :math:`\kappa \ge 0`, of a shape that broadcasts to ``shape``.
     shape
-        Of the result.
+        The shape of the result.
     k
         Dimension of the space around the sphere, at least 2.
 
@@ -58,7 +58,8 @@ def _symmetric_beta(first: Tensor, second: Tensor, k: int) -> tuple[Tensor, Tens
     r"""Turn two uniform numbers into :math:`\varepsilon` and :math:`1 - \varepsilon`, both of relative accuracy.
 
     :math:`2 \varepsilon - 1 = \sqrt{1 - U^{2 / (k-2)}} \cos 2\pi V` has the density
-    :math:`\propto (1 - t^2)^{(k-3)/2}` (Devroye, 1986, "Non-Uniform Random Variate Generation", theorem IX.3.3).
+    :math:`\propto (1 - t^2)^{(k-3)/2}` (Devroye, 1986, "Non-Uniform Random Variate Generation", theorem
+    IX.3.3).
     """
     cosine, sine = (pi * second).cos().square(), (pi * second).sin().square()
     if k == 2:
@@ -79,7 +80,7 @@ def uniform_directions(like: Tensor, shape: torch.Size, k: int) -> Tensor:
     """
     normal = torch.randn(*shape, k, dtype=like.dtype, device=like.device)
     norm = normal.square().sum(-1, keepdim=True).sqrt()
-    # All k numbers zero does not happen but in one dimension, once in some ten million draws.
+    # All k numbers are zero only in one dimension, about once in ten million draws.
     return torch.where(norm > 0, normal / norm, 1.0 / k**0.5)
 
 

@@ -1,10 +1,11 @@
 """The scikit-learn face: one estimator for every sentence of parts.
 
-Its methods stand in layers, each of which sees the ones below: ``parameters`` (what it is told), ``rows`` (the way of
-rows to the model), then side by side ``fitting``, ``prior_fitting``, ``fitted_verbs``, ``code_verbs`` and
-``label_verbs``; ``estimator`` puts them together.
+:mod:`vaekit.estimator.estimator` holds the class; its methods call plain functions: ``fitting`` trains,
+``inference`` encodes, decodes, generates and scores, ``model_rows`` brings rows to the model, and
+``likelihood_choice`` looks at the data for a likelihood.
 """
 
 from vaekit.estimator.estimator import VariationalAutoencoder, load
+from vaekit.estimator.fitting import RunOptions
 
-__all__ = ["VariationalAutoencoder", "load"]
+__all__ = ["RunOptions", "VariationalAutoencoder", "load"]

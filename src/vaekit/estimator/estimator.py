@@ -1,29 +1,59 @@
-"""The scikit-learn face: one estimator for every sentence of parts."""
+"""The scikit-learn face: one estimator for every sentence of parts, whose methods call plain functions."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self, Unpack
 
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+import vaekit.estimator.inference as inference
+from vaekit.aggregate import PriorFit
 from vaekit.artifact import Artifact, read_artifact, write_artifact
-from vaekit.data import Schema
-from vaekit.estimator.code_verbs import CodeVerbs
-from vaekit.estimator.fitted_verbs import FittedVerbs
-from vaekit.estimator.fitting import Fitting
-from vaekit.estimator.label_verbs import LabelVerbs
-from vaekit.estimator.prior_fitting import PriorFitting
+from vaekit.contracts import CodeSpace
+from vaekit.data import Dataset, Schema
+from vaekit.data.condition_columns import LABELS
+from vaekit.estimator.fitting import (
+    Recipe,
+    RunOptions,
+    begin,
+    draw_seed,
+    replace_prior,
+    train_model,
+    train_more,
+)
+from vaekit.estimator.model_rows import (
+    FittedModel,
+    Floats,
+    Given,
+    choose_device,
+    hold_out,
+    read_names,
+    read_rows,
+)
+from vaekit.evaluation import Evaluation
+from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
-from vaekit.networks.own import own_network
+from vaekit.networks.own_networks import own_network
+from vaekit.sentence import Sentence
+from vaekit.training import History, Progress
+from vaekit.vae import VAE
 
 __all__ = ["VariationalAutoencoder", "load"]
 
+Rows = npt.NDArray[np.float64]
 
-class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, LabelVerbs):
+
+class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     r"""A variational autoencoder for arrays, data frames and images.
 
     Fits :math:`p(x) = \int p(x \mid z)\, p(z)\, dz` by maximising a bound. Every part is a spec string (see
-    :mod:`vaekit.sentence`), so that ``GridSearchCV`` and ``Pipeline`` work.
+    :mod:`vaekit.sentence`), so that ``GridSearchCV`` and ``Pipeline`` work, or an object of one's own.
 
     Parameters
     ----------
@@ -49,8 +79,8 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
         ``iwae:samples=50``, ``tc:beta=6``, ...
     condition
         Names of columns, a list of them or one text with commas, that the model is told rather than describes:
-        :math:`p(x \mid c)`. ``labels`` are the labels of a data set. What holds text or few whole numbers is
-        categorical, everything else continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so. With the
+        :math:`p(x \mid c)`. ``labels`` are the labels of a data set. Columns of text or of few whole numbers are
+        categorical, everything else is continuous, unless ``NAME:categorical`` or ``NAME:continuous`` says so. With the
         objective ``m2`` a label may be missing: NaN, None, empty, or -1 among whole numbers.
     epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias, compile, precision
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
@@ -66,27 +96,6 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
     verbose
         Whether to print a line an epoch on standard error.
 
-    Attributes
-    ----------
-    model_ : VAE
-        The model, with the weights of its best epoch.
-    schema_ : Schema
-        What it expects of data, scaling included.
-    sentence_ : Sentence
-        All five parts with all their options.
-    history_ : History
-        The training run.
-    likelihood_reason_ : str
-        Why the likelihood was chosen, or that it was asked for.
-    settings_ : TrainingSettings
-        How it was trained, everything filled in.
-    seed_ : int
-        The seed that was used.
-    origin_ : dict
-        Where the data came from, where the artifact it was loaded from says so.
-    prior_fit_ : PriorFit
-        How well a prior was fitted after training, where :meth:`fit_prior` was called.
-
     Examples
     --------
     >>> from sklearn.datasets import load_iris
@@ -96,14 +105,359 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
     ((150, 2), (150,))
     """
 
+    model_: VAE  #: The model, with the weights of its best epoch.
+    schema_: Schema  #: What it expects of data, scaling included.
+    sentence_: Sentence  #: All five parts with all their options.
+    history_: History  #: The training run.
+    likelihood_reason_: str  #: Why the likelihood was chosen, or that it was asked for.
+    settings_: TrainingSettings  #: How it was trained, everything filled in.
+    seed_: int  #: The seed that was used.
+    origin_: dict[str, Any]  #: Where the data came from, where the artifact it was loaded from says so.
+    prior_fit_: PriorFit  #: How well a prior was fitted after training, where :meth:`fit_prior` was called.
     n_features_in_: int
+    _progress: Progress | None = None
+
+    def __init__(
+        self,
+        latent: int = 10,
+        *,
+        network: str | NetworkRecipe = "mlp",
+        encoder: Any = None,
+        decoder: Any = None,
+        posterior: Any = "diagonal",
+        prior: Any = None,
+        likelihood: Any = "auto",
+        columns: Mapping[str, str] | None = None,
+        objective: Any = "elbo",
+        condition: str | Sequence[str] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float = 3e-3,
+        patience: int | None = 50,
+        schedule: str = "cosine",
+        optimizer: str = "adam",
+        clip: float | Literal["auto"] | None = "auto",
+        averaging: float | None = None,
+        output_bias: OutputBias = "auto",
+        compile: Compilation = "auto",
+        precision: Precision = "float32",
+        device: str = "auto",
+        memory_limit: str | int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.latent = latent
+        self.network: str | NetworkRecipe = network
+        self.encoder = encoder
+        self.decoder = decoder
+        self.posterior = posterior
+        self.prior = prior
+        self.likelihood = likelihood
+        self.columns = columns
+        self.objective = objective
+        self.condition = condition
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.patience = patience
+        self.schedule = schedule
+        self.optimizer = optimizer
+        self.clip: float | Literal["auto"] | None = clip
+        self.averaging = averaging
+        self.output_bias: OutputBias = output_bias
+        self.compile: Compilation = compile
+        self.precision: Precision = precision
+        self.device = device
+        self.memory_limit = memory_limit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that results are float32."""
+        tags = super().__sklearn_tags__()
+        if tags.transformer_tags is not None:
+            tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def check_parameters(self) -> None:
+        """Raise a :class:`~vaekit.errors.UsageError` for parameters that no data could make right."""
+        self._recipe()
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        conditions: Any = None,
+        validation: Any = None,
+        validation_conditions: Any = None,
+        **run: Unpack[RunOptions],
+    ) -> Self:
+        """Fit to data.
+
+        Parameters
+        ----------
+        X
+            Array, tensor, data frame or :class:`vaekit.data.Dataset` of ``(n, columns)`` or
+            ``(n, channels, height, width)``; or a ``torch.utils.data.Dataset``, a ``DataLoader``, any iterable that can
+            be iterated over again, or a function that gives an iterator: see :func:`vaekit.data.stream`.
+        y
+            The values of a condition called ``labels``, where ``conditions`` does not give them; else ignored.
+        conditions
+            Values of the conditions: a dictionary of one array each, a data frame, or one array where there is one
+            condition. None: columns of ``X``, or the conditions of the data set.
+        validation
+            Held-out data for early stopping and the choice of the best weights. None: a tenth of ``X``, by
+            a hash of row and seed, where patience is given and there are rows enough. False: none at all.
+        validation_conditions
+            As ``conditions``, of the held-out data.
+        run
+            How the training is watched, kept on disk and stopped: ``on_epoch``, ``on_step``, ``on_plan``, ``loggers``,
+            ``checkpoint``, ``checkpoint_minutes``, ``resume``, ``stop`` and ``shard``, each told in
+            :class:`vaekit.estimator.RunOptions`.
+
+        Raises
+        ------
+        UsageError
+            For parameters that cannot be understood.
+        DataError
+            For data that cannot be used.
+        TrainingDivergedError
+            If the loss is not finite; the estimator then holds the best weights so far.
+        CheckpointError
+            If the folder's checkpoints are another run's, or none can be read.
+        """
+        recipe, held_out = self._recipe(), None
+        rows, seed = self._read(X, self._or_labels(conditions, y), None), draw_seed(self.random_state)
+        if validation is None and self.patience is not None:
+            rows, held_out = hold_out(rows, seed)
+        self._begin(recipe, rows, seed)
+        if validation is not None and validation is not False:
+            held_out = self._read(validation, validation_conditions, self.schema_)
+        settings = recipe.options.filled_in(len(rows))
+        self.settings_ = settings if held_out is not None else replace(settings, patience=None)
+        train_model(
+            self._fitted(),
+            rows,
+            held_out,
+            self.settings_,
+            self.history_,
+            recipe=recipe,
+            verbose=self.verbose,
+            run=run,
+        )
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, *, conditions: Any = None) -> Self:
+        """Train one more epoch on the rows of ``X``; the first call fixes the schema, scaling included."""
+        recipe, is_first = self._recipe(), "model_" not in vars(self)
+        rows = self._read(X, self._or_labels(conditions, y), None if is_first else self.schema_)
+        settings = replace(recipe.options.filled_in(len(rows)), epochs=1, patience=None, schedule="constant")
+        if is_first:
+            self._begin(recipe, rows, draw_seed(self.random_state))
+            self.settings_ = settings
+        progress = self._progress or Progress(self.history_)
+        self._progress = train_more(self._fitted(), rows, progress, settings, verbose=self.verbose)
+        return self
+
+    def fit_prior(
+        self,
+        prior: Any,
+        X: Any,
+        *,
+        conditions: Any = None,
+        validation: Any = None,
+        validation_conditions: Any = None,
+        random_state: int | None = None,
+    ) -> Self:
+        r"""Replace the prior by one fitted to the aggregate posterior :math:`\frac 1 n \sum_i q(z \mid x_i)`.
+
+        Encoder and decoder stay as they are; from then on the model with the new prior is sampled, scored and saved.
+        See :mod:`vaekit.aggregate`; ``prior_fit_`` says how well it went.
+
+        Parameters
+        ----------
+        prior
+            A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``; for codes, ``autoregressive``.
+        X
+            The training data, as a rule.
+        conditions, validation_conditions
+            As for :meth:`fit`.
+        validation
+            Held-out data to stop early by. None: a tenth of ``X``, the rows that :meth:`fit` holds out of it.
+            False: none at all.
+        random_state
+            The seed of all noise; by default it follows from the estimator's. The same seed gives the same bytes on
+            the CPU.
+
+        Raises
+        ------
+        UsageError
+            For a prior that cannot be understood, does not fit the posterior, or has nothing to fit.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
+        >>> str(vae.fit_prior("gmm:components=2", x).sentence_.prior)
+        'gmm:components=2'
+        """
+        rows, held_out = self._rows(X, conditions), None
+        if validation is None:
+            rows, held_out = hold_out(rows, self.seed_)
+        elif validation is not False:
+            held_out = self._rows(validation, validation_conditions)
+        seed = self.seed_ + 3 if random_state is None else random_state
+        self.sentence_, self.prior_fit_ = replace_prior(
+            self._fitted(), prior, rows, held_out, recipe=self._recipe(), seed=seed
+        )
+        self._progress = None
+        return self
+
+    def transform(self, X: Any, *, conditions: Any = None) -> Floats:
+        r"""Encode: the mean of :math:`q(z \mid x)`, ``(n, latent)``. The same bytes every time.
+
+        In a curved space of latents it is the point there that stands for the posterior. A conditional model needs the
+        rows' conditions, as columns of ``X`` or given beside it as to :meth:`fit`; a model that learns labels takes the
+        most probable one where there is none.
+        """
+        return inference.encode(self._fitted(), self._rows(X, conditions))
+
+    def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
+        r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
+
+        ``given`` is the condition, as for :meth:`sample`.
+        """
+        return inference.decode(self._fitted(), Z, given)
+
+    def reconstruct(self, X: Any, *, conditions: Any = None) -> Rows:
+        """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`."""
+        return inference.reconstruct(self._fitted(), self._rows(X, conditions))
+
+    def sample(
+        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None, noise: bool = False
+    ) -> Rows:
+        r"""Generate: :math:`z \sim p(z)`, then the mean of :math:`p(x \mid z)`, or with ``noise`` a draw from it.
+
+        The same ``random_state`` gives the same bytes; None: new ones at every call. ``given`` is the condition under
+        which a conditional model generates: ``{"label": 3}`` or ``"label=3"``, with one value or ``n_samples`` of
+        each; ``"data"`` draws conditions as the training rows had them.
+        """
+        blocks = self.sample_blocks(n_samples, given=given, random_state=random_state, noise=noise)
+        return np.concatenate(list(blocks))
+
+    def sample_blocks(
+        self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
+    ) -> Iterator[Rows]:
+        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
+
+        Until the last has been given torch's global generators are this method's: draw nothing from them in between.
+        """
+        return inference.sample_blocks(
+            self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
+        )
+
+    def sample_latents(
+        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
+    ) -> Rows:
+        r"""Draw :math:`z \sim p(z)`, ``(n, *latent)``, the points that :meth:`sample` decodes. Arguments as there."""
+        return inference.sample_latents(self._fitted(), n_samples, given=given, random_state=random_state)
+
+    def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> Rows:
+        r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
+
+        All rows share the same fixed draws of noise: a row's score depends on nothing but the row (to float32's
+        rounding), and the same rows give the same bytes every time. See
+        :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is :math:`\log p(x \mid c)`;
+        for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`.
+        """
+        return inference.score_rows(self._fitted(), self._rows(X, conditions), samples)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Average :meth:`score_samples`: higher is better."""
+        return float(self.score_samples(X, conditions=self._or_labels(None, y)).mean())
+
+    def evaluate(
+        self,
+        X: Any,
+        *,
+        conditions: Any = None,
+        samples: int = 500,
+        split: str = "all",
+        train: Any = None,
+        seed: int | None = None,
+    ) -> Evaluation:
+        """Evaluate on held-out data; see :func:`vaekit.evaluation.evaluate`.
+
+        ``samples`` are importance samples an example, ``split`` is the name of the data in the result, and ``train``
+        are the training data, for baselines: there are none for None, and for data left in their file. ``seed``, of the
+        noise, is the estimator's by default. Conditions as for :meth:`fit`.
+        """
+        return inference.evaluate_rows(
+            self._fitted(),
+            self._rows(X, conditions),
+            samples=samples,
+            split=split,
+            train=None if train is None else self._rows(train),
+            seed=self.seed_ if seed is None else seed,
+        )
+
+    def transform_to_codes(self, X: Any, *, conditions: Any = None) -> npt.NDArray[np.int64]:
+        """Encode to codes: the most probable of each position, from 0, ``(n, positions)``; level after level.
+
+        Conditions as for :meth:`transform`. Raises a :class:`~vaekit.errors.UsageError` if the latents are no codes.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> vae = VariationalAutoencoder(3, posterior="quantized:codes=8", epochs=2, random_state=0).fit(x)
+        >>> codes = vae.transform_to_codes(x)
+        >>> codes.shape, codes.dtype, bool((codes < 8).all())
+        ((150, 3), dtype('int64'), True)
+        """
+        self.code_space()
+        return inference.encode_to_codes(self._fitted(), self._rows(X, conditions))
+
+    def inverse_transform_codes(self, codes: Any, *, given: Given = None) -> Rows:
+        r"""Decode codes ``(n, positions)``: the mean of :math:`p(x \mid z)`, in the units of the data.
+
+        ``given`` is the condition, as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another number
+        of positions, and for numbers that are no codes.
+        """
+        return inference.decode_codes(self._fitted(), codes, given)
+
+    def code_space(self) -> CodeSpace:
+        """Return the space of codes: how many positions there are, how many codes for each, and their latents.
+
+        Raises a :class:`~vaekit.errors.UsageError` if the model's latents are no codes.
+        """
+        return inference.code_space(self._fitted())
+
+    def label_names(self) -> tuple[str, ...]:
+        """Return the names of the labels that the model has learned, in the order of their probabilities.
+
+        Raises a :class:`~vaekit.errors.UsageError` if it has learned none.
+        """
+        return inference.label_names(self._fitted())
+
+    def predict_label_probabilities(self, X: Any) -> Floats:
+        r"""Return :math:`q(y \mid x)` of each row, ``(n, labels)``, in the order of :meth:`label_names`."""
+        self.label_names()
+        return inference.label_probabilities(self._fitted(), self._rows(X))
+
+    def predict_labels(self, X: Any) -> npt.NDArray[np.str_]:
+        """Return the most probable label of each row, by name; labels that are there are not looked at."""
+        names = np.array(self.label_names())
+        return names[self.predict_label_probabilities(X).argmax(1)]
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the portable artifact, a folder without pickle; see :mod:`vaekit.artifact`."""
         write_artifact(Path(path), self.to_artifact(), force=force)
 
     def to_artifact(self, data: dict[str, Any] | None = None) -> Artifact:
-        """Gather what the artifact holds; ``data`` says where the data came from."""
+        """Return everything that the artifact holds; ``data`` says where the data came from."""
         check_is_fitted(self, "model_")
         return Artifact(
             model=self.model_,
@@ -120,37 +474,49 @@ class VariationalAutoencoder(Fitting, PriorFitting, FittedVerbs, CodeVerbs, Labe
     def from_artifact(
         cls, artifact: Artifact, *, device: str = "auto", network: NetworkRecipe | None = None
     ) -> "VariationalAutoencoder":
-        """Make a fitted estimator of an artifact; ``network`` is what it was read with."""
-        settings = artifact.settings
+        """Return the fitted estimator of an artifact; ``network`` is the object that it was read with, if any."""
+        told = artifact.sentence.to_json()
         estimator = cls(
             artifact.latent,
-            network=str(artifact.sentence.network) if network is None else network,
-            posterior=str(artifact.sentence.posterior),
-            prior=str(artifact.sentence.prior),
-            likelihood=str(artifact.sentence.likelihood),
-            objective=str(artifact.sentence.objective),
+            **{**told, "network": told["network"] if network is None else network},
+            **asdict(artifact.settings),
             condition=_names_of(artifact.schema),
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            patience=settings.patience,
-            schedule=settings.schedule,
-            optimizer=settings.optimizer,
-            clip=settings.clip,
-            averaging=settings.averaging,
-            output_bias=settings.output_bias,
-            compile=settings.compile,
-            precision=settings.precision,
             device=device,
             random_state=artifact.seed,
         )
-        estimator.model_ = artifact.model.to(estimator._torch_device())
+        estimator.model_ = artifact.model.to(choose_device(device))
         estimator.schema_, estimator.sentence_ = artifact.schema, artifact.sentence
-        estimator.settings_, estimator.history_ = settings, artifact.history
+        estimator.settings_, estimator.history_ = artifact.settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
         estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
         estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
+
+    def _recipe(self) -> Recipe:
+        return Recipe.of(self.get_params(deep=False))
+
+    def _begin(self, recipe: Recipe, rows: Dataset, seed: int) -> None:
+        """Build the model, and keep it with all that is known of it before it is trained."""
+        fitted, self.likelihood_reason_ = begin(recipe, rows, seed)
+        self.model_, self.schema_, self.sentence_ = fitted.model, fitted.schema, fitted.sentence
+        self.seed_, self.history_, self.origin_, self._progress = seed, History(), {}, None
+
+    def _fitted(self) -> FittedModel:
+        check_is_fitted(self, "model_")
+        device = choose_device(self.device)
+        return FittedModel(self.model_, self.sentence_, self.schema_, self.seed_, device)
+
+    def _rows(self, X: Any, conditions: Any = None) -> Dataset:
+        check_is_fitted(self, "model_")
+        return self._read(X, conditions, self.schema_)
+
+    def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
+        names, limit = list(read_names(self.condition)), self.memory_limit
+        return read_rows(self, X, schema, names=names, conditions=conditions, memory_limit=limit)
+
+    def _or_labels(self, conditions: Any, y: Any) -> Any:
+        """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""
+        return y if conditions is None and list(read_names(self.condition)) == [LABELS] else conditions
 
 
 def load(
@@ -170,7 +536,7 @@ def load(
     device
         ``cpu``, ``cuda``, or ``auto``.
     encoder, decoder, network
-        What the estimator was given, where it was given networks of one's own: the artifact holds their weights and
+        The networks that were given to the estimator, where they were one's own: the artifact holds their weights and
         not their code.
 
     Raises
@@ -181,13 +547,12 @@ def load(
         If it is missing, damaged, or from a newer version of vaekit.
     """
     own = own_network(network, encoder, decoder)
-    return VariationalAutoencoder.from_artifact(
-        read_artifact(Path(path), network=own), device=device, network=own
-    )
+    artifact = read_artifact(Path(path), network=own)
+    return VariationalAutoencoder.from_artifact(artifact, device=device, network=own)
 
 
 def _names_of(schema: Schema) -> list[str] | None:
-    """The conditions of a schema as the parameter writes them."""
+    """Return the conditions of a schema as the parameter ``condition`` writes them."""
     if schema.conditions is None:
         return None
     kinds = {True: "continuous", False: "categorical"}

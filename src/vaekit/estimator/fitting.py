@@ -1,247 +1,348 @@
-"""Fitting an estimator to data, or one epoch more."""
+"""Fitting: from the parameters of an estimator and rows to a trained model, one epoch more, or another prior."""
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, TypedDict
 
-from vaekit.data import Dataset, Schema
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+from vaekit.aggregate import PriorFit, fit_prior
+from vaekit.artifact import build_model
+from vaekit.data import ConditionSchema, Dataset, Schema
+from vaekit.data.conditions import ConditionKind
+from vaekit.data.mapped import memory_limit
 from vaekit.data.stored import found_bytes
-from vaekit.errors import UsageError
-from vaekit.estimator.automatic import choose_columns, choose_likelihood
-from vaekit.estimator.column_kinds import read_column_kinds
-from vaekit.estimator.fitting_schema import fit_schema
-from vaekit.estimator.inputs import fit_conditions, model_columns, read_names
-from vaekit.estimator.labels import check_labels, learns_labels
-from vaekit.estimator.rows import Fitted, hold_out
-from vaekit.networks.own import own_network
+from vaekit.errors import DataError, UsageError
+from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
+from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
+from vaekit.language.settings import TrainingOptions, TrainingSettings
+from vaekit.networks import NetworkRecipe
+from vaekit.networks.own_networks import own_network, sentence_of
 from vaekit.runtime.randomness import seeded
-from vaekit.sentence import build_vae
+from vaekit.sentence import Sentence, parse
 from vaekit.training import (
+    Callbacks,
     Checkpoints,
     EpochMetrics,
+    Examples,
     History,
+    Launch,
     Logger,
-    OpponentSteps,
+    Progress,
+    RunSetup,
     StopRequest,
-    has_opponent,
-    train,
+    TrainingPlan,
+    carry_out,
+    plan_training,
 )
-from vaekit.training.optimizers import parse_optimizer
-from vaekit.training.plan import Plan, plan_training
-from vaekit.vae import VAE
+from vaekit.training.process_group import from_rank_zero
 
-__all__ = ["Fitting"]
+__all__ = [
+    "Beginning",
+    "OnEpoch",
+    "Recipe",
+    "RunOptions",
+    "begin",
+    "draw_seed",
+    "replace_prior",
+    "train_model",
+    "train_more",
+]
+
+OnEpoch = Callable[[EpochMetrics, bool], None]
 
 
-class Fitting(Fitted):
-    """What trains."""
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The parameters of an estimator, read and checked.
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        conditions: Any = None,
-        validation: Any = None,
-        validation_conditions: Any = None,
-        on_epoch: Callable[[EpochMetrics, bool], None] | None = None,
-        on_step: Callable[[float], None] | None = None,
-        loggers: Sequence[Logger] = (),
-        checkpoint: str | Path | None = None,
-        checkpoint_minutes: float = 5.0,
-        resume: bool = False,
-        stop: StopRequest | None = None,
-        on_plan: Callable[[Plan], None] | None = None,
-        shard: bool = False,
-    ) -> Self:
-        """Fit to data.
+    Parameters
+    ----------
+    latent
+        Number of latent dimensions.
+    parts
+        Network, posterior, prior and objective, as :meth:`vaekit.sentence.Sentence.parse` takes them.
+    likelihood
+        A likelihood, or ``auto`` or ``mixed``, which look at the data.
+    columns
+        Kinds of single columns by name.
+    conditions
+        Kinds of the conditions by name.
+    network
+        The networks, where they are the user's own.
+    options
+        How to train.
+    device
+        Where to compute.
+    """
 
-        Parameters
-        ----------
-        X
-            Array, tensor, data frame or :class:`vaekit.data.Dataset` of ``(n, columns)`` or
-            ``(n, channels, height, width)``; or a ``torch.utils.data.Dataset``, a ``DataLoader``, any iterable that can
-            be iterated over again, or a function that gives an iterator: see :func:`vaekit.data.stream`.
-        y
-            Ignored, but for a condition called ``labels``: those, where ``conditions`` does not say.
-        conditions
-            Values of the conditions: a dictionary of one array each, a data frame, or one array where there is one
-            condition. None: columns of ``X``, or what the data set has.
-        validation
-            Held-out data for early stopping and the choice of the best weights. None: a tenth of ``X``, by
-            a hash of row and seed, where patience is given and there are rows enough. False: none at all.
-        validation_conditions
-            As ``conditions``, of the held-out data.
-        on_epoch
-            Called after every epoch with its metrics and whether it is the best so far.
-        on_step
-            Called with the epochs done, a fraction, some times a second.
-        loggers
-            Their ``log`` is called after every epoch with its metrics.
-        checkpoint
-            A folder to keep the run in while it runs: made where missing, to be removed when it is needed no more.
-        checkpoint_minutes
-            Between two checkpoints.
-        resume
-            Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
-        stop
-            To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
-        on_plan
-            Called once before training with an estimate of memory and time, and where the rows are read from and how
-            they are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
-        shard
-            Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-            :mod:`vaekit.training.shards`.
+    latent: int
+    parts: Mapping[str, Any]
+    likelihood: Any
+    columns: Mapping[str, str]
+    conditions: Mapping[str, ConditionKind]
+    network: NetworkRecipe | None
+    options: TrainingOptions
+    device: torch.device
 
-        Returns
-        -------
-        VariationalAutoencoder
-            Itself.
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "Recipe":
+        """Read the parameters of an estimator.
 
         Raises
         ------
         UsageError
-            For parameters that cannot be understood.
-        DataError
-            For data that cannot be used.
-        TrainingDivergedError
-            If the loss is not finite; the estimator then holds the best weights so far.
-        CheckpointError
-            If the folder's checkpoints are another run's, or none can be read.
+            For parameters that no data could make right.
         """
-        self.check_parameters()
-        dataset, held_out = self._dataset(X, self._or_labels(conditions, y), reset=True), None
-        seed = self._draw_seed()
-        if validation is None and self.patience is not None:
-            dataset, held_out = hold_out(dataset, seed)
-        settings = self._settings(len(dataset))
-        self._start(dataset, seed)
-        if validation is not None and validation is not False:
-            held_out = self._dataset(validation, validation_conditions, reset=False)
-        if held_out is None:
-            settings = replace(settings, patience=None)
-        x, c = self._tensors(dataset)
-        held_out_x, held_out_c = (None, None) if held_out is None else self._tensors(held_out)
-        history = History()
-        self.history_ = history
-        self.settings_ = settings
-        if on_plan is not None:
-            objective = self.sentence_.objective.build()
-            found = found_bytes(dataset, held_out)
-            on_plan(plan_training(x, self.model_, objective, settings, found_bytes=found, c=c))
-        train(
-            self.model_,
-            self.sentence_.objective.build(),
-            x,
-            held_out_x,
-            settings=settings,
-            seed=seed,
-            c=c,
-            validation_c=held_out_c,
-            on_epoch=self._reporter(on_epoch),
-            on_step=on_step,
-            loggers=loggers,
-            history=history,
-            checkpoints=self._checkpoints(checkpoint, checkpoint_minutes, resume),
-            stop=stop,
-            column_names=model_columns(self.schema_),
-            shard=shard,
-        )
-        return self
-
-    def partial_fit(self, X: Any, y: Any = None, *, conditions: Any = None) -> Self:
-        """Train one more epoch on the rows of ``X``; the first call fixes the schema, scaling included."""
-        self.check_parameters()
-        first = not hasattr(self, "model_")
-        dataset = self._dataset(X, self._or_labels(conditions, y), reset=first)
-        settings = replace(self._settings(len(dataset)), epochs=1, patience=None, schedule="constant")
-        if first:
-            self._start(dataset, self._draw_seed())
-            self.history_, self.settings_ = History(), settings
-        optimizer_state = getattr(self, "_optimizer_state", None)
-        optimizer = parse_optimizer(self.optimizer).build(self.model_.parameters(), self.learning_rate)
-        if optimizer_state is not None:
-            optimizer.load_state_dict(optimizer_state)
-        opponent: OpponentSteps | None = getattr(self, "_opponent", None)
-        objective = self.sentence_.objective.build() if opponent is None else opponent.objective
-        if opponent is None and has_opponent(objective):
-            opponent = OpponentSteps(
-                objective, self.model_, learning_rate=self.learning_rate, seed=self.seed_ + 2
+        latent, likelihood = parameters["latent"], parameters["likelihood"]
+        if not isinstance(latent, (int, np.integer)) or latent < 1:
+            raise UsageError(f"latent={latent!r}: give a whole number of at least 1")
+        options = TrainingOptions(**{field.name: parameters[field.name] for field in fields(TrainingOptions)})
+        memory_limit(parameters["memory_limit"])
+        conditions, columns = read_names(parameters["condition"]), read_column_kinds(parameters["columns"])
+        if columns and likelihood not in ("auto", "mixed"):
+            raise UsageError(
+                f"columns={parameters['columns']!r} with likelihood={likelihood!r}: kinds of single columns go with "
+                "likelihood auto or mixed"
             )
-        x, c = self._tensors(dataset)
-        train(
-            self.model_,
-            objective,
-            x,
-            c=c,
-            settings=settings,
-            seed=self.seed_ + len(self.history_.epochs),
-            on_epoch=self._reporter(None),
-            history=self.history_,
-            optimizer=optimizer,
-            opponent=opponent,
+        device = choose_device(parameters["device"])
+        network = own_network(parameters["network"], parameters["encoder"], parameters["decoder"])
+        parts = {room: parameters[room] for room in ("posterior", "prior", "objective")}
+        parts["network"] = parameters["network"] if network is None else sentence_of(network)
+        recipe = cls(
+            latent=int(latent),
+            parts=parts,
+            likelihood=likelihood,
+            columns=columns,
+            conditions=conditions,
+            network=network,
+            options=options,
+            device=device,
         )
-        self._optimizer_state, self._opponent = optimizer.state_dict(), opponent
-        return self
+        recipe.sentence("gaussian" if likelihood == "auto" else likelihood)
+        return recipe
 
-    def _start(self, dataset: Dataset, seed: int) -> None:
-        """Choose the sentence, fix the schema, and build the model."""
-        if asked := read_column_kinds(self.columns):
-            if dataset.kind != "table":
-                raise UsageError(
-                    f"columns={asked}: kinds of column are for tables, and the data are {dataset.kind}; leave them out"
-                )
-            chosen, self.likelihood_reason_ = choose_columns(dataset, asked)
-        elif self.likelihood == "auto":
-            chosen, self.likelihood_reason_ = choose_likelihood(dataset)
-        elif self.likelihood == "mixed":
-            chosen, self.likelihood_reason_ = choose_columns(dataset)
-        else:
-            chosen, self.likelihood_reason_ = self.likelihood, "asked for"
-        self.sentence_ = self._parse(chosen)
-        device = self._torch_device()
-        self.schema_: Schema = fit_schema(dataset, self.sentence_.likelihood)
-        if kinds := read_names(self.condition):
-            self.schema_ = replace(
-                self.schema_,
-                conditions=fit_conditions(dataset, kinds, missing=learns_labels(self.sentence_)),
+    def sentence(self, likelihood: Any) -> Sentence:
+        """Return the sentence of parts with a likelihood."""
+        return Sentence.parse(likelihood=likelihood, **self.parts)
+
+
+class Beginning(NamedTuple):
+    """A model that is ready to be trained, and the reason for its likelihood."""
+
+    model: FittedModel
+    likelihood_reason: str
+
+
+def draw_seed(random_state: Any) -> int:
+    """Return a whole number as it is; otherwise draw a seed from it, the same in all processes."""
+    if isinstance(random_state, (int, np.integer)):
+        return int(random_state)
+    return from_rank_zero(lambda: int(check_random_state(random_state).randint(2**31 - 1)))
+
+
+def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
+    """Choose the sentence, learn the schema of the rows, and build the model.
+
+    Raises
+    ------
+    UsageError
+        For parts that do not fit together, or do not fit the data.
+    DataError
+        For data that the likelihood does not accept.
+    """
+    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
+    sentence = recipe.sentence(likelihood)
+    learns_labels = _learns_labels(sentence)
+    schema = fit_schema(rows, sentence.likelihood)
+    if recipe.conditions:
+        schema = replace(schema, conditions=_fit_conditions(rows, recipe.conditions, missing=learns_labels))
+    if learns_labels:
+        _check_labels(sentence, schema.conditions)
+    with seeded(seed):
+        model = build_model(sentence, schema, recipe.latent, recipe.network).to(recipe.device)
+    return Beginning(FittedModel(model, sentence, schema, seed, recipe.device), reason)
+
+
+def _learns_labels(sentence: Sentence) -> bool:
+    return sentence.objective.part.traits.needs_classifier
+
+
+def _fit_conditions(rows: Dataset, kinds: Mapping[str, ConditionKind], *, missing: bool) -> ConditionSchema:
+    """Learn the schema of the conditions of the training rows; ``missing`` says whether values may be missing."""
+    found = rows.conditions or {}
+    for name in kinds:
+        if name not in found:
+            raise DataError(
+                f"{rows.source}: no values for the condition {name!r}; give them as a column, or beside the data in "
+                "conditions={...}"
             )
-        if learns_labels(self.sentence_):
-            check_labels(self.sentence_, self.schema_.conditions)
-        self.seed_, self.origin_ = seed, {}
-        self._optimizer_state, self._opponent = None, None
-        with seeded(seed):
-            self.model_: VAE = build_vae(
-                self.sentence_,
-                self.schema_.model_event_shape,
-                int(self.latent),
-                log_jacobian=self.schema_.log_jacobian,
-                network=own_network(self.network, self.encoder, self.decoder),
-                condition=self._width(),
-            ).to(device)
+    return ConditionSchema.fit({name: found[name] for name in kinds}, kinds, missing=missing)
 
-    def _checkpoints(self, folder: str | Path | None, minutes: float, resume: bool) -> Checkpoints | None:
-        """Where to keep the run, with what must be the same for it to go on."""
-        if folder is None:
-            if resume:
-                raise UsageError("resume=True needs the folder of the run's checkpoints: checkpoint=PATH")
-            return None
-        identity = {"latent": str(self.latent), **self.sentence_.to_json()}
-        return Checkpoints(folder=Path(folder), minutes=minutes, resume=resume, identity=identity)
 
-    def _reporter(
-        self, on_epoch: Callable[[EpochMetrics, bool], None] | None
-    ) -> Callable[[EpochMetrics, bool], None] | None:
-        if not self.verbose:
-            return on_epoch
+def _check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> None:
+    """Refuse to learn the labels of anything but one categorical condition."""
+    told = () if conditions is None else conditions.conditions
+    if len(told) == 1 and told[0].categories is not None:
+        return
+    found = "; ".join(condition.describe() for condition in told) or "none"
+    raise UsageError(
+        f"objective {sentence.objective.kind} learns the labels of one categorical condition, and the model has "
+        f"{found}; give one, such as condition=labels or NAME:categorical"
+    )
 
-        def report(metrics: EpochMetrics, is_best: bool) -> None:
-            shown = metrics.train_bound if metrics.validation_bound is None else metrics.validation_bound
-            mark = " *" if is_best else ""
-            print(f"epoch {metrics.epoch}: bound {shown:.3f} nats{mark}", file=sys.stderr)
-            if on_epoch is not None:
-                on_epoch(metrics, is_best)
 
-        return report
+class RunOptions(TypedDict, total=False):
+    """Keyword arguments of ``fit``: how a training is watched, kept on disk and stopped.
+
+    Parameters
+    ----------
+    on_epoch
+        Called after every epoch with its metrics and whether it is the best so far.
+    on_step
+        Called with the epochs done, a fraction, some times a second.
+    on_plan
+        Called once before training with an estimate of memory and time, and where the rows are read from and how they
+        are shuffled: see :class:`vaekit.training.TrainingPlan`; ``on_plan=print`` prints it.
+    loggers
+        Their ``log`` is called after every epoch with its metrics.
+    checkpoint
+        A folder to keep the run in while it runs: made where missing, to be removed when it is needed no more.
+    checkpoint_minutes
+        Time between two checkpoints; 5 by default.
+    resume
+        Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
+    stop
+        To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
+    shard
+        Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
+        :mod:`vaekit.training.sharding`.
+    """
+
+    on_epoch: OnEpoch | None
+    on_step: Callable[[float], None] | None
+    on_plan: Callable[[TrainingPlan], None] | None
+    loggers: Sequence[Logger]
+    checkpoint: str | Path | None
+    checkpoint_minutes: float
+    resume: bool
+    stop: StopRequest | None
+    shard: bool
+
+
+def train_model(
+    fitted: FittedModel,
+    rows: Dataset,
+    held_out: Dataset | None,
+    settings: TrainingSettings,
+    history: History,
+    *,
+    recipe: Recipe,
+    verbose: bool,
+    run: RunOptions,
+) -> None:
+    """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    setup = RunSetup(
+        model=fitted.model,
+        objective=fitted.sentence.objective.build(),
+        data=Examples(*fitted.tensors(rows)),
+        held_out=None if held_out is None else Examples(*fitted.tensors(held_out)),
+        settings=settings,
+        seed=fitted.seed,
+        column_names=_model_columns(fitted.schema),
+        progress=Progress(history),
+    )
+    if on_plan := run.get("on_plan"):
+        on_plan(plan_training(setup, found_bytes=found_bytes(rows, held_out)))
+    on_epoch = run.get("on_epoch")
+    callbacks = Callbacks(
+        on_epoch=_printing(on_epoch) if verbose else on_epoch,
+        on_step=run.get("on_step"),
+        loggers=run.get("loggers", ()),
+        stop=run.get("stop"),
+    )
+    carry_out(
+        setup,
+        callbacks=callbacks,
+        checkpoints=_checkpoints(fitted, recipe, run),
+        launch=Launch(shard=run.get("shard", False)),
+    )
+
+
+def _checkpoints(fitted: FittedModel, recipe: Recipe, run: RunOptions) -> Checkpoints | None:
+    """Return where the run is kept, with all that must be the same for it to go on."""
+    folder, resume = run.get("checkpoint"), run.get("resume", False)
+    if folder is None:
+        if resume:
+            raise UsageError("resume=True needs the folder of the run's checkpoints: checkpoint=PATH")
+        return None
+    identity = {"latent": str(recipe.latent), **fitted.sentence.to_json()}
+    minutes = run.get("checkpoint_minutes", 5.0)
+    return Checkpoints(folder=Path(folder), minutes=minutes, resume=resume, identity=identity)
+
+
+def train_more(
+    fitted: FittedModel,
+    rows: Dataset,
+    progress: Progress,
+    settings: TrainingSettings,
+    *,
+    verbose: bool,
+) -> Progress:
+    """Train one epoch more, from where the last one ended; see ``VariationalAutoencoder.partial_fit``."""
+    setup = RunSetup(
+        model=fitted.model,
+        objective=progress.objective or fitted.sentence.objective.build(),
+        data=Examples(*fitted.tensors(rows)),
+        settings=settings,
+        seed=fitted.seed + len(progress.history.epochs),
+        progress=progress,
+    )
+    return carry_out(setup, callbacks=Callbacks(on_epoch=_printing(None) if verbose else None))
+
+
+def replace_prior(
+    fitted: FittedModel, prior: Any, rows: Dataset, held_out: Dataset | None, *, recipe: Recipe, seed: int
+) -> tuple[Sentence, PriorFit]:
+    """Fit a prior to the codes of the rows and put it into the model; see ``VariationalAutoencoder.fit_prior``.
+
+    Returns
+    -------
+    Sentence
+        The sentence of the model with the new prior.
+    PriorFit
+        How well it went.
+    """
+    x, c = fitted.tensors(rows)
+    held_out_x, held_out_c = (None, None) if held_out is None else fitted.tensors(held_out)
+    sentence = replace(fitted.sentence, prior=parse("prior", prior))
+    with seeded(seed):  # a whole model is built, so that everything a sentence is refused for is checked
+        fresh = build_model(sentence, fitted.schema, recipe.latent, recipe.network).parts["prior"]
+    if c is not None:
+        c = fitted.with_labels(x, c)
+    if held_out_x is not None and held_out_c is not None:
+        held_out_c = fitted.with_labels(held_out_x, held_out_c)
+    fit = fit_prior(fitted.model, fresh, x, held_out_x, seed=seed, c=c, held_out_c=held_out_c)
+    return sentence, fit
+
+
+def _printing(on_epoch: OnEpoch | None) -> OnEpoch:
+    """Return a callback that prints a line an epoch on standard error before it calls another."""
+
+    def report(metrics: EpochMetrics, is_best: bool) -> None:
+        mark = " *" if is_best else ""
+        print(f"epoch {metrics.epoch}: bound {metrics.bound:.3f} nats{mark}", file=sys.stderr)
+        if on_epoch is not None:
+            on_epoch(metrics, is_best)
+
+    return report
+
+
+def _model_columns(schema: Schema) -> list[str] | None:
+    """Return the names of the columns that the model sees; None for images."""
+    names = schema.column_names
+    return None if names is None else [n for n, kept in zip(names, schema.kept, strict=True) if kept]

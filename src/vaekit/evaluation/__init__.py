@@ -1,11 +1,10 @@
 r"""Evaluation: bounds, :math:`\log p(x)` with error bars, latent diagnostics, and exact baselines."""
 
 from vaekit.evaluation.baselines import Baseline, fit_baselines
-from vaekit.evaluation.bound import BoundSummary, evaluate_bound
+from vaekit.evaluation.bound import BoundSummary, Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
-from vaekit.evaluation.estimate import Estimate
+from vaekit.evaluation.held_out import Evaluation, evaluate
 from vaekit.evaluation.importance_sampling import LogLikelihood, log_likelihood
-from vaekit.evaluation.summary import Evaluation, evaluate
 
 __all__ = [
     "Baseline",

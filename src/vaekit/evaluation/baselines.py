@@ -1,8 +1,8 @@
 r"""Exact baselines: closed forms, fitted on the training rows and evaluated on held-out ones.
 
-A model that cannot beat them has learned nothing that a textbook does not give for free. They live in the
-coordinates of the model, and densities take the same ``log_jacobian``, so that all numbers are in the units of
-the data. A density is never compared with a probability: each measure has baselines of its own.
+A model that cannot beat them has learned nothing that a simple method does not give for free. They are fitted in the
+coordinates of the model, and densities take the same ``log_jacobian``, so that all numbers are in the units of the
+data. A density is never compared with a probability: each measure has its own baselines.
 
 * Real numbers: independent Gaussians; one full Gaussian; probabilistic principal components (Tipping and
   Bishop, 1999) of the same latent size, the best that any linear VAE can do.
@@ -12,21 +12,21 @@ the data. A density is never compared with a probability: each measure has basel
 * Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
-from vaekit.evaluation.column_baselines import mixed_baselines
-from vaekit.evaluation.discrete_baselines import count_baselines, level_baselines
-from vaekit.evaluation.estimate import Estimate
+from vaekit.evaluation.bound import Estimate
+from vaekit.evaluation.column_baselines import count_baselines, level_baselines, mixed_baselines
 from vaekit.likelihoods import Measure
 
 __all__ = ["Baseline", "fit_baselines"]
 
 _Array = npt.NDArray[np.float64]
+Further = Callable[[_Array, _Array], Sequence[tuple[str, _Array]]]
 
 _ROWS_TO_CHOOSE_BY = 10_000
 
@@ -37,13 +37,12 @@ class Baseline(NamedTuple):
     Parameters
     ----------
     name
-        What was fitted, in words.
+        The name of the method.
     log_likelihood
         Mean over the held-out rows with its standard error, in nats per example; exact, not estimated.
     advantage
-        How far the model is above it: the mean difference, row by row, with its standard error. None where
-        no model was given. Rows that are hard are hard for both, so that this error is far smaller than that
-        of either mean.
+        The mean difference between the model and the baseline, row by row, with its standard error. None where no
+        model was given. Hard rows are hard for both, so this error is far smaller than that of either mean.
     """
 
     name: str
@@ -59,6 +58,7 @@ def fit_baselines(
     measure: Measure,
     levels: int | None = None,
     columns: Sequence[str] | None = None,
+    further: Further | None = None,
     log_jacobian: float = 0.0,
     model_values: npt.ArrayLike | None = None,
     seed: int = 0,
@@ -72,18 +72,20 @@ def fit_baselines(
     latent
         Latent dimensions of the probabilistic principal components.
     measure
-        What the data are measured by: ``density``, ``unit``, ``counts`` or ``levels``; see
-        :mod:`vaekit.likelihoods.measure`.
+        The measure of the data: ``density``, ``unit``, ``counts`` or ``levels``; see
+        :mod:`vaekit.likelihoods.conventions`.
     levels
-        How many levels there are, for ``levels``.
+        The number of levels, for ``levels``.
     columns
         The kind of each column, for ``mixed``.
+    further
+        A function of both that returns further baselines (a likelihood may bring its own).
     log_jacobian
-        Of the data's scaling, in nats: added to every density, and to no probability.
+        The log-Jacobian of the data's scaling, in nats: added to every density, and to no probability.
     model_values
         ``(n,)``: a model's log-likelihoods of the held-out rows, to compare with.
     seed
-        Starts the mixture.
+        The seed of the mixture's start.
 
     Returns
     -------
@@ -122,6 +124,8 @@ def fit_baselines(
             f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
             "many, or mixed and the columns"
         )
+    if further is not None:
+        scores = [*scores, *further(train, held_out)]
     baselines = []
     for name, values in scores:
         values = values + (log_jacobian if measure in ("density", "mixed") else 0.0)
@@ -182,7 +186,7 @@ def _bernoulli_baselines(train: _Array, held_out: _Array, seed: int) -> list[tup
 
 
 def _fit_mixture(x: _Array, components: int, seed: int, iterations: int = 100) -> tuple[_Array, _Array]:
-    """Expectation maximisation; returns the log-weights and the logits of the components."""
+    """Fit a mixture by expectation maximisation; returns the log-weights and the logits of the components."""
     rng = np.random.default_rng(seed)
     # Start from random examples, softened, rather than from nearly equal averages.
     probability = 0.25 + 0.5 * x[rng.choice(len(x), components, replace=len(x) < components)].astype(float)

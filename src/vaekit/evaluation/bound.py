@@ -1,15 +1,38 @@
-"""An objective's bound over a whole data set, in chunks, without gradients."""
+"""A mean over examples with its standard error, and the bound of an objective over a whole data set."""
 
+from math import nan
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vaekit.evaluation.estimate import Estimate
+from vaekit.contracts import as_objective, check_result
 from vaekit.objectives import Objective
 from vaekit.vae import VAE
 
-__all__ = ["BoundSummary", "evaluate_bound"]
+__all__ = ["BoundSummary", "Estimate", "evaluate_bound"]
+
+
+class Estimate(NamedTuple):
+    r"""A mean over examples and its standard error :math:`s / \sqrt n`, in the unit of the values.
+
+    Examples
+    --------
+    >>> Estimate.of([1.0, 2.0, 3.0])
+    Estimate(mean=2.0, standard_error=0.5773502691896258)
+    """
+
+    mean: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, values: npt.ArrayLike) -> "Estimate":
+        """Average values; the standard error of a single value is unknown (NaN)."""
+        array = np.asarray(values, dtype=np.float64)
+        error = float(array.std(ddof=1) / np.sqrt(array.size)) if array.size > 1 else nan
+        return cls(float(array.mean()), error)
 
 
 class BoundSummary(NamedTuple):
@@ -22,7 +45,7 @@ class BoundSummary(NamedTuple):
     reconstruction, kl
         Means over the examples.
     kl_per_dimension
-        ``(latent,)`` float64 means, or None where the KL does not fall apart.
+        ``(latent,)`` float64 means, or None where the KL is not a sum over dimensions.
     """
 
     values: Tensor
@@ -45,13 +68,13 @@ def evaluate_bound(
     Parameters
     ----------
     model, objective
-        What to evaluate.
+        The model, and the objective whose bound is evaluated.
     x
         ``(n, *event)``, at least one example.
     c
         Condition, ``(n, ...)``.
     batch_size
-        Examples at a time; by default 1024, divided by the draws the objective takes of each.
+        Examples at a time; by default 1024, divided by the number of latents that the objective draws for each.
 
     Returns
     -------
@@ -65,11 +88,12 @@ def evaluate_bound(
     >>> evaluate_bound(model, Elbo(), torch.ones(4, 3)).values.shape
     torch.Size([4])
     """
-    size = max(1, 1024 // getattr(objective, "draws", 1)) if batch_size is None else batch_size
+    objective = as_objective(objective)
+    size = max(1, 1024 // objective.draws) if batch_size is None else batch_size
     bounds, reconstructions, kls, dimensions = [], [], [], []
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        result = objective(model, x[part], None if c is None else c[part])
+        result = check_result(objective(model, x[part], None if c is None else c[part]), objective)
         bounds.append(result.bound.double())
         reconstructions.append(result.reconstruction.double().sum())
         kls.append(result.kl.double().sum())

@@ -1,18 +1,19 @@
-r"""How many of a model's codes are in use: perplexity, and a warning where they have collapsed.
+r"""The number of codes that a model uses: perplexity, and a warning where they have collapsed.
 
 With :math:`\bar\pi_k` the share of code :math:`k` of a codebook, over the examples and the positions that it serves,
 
 .. math:: \text{perplexity} = \exp\Bigl(-\sum_k \bar\pi_k \log \bar\pi_k\Bigr),
 
-between 1, where all examples have one code, and the number of codes, where all are in use alike.
+which is 1 where all examples have one code, and the number of codes where all are used equally often.
 """
 
 import warnings
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
+from vaekit.distributions import CategoricalCodes
 from vaekit.errors import CodeCollapseWarning
 from vaekit.vae import VAE
 
@@ -22,16 +23,17 @@ _COLLAPSED = 0.1  # of the codes: a perplexity below
 
 
 class CodeUsage(NamedTuple):
-    """How the codes of a model are used by a data set, one number a codebook.
+    """The use of a model's codes by a data set, one number a codebook.
 
     Parameters
     ----------
     codes
-        In each codebook.
+        The number of codes in each codebook.
     perplexity
-        Of each. A codebook may serve several positions; a categorical variable has one of its own.
+        The perplexity of each codebook. A codebook may serve several positions; a categorical variable has one of its
+        own.
     used
-        How many codes of each are the most probable of some example.
+        The number of codes of each codebook that are the most probable one of some example.
     """
 
     codes: int
@@ -40,14 +42,14 @@ class CodeUsage(NamedTuple):
 
     @property
     def collapsed(self) -> list[int]:
-        """Which codebooks, from 0, have a perplexity below a tenth of their codes, or hardly above 1."""
+        """The indices of the codebooks whose perplexity is below a tenth of their codes, or hardly above 1."""
         limit = max(1.05, _COLLAPSED * self.codes)
         return [i for i, value in enumerate(self.perplexity) if value < limit]
 
 
 @torch.no_grad()
 def code_usage(model: VAE, x: Tensor, *, c: Tensor | None = None, batch_size: int = 1024) -> CodeUsage | None:
-    """Count how a data set uses the codes of a model.
+    """Measure how a data set uses the codes of a model.
 
     Parameters
     ----------
@@ -63,7 +65,7 @@ def code_usage(model: VAE, x: Tensor, *, c: Tensor | None = None, batch_size: in
     Returns
     -------
     CodeUsage or None
-        None where the latents are no codes.
+        None where the latents are not codes.
 
     Examples
     --------
@@ -74,16 +76,17 @@ def code_usage(model: VAE, x: Tensor, *, c: Tensor | None = None, batch_size: in
     >>> usage.codes, len(usage.perplexity), usage.used[0] <= 2
     (4, 1, True)
     """
-    codebook = getattr(model.parts["posterior"], "codebook", None)
+    codebook = model.posterior_part.codebook
     if codebook is None:
         return None
     total = torch.zeros(codebook.positions, codebook.codes, dtype=torch.float64, device=x.device)
     seen = torch.zeros_like(total)
     for start in range(0, len(x), batch_size):
         part = slice(start, start + batch_size)
-        q = model.encode(x[part], None if c is None else c[part])
-        total += q.probs.double().sum(0)  # type: ignore[attr-defined]
-        best = torch.nn.functional.one_hot(q.codes, codebook.codes)  # type: ignore[attr-defined]
+        # any distribution over codes has both attributes
+        q = cast(CategoricalCodes, model.encode(x[part], None if c is None else c[part]))
+        total += q.probs.double().sum(0)
+        best = torch.nn.functional.one_hot(q.codes, codebook.codes)
         seen += best.sum(0)
     share = codebook.pool(total / len(x))
     entropy = -torch.xlogy(share, share).sum(-1)

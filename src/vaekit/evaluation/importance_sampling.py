@@ -16,11 +16,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.allocation import keep_freed_memory
+from vaekit.contracts import Model
 from vaekit.errors import UsageError
-from vaekit.evaluation.estimate import Estimate
-from vaekit.evaluation.log_weights import LogWeights, choose_log_weights
-from vaekit.evaluation.proposal import proposal
+from vaekit.evaluation.bound import Estimate
+from vaekit.evaluation.log_weights import LogWeights, choose_log_weights, proposal
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
@@ -57,9 +56,9 @@ class LogLikelihood(NamedTuple):
         return Estimate.of(self.values.cpu().numpy())
 
 
-def require_log_likelihood(model: VAE) -> None:
+def require_log_likelihood(model: Model) -> None:
     """Refuse with a :class:`~vaekit.errors.UsageError` a model whose likelihood is for training alone."""
-    if not getattr(model, "has_log_likelihood", True):
+    if isinstance(model, VAE) and not model.has_log_likelihood:
         raise UsageError(
             "the likelihood scores images by their likeness, for training alone: it is no probability, so this model "
             "has no log-likelihood to report, no ELBO and no scores. Encode, reconstruct and sample with it; for "
@@ -69,7 +68,7 @@ def require_log_likelihood(model: VAE) -> None:
 
 @torch.no_grad()
 def log_likelihood(
-    model: VAE,
+    model: Model,
     x: Tensor,
     *,
     samples: int = 1000,
@@ -120,11 +119,10 @@ def log_likelihood(
     -3.0
     """
     require_log_likelihood(model)
-    keep_freed_memory()
     if samples < 1:
         raise ValueError(f"samples={samples}: an estimate needs at least 1 importance sample")
-    parts = getattr(model, "parts", {})  # a likelihood may want many features for each dimension of x
-    features = prod(parts["likelihood"].feature_shape) if "likelihood" in parts else 0
+    # A likelihood may want many features for each dimension of x.
+    features = prod(model.likelihood_part.feature_shape) if isinstance(model, VAE) else 0
     rows = max(1, memory // (6 * x.element_size() * max(prod(x.shape[1:]), features, 256)))
     examples_at_once = min(len(x), max(1, rows // samples), 4096) or 1
     samples_at_once = _samples_at_once(samples, max(1, rows // examples_at_once))
@@ -164,7 +162,7 @@ def _samples_at_once(samples: int, most: int) -> int:
 
 
 def _estimate(
-    model: VAE, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, weigh: LogWeights | None
+    model: Model, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, weigh: LogWeights | None
 ) -> list[Tensor]:
     """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it.
 
@@ -198,13 +196,13 @@ def _estimate(
 
 
 def _draw_with_common_noise(
-    model: VAE, x: Tensor, c: Tensor | None, q: Distribution, shape: torch.Size
+    model: Model, x: Tensor, c: Tensor | None, q: Distribution, shape: torch.Size
 ) -> tuple[Tensor, Tensor]:
     """Draw ``(*shape, n, *latent)`` with one noise for all examples, whatever the posterior's family.
 
     With the log-density ``(*shape, n)``, asked of the distribution that drew: some know it from the draw alone.
     """
-    if not getattr(model, "has_density", True):
+    if isinstance(model, VAE) and not model.has_density:
         noise = torch.randn(*shape, 1, *q.event_shape, dtype=x.dtype, device=x.device)
         z = q.mean + q.stddev * noise
         return z, q.log_prob(z)

@@ -17,6 +17,7 @@ Vanishing", equations 6 and 7 with R = 1/2). A plain number is the constant sche
     elbo:beta=1000,capacity=cosine:0..25/100
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, floor, isfinite, pi
 from typing import ClassVar
@@ -111,7 +112,7 @@ class Schedule:
 
 
 class Annealed:
-    """What objectives, and other parts, with scalars have in common; abstract.
+    """An objective or another part with scalars that may follow schedules. Abstract.
 
     Each scalar is a plain attribute, a number. One that follows a schedule is moved by :meth:`at`, which the
     training loop calls before every step; before the first call it has its value at 0 epochs. Schedules act
@@ -127,12 +128,16 @@ class Annealed:
     0.25
     """
 
-    schedules: dict[str, Schedule]
+    schedules: Mapping[str, Schedule]
 
     def __init__(self, **scalars: float | Schedule | None) -> None:
         self.schedules = {name: value for name, value in scalars.items() if isinstance(value, Schedule)}
         for name, value in scalars.items():
             setattr(self, name, value(0.0) if isinstance(value, Schedule) else value)
+
+    def scheduled_values(self) -> list[float]:
+        """Return the present value of every scheduled scalar."""
+        return [getattr(self, name) for name in self.schedules]
 
     def at(self, epochs_done: float) -> None:
         """Move every scheduled scalar to its value after ``epochs_done`` epochs, a fraction included."""

@@ -3,7 +3,7 @@ r"""Likelihoods: features of :math:`z \to p(x \mid z)`.
 A likelihood is a module with ``event_shape`` (the shape of :math:`x`), ``feature_shape`` (what it wants from
 the decoder), ``support`` (the data it accepts) and a call ``likelihood(features) -> Distribution``. Its class
 says in ``measure`` whether it gives densities or probabilities, and of what; in ``scaling`` the coordinates it
-wants its data in (see :mod:`vaekit.likelihoods.measure`). ``encoder_input``, where it is not None, is a map
+wants its data in (see :mod:`vaekit.likelihoods.conventions`). ``encoder_input``, where it is not None, is a map
 without parameters that belongs in front of the encoder. ``marginal_features(x)``, where there is one, says which
 features give data's means whatever the latent (see :mod:`vaekit.training.output_bias`).
 
@@ -12,21 +12,20 @@ told the logarithm of the scaling's Jacobian. A pseudo-likelihood (``measure = "
 ``log_prob`` gives is for training, and evaluation refuses to report it.
 """
 
-from vaekit.likelihoods.bernoulli import BernoulliLikelihood
-from vaekit.likelihoods.categorical import CategoricalLikelihood
-from vaekit.likelihoods.continuous_bernoulli import ContinuousBernoulliLikelihood
+from vaekit.likelihoods.bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood
+from vaekit.likelihoods.categorical_likelihood import CategoricalLikelihood
+from vaekit.likelihoods.conventions import InDataUnits, Measure
 from vaekit.likelihoods.discretized_logistic import DiscretizedLogisticLikelihood
-from vaekit.likelihoods.gaussian import GaussianLikelihood
-from vaekit.likelihoods.laplace import LaplaceLikelihood
-from vaekit.likelihoods.measure import Measure
+from vaekit.likelihoods.location_scale import GaussianLikelihood, LaplaceLikelihood
 from vaekit.likelihoods.mixed import COLUMN_KINDS, MixedLikelihood, is_continuous
 from vaekit.likelihoods.ms_ssim import MultiScaleSimilarityLikelihood
-from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
+from vaekit.likelihoods.negative_binomial import (
+    NegativeBinomialLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+)
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import Support
-from vaekit.likelihoods.units import InDataUnits
-from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
 
 __all__ = [
     "COLUMN_KINDS",

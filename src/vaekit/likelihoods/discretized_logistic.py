@@ -19,20 +19,20 @@ from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
 from torch.types import _size
 
+from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.base import ElementwiseDistribution
 from vaekit.errors import UsageError
-from vaekit.likelihoods.elementwise import ElementwiseDistribution
-from vaekit.likelihoods.levels import levels_support
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
-from vaekit.likelihoods.stacking import stacked_shape, unstack
+from vaekit.likelihoods.conventions import require_no_jacobian, stacked_shape, unstack
+from vaekit.likelihoods.support import levels_support
 from vaekit.networks.bounded import soft_bound
-from vaekit.networks.inputs import CenteredLevels
+from vaekit.networks.network_inputs import CenteredLevels
 
 __all__ = ["DiscretizedLogisticLikelihood", "DiscretizedLogisticMixture"]
 
 _SCALAR = torch.Size()
 
 
-class DiscretizedLogisticLikelihood(nn.Module):
+class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
     r"""``discretized-logistic``: whole numbers from 0 to ``levels - 1`` of which neighbours are alike.
 
     :math:`\log p(x)` is the logarithm of a true probability: bits per dimension are those of the literature.
@@ -63,9 +63,7 @@ class DiscretizedLogisticLikelihood(nn.Module):
     tensor(1.)
     """
 
-    needs: frozenset[str] = frozenset()
-    measure: Measure = "levels"
-    scaling = "none"
+    traits = LikelihoodTraits(measure="levels")
 
     def __init__(
         self,
@@ -80,7 +78,7 @@ class DiscretizedLogisticLikelihood(nn.Module):
         self.support = levels_support("discretized-logistic", levels)
         if mixture < 1:
             raise UsageError(f"discretized-logistic: mixture={mixture}; give at least 1 component")
-        self.levels, self.mixture = levels, mixture
+        self.levels, self.count, self.mixture = levels, levels, mixture
         self.event_shape = tuple(event_shape)
         self.feature_shape = stacked_shape(self.event_shape, 3 * mixture)
         self.encoder_input = CenteredLevels(levels)
@@ -90,9 +88,9 @@ class DiscretizedLogisticLikelihood(nn.Module):
         stacked = unstack(features, self.event_shape).unflatten(0, (3, self.mixture))
         logits, mean, log_scale = stacked.movedim(1, -1)  # each (..., *event, mixture)
         spread = (2 * torch.arange(self.mixture, dtype=mean.dtype, device=mean.device) + 1) / self.mixture - 1
-        half = (self.levels - 1) / 2
+        half = (self.count - 1) / 2
         inner = DiscretizedLogisticMixture(
-            logits, half * (mean + spread + 1), half * soft_bound(log_scale).exp(), self.levels
+            logits, half * (mean + spread + 1), half * soft_bound(log_scale).exp(), self.count
         )
         return Independent(inner, len(self.event_shape), validate_args=False)
 

@@ -1,4 +1,6 @@
-r"""What likelihoods with a location :math:`\mu(z)` and a scale :math:`\sigma` share: whose scale it is.
+r"""Likelihoods with a location and a scale: Gaussian and Laplace.
+
+What likelihoods with a location :math:`\mu(z)` and a scale :math:`\sigma` share: whose scale it is.
 
 .. math:: p(x \mid z) = \prod_i \frac 1 {\sigma_i} f\!\left(\frac{x_i - \mu_i(z)}{\sigma_i}\right)
 
@@ -7,6 +9,20 @@ is left of the errors, which is what a weight on the KL would otherwise stand fo
 Levine, 2021, "Simple and Effective VAE Training with Calibrated Decoders", section 3). Log-scales are
 bounded smoothly, between 6e-6 and 1.6e5 in units of the scaled data: with a scale that depends on :math:`z`
 (``per-example``) the likelihood has no maximum otherwise (Mattei and Frellsen, 2018, section 2.1).
+
+The Gaussian likelihood, :math:`p(x \mid z) = \mathcal N(x; \mu(z), \operatorname{diag} \sigma^2)`.
+
+.. math:: \log p(x \mid z) = -\sum_i \left[\tfrac 12 \log 2 \pi + \log \sigma_i
+          + \frac{(x_i - \mu_i)^2}{2 \sigma_i^2}\right]
+
+Kingma and Welling (2013), appendix C.2; whose :math:`\sigma` it is, see :mod:`vaekit.likelihoods.location_scale`.
+
+The Laplace likelihood: absolute rather than squared errors, for data with outliers.
+
+.. math:: \log p(x \mid z) = -\sum_i \left[\log 2 b_i + \frac{|x_i - \mu_i(z)|}{b_i}\right]
+
+With a learned scale :math:`b` its maximum is the mean absolute error. Kotz, Kozubowski and Podgorski (2001),
+"The Laplace Distribution and Generalizations", equation 2.1.1.
 """
 
 from abc import abstractmethod
@@ -16,21 +32,20 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, Laplace, Normal
 
+from vaekit.contracts import Likelihood, LikelihoodTraits
 from vaekit.errors import UsageError
-from vaekit.likelihoods.measure import Measure
-from vaekit.likelihoods.stacking import stacked_shape, unstack
+from vaekit.likelihoods.conventions import InDataUnits, stacked_shape, unstack
 from vaekit.likelihoods.support import Support
-from vaekit.likelihoods.units import InDataUnits
 from vaekit.networks.bounded import inverse_soft_bound, soft_bound
 
-__all__ = ["LocationScaleLikelihood", "Scale"]
+__all__ = ["GaussianLikelihood", "LaplaceLikelihood", "LocationScaleLikelihood", "Scale"]
 
 Scale = Literal["learned", "per-dimension", "per-example", "fixed"]
 
 
-class LocationScaleLikelihood(nn.Module):
+class LocationScaleLikelihood(nn.Module, Likelihood):
     """Abstract: a family says in ``distribution`` which density it is.
 
     Parameters
@@ -51,12 +66,12 @@ class LocationScaleLikelihood(nn.Module):
         If ``value`` is not from 1e-5 to 1e5.
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(
+        measure="density", scaling="standardize", column=True, column_options={"scale": "per-dimension"}
+    )
     support = Support(
         "finite numbers", -inf, inf, "no likelihood accepts anything else: remove or impute such rows"
     )
-    measure: Measure = "density"
-    scaling = "standardize"
     encoder_input = None
     kind: ClassVar[str]
     scale_in_words: ClassVar[str] = "scale"
@@ -89,7 +104,7 @@ class LocationScaleLikelihood(nn.Module):
         """Make the distribution of independent numbers, of two tensors that broadcast."""
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         mean = x.mean(0)
         return torch.cat([mean, 0 * mean]) if self.scale == "per-example" else mean
 
@@ -108,3 +123,48 @@ class LocationScaleLikelihood(nn.Module):
         inner = self.distribution(location, scale.expand(self.event_shape) if scale.dim() == 0 else scale)
         independent = Independent(inner, len(self.event_shape), validate_args=False)
         return InDataUnits(independent, self.log_jacobian) if self.log_jacobian else independent
+
+
+class GaussianLikelihood(LocationScaleLikelihood):
+    """``gaussian``: real numbers with Gaussian noise.
+
+    The features are the means, and with ``scale=per-example`` the raw log-scales below them. For the
+    parameters see :class:`LocationScaleLikelihood`; ``value`` is a standard deviation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> likelihood = GaussianLikelihood((2,), scale="fixed", value=1.0)
+    >>> likelihood(torch.zeros(5, 2)).log_prob(torch.zeros(5, 2))[0]
+    tensor(-1.8379)
+    """
+
+    kind = "gaussian"
+    scale_in_words = "standard deviation"
+
+    def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
+        """Make independent normal distributions."""
+        return Normal(location, scale, validate_args=False)
+
+
+class LaplaceLikelihood(LocationScaleLikelihood):
+    r"""``laplace``: real numbers with noise that has exponential tails.
+
+    The features are the medians, and with ``scale=per-example`` the raw log-scales below them. For the
+    parameters see :class:`LocationScaleLikelihood`; ``value`` is :math:`b`, the mean absolute deviation: the
+    standard deviation is :math:`\sqrt 2\, b`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> likelihood = LaplaceLikelihood((2,), scale="fixed", value=0.5)
+    >>> likelihood(torch.zeros(5, 2)).log_prob(torch.ones(5, 2))[0]
+    tensor(-4.)
+    """
+
+    kind = "laplace"
+    scale_in_words = "mean absolute deviation"
+
+    def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
+        """Make independent Laplace distributions."""
+        return Laplace(location, scale, validate_args=False)

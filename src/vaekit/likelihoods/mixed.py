@@ -8,61 +8,116 @@ Incomplete Heterogeneous Data using VAEs", section 3.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from math import inf, prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.types import _size
 
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.contracts import Likelihood, LikelihoodTraits, Measure
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
-from vaekit.likelihoods.gaussian import GaussianLikelihood
-from vaekit.likelihoods.laplace import LaplaceLikelihood
-from vaekit.likelihoods.measure import Measure
-from vaekit.likelihoods.negative_binomial import NegativeBinomialLikelihood
-from vaekit.likelihoods.nominal import NominalLikelihood
+from vaekit.likelihoods.categorical_likelihood import NominalLikelihood
+from vaekit.likelihoods.conventions import InDataUnits
+from vaekit.likelihoods.location_scale import GaussianLikelihood, LaplaceLikelihood
+from vaekit.likelihoods.negative_binomial import (
+    NegativeBinomialLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
+)
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
-from vaekit.likelihoods.support import ColumnSupport
-from vaekit.likelihoods.units import InDataUnits
-from vaekit.likelihoods.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomialLikelihood
-from vaekit.networks.inputs import ColumnInputs
+from vaekit.likelihoods.support import ColumnSupport, Support
+from vaekit.networks.network_inputs import ColumnInputs
 
-__all__ = ["COLUMN_KINDS", "MixedColumns", "MixedLikelihood", "is_continuous"]
+__all__ = [
+    "COLUMN_KINDS",
+    "MixedColumns",
+    "MixedLikelihood",
+    "column_measure",
+    "is_continuous",
+    "offer_column_kind",
+    "search_column_kinds",
+]
 
 _SCALAR = torch.Size()
-_DENSITIES = {
-    "gaussian": GaussianLikelihood,
-    "laplace": LaplaceLikelihood,
-    "student-t": StudentTLikelihood,
-}
-_PROBABILITIES = {
-    "bernoulli": BernoulliLikelihood,
-    "poisson": PoissonLikelihood,
-    "negative-binomial": NegativeBinomialLikelihood,
-    "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomialLikelihood,
-}
 
-#: Kinds of column by name; ``categorical`` stands for ``categorical7`` with 7 categories, and so on.
-COLUMN_KINDS = (*_DENSITIES, *_PROBABILITIES, "categorical")
+# Kinds of column by name; another likelihood is offered by registering it.
+_KINDS: dict[str, type] = {}
+
+_finders: list[Callable[[str], object]] = []
+
+
+class ColumnKinds(Collection[str]):
+    """The names of the kinds of column, those of installed packages included when one is asked for."""
+
+    def __contains__(self, name: object) -> bool:
+        return name == "categorical" or _find(str(name)) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (*_KINDS, "categorical")
+
+    def __len__(self) -> int:
+        return len(_KINDS) + 1
+
+
+#: Names of the kinds of column; ``categorical`` stands for ``categorical7`` with 7 categories, and so on.
+COLUMN_KINDS = ColumnKinds()
+
+
+def search_column_kinds(finder: Callable[[str], object]) -> None:
+    """Have a function called with every name that is not known: it may offer that kind."""
+    _finders.append(finder)
+
+
+def _find(name: str) -> Any:
+    if name not in _KINDS:
+        for finder in _finders:
+            finder(name)
+    return _KINDS.get(name)
+
+
+def offer_column_kind(name: str, likelihood: type) -> None:
+    """Let a likelihood describe single columns of a table, under a name.
+
+    Examples
+    --------
+    >>> offer_column_kind("gaussian", GaussianLikelihood)
+    >>> "gaussian" in COLUMN_KINDS
+    True
+    """
+    _KINDS[name] = likelihood
+
+
+def column_measure(kind: str) -> tuple[Measure, int | None]:
+    """Return what a kind of column is measured by, and its number of levels where it has levels.
+
+    Examples
+    --------
+    >>> column_measure("gaussian"), column_measure("categorical7")
+    (('density', None), ('levels', 7))
+    """
+    if match := _CATEGORICAL.fullmatch(kind):
+        return "levels", int(match[1])
+    return _find(kind).traits.measure, None
 
 
 def is_continuous(kind: str) -> bool:
-    """Whether a kind of column is a density of real numbers, which wants its data standardised.
+    """Whether a kind of column is a density of real numbers, whose data are standardised.
 
     Examples
     --------
     >>> is_continuous("gaussian"), is_continuous("categorical7")
     (True, False)
     """
-    return kind in _DENSITIES
+    found = _find(kind)
+    return found is not None and found.traits.scaling == "standardize"
 
 
-class MixedLikelihood(nn.Module):
+class MixedLikelihood(nn.Module, Likelihood):
     r"""``mixed``: every column of a table has a likelihood of its own.
 
     The mean, which reconstructions show, is the most probable category of a categorical column.
@@ -93,9 +148,7 @@ class MixedLikelihood(nn.Module):
     tensor(0., grad_fn=<AddBackward0>)
     """
 
-    needs: frozenset[str] = frozenset()
-    measure: Measure = "mixed"
-    scaling = "mixed"
+    traits = LikelihoodTraits(measure="mixed", scaling="mixed")
     order: Tensor
     places: Tensor
 
@@ -118,7 +171,8 @@ class MixedLikelihood(nn.Module):
         names = list(dict.fromkeys(kinds))
         members = [[j for j, kind in enumerate(kinds) if kind == name] for name in names]
         self.groups = nn.ModuleList(_build(n, len(m)) for n, m in zip(names, members, strict=True))
-        self.sizes = [group.feature_shape[0] for group in self.groups]  # type: ignore[index]
+        groups = self._likelihoods()
+        self.sizes = [group.feature_shape[0] for group in groups]
         self.feature_shape = (sum(self.sizes),)
         order = [j for m in members for j in m]
         self.register_buffer("order", torch.tensor(order), persistent=False)
@@ -126,23 +180,33 @@ class MixedLikelihood(nn.Module):
             "places", torch.tensor(sorted(range(count), key=order.__getitem__)), persistent=False
         )
         self.support = ColumnSupport(
-            [(kind, group.support) for kind, group in zip(names, self.groups, strict=True)],  # type: ignore[misc]
+            [(kind, cast(Support, group.support)) for kind, group in zip(names, groups, strict=True)],
             members,
             -inf,
             inf,
         )
-        levels = [getattr(group, "levels", None) for group in self.groups]
-        inputs = [getattr(group, "encoder_input", None) for group in self.groups]
+        levels = [group.levels for group in groups]
+        inputs = [group.encoder_input for group in groups]
         plain = not any(levels) and all(transform is None for transform in inputs)
         self.encoder_input = None if plain else ColumnInputs(levels, inputs, members)
-        self.encoder_shape = self.event_shape if self.encoder_input is None else (self.encoder_input.width,)
 
-    def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
-        groups: list[Any] = list(self.groups)
+    @property
+    def encoder_shape(self) -> tuple[int, ...]:
+        """The shape of what the encoder sees: categories as unit vectors."""
+        return self.event_shape if self.encoder_input is None else (self.encoder_input.width,)
+
+    def _likelihoods(self) -> list[Likelihood]:
+        """The likelihoods of the kinds of column, one for all columns of a kind."""
+        return [cast(Likelihood, group) for group in self.groups]
+
+    def marginal_features(self, x: Tensor) -> Tensor | None:
+        """Return the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
+        groups = self._likelihoods()
         sizes = [group.event_shape[0] for group in groups]
         parts = x.flatten(1).index_select(1, self.order).split(sizes, 1)
-        return torch.cat([group.marginal_features(part) for group, part in zip(groups, parts, strict=True)])
+        features = [group.marginal_features(part) for group, part in zip(groups, parts, strict=True)]
+        known = [part for part in features if part is not None]
+        return torch.cat(known) if len(known) == len(features) else None
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, kind by kind, into a distribution over the event."""
@@ -202,13 +266,24 @@ class MixedColumns(PlainDistribution):
 
 
 def _build(kind: str, count: int) -> nn.Module:
-    if kind in _DENSITIES:
-        return _DENSITIES[kind]((count,), scale="per-dimension")
-    if kind in _PROBABILITIES:
-        return _PROBABILITIES[kind]((count,))
-    if match := re.fullmatch(r"categorical([1-9]\d*)", kind):
+    part = _find(kind)
+    if part is not None:
+        return part((count,), **(part.traits.column_options or {}))
+    if match := _CATEGORICAL.fullmatch(kind):
         return NominalLikelihood((count,), levels=int(match[1]))
-    known = ", ".join([*_DENSITIES, *_PROBABILITIES])
     raise UsageError(
-        f"mixed: unknown kind of column {kind!r}; there are {known}, and categorical7 for 7 categories"
+        f"mixed: unknown kind of column {kind!r}; there are {', '.join(_KINDS)}, and categorical7 for 7 categories"
     )
+
+
+_CATEGORICAL = re.compile(r"categorical([1-9]\d*)")
+for _name, _kind in (
+    ("gaussian", GaussianLikelihood),
+    ("laplace", LaplaceLikelihood),
+    ("student-t", StudentTLikelihood),
+    ("bernoulli", BernoulliLikelihood),
+    ("poisson", PoissonLikelihood),
+    ("negative-binomial", NegativeBinomialLikelihood),
+    ("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomialLikelihood),
+):
+    offer_column_kind(_name, _kind)

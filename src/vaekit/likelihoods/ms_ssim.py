@@ -23,9 +23,9 @@ from torch.distributions import Distribution
 from torch.nn import functional
 from torch.types import _size
 
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.contracts import DistributionTraits, Likelihood, LikelihoodTraits
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
-from vaekit.likelihoods.measure import Measure
 from vaekit.likelihoods.support import Support
 
 __all__ = [
@@ -43,7 +43,7 @@ _COARSEST = 4  # pixels on the shorter side of the coarsest scale, at least
 _SMALL = 1e-3  # of contrast and structure, below which they are continued by a hyperbola
 
 
-class MultiScaleSimilarityLikelihood(nn.Module):
+class MultiScaleSimilarityLikelihood(nn.Module, Likelihood):
     r"""``ms-ssim``: images in [0, 1] by their likeness to the reconstruction, which is no probability.
 
     What stands for :math:`\log p(x \mid z)` in training is :math:`-w (1 - s(x, y))`, of the image :math:`y` that the
@@ -76,12 +76,10 @@ class MultiScaleSimilarityLikelihood(nn.Module):
     tensor(True)
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(measure="none", scaling="unit")
     support = Support(
         "images of grey levels in [0, 1]", 0.0, 1.0, "scale them to [0, 1], or choose another likelihood"
     )
-    measure: Measure = "none"
-    scaling = "unit"
     encoder_input = None
 
     def __init__(
@@ -121,7 +119,7 @@ class MultiScaleSimilarity(PlainDistribution):
     tensor([0., 0., 0., 0., 0.])
     """
 
-    has_density = False
+    traits = DistributionTraits(has_density=False)
 
     def __init__(self, image: Tensor, weight: float) -> None:
         self.image, self.weight = image, weight
@@ -132,7 +130,7 @@ class MultiScaleSimilarity(PlainDistribution):
         return self.weight * (multi_scale_similarity(value, self.image) - 1)
 
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
-        """Give the image itself: a similarity says nothing about noise around it."""
+        """Return the image itself: a similarity says nothing about noise around it."""
         return self.image.detach().expand(self._extended_shape(sample_shape))
 
     @property

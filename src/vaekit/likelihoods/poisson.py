@@ -3,26 +3,40 @@ r"""The Poisson likelihood of counts, :math:`\lambda_i = e^{f_i(z)}`.
 .. math:: \log p(x \mid z) = \sum_i \left[x_i \log \lambda_i - \lambda_i - \log x_i!\right]
 
 Johnson, Kemp and Kotz (2005), "Univariate Discrete Distributions", equation 4.1.
+
+What likelihoods of counts share: the data they accept, and the bound of their log-means.
 """
 
 from collections.abc import Sequence
+from math import inf
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.types import _size
 
-from vaekit.likelihoods.counts import COUNTS, bounded_log_mean, log_mean_features
-from vaekit.likelihoods.elementwise import ElementwiseDistribution
-from vaekit.likelihoods.measure import Measure, require_no_jacobian
-from vaekit.networks.inputs import LogCounts
+from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.likelihoods.conventions import require_no_jacobian
+from vaekit.likelihoods.support import LARGEST_COUNT, Support
+from vaekit.networks.bounded import soft_bound
+from vaekit.networks.network_inputs import LogCounts
 
-__all__ = ["PoissonLikelihood"]
+__all__ = ["COUNTS", "PoissonLikelihood", "bounded_log_mean", "log_mean_features"]
+
+COUNTS = Support(
+    f"counts: whole numbers from 0 to {LARGEST_COUNT:,}",
+    0.0,
+    inf,
+    "give raw counts, neither normalised nor logarithms of them, or choose another likelihood",
+    whole=True,
+)
+
 
 _SCALAR = torch.Size()
 
 
-class PoissonLikelihood(nn.Module):
+class PoissonLikelihood(nn.Module, Likelihood):
     r"""``poisson``: counts whose variance is their mean.
 
     The features are the logarithms of the means, bounded smoothly between -20 and 20.
@@ -41,10 +55,8 @@ class PoissonLikelihood(nn.Module):
     tensor(-2.)
     """
 
-    needs: frozenset[str] = frozenset()
+    traits = LikelihoodTraits(measure="counts", column=True)
     support = COUNTS
-    measure: Measure = "counts"
-    scaling = "none"
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
         super().__init__()
@@ -53,7 +65,7 @@ class PoissonLikelihood(nn.Module):
         self.encoder_input = LogCounts()
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Give the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
         return log_mean_features(x)
 
     def forward(self, features: Tensor) -> Distribution:
@@ -83,3 +95,34 @@ class _Poisson(ElementwiseDistribution):
     @property
     def variance(self) -> Tensor:
         return self.mean
+
+
+def bounded_log_mean(features: Tensor) -> Tensor:
+    """Bring a network's output to a log-mean in float64, smoothly between -20 and 20.
+
+    In float64, because the terms of a count's log-probability, of the size of the count, cancel: at a million,
+    float32 would be off by a nat.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bounded_log_mean(torch.tensor([0.5, 1e4])).exp()
+    tensor([1.6485e+00, 4.8515e+08], dtype=torch.float64)
+    """
+    return soft_bound(features.double(), 20.0)
+
+
+def log_mean_features(x: Tensor) -> Tensor:
+    """Return the features of the columns' means, ``(n, *event)`` to ``event``: the inverse of the bound.
+
+    Half a count is added to each column.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bounded_log_mean(log_mean_features(torch.tensor([[3.0], [4.0]]))).exp()
+    tensor([3.7500], dtype=torch.float64)
+    """
+    n = len(x)
+    scaled = ((x.double().sum(0) + 0.5) / n).log() / 20.0
+    return (20.0 * scaled / (1 - scaled.square()).sqrt()).to(x.dtype)

@@ -1,13 +1,16 @@
-"""The data a likelihood accepts, and the message for data that it does not."""
+"""The data a likelihood accepts, and the message for data that it does not.
+
+What likelihoods over the levels 0 to L - 1 share: the data they accept.
+"""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from vaekit.errors import DataError
+from vaekit.errors import DataError, UsageError
 
-__all__ = ["LARGEST_COUNT", "ColumnSupport", "Support"]
+__all__ = ["LARGEST_COUNT", "ColumnSupport", "Support", "levels_support"]
 
 LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
@@ -136,3 +139,30 @@ def _fitting(array: np.ndarray) -> list[str]:
     if not whole and low >= 0 and high <= 1:
         names.append("continuous-bernoulli")
     return [*names, "gaussian", "laplace", "student-t"] if not whole or low < 0 or high > 1 else names
+
+
+def levels_support(kind: str, levels: int) -> Support:
+    """Return the support of ``levels`` levels.
+
+    Raises
+    ------
+    UsageError
+        If there are fewer than 2 levels, or more than 65,536.
+
+    Examples
+    --------
+    >>> levels_support("categorical", 4).description
+    'whole numbers from 0 to 3'
+    """
+    if not 2 <= levels <= 65536:
+        raise UsageError(
+            f"{kind}: levels={levels}; give a whole number from 2 to 65536, such as 256 for 8 bits"
+        )
+    return Support(
+        f"whole numbers from 0 to {levels - 1}",
+        0.0,
+        levels - 1.0,
+        "if these are 8-bit images divided by 255, give the 8-bit values themselves, np.round(255 * x); if there "
+        f"are more levels, say how many: {kind}:levels=N",
+        whole=True,
+    )

@@ -6,15 +6,20 @@ behind the colon in a sentence such as ``mlp:hidden=200x200,activation=tanh``.
 """
 
 from vaekit.networks.bounded import soft_bound
-from vaekit.networks.conditioned import ConditionedInput, conditioned_decoder, conditioned_encoder
 from vaekit.networks.convolutional import ConvolutionalNetwork
-from vaekit.networks.gated import GatedNetwork
-from vaekit.networks.inputs import CenteredLevels, LeadingLatents, LogCounts, TransformedInput
 from vaekit.networks.masked import MaskedNetwork
-from vaekit.networks.mlp import MlpNetwork
-from vaekit.networks.own import NetworkRecipe, OwnNetwork, OwnNetworkName
-from vaekit.networks.residual import ResidualNetwork
-from vaekit.networks.residual_convolutional import ResidualConvolutionalNetwork
+from vaekit.networks.mlp import GatedNetwork, MlpNetwork
+from vaekit.networks.network_inputs import (
+    CenteredLevels,
+    ConditionedInput,
+    LeadingLatents,
+    LogCounts,
+    TransformedInput,
+    conditioned_decoder,
+    conditioned_encoder,
+)
+from vaekit.networks.own_networks import NetworkRecipe, OwnNetwork, OwnNetworkName
+from vaekit.networks.residual import ResidualConvolutionalNetwork, ResidualNetwork
 
 __all__ = [
     "CenteredLevels",

@@ -37,7 +37,7 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
 
 
 def inverse_soft_bound(bounded: float, limit: float = 12.0) -> float:
-    """Give the raw number that :func:`soft_bound` takes to ``bounded``.
+    """Return the raw number that :func:`soft_bound` takes to ``bounded``.
 
     Raises
     ------

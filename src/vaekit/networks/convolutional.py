@@ -3,25 +3,25 @@ r"""Convolutional networks for images of any size, odd ones included.
 Each layer of the encoder halves the image (rounding up): a 3 x 3 kernel, stride 2, padding 1 takes a side
 of :math:`s` pixels to :math:`\lceil s / 2 \rceil`. The decoder retraces the very same sizes: a transposed
 layer gives :math:`2 s - 1` pixels and one more where the side on the way down was even.
+
+Shapes between layers: any number of batch dimensions, and images that are halved and doubled again.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
+from vaekit.contracts import Network, NetworkTraits
 from vaekit.errors import UsageError
-from vaekit.networks.activations import Activation
-from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation
-from vaekit.networks.shapes import Reshaped, extra_pixels, halved_sizes
+from vaekit.networks.layers import Activation, Initialisation, LayerStyle, Normalisation
 
-__all__ = ["ConvolutionalNetwork"]
+__all__ = ["ConvolutionalNetwork", "Reshaped", "extra_pixels", "halved_sizes"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConvolutionalNetwork:
+class ConvolutionalNetwork(Network):
     """``convolutional``: strided convolutions down to a vector, and their mirror up again.
 
     Parameters
@@ -51,7 +51,7 @@ class ConvolutionalNetwork:
     (torch.Size([5, 4]), torch.Size([5, 3, 27, 14]))
     """
 
-    needs_images: ClassVar[bool] = True
+    traits = NetworkTraits(needs_images=True)
 
     channels: tuple[int, ...] = (32, 64)
     hidden: tuple[int, ...] = (256,)
@@ -108,3 +108,55 @@ class ConvolutionalNetwork:
             dropout=self.dropout,
             initialisation=self.initialisation,
         )
+
+
+class Reshaped(nn.Module):
+    """Layers that want one batch dimension, for inputs with any number of them.
+
+    Parameters
+    ----------
+    layers
+        From ``(batch, *input_shape)`` to as many numbers as ``output_shape`` has.
+    input_shape, output_shape
+        Event shapes.
+    """
+
+    def __init__(self, layers: nn.Module, input_shape: Sequence[int], output_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = layers
+        self.input_dimensions, self.output_shape = len(input_shape), tuple(output_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., *input_shape)`` to ``(..., *output_shape)``."""
+        batch_shape = x.shape[: x.dim() - self.input_dimensions]
+        features = self.layers(x.reshape(-1, *x.shape[x.dim() - self.input_dimensions :]))
+        return features.reshape(*batch_shape, *self.output_shape)
+
+
+def halved_sizes(kind: str, image_shape: Sequence[int], times: int) -> list[tuple[int, int]]:
+    """Return height and width before the first halving (rounding up), and after each.
+
+    Raises
+    ------
+    UsageError
+        If it is no image.
+
+    Examples
+    --------
+    >>> halved_sizes("convolutional", (1, 28, 5), 2)
+    [(28, 5), (14, 3), (7, 2)]
+    """
+    if len(image_shape) != 3:
+        raise UsageError(
+            f"{kind}: works on images (channels, height, width), not on rows of shape {tuple(image_shape)}; use "
+            "mlp for tables, or give the data as images"
+        )
+    sizes = [(image_shape[1], image_shape[2])]
+    for _ in range(times):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def extra_pixels(small: tuple[int, int], large: tuple[int, int]) -> tuple[int, int]:
+    """Return what a transposed 3 x 3 convolution of stride 2, which makes 2 s - 1 pixels, lacks of the large size."""
+    return large[0] - (2 * small[0] - 1), large[1] - (2 * small[1] - 1)

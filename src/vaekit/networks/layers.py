@@ -9,6 +9,8 @@ Glorot's initialisation draws :math:`W \sim \mathcal U\bigl(\pm\sqrt{6 / (n_\tex
 
 In training, a network with batch normalisation gives an example features that depend on the batch it is in, and one
 with dropout features that are random; at evaluation neither does.
+
+The activations a sentence can name.
 """
 
 from dataclasses import dataclass
@@ -18,9 +20,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaekit.errors import UsageError
-from vaekit.networks.activations import Activation, build_activation
 
-__all__ = ["Initialisation", "LayerStyle", "Normalisation", "check_sizes"]
+__all__ = ["Activation", "Initialisation", "LayerStyle", "Normalisation", "build_activation", "check_sizes"]
+
+Activation = Literal["relu", "tanh", "sigmoid", "gelu", "silu", "elu", "softplus", "leaky-relu"]
+
+_BUILDERS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+    "softplus": nn.Softplus,
+    "leaky-relu": nn.LeakyReLU,
+}
+
+
+def build_activation(name: Activation) -> nn.Module:
+    """Build a fresh activation module by its name.
+
+    >>> build_activation("tanh")
+    Tanh()
+    """
+    return _BUILDERS[name]()
+
 
 Normalisation = Literal["none", "batch", "layer"]
 Initialisation = Literal["default", "glorot"]
@@ -60,12 +84,12 @@ class LayerStyle:
                 f"{self.kind}: dropout={self.dropout:g}; give the probability of leaving a unit out, from 0 to "
                 "less than 1, such as 0.1"
             )
-        for name, known in (
-            ("normalisation", ("none", "batch", "layer")),
-            ("initialisation", ("default", "glorot")),
+        for name, value, known in (
+            ("normalisation", self.normalisation, ("none", "batch", "layer")),
+            ("initialisation", self.initialisation, ("default", "glorot")),
         ):
-            if getattr(self, name) not in known:
-                raise UsageError(f"{self.kind}: {name}={getattr(self, name)!r}; there are {', '.join(known)}")
+            if value not in known:
+                raise UsageError(f"{self.kind}: {name}={value!r}; there are {', '.join(known)}")
 
     def dense(self, size_in: int, size_out: int) -> list[nn.Module]:
         """Make a fully connected hidden layer."""
@@ -92,7 +116,7 @@ class LayerStyle:
         return [nn.Dropout(self.dropout)] if self.dropout else []
 
     def initialised(self, network: nn.Module) -> nn.Module:
-        """Give the network back, with the weights of all its layers initialised."""
+        """Return the network back, with the weights of all its layers initialised."""
         if self.initialisation == "glorot":
             for layer in network.modules():
                 if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vaekit.networks.activations import Activation, build_activation
+from vaekit.networks.layers import Activation, build_activation
 
 __all__ = ["MaskedNetwork"]
 

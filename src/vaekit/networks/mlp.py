@@ -1,6 +1,13 @@
 r"""Fully connected networks of any depth; with no hidden layer, a linear map.
 
 .. math:: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L
+
+Gated fully connected networks: each unit has a second linear map that opens or closes it.
+
+.. math:: h_{l+1} = (W_l h_l + b_l) \odot \sigma(V_l h_l + c_l), \quad f(x) = W_L h_L + b_L
+
+Tomczak and Welling (2018), "VAE with a VampPrior", section 4.1; van den Oord et al. (2016), "Conditional Image
+Generation with PixelCNN Decoders", equation 2. The VampPrior's network has two hidden layers of 300.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,10 +16,10 @@ from math import prod
 
 from torch import Tensor, nn
 
-from vaekit.networks.activations import Activation
-from vaekit.networks.layers import Initialisation, LayerStyle, Normalisation, check_sizes
+from vaekit.contracts import Network
+from vaekit.networks.layers import Activation, Initialisation, LayerStyle, Normalisation, check_sizes
 
-__all__ = ["FlatNetwork", "MlpNetwork", "MultilayerPerceptron"]
+__all__ = ["FlatNetwork", "GatedDense", "GatedNetwork", "MlpNetwork", "MultilayerPerceptron"]
 
 
 class FlatNetwork(nn.Module):
@@ -49,6 +56,11 @@ class FlatNetwork(nn.Module):
         for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
             layers += layer(size_in, size_out)
         self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], prod(self.output_shape)))
+
+    @property
+    def last(self) -> nn.Module:
+        """The last layer, which is linear."""
+        return self.layers[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(..., *input_shape)`` to ``(..., *output_shape)``."""
@@ -99,7 +111,7 @@ class MultilayerPerceptron(FlatNetwork):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MlpNetwork:
+class MlpNetwork(Network):
     """``mlp``: fully connected encoder, and its mirror as decoder.
 
     Parameters
@@ -153,3 +165,83 @@ class MlpNetwork:
             dropout=self.dropout,
             initialisation=self.initialisation,
         )
+
+
+class GatedDense(nn.Module):
+    r"""A layer :math:`(W x + b) \odot \sigma(V x + c)`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> GatedDense(3, 4)(torch.zeros(5, 3)).shape
+    torch.Size([5, 4])
+    """
+
+    def __init__(self, size_in: int, size_out: int) -> None:
+        super().__init__()
+        self.linear, self.gate = nn.Linear(size_in, size_out), nn.Linear(size_in, size_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(..., size_in)`` to ``(..., size_out)``."""
+        return self.linear(x) * self.gate(x).sigmoid()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatedNetwork(Network):
+    """``gated``: fully connected layers with gates, and their mirror as decoder.
+
+    Parameters
+    ----------
+    hidden
+        Sizes of the encoder's hidden layers; the decoder has them in reverse. Empty (``none``): linear.
+    normalisation, dropout
+        After every hidden layer; see :class:`vaekit.networks.MlpNetwork`.
+    initialisation
+        Of all weights: ``default`` (PyTorch's) or ``glorot``, which the paper uses.
+
+    Raises
+    ------
+    UsageError
+        If a hidden layer has no unit, or dropout is not in [0, 1).
+
+    Examples
+    --------
+    >>> import torch
+    >>> GatedNetwork(hidden=(300, 300)).encoder((1, 28, 28), (80,))(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 80])
+    """
+
+    hidden: tuple[int, ...] = (300, 300)
+    normalisation: Normalisation = "none"
+    dropout: float = 0.0
+    initialisation: Initialisation = "default"
+
+    def __post_init__(self) -> None:
+        check_sizes("gated", "hidden=300x300, or hidden=none for a linear map", hidden=self.hidden)
+        self._style()
+
+    def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
+        """Build the encoder."""
+        return self._build(input_shape, output_shape, self.hidden)
+
+    def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
+        """Build the decoder: the hidden layers in reverse."""
+        return self._build(input_shape, output_shape, self.hidden[::-1])
+
+    def _style(self) -> LayerStyle:
+        return LayerStyle(
+            kind="gated",
+            normalisation=self.normalisation,
+            dropout=self.dropout,
+            initialisation=self.initialisation,
+        )
+
+    def _build(
+        self, input_shape: Sequence[int], output_shape: Sequence[int], hidden: tuple[int, ...]
+    ) -> nn.Module:
+        style = self._style()
+
+        def layer(size_in: int, size_out: int) -> list[nn.Module]:
+            return [GatedDense(size_in, size_out), *style.norm(size_out), *style.drop()]
+
+        return style.initialised(FlatNetwork(input_shape, output_shape, hidden, layer))

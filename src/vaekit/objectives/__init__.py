@@ -7,24 +7,24 @@ batch is in the surrogate of each of its examples, so that the mean over them co
 a second player, such as a discriminator: see :class:`Opposed`.
 """
 
+from vaekit.contracts import Objective, ObjectiveResult
 from vaekit.language.schedules import Annealed, Schedule
-from vaekit.objectives.adversarial import Adversarial
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.ciwae import CombinationImportanceWeighted
+from vaekit.objectives.building_blocks import prior_fit, subtract_auxiliary_loss
 from vaekit.objectives.dip import DisentangledInferredPrior
+from vaekit.objectives.divergence import closed_divergence, divergence, register_divergence
 from vaekit.objectives.elbo import Elbo
-from vaekit.objectives.factor import FactorizedPosterior, permute_dimensions
-from vaekit.objectives.iwae import ImportanceWeighted
-from vaekit.objectives.kl import closed_divergence, divergence, register_divergence
+from vaekit.objectives.importance_weighted import (
+    CombinationImportanceWeighted,
+    ImportanceWeighted,
+    MultiplyImportanceWeighted,
+    PartiallyImportanceWeighted,
+    Renyi,
+)
+from vaekit.objectives.latent_discriminators import Adversarial, FactorizedPosterior, permute_dimensions
 from vaekit.objectives.m2 import SemiSupervised
-from vaekit.objectives.miwae import MultiplyImportanceWeighted
 from vaekit.objectives.mmd import MaximumMeanDiscrepancy, squared_mmd
 from vaekit.objectives.opposed import Opposed
-from vaekit.objectives.piwae import PartiallyImportanceWeighted
-from vaekit.objectives.prior_fit import prior_fit
 from vaekit.objectives.regularized import RegularizedAutoencoder
-from vaekit.objectives.renyi import Renyi
-from vaekit.objectives.result import Objective, ObjectiveResult
 from vaekit.objectives.total_correlation import TotalCorrelation
 from vaekit.objectives.vae_gan import VaeGan
 

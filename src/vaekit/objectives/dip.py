@@ -9,20 +9,19 @@ Observations", equations 6 and 7: :math:`C = \mathrm{Cov}_x[\mu(x)]` in kind 1, 
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
 
+from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.probing import probe_posterior
-from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.building_blocks import probe_posterior, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["DisentangledInferredPrior"]
 
 
-class DisentangledInferredPrior(Annealed):
+class DisentangledInferredPrior(Annealed, Objective):
     r"""``dip``: the ELBO, and a penalty on the covariance of the aggregate posterior.
 
     The penalty is one number a batch, in the surrogate of each of its examples. The moments divide by the size
@@ -50,7 +49,7 @@ class DisentangledInferredPrior(Annealed):
     vaekit.errors.UsageError: dip: kind=3; there are 1 (covariance of the means) and 2 (covariance of q(z))
     """
 
-    looks_over_batch = True
+    traits = ObjectiveTraits(looks_over_batch=True)
     off_diagonal: float
     diagonal: float
 
@@ -100,7 +99,9 @@ def _mean_covariance(q: Distribution) -> Tensor:
     r""":math:`\mathbb E_x[\Sigma(x)]` over the batch, ``(latent, latent)``."""
     if isinstance(q, Independent) and not q.base_dist.event_shape:
         return q.variance.flatten(1).mean(0).diag()
-    covariance = getattr(q, "covariance_matrix", None)
+    covariance = (
+        q.covariance_matrix if isinstance(q, MultivariateNormal | LowRankMultivariateNormal) else None
+    )
     if not isinstance(covariance, torch.Tensor):
         raise UsageError(
             f"dip: kind=2 needs the covariance of the posterior, which a {type(q).__name__} does not give; use kind=1, "

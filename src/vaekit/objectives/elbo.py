@@ -15,19 +15,18 @@ form wherever there is one). What is differentiated may weigh the KL otherwise:
 
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.discrete import reconstruct
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.building_blocks import reconstruct, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.runtime.rows import whole_batch
 from vaekit.vae import VAE
 
 __all__ = ["Elbo"]
 
 
-class Elbo(Annealed):
+class Elbo(Annealed, Objective):
     r"""``elbo``: reconstruction minus KL, one draw an example.
 
     Parameters
@@ -57,7 +56,7 @@ class Elbo(Annealed):
     0.0
     """
 
-    takes_relaxation = True
+    traits = ObjectiveTraits(takes_relaxation=True)
     beta: float
     free_bits: float
     capacity: float | None

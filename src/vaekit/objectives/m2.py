@@ -17,17 +17,17 @@ nothing else would teach the classifier. :math:`p(y)` is uniform.
 import torch
 from torch import Tensor
 
+from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.building_blocks import subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["SemiSupervised"]
 
 
-class SemiSupervised(Annealed):
+class SemiSupervised(Annealed, Objective):
     r"""``m2``: bounds of :math:`\log p(x, y)` where the label is known, of :math:`\log p(x)` where it is not.
 
     The condition is the label, one-hot, or all zeros where it is missing. Every row is evaluated under every label
@@ -57,7 +57,7 @@ class SemiSupervised(Annealed):
     torch.Size([2])
     """
 
-    needs_classifier = True
+    traits = ObjectiveTraits(needs_classifier=True)
     alpha: float
 
     def __init__(self, *, alpha: float | Schedule = 0.1) -> None:

@@ -26,12 +26,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, MixtureSameFamily
 
+from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits, traits_of
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.prior_fit import prior_fit
-from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.building_blocks import prior_fit, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["MaximumMeanDiscrepancy", "squared_mmd"]
@@ -44,7 +43,7 @@ class _Options(TypedDict):
     bandwidth: float
 
 
-class MaximumMeanDiscrepancy(Annealed):
+class MaximumMeanDiscrepancy(Annealed, Objective):
     r"""``mmd``: reconstruction, a share of the KL, and the discrepancy between :math:`q(z)` and the prior.
 
     The discrepancy is one number a batch, in the surrogate of each of its examples. The bound that is reported
@@ -77,8 +76,7 @@ class MaximumMeanDiscrepancy(Annealed):
 
     alpha: float | None
     weight: float
-    needs_density = False
-    looks_over_batch = True
+    traits = ObjectiveTraits(needs_density=False, looks_over_batch=True)
 
     def __init__(
         self,
@@ -119,9 +117,9 @@ class MaximumMeanDiscrepancy(Annealed):
                 f"mmd: alpha={self.schedules.get('alpha', self.alpha)} asks for a share of the KL, which a posterior "
                 "without a density does not have; leave alpha out"
             )
-        prior = model.parts["prior"]
-        if "condition" not in getattr(prior, "needs", frozenset()):
-            _check_draws(model.prior(), trained=any(p.requires_grad for p in prior.parameters()))
+        if "condition" not in model.prior_part.traits.needs:
+            trained = any(p.requires_grad for p in model.parts["prior"].parameters())
+            _check_draws(model.prior(), trained=trained)
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)``."""
@@ -129,8 +127,8 @@ class MaximumMeanDiscrepancy(Annealed):
         z = q.rsample()
         reconstruction = model.decode(z, c).log_prob(x)
         discrepancy = self._discrepancy(z, p)
-        if hasattr(
-            p, "bound_samples"
+        if (
+            traits_of(p).bound_samples is not None
         ):  # its draws do not touch the half of it that its density is estimated with
             discrepancy = discrepancy - prior_fit(p, z)
         if not model.has_density:

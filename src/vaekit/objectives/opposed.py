@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from vaekit.contracts import Objective
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed
 from vaekit.vae import VAE
@@ -18,7 +19,7 @@ from vaekit.vae import VAE
 __all__ = ["Opposed", "check_layers"]
 
 
-class Opposed(Annealed):
+class Opposed(Annealed, Objective):
     """What objectives with an opponent have in common; abstract.
 
     The opponent is built by :meth:`build_opponent`, which the training loop calls once, and is trained by it on
@@ -47,7 +48,7 @@ class Opposed(Annealed):
         self.opponent = self.new_opponent(model).to(like)
 
     def player(self) -> nn.Module:
-        """Give the opponent, for its own step.
+        """Return the opponent, for its own step.
 
         Raises
         ------
@@ -62,7 +63,7 @@ class Opposed(Annealed):
         return self.opponent
 
     def judge(self, value: Tensor) -> Tensor:
-        """Give the opponent's verdict on ``value``; its gradient flows into ``value`` and not into the opponent."""
+        """Return the opponent's verdict on ``value``; its gradient flows into ``value`` and not into the opponent."""
         opponent = self.player()
         fixed = {name: parameter.detach() for name, parameter in opponent.named_parameters()}
         return functional_call(opponent, fixed, (value,))
@@ -71,7 +72,7 @@ class Opposed(Annealed):
 def check_layers(
     kind: str, sizes: tuple[int, ...], name: str = "hidden", *, at_least_one: bool = False
 ) -> tuple[int, ...]:
-    """Give the sizes back, or refuse a layer without units.
+    """Return the sizes back, or refuse a layer without units.
 
     Raises
     ------

@@ -19,17 +19,17 @@ loss. A prior with parameters learns the aggregate posterior by maximum likeliho
 the paper's density estimation after training (section 4), done along the way.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.prior_fit import prior_fit
-from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.building_blocks import prior_fit, subtract_auxiliary_loss
 from vaekit.vae import VAE
 
 __all__ = ["RegularizedAutoencoder"]
@@ -37,7 +37,7 @@ __all__ = ["RegularizedAutoencoder"]
 Penalty = Literal["l2", "gradient", "spectral", "none"]
 
 
-class RegularizedAutoencoder(Annealed):
+class RegularizedAutoencoder(Annealed, Objective):
     r"""``rae``: reconstruction, codes drawn to the origin, and a penalty on the decoder; for the posterior ``point``.
 
     There is no bound of :math:`\log p(x)`, since the posterior has no density: what is selected on is the objective
@@ -66,7 +66,7 @@ class RegularizedAutoencoder(Annealed):
     torch.Size([4])
     """
 
-    needs_density = False
+    traits = ObjectiveTraits(needs_density=False)
     beta: float
     weight: float
 
@@ -83,7 +83,7 @@ class RegularizedAutoencoder(Annealed):
             raise UsageError(f"rae: penalty={penalty!r}; there are l2, gradient, spectral and none")
         super().__init__(beta=beta, weight=weight)
         self.penalty: Penalty = penalty
-        self.reaches_into_networks = penalty in ("l2", "gradient")
+        self.traits = replace(self.traits, reaches_into_networks=penalty in ("l2", "gradient"))
 
     def check(self, model: VAE) -> None:
         """Refuse a posterior with noise, which would be trained away."""

@@ -26,19 +26,17 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
+from vaekit.contracts import Objective, ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Annealed, Schedule, check_count, check_scalar
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.discrete import refuse_discrete
-from vaekit.objectives.kl import divergence
-from vaekit.objectives.probing import probe_posterior
-from vaekit.objectives.result import ObjectiveResult
+from vaekit.objectives.building_blocks import probe_posterior, refuse_discrete, subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
 from vaekit.vae import VAE
 
 __all__ = ["TotalCorrelation"]
 
 
-class TotalCorrelation(Annealed):
+class TotalCorrelation(Annealed, Objective):
     r"""``tc``: the ELBO with a weight on each of three parts of the KL (:math:`\beta`-TCVAE).
 
     The surrogate of an example depends on the batch it is in, through the estimate of :math:`q(z)`. The bound
@@ -68,7 +66,7 @@ class TotalCorrelation(Annealed):
     torch.Size([4])
     """
 
-    looks_over_batch = True
+    traits = ObjectiveTraits(looks_over_batch=True)
     alpha: float
     beta: float
     gamma: float

@@ -9,7 +9,7 @@ r"""VAE/GAN: reconstruction in the feature space of a discriminator that tells d
 Larsen et al. (2016), "Autoencoding beyond pixels using a learned similarity metric", equations 6 to 8 and algorithm 1:
 :math:`\tilde x` is the mean of :math:`p(x \mid z)` for a draw :math:`z \sim q(z \mid x)`, :math:`x_p` that for a draw
 from the prior, :math:`D_l` the features in a hidden layer of the discriminator :math:`D`, in units of their spread over
-the data (:mod:`vaekit.objectives.feature_discriminator`). Each part follows a gradient
+the data (:mod:`vaekit.objectives.vae_gan`). Each part follows a gradient
 of its own:
 
 .. math::
@@ -20,25 +20,34 @@ of its own:
 
 (the paper's algorithm writes :math:`\mathcal L_\text{GAN}` for its negative in the text before it; here it is what the
 discriminator minimises). So the decoder sees the draw twice, once with the encoder attached and once without.
+
+A discriminator of data whose hidden layer can be looked at, on the scale of its spread over the data.
+
+Differences of features are measured with unit variance, which means something only if the features keep their scale.
+The networks of the VAE/GAN paper have batch normalisation there, by which an example would depend on its batch; here
+features are divided by one number, the root of their mean variance over the data, a running average that moves with the
+discriminator's steps alone.
 """
 
+from collections.abc import Sequence
+from math import prod
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from vaekit.contracts import ObjectiveResult
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Schedule, check_scalar
-from vaekit.objectives.adversarial import draws
-from vaekit.objectives.auxiliary import subtract_auxiliary_loss
-from vaekit.objectives.feature_discriminator import FeatureDiscriminator
-from vaekit.objectives.kl import divergence
+from vaekit.networks.layers import build_activation
+from vaekit.objectives.building_blocks import subtract_auxiliary_loss
+from vaekit.objectives.divergence import divergence
+from vaekit.objectives.latent_discriminators import draws
 from vaekit.objectives.opposed import Opposed, check_layers
-from vaekit.objectives.result import ObjectiveResult
 from vaekit.vae import VAE
 
-__all__ = ["VaeGan"]
+__all__ = ["FeatureDiscriminator", "VaeGan"]
 
 
 class VaeGan(Opposed):
@@ -92,15 +101,15 @@ class VaeGan(Opposed):
 
     def check(self, model: VAE) -> None:
         """Refuse a likelihood with features that its mean does not show: nothing would train them."""
-        likelihood = model.parts["likelihood"]
-        if getattr(likelihood, "needs", frozenset()):
+        likelihood = model.likelihood_part
+        if likelihood.traits.needs:
             return
         like = next(model.parameters(), torch.zeros(()))
         if like.is_meta:  # shapes without values: nothing to look at
             return
         with torch.enable_grad():
-            features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())  # type: ignore[arg-type]
-            features = features.to(like).reshape(1, *likelihood.feature_shape).requires_grad_()  # type: ignore[misc]
+            features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())
+            features = features.to(like).reshape(1, *likelihood.feature_shape).requires_grad_()
             mean = likelihood(features).mean
             slopes = torch.autograd.grad(mean.sum(), features)[0] if mean.requires_grad else torch.zeros(1)
         if not bool(slopes.isfinite().all()) or bool((slopes == 0).all(0).any()):
@@ -116,7 +125,7 @@ class VaeGan(Opposed):
             model.event_shape,
             hidden=self.hidden,
             channels=self.channels,
-            transform=getattr(model.parts["likelihood"], "encoder_input", None),
+            transform=model.likelihood_part.encoder_input,
         )
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
@@ -160,3 +169,77 @@ class VaeGan(Opposed):
         """Logarithm of the density of features, up to its constant, and the logit; ``(batch,)`` both."""
         features, logit = self.judge(reconstruction)
         return -0.5 * (seen - features).square().sum(1), logit
+
+
+_MOMENTUM, _TINY = 0.1, 1e-5  # as batch normalisation has them
+
+
+class FeatureDiscriminator(nn.Module):
+    """From examples to features and the logit of their being data.
+
+    Parameters
+    ----------
+    event_shape
+        Of an example: an image ``(C, H, W)`` is taken through strided convolutions, anything else as a row.
+    hidden
+        Sizes of hidden layers. Of rows, the last one is the features; of images they follow them.
+    channels
+        Of the convolutions, each of which halves the image.
+    transform
+        Without parameters, applied to the examples first.
+
+    Examples
+    --------
+    >>> features, logit = FeatureDiscriminator((1, 8, 8), hidden=(16,), channels=(4, 8))(torch.zeros(5, 1, 8, 8))
+    >>> features.shape, logit.shape
+    (torch.Size([5, 32]), torch.Size([5]))
+    """
+
+    variance: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        *,
+        hidden: Sequence[int],
+        channels: Sequence[int],
+        transform: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.transform = nn.Identity() if transform is None else transform
+        layers: list[nn.Module]
+        if len(event_shape) == 3:
+            sides = event_shape[1:]
+            layers = []
+            for channels_in, channels_out in zip((event_shape[0], *channels), channels, strict=False):
+                layers += [nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1), _activation()]
+                sides = [(side + 1) // 2 for side in sides]
+            self.body = nn.Sequential(*layers, nn.Flatten())
+            self.head = nn.Sequential(*_dense([channels[-1] * prod(sides), *hidden]))
+        else:
+            layers = _dense([prod(event_shape), *hidden])
+            self.body = nn.Sequential(nn.Flatten(), *layers)
+            self.head = nn.Sequential()
+        self.head.append(nn.Linear(hidden[-1], 1))
+        self.register_buffer("variance", torch.ones(()))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(batch, *event)`` to features ``(batch, d)`` and logits ``(batch,)``."""
+        features = self.body(self.transform(x))
+        return features * (self.variance + _TINY).rsqrt(), self.head(features).squeeze(1)
+
+    @torch.no_grad()
+    def follow(self, features: Tensor) -> None:
+        """Move the running average to the spread of data's features, as :meth:`forward` gave them."""
+        if len(features) > 1:
+            found = features.var(0).mean() * (self.variance + _TINY)
+            self.variance.lerp_(found, _MOMENTUM)
+
+
+def _activation() -> nn.Module:
+    return build_activation("leaky-relu")
+
+
+def _dense(sizes: Sequence[int]) -> list[nn.Module]:
+    pairs = zip(sizes[:-1], sizes[1:], strict=True)
+    return [layer for size_in, size_out in pairs for layer in (nn.Linear(size_in, size_out), _activation())]

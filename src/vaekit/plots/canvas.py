@@ -1,13 +1,13 @@
-"""What all pictures share: a figure that belongs to nobody, a palette everybody can tell apart, plain text."""
+"""Helpers that all pictures share: new figures, colours, and names that are safe to draw."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["CLASSES", "MODEL", "MUTED", "OTHER", "latent_name", "new_axes", "plain", "tidy"]
 
-# Blue and vermilion are told apart by all common kinds of colour blindness (Okabe and Ito, 2008).
+# Blue and vermilion look different with all common kinds of colour blindness (Okabe and Ito, 2008).
 MODEL = "#0072b2"
 OTHER = "#d55e00"
 MUTED = "#808890"
@@ -41,17 +41,17 @@ def new_axes(ax: "Axes | None", width: float, height: float) -> "Axes":
     return Figure(figsize=(width, height), layout="constrained").subplots()
 
 
-def tidy(ax: "Axes", *, grid: str = "y") -> "Axes":
-    """Take away the frame's upper and right side, and draw a quiet grid behind the data."""
+def tidy(ax: "Axes", *, grid: Literal["x", "y", ""] = "y") -> "Axes":
+    """Remove the upper and right sides of the frame, and draw a light grid behind the data."""
     ax.spines[["top", "right"]].set_visible(False)
     if grid:
-        ax.grid(axis=grid, linewidth=0.6, alpha=0.5)  # type: ignore[arg-type]
+        ax.grid(axis=grid, linewidth=0.6, alpha=0.5)
         ax.set_axisbelow(True)
     return ax
 
 
 def plain(text: object, longest: int = 28) -> str:
-    """Make a name from the data fit to be drawn: printable, on one line, and not too long.
+    """Return a name that can be drawn: printable, on one line, and not too long.
 
     >>> plain("a very long name of a column, longer than any axis"), plain("line\\nbreak")
     ('a very long name of a colum…', 'line break')
@@ -62,9 +62,9 @@ def plain(text: object, longest: int = 28) -> str:
 
 
 def latent_name(dimension: int) -> str:
-    """Name a latent dimension, counted from 1 as in print.
+    """Return the name of a latent dimension, counted from 0 as in the output of ``vaekit encode``.
 
     >>> latent_name(0), latent_name(11)
-    ('z₁', 'z₁₂')
+    ('z₀', 'z₁₁')
     """
-    return "z" + str(dimension + 1).translate(_SUBSCRIPTS)
+    return "z" + str(dimension).translate(_SUBSCRIPTS)

@@ -1,4 +1,4 @@
-"""Where the rows of a data set lie in latent space."""
+"""Scatter plots of the rows of a data set in latent space."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,14 +17,14 @@ _MOST_CLASSES = 20
 
 
 class PrincipalComponents(NamedTuple):
-    """The directions in which points spread most.
+    """Points along the directions in which they vary most.
 
     Parameters
     ----------
     scores
-        ``(n, components)``: the points in those directions.
+        ``(n, components)``: the coordinates of the points along these directions.
     share
-        ``(components,)``: of all variance, between 0 and 1.
+        ``(components,)``: the share of the variance along each, between 0 and 1.
     """
 
     scores: _Floats
@@ -32,9 +32,9 @@ class PrincipalComponents(NamedTuple):
 
 
 def principal_components(z: npt.ArrayLike, *, components: int = 2) -> PrincipalComponents:
-    """Find the first principal components of points ``(n, latent)``.
+    """Return the first principal components of points ``(n, latent)``.
 
-    Each is turned so that its largest loading is positive: the same points give the same picture.
+    The sign of each is chosen so that its largest loading is positive: the same points give the same picture.
 
     >>> z = np.array([[0.0, 0.0, 0.0], [3.0, 0.0, 0.0], [0.0, 1.0, 0.0], [3.0, 1.0, 0.0]])
     >>> principal_components(z).share
@@ -56,9 +56,9 @@ def latent_scatter(
 ) -> "Axes":
     """Draw latent means as points, coloured by label where there are labels.
 
-    Two dimensions are drawn as they are, one as a histogram, more by their first two principal components, with
-    the share of the variance on the axis. Up to 20 classes get a legend, and each its name at its median; more
-    classes of numbers get a colour scale, more classes of words the 9 most frequent and a grey rest.
+    One dimension is drawn as a histogram, two as they are, and more by their first two principal components, with
+    the share of the variance on the axes. Up to 20 classes have a legend, and the name of each stands at its median.
+    With more classes, numbers have a colour scale; of words, the 9 most frequent have colours, and all others are grey.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def latent_scatter(
     labels
         ``(n,)`` numbers or words.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -99,7 +99,7 @@ def latent_scatter(
     style = {"s": size, "linewidths": 0, "alpha": 0.8, "rasterized": True}
     if shades is not None:
         drawn = ax.scatter(*xy.T, c=shades, cmap="viridis", **style)
-        ax.get_figure().colorbar(drawn, ax=ax, label="label")  # type: ignore[union-attr]
+        ax.figure.colorbar(drawn, ax=ax, label="label")
     for i, (name, rows) in enumerate(groups):
         ax.scatter(*xy[rows].T, color=_colour(i, name), marker="o" if i < len(CLASSES) else "^", **style)
     _name_groups(ax, xy, groups)
@@ -113,7 +113,7 @@ _Groups = list[tuple[str | None, npt.NDArray[np.bool_]]]
 
 
 def _groups(labels: npt.ArrayLike | None, n: int) -> tuple[_Groups, npt.NDArray[np.float64] | None]:
-    """Rows by class, or, for too many numbers, the numbers themselves."""
+    """Return the rows of each class, or the numbers themselves if there are too many different ones."""
     if labels is None:
         return [(None, np.ones(n, dtype=bool))], None
     labels = np.asarray(labels)
@@ -163,7 +163,7 @@ def _legend(ax: "Axes", named: list[tuple[int, str]]) -> None:
     for i, name in named:
         marker = "o" if i < len(CLASSES) else "^"
         handles.append(Line2D([], [], linestyle="", marker=marker, color=_colour(i, name), markersize=5))
-    # A label that begins with an underscore would be left out: a space of no width stands before it.
+    # Matplotlib leaves out a label that begins with an underscore, so a space of no width is put before it.
     texts = [("\u200b" if name.startswith("_") else "") + name for _, name in named]
     legend = ax.legend(
         handles,

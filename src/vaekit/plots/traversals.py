@@ -1,6 +1,6 @@
-r"""What the decoder makes of latent space: walks along its dimensions, and a map of all of a plane.
+r"""Pictures of decoded latent space: walks along its dimensions, and a map of a plane.
 
-Points are spaced by the standard normal's inverse distribution function :math:`\Phi^{-1}`, so that each step
+Points are placed by the inverse distribution function :math:`\Phi^{-1}` of the standard normal, so that each step
 covers the same probability under the prior; Kingma and Welling (2013), figure 4.
 """
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.stats import norm  # SciPy comes with scikit-learn
 
 from vaekit.plots.canvas import latent_name, new_axes, plain
-from vaekit.plots.images import montage, show, size_of
+from vaekit.plots.image_grids import montage, show, size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,20 +26,20 @@ _FROM, _TO = 0.05, 0.95
 def latent_manifold(
     decode: Decode, *, side: int = 15, limits: tuple[float, float] | None = None, ax: "Axes | None" = None
 ) -> "Axes":
-    r"""Draw what a two-dimensional latent space decodes to, on a grid of equal probability under the prior.
+    r"""Draw the decoded images of a two-dimensional latent space, on a grid of equal probability under the prior.
 
     .. math:: z = \left( \Phi^{-1}(u_1), \Phi^{-1}(u_2) \right), \qquad u_j = \tfrac{i_j + 1/2}{\text{side}}
 
     Parameters
     ----------
     decode
-        From ``(n, 2)`` to ``(n, channels, height, width)``.
+        Function from ``(n, 2)`` to ``(n, channels, height, width)``.
     side
-        Images to a row, and rows.
+        Number of rows, and of images in each row.
     limits
         As for :func:`vaekit.plots.image_grid`.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def latent_manifold(
     --------
     >>> ax = latent_manifold(lambda z: norm.cdf(z[:, :1, None, None]) * np.ones((1, 1, 4, 4)), side=5)
     >>> ax.get_xlabel(), [tick.get_text() for tick in ax.get_xticklabels()]
-    ('z₁', ['−1.28', '0.00', '1.28'])
+    ('z₀', ['−1.28', '0.00', '1.28'])
     """
     place = norm.ppf((np.arange(side) + 0.5) / side)
     across, up = np.meshgrid(place, place[::-1])
@@ -81,22 +81,22 @@ def latent_traversals(
     limits: tuple[float, float] | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Draw what changes as one latent dimension goes from the 5 % to the 95 % quantile and the others stay at 0.
+    """Draw decoded images as one latent dimension goes from its 5 % to its 95 % quantile and the others stay at 0.
 
     Parameters
     ----------
     decode
-        From ``(n, latent)`` to ``(n, channels, height, width)``.
+        Function from ``(n, latent)`` to ``(n, channels, height, width)``.
     latent
         Number of latent dimensions.
     kl
-        ``(latent,)`` mean KL of each, in nats: the most active come first. None: the first come first.
+        ``(latent,)`` mean KL of each dimension, in nats: the most active come first. None keeps their order.
     rows, steps
-        How many dimensions at most, and how many images for each.
+        The largest number of dimensions, and the number of images for each.
     limits
         As for :func:`vaekit.plots.image_grid`.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -106,7 +106,7 @@ def latent_traversals(
     --------
     >>> ax = latent_traversals(lambda z: np.zeros((len(z), 1, 4, 4)), 3, kl=[0.5, 0.1, 2.0], rows=2)
     >>> [tick.get_text() for tick in ax.get_yticklabels()]
-    ['z₃', 'z₁']
+    ['z₂', 'z₀']
     """
     dimensions = _most_active(latent, kl)[:rows]
     place = norm.ppf(np.linspace(_FROM, _TO, steps))
@@ -137,26 +137,26 @@ def traversal_effects(
     dimensions: int = 10,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    r"""Draw by how much each column of a table moves as one latent dimension goes from 5 % to 95 %.
+    r"""Draw how far each column of a table moves as one latent dimension goes from its 5 % to its 95 % quantile.
 
     .. math:: \Delta_{cj} = \frac{\hat x_c(z_j = \Phi^{-1}(0.95)) - \hat x_c(z_j = \Phi^{-1}(0.05))}{s_c}
 
     Parameters
     ----------
     decode
-        From ``(n, latent)`` to ``(n, columns)``, in the units of the data.
+        Function from ``(n, latent)`` to ``(n, columns)``, in the units of the data.
     latent
         Number of latent dimensions.
     names
-        Of the columns.
+        The names of the columns.
     scale
         ``(columns,)``: :math:`s_c`, the columns' standard deviations.
     kl
         ``(latent,)`` mean KL of each dimension, in nats: the most active come first.
     columns, dimensions
-        How many of each to show at most; the columns that move most come first.
+        The largest number of each to show; the columns that move most come first.
     ax
-        Where to draw.
+        The Axes to draw on; by default those of a new figure.
 
     Returns
     -------
@@ -176,12 +176,12 @@ def traversal_effects(
     effect = (decoded[1] - decoded[0]).T / np.where(scale > 0, scale, 1)[:, None]  # (columns, dimensions)
     order = np.argsort(-np.abs(effect).max(axis=1), kind="stable")[:columns]
     effect = effect[order]
-    ax = new_axes(ax, 6.0, 1.0 + 0.25 * len(order))
-    most = max(float(np.abs(effect).max()), 1.0)  # a column that hardly moves must look so
+    ax = new_axes(ax, min(6.0, 3.2 + 0.4 * len(chosen)), 1.0 + 0.25 * len(order))
+    most = max(float(np.abs(effect).max()), 1.0)  # a column that hardly moves stays pale
     image = ax.imshow(effect, cmap="PuOr", vmin=-most, vmax=most, aspect="auto", interpolation="none")
-    ax.get_figure().colorbar(image, ax=ax, label="change (standard deviations)")  # type: ignore[union-attr]
+    ax.figure.colorbar(image, ax=ax, label="change (standard deviations)")
     ax.set_xticks(range(len(chosen)), [latent_name(d) for d in chosen])
-    ax.set_yticks(range(len(order)), [plain(names[c], 22) for c in order], parse_math=False, fontsize="small")
+    ax.set_yticks(range(len(order)), [plain(names[c]) for c in order], parse_math=False, fontsize="small")
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_xlabel("latent dimension")

@@ -1,8 +1,7 @@
 r"""The deterministic posterior, a point mass: :math:`q(z \mid x) = \delta(z - f(x))`.
 
-The encoder gives the code itself; the features are :math:`z`: :math:`k` numbers an example. Tolstikhin et al.
-(2018), "Wasserstein Auto-Encoders", section 3; Ghosh et al. (2020), "From Variational to Deterministic
-Autoencoders".
+The features are the code :math:`z` itself: :math:`k` numbers per example. Tolstikhin et al. (2018),
+"Wasserstein Auto-Encoders", section 3; Ghosh et al. (2020), "From Variational to Deterministic Autoencoders".
 """
 
 from typing import NoReturn
@@ -11,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.types import _size
 
-from vaekit.distributions.plain import PlainDistribution
+from vaekit.contracts import DistributionTraits, Posterior, PosteriorTraits
+from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
 
 __all__ = ["PointMass", "PointPosterior"]
@@ -20,9 +20,9 @@ _SCALAR = torch.Size()
 
 
 class PointMass(PlainDistribution):
-    r"""All probability at one point. It has draws, but no density: ``has_density`` is False.
+    r"""All probability at one point. It has draws, but no density: the trait ``has_density`` is False.
 
-    Its divergence from any prior with a density is infinite, so that a model with such a posterior has no evidence
+    Its divergence from any prior with a density is infinite, so a model with such a posterior has no evidence
     lower bound.
 
     Parameters
@@ -30,7 +30,7 @@ class PointMass(PlainDistribution):
     point
         ``(*batch, *event)``.
     event_dims
-        How many dimensions of it are one event's.
+        The number of trailing dimensions that make one event.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class PointMass(PlainDistribution):
     """
 
     has_rsample = True
-    has_density = False
+    traits = DistributionTraits(has_density=False)
 
     def __init__(self, point: Tensor, event_dims: int = 1) -> None:
         self.point = point
@@ -59,7 +59,7 @@ class PointMass(PlainDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """Zero."""
+        """The variance: zero."""
         return torch.zeros_like(self.point)
 
     def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
@@ -80,10 +80,10 @@ class PointMass(PlainDistribution):
         )
 
 
-class PointPosterior(nn.Module):
+class PointPosterior(nn.Module, Posterior):
     """``point``: a deterministic encoder.
 
-    For objectives that need no density of the posterior, such as ``mmd``; others refuse it.
+    It goes with objectives that need no density of the posterior, such as ``mmd``; others refuse it.
 
     Parameters
     ----------
@@ -97,12 +97,11 @@ class PointPosterior(nn.Module):
 
     Examples
     --------
-    >>> PointPosterior(2)(torch.zeros(5, 2)).has_density
+    >>> PointPosterior(2)(torch.zeros(5, 2)).traits.has_density
     False
     """
 
-    needs: frozenset[str] = frozenset()
-    has_density = False
+    traits = PosteriorTraits(has_density=False)
 
     def __init__(self, latent: int) -> None:
         super().__init__()

@@ -1,33 +1,34 @@
-r"""Quantised posteriors: the encoder's output, and in its place the nearest vectors of a codebook.
+r"""Quantised posteriors: the output of the encoder is replaced by the nearest vectors of a codebook.
 
 .. math:: q(k \mid x) = [k = \arg\min_j \lVert z_e(x) - e_j \rVert_2], \qquad z_q = e_k
 
-Van den Oord, Vinyals and Kavukcuoglu (2017), "Neural Discrete Representation Learning", equations 1 and 2. Latents of
-``latent`` numbers are cut into positions of ``dimension`` numbers; one codebook serves all of them. The gradient with
-respect to :math:`z_q` is handed to :math:`z_e` ("straight-through"), and beside the objective one minimises, per
-example (equation 3, :math:`\operatorname{sg}` stops the gradient),
+Van den Oord, Vinyals and Kavukcuoglu (2017), "Neural Discrete Representation Learning", equations 1 and 2.
+Latents of ``latent`` numbers are cut into positions of ``dimension`` numbers, which share one codebook. The
+gradient with respect to :math:`z_q` is passed to :math:`z_e` ("straight-through"), and each example adds to
+the objective (equation 3, where :math:`\operatorname{sg}` stops the gradient)
 
 .. math:: \underbrace{\lVert \operatorname{sg}[z_e] - e \rVert^2}_{\text{only for codebook=gradient}}
           + \beta \lVert z_e - \operatorname{sg}[e] \rVert^2
 
-**What the bound is.** The latent of the model is the tuple of codes :math:`k`, with a probability mass
-:math:`p(k)`, and :math:`q` puts all its mass on one tuple: :math:`\log q(k \mid x) = 0` and
+**The bound.** The latent of the model is the tuple of codes :math:`k`, with a probability mass :math:`p(k)`,
+and :math:`q` puts all its mass on one tuple: :math:`\log q(k \mid x) = 0` and
 
 .. math:: \log p(x) = \log \sum_k p(k)\, p(x \mid z_k) \ge \log p(x \mid z_q) + \log p(k(x)),
 
 a valid lower bound, with :math:`\mathrm{KL} = P \log K` for the uniform prior. More importance samples do not
-tighten it: they are all the same.
+tighten it, because they are all the same.
 
-The residual form quantises what the levels before have left over, :math:`r_1 = z_e`,
-:math:`r_{l+1} = r_l - e^{(l)}`, and the decoder sees :math:`\sum_l e^{(l)}` (Lee et al., 2022, "Autoregressive Image
-Generation using Residual Quantization", equations 2 to 4); its commitment is the sum over levels of
-:math:`\lVert z_e - \operatorname{sg} \sum_{j \le l} e^{(j)} \rVert^2` (equation 7).
+**Residual.** Each level quantises what the levels before it leave over, :math:`r_1 = z_e`,
+:math:`r_{l+1} = r_l - e^{(l)}`, and the decoder sees :math:`\sum_l e^{(l)}` (Lee et al., 2022,
+"Autoregressive Image Generation using Residual Quantization", equations 2 to 4); its commitment loss is the
+sum over levels of :math:`\lVert z_e - \operatorname{sg} \sum_{j \le l} e^{(j)} \rVert^2` (equation 7).
 """
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import Codebook, PointCodes
 from vaekit.errors import UsageError
 from vaekit.posteriors.quantizer import Learning, Quantizer, check_quantizer
@@ -36,7 +37,7 @@ __all__ = ["QuantizedPosterior", "ResidualQuantizedPosterior", "SumOfLevels"]
 
 
 class SumOfLevels(nn.Module):
-    """Adds the levels of a residual latent: what its decoder sees.
+    """The sum of the levels of a residual latent, which its decoder sees.
 
     Examples
     --------
@@ -53,12 +54,10 @@ class SumOfLevels(nn.Module):
         return z.unflatten(-1, (self.levels, -1)).sum(-2)
 
 
-class _Quantizing(nn.Module):
-    """What both have in common; a plain quantised posterior is a residual one of one level. Abstract."""
+class _Quantizing(nn.Module, Posterior):
+    """A quantised posterior of any number of levels. Abstract."""
 
-    needs: frozenset[str] = frozenset()
-    space = "codes"
-    is_deterministic = True
+    traits = PosteriorTraits(space="codes", is_deterministic=True)
 
     def __init__(
         self, quantizers: list[Quantizer], latent: int, dimension: int, levels: int, commitment: float
@@ -72,16 +71,16 @@ class _Quantizing(nn.Module):
 
     @property
     def codebook(self) -> Codebook:
-        """How codes are written as latents: what a prior over codes needs."""
+        """The code space: it says how codes are written as latents, for a prior over codes."""
         return Codebook(torch.stack([q.vectors for q in self._quantizers]), self.places, self.levels)
 
     @property
     def shared(self) -> dict[str, int]:
-        """What a prior must know to be built."""
+        """The numbers of positions and codes, for a prior over the same codes."""
         return {"positions": self.levels * self.places, "codes": len(self._quantizers[0].vectors)}
 
     def forward(self, features: Tensor) -> Distribution:
-        """Turn features ``(..., latent)`` into a point mass; while it trains, the codebook learns from them."""
+        """Turn features ``(..., latent)`` into a point mass; in training, the codebook learns from them."""
         z = features.unflatten(-1, (self.places, self.dimension))
         if self.training and torch.is_grad_enabled():
             self._learn(z.detach().reshape(-1, self.dimension))
@@ -100,7 +99,7 @@ class _Quantizing(nn.Module):
         )
 
     def _loss(self, z: Tensor, vectors: list[Tensor]) -> Tensor:
-        """Commitment and, where the codebook learns by gradients, the codebook's own loss, of each example."""
+        """Return the commitment loss of each example, and the codebook's own where it learns by gradients."""
         total = z.new_zeros(z.shape[:-2])
         so_far = torch.zeros_like(z)
         for vector in vectors:
@@ -111,7 +110,7 @@ class _Quantizing(nn.Module):
         return total
 
     def _learn(self, flat: Tensor) -> None:
-        """Let each codebook learn from what it quantises; one that all levels share, from all of it at once."""
+        """Update each codebook from the vectors that it quantises; a shared one from those of all levels at once."""
         seen = []
         for level in range(self.levels):
             quantizer = self._quantizer(level)
@@ -136,24 +135,24 @@ class QuantizedPosterior(_Quantizing):
     Parameters
     ----------
     latent
-        Numbers an example, as the decoder sees them: ``latent / dimension`` positions.
+        Numbers per example that the decoder sees: ``latent / dimension`` positions.
     codes
-        Vectors in the codebook.
+        The number of vectors in the codebook.
     dimension
-        Numbers a position, a divisor of ``latent``.
+        Numbers per position, a divisor of ``latent``.
     codebook
-        How it learns: ``ema``, a running mean of what is quantised to it, or ``gradient``.
+        The way it learns: ``ema``, a running mean of the vectors nearest to each code, or ``gradient``.
     commitment
-        Weight of the loss that holds the encoder's output near its codes.
+        The weight of the loss that keeps the encoder's output near its codes.
     decay
-        Of the running mean.
+        The decay of the running mean.
     revive
-        A code that is not used for this many batches is moved to an output of the encoder; ``none``: never.
+        A code that is unused for this many batches is moved to an output of the encoder; ``none``: never.
 
     Raises
     ------
     UsageError
-        For options that make no sense.
+        For an option out of range.
 
     Examples
     --------
@@ -189,17 +188,17 @@ class QuantizedPosterior(_Quantizing):
 
 
 class ResidualQuantizedPosterior(_Quantizing):
-    """``residual-quantized``: codes, codes of what they leave over, and so on (RQ-VAE).
+    """``residual-quantized``: codes, then codes of the residuals, and so on (RQ-VAE).
 
-    A latent has ``levels * latent`` numbers, the vectors of the first level first; the decoder sees their sum. Made
-    without a sentence, the decoder is to begin with :attr:`decoder_input`.
+    A latent has ``levels * latent`` numbers, the vectors of the first level first, and the decoder sees the
+    sum of the levels. The decoder of a model that is built by hand begins with :attr:`decoder_input`.
 
     Parameters
     ----------
     latent
-        Numbers an example, as the decoder sees them: ``latent / dimension`` positions of each level.
+        Numbers per example that the decoder sees: ``latent / dimension`` positions at each level.
     levels
-        How many times what is left is quantised.
+        The number of times that the residual is quantised.
     codes, dimension, codebook, commitment, decay, revive
         As for :class:`QuantizedPosterior`.
     share
@@ -208,7 +207,7 @@ class ResidualQuantizedPosterior(_Quantizing):
     Raises
     ------
     UsageError
-        For options that make no sense.
+        For an option out of range.
 
     Examples
     --------
@@ -251,10 +250,10 @@ class ResidualQuantizedPosterior(_Quantizing):
 
     @property
     def decoder_shape(self) -> tuple[int, ...]:
-        """What comes out of :attr:`decoder_input`."""
+        """The shape of the sum of the levels."""
         return self.feature_shape
 
     @property
     def decoder_input(self) -> nn.Module:
-        """What a decoder is to begin with: it takes latents to ``latent`` numbers."""
+        """The module that a decoder begins with: it adds the levels, to ``latent`` numbers."""
         return SumOfLevels(self.levels)

@@ -1,17 +1,17 @@
-r"""A codebook that learns: from gradients, or as a running mean of what is quantised to it.
+r"""A codebook that learns, from gradients or as a running mean of the vectors that are quantised to it.
 
-With :math:`n_k` the share of a batch's vectors that are nearest to code :math:`k` and :math:`s_k` their sum over the
-number of all vectors,
+With :math:`n_k` the share of a batch's vectors that are nearest to code :math:`k` and :math:`s_k` their sum
+over the number of all vectors,
 
 .. math:: N_k \leftarrow \gamma N_k + (1 - \gamma) n_k, \qquad m_k \leftarrow \gamma m_k + (1 - \gamma) s_k, \qquad
           e_k = m_k / N_k
 
-(van den Oord, Vinyals and Kavukcuoglu, 2017, "Neural Discrete Representation Learning", appendix A.1, there with
-numbers in place of shares: with shares a batch twice as large moves the codebook no further).
+(van den Oord, Vinyals and Kavukcuoglu, 2017, "Neural Discrete Representation Learning", appendix A.1, who
+count vectors; with shares, a batch twice as large moves the codebook no further).
 
-A code that no vector of many batches was nearest to is dead: it would never move again. It takes the place of a
-vector of the current batch, chosen at random (Dhariwal et al., 2020, "Jukebox", section 3.1). All codes are dead at
-the start, so the first batch that is trained on gives the codebook its first vectors.
+A code that has been nearest to no vector for many batches is dead: it would never move again. It is moved to
+a vector of the current batch, chosen at random (Dhariwal et al., 2020, "Jukebox", section 3.1). All codes are
+dead at the start, so that the first training batch gives the codebook its first vectors.
 """
 
 from typing import Literal
@@ -37,15 +37,16 @@ class Quantizer(nn.Module):
     Parameters
     ----------
     codes
-        How many vectors.
+        The number of vectors.
     dimension
-        Of each.
+        The length of each vector.
     learning
         ``ema`` or ``gradient``.
     decay
-        :math:`\\gamma`, where it learns by running means.
+        :math:`\\gamma`, where it learns by a running mean.
     revive
-        Batches without use after which a code is dead; None: never, but before its first use.
+        The number of batches without use after which a code is dead. None: a code is dead only before its
+        first use.
 
     Examples
     --------
@@ -76,7 +77,7 @@ class Quantizer(nn.Module):
         self.register_buffer("idle", torch.full((codes,), _NEVER_USED))
 
     def forward(self, z: Tensor) -> Tensor:
-        """Find the nearest codes of ``(..., dimension)``: ``(...)`` of integers."""
+        """Find the nearest codes, integers ``(...)``, of vectors ``(..., dimension)``."""
         with torch.no_grad():
             return nearest(z, self.vectors)
 
@@ -84,7 +85,7 @@ class Quantizer(nn.Module):
     def update(self, z: Tensor) -> None:
         """Learn from vectors ``(n, dimension)`` of one batch: revive the dead, count, and move the means.
 
-        Where several processes share a batch, every one learns from all of it.
+        Where several processes share a batch, each learns from the whole batch.
         """
         z = whole_batch(z)
         self._revive(z)
@@ -95,13 +96,13 @@ class Quantizer(nn.Module):
             return
         self.usage.lerp_(share, 1.0 - self.decay)
         self.sums.lerp_(member.T @ z / len(z), 1.0 - self.decay)
-        # A code without use fades in both alike and stays where it is, until nothing is left to divide by.
+        # An unused code fades in both sums alike and stays in place, until there is nothing left to divide by.
         fresh = self.usage > torch.finfo(z.dtype).tiny ** 0.5
         mean = self.sums / torch.where(fresh, self.usage, 1.0)[:, None]
         self.vectors.copy_(torch.where(fresh[:, None], mean, self.vectors))
 
     def _revive(self, z: Tensor) -> None:
-        """Put dead codes on vectors of the batch, no vector twice: where they are too few, others stay dead."""
+        """Move dead codes to vectors of the batch, each to another; with too few vectors, some codes stay dead."""
         dead = self.idle >= self.patience
         place = dead.cumsum(0) - 1
         revived = (dead & (place < len(z)))[:, None]
@@ -123,12 +124,12 @@ def check_quantizer(
     decay: float,
     revive: int | None,
 ) -> None:
-    """Refuse options of a quantised posterior that make no sense.
+    """Refuse options of a quantised posterior that are out of range.
 
     Raises
     ------
     UsageError
-        Which one, and what to give.
+        With the option, and what to give instead.
 
     Examples
     --------

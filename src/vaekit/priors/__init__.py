@@ -1,22 +1,19 @@
 r"""Priors: nothing (or a condition) :math:`\to p(z)`.
 
 A prior is a module whose call returns a distribution over ``latent_shape``. One that needs the rest of the
-model (VampPrior needs ``encode``) lists what in ``needs`` and is given it as a keyword argument when it is
-called: nothing is stored, so deepcopy, save and distribution over processes keep the tie.
+model (a VampPrior needs ``encode``) lists what it needs in its ``traits``, and is given it as a keyword
+argument at every call. It stores no reference, so that deepcopy, save and distribution over processes keep
+model and prior together; see :class:`vaekit.contracts.Prior`.
 """
 
-from vaekit.priors.autoregressive import AutoregressivePrior
-from vaekit.priors.categorical import CategoricalPrior
-from vaekit.priors.chain import ChainPrior
-from vaekit.priors.flow import FlowPrior
-from vaekit.priors.gaussian import GaussianPrior
-from vaekit.priors.gmm import GaussianMixturePrior
-from vaekit.priors.mixture import MixturePrior
-from vaekit.priors.standard import StandardPrior
-from vaekit.priors.two_stage import TwoStagePrior
-from vaekit.priors.uniform_sphere import UniformSpherePrior
+from vaekit.priors.chain_prior import ChainPrior
+from vaekit.priors.code_priors import AutoregressivePrior, CategoricalPrior
+from vaekit.priors.curved_priors import UniformSpherePrior, WrappedNormalPrior
+from vaekit.priors.flow_prior import FlowPrior
+from vaekit.priors.gaussian_priors import GaussianPrior, StandardPrior
+from vaekit.priors.mixture_priors import GaussianMixturePrior, MixturePrior
+from vaekit.priors.two_stage import TwoStageDistribution, TwoStagePrior, rotated_noise
 from vaekit.priors.vamp import VampPrior
-from vaekit.priors.wrapped_normal import WrappedNormalPrior
 
 __all__ = [
     "AutoregressivePrior",
@@ -27,8 +24,10 @@ __all__ = [
     "GaussianPrior",
     "MixturePrior",
     "StandardPrior",
+    "TwoStageDistribution",
     "TwoStagePrior",
     "UniformSpherePrior",
     "VampPrior",
     "WrappedNormalPrior",
+    "rotated_noise",
 ]

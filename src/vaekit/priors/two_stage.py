@@ -8,50 +8,70 @@ r"""The two-stage prior: a second variational autoencoder, of the latents of the
     q(u \mid \tilde z) = \mathcal N\bigl(\tfrac{1}{\sqrt 2} \tilde z + g(\tilde z),
     \operatorname{diag} \sigma^2(\tilde z)\bigr)
 
-Dai and Wipf (2019), "Diagnosing and Enhancing VAE Models", section 4. As there :math:`u` has as many dimensions as
-:math:`z` and the scale :math:`\gamma` of the decoder is learned (here one a dimension); the identity beside the
-networks is ours: with :math:`f = g = 0` and :math:`\gamma^2 = \sigma^2 = 1/2`, where the prior starts, it is the
-standard Gaussian, and its bound exact.
+Dai and Wipf (2019), "Diagnosing and Enhancing VAE Models", section 4. As there, :math:`u` has as many
+dimensions as :math:`z`, and the scale :math:`\gamma` of the decoder is learned (here one per dimension). The
+identity beside the networks is ours: with :math:`f = g = 0` and :math:`\gamma^2 = \sigma^2 = 1/2`, where the
+prior starts, it is the standard Gaussian, and its bound is exact.
 
-**Its density is not closed.** What it gives for :math:`\log p(z)` is a lower bound in expectation
-(:mod:`vaekit.distributions.two_stage`), and so is whatever is made of it: evaluation says so beside its numbers.
+**The density is known as an unbiased estimate,**
+
+.. math::
+
+    \hat p(z) = \frac 1 K \sum_{k=1}^K \frac{p(z \mid u_k)\, \mathcal N(u_k; 0, I)}{q(u_k \mid z)},
+    \quad u_k = \mu(z) + \sigma(z) \odot \varepsilon_k, \quad \varepsilon_k \sim \mathcal N(0, I)
+
+Over the noise :math:`\mathbb E\, \hat p(z) = p(z)`, hence :math:`\mathbb E \log \hat p(z) \le \log p(z)`
+(Burda, Grosse and Salakhutdinov, 2015, equation 8): the logarithm is a *lower bound in expectation*. An
+importance weight contains :math:`\hat p(z)`, which is unbiased, so an estimate of :math:`\log p(x)` from such
+weights is a lower bound in expectation too, as it is with an exact prior. Evaluation says so beside its
+numbers.
+
+That requires noise which differs from one :math:`z` to the next: with one set of noise for all, its error
+would be in every term of a mean, and no standard error would show it. :func:`rotated_noise` makes the noise a
+function of :math:`z`.
 """
+
+from collections.abc import Callable
+from math import log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal
 
-from vaekit.distributions import TwoStageDistribution, rotated_noise
+from vaekit.contracts import DistributionTraits, Prior, PriorTraits
+from vaekit.distributions.base import VectorDistribution, stopped_call
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
-from vaekit.networks.conditioned import require_condition
 from vaekit.networks.mlp import MultilayerPerceptron
+from vaekit.networks.network_inputs import require_condition
 
-__all__ = ["SecondStage", "TwoStagePrior"]
+__all__ = ["SecondStage", "TwoStageDistribution", "TwoStagePrior", "rotated_noise"]
 
 _ROOT_HALF = 0.5**0.5
 _TRAINING_SAMPLES = 16
-_MIXING = 100.0  # turns of the unit interval a unit of latents
+_MIXING = 100.0  # turns of the unit interval per unit of the latents
 _LOG_VARIANCE_LIMIT = 24.0
 
 
-class TwoStagePrior(nn.Module):
-    r"""``two-stage``: a second VAE in the prior's slot; drawn exactly, with a lower bound for a log-density.
+class TwoStagePrior(nn.Module, Prior):
+    r"""``two-stage``: a second VAE as the prior, with exact draws and a lower bound of the log-density.
 
-    In training mode the noise of the bound is fresh at every call (sixteen vectors a latent), so that the networks
-    cannot fit to it. In evaluation mode it is a function of :math:`z`, so the same latent has the same value twice, and
-    different latents have different noise: the errors of a mean average out. The bound tightens with ``samples``.
+    In training mode the noise of the bound is fresh at every call (sixteen vectors per latent), so that the
+    networks cannot fit to it. In evaluation mode it is a function of :math:`z`: the same latent has the same
+    value twice, and different latents have different noise, so that errors average out in a mean. The bound
+    tightens with ``samples``.
 
     Parameters
     ----------
     latent_shape
         The shape of :math:`z`, ``(k,)``.
     condition
-        How many numbers a condition has; 0: the prior has none. Both networks are given it.
+        The number of numbers in a condition, an input of both networks; 0: the prior has none.
     hidden
         Sizes of the hidden layers of both networks.
     samples
-        Importance samples of the bound in evaluation.
+        The number of importance samples of the bound in evaluation.
 
     Raises
     ------
@@ -65,7 +85,6 @@ class TwoStagePrior(nn.Module):
     (tensor([-1.8379, -1.8379, -1.8379, -1.8379, -1.8379], grad_fn=<SubBackward0>), torch.Size([5, 2]))
     """
 
-    needs: frozenset[str] = frozenset()
     points: Tensor
     mix: Tensor
 
@@ -90,11 +109,11 @@ class TwoStagePrior(nn.Module):
         self.register_buffer("points", torch.rand(samples, k))
         self.register_buffer("mix", _MIXING * torch.randn(k, k))
         if condition:
-            self.needs = frozenset({"condition"})
+            self.traits = PriorTraits(needs=frozenset({"condition"}))
 
     def forward(self, *, condition: Tensor | None = None) -> Distribution:
-        """Give the prior over ``(k,)``, of batch shape ``(batch,)`` where there is a condition ``(batch, d)``."""
-        if self.needs:
+        """Return the prior over ``(k,)``, of batch shape ``(batch,)`` if there is a condition ``(batch, d)``."""
+        if self.traits.needs:
             condition = require_condition(condition)
         (size,) = self.stage.location.shape
         if self.training:
@@ -113,16 +132,16 @@ def _fresh_noise(z: Tensor) -> Tensor:
 
 
 class SecondStage(nn.Module):
-    r"""Both halves of the second VAE: :math:`p(z \mid u)` and :math:`q(u \mid z)`.
+    r"""The two halves of the second VAE: :math:`p(z \mid u)` and :math:`q(u \mid z)`.
 
     Parameters
     ----------
     size
-        Number of dimensions, of :math:`z` and of :math:`u`.
+        The number of dimensions of :math:`z`, and of :math:`u`.
     condition
-        Number of further inputs of both networks.
+        The number of further inputs of both networks.
     hidden
-        Sizes of their hidden layers.
+        Sizes of the hidden layers of both networks.
 
     Examples
     --------
@@ -140,13 +159,13 @@ class SecondStage(nn.Module):
         self.encoder = MultilayerPerceptron(inputs, (2 * size,), hidden=hidden)
         self.decoder = MultilayerPerceptron(inputs, (size,), hidden=hidden)
         for network in (self.encoder, self.decoder):
-            nn.init.zeros_(network.layers[-1].weight)  # type: ignore[arg-type]
-            nn.init.zeros_(network.layers[-1].bias)  # type: ignore[arg-type]
+            for parameter in network.last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(
         self, value: Tensor, condition: Tensor | None = None, *, recognise: bool = False
     ) -> Distribution:
-        """Give the distribution of :math:`z` given ``value``, :math:`u`; or the other way round."""
+        r"""Return :math:`p(z \mid u)` for ``value`` :math:`u`, or with ``recognise`` :math:`q(u \mid z)` for ``value`` :math:`z`."""
         if recognise:
             inner = self.standardise(value)
             shift, log_variance = self.encoder(_beside(inner, condition)).chunk(2, -1)
@@ -157,7 +176,7 @@ class SecondStage(nn.Module):
         return _normals(self.location + scale * inner, _ROOT_HALF * scale * soft_bound(self.log_noise).exp())
 
     def standardise(self, z: Tensor) -> Tensor:
-        r"""Give :math:`\tilde z`, ``(..., k)``."""
+        r"""Return :math:`\tilde z`, ``(..., k)``."""
         return (z - self.location) / soft_bound(self.log_scale).exp()
 
 
@@ -169,3 +188,132 @@ def _beside(value: Tensor, condition: Tensor | None) -> Tensor:
 
 def _normals(mean: Tensor, scale: Tensor) -> Distribution:
     return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+
+
+_AT_ONCE = 8  # noise vectors per evaluation of the networks: it changes memory, not the result
+
+
+class TwoStageDistribution(VectorDistribution):
+    r"""The distribution of :math:`z` under :math:`u \sim \mathcal N(0, I),\ z \sim p(z \mid u)`.
+
+    Draws are exact. ``log_prob`` is :math:`\log \hat p(z)`, a lower bound in expectation over the noise.
+    ``mean`` is the mean of :math:`p(z \mid u = 0)`: deterministic, but not the expectation.
+
+    Parameters
+    ----------
+    stage
+        A module: ``stage(u, condition)`` returns :math:`p(z \mid u)`, and ``stage(z, condition,
+        recognise=True)`` returns :math:`q(u \mid z)`, both independent normals over ``(k,)``.
+    size
+        The number of dimensions :math:`k`.
+    noise
+        A function from :math:`z`, ``(..., k)``, to :math:`\varepsilon`, ``(K, ..., k)``.
+    condition
+        Passed to the stage, ``(batch, d)``; None: there is none.
+    bound_samples
+        :math:`K`, which the distribution's traits report.
+
+    Examples
+    --------
+    >>> from torch.distributions import Independent, Normal
+    >>> class Half(nn.Module):
+    ...     def forward(self, value, condition=None, recognise=False):
+    ...         return Independent(Normal(0.5**0.5 * value, 0.5**0.5), 1)
+    >>> p = TwoStageDistribution(Half(), 2, lambda z: torch.randn(6, *z.shape), bound_samples=6)
+    >>> p.log_prob(torch.zeros(3, 2)), p.sample(torch.Size((4,))).shape  # z ~ N(0, I), and q(u|z) is exact
+    (tensor([-1.8379, -1.8379, -1.8379]), torch.Size([4, 2]))
+    """
+
+    def __init__(
+        self,
+        stage: nn.Module,
+        size: int,
+        noise: Callable[[Tensor], Tensor],
+        condition: Tensor | None = None,
+        *,
+        bound_samples: int,
+    ) -> None:
+        self.stage, self.noise, self.condition = stage, noise, condition
+        self.bound_samples = bound_samples
+        self.traits = DistributionTraits(bound_samples=bound_samples)
+        self._call: Callable[..., Distribution] = stage
+        batch_shape = torch.Size() if condition is None else condition.shape[:-1]
+        super().__init__(batch_shape, torch.Size((size,)), validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        r"""The mean of :math:`p(z \mid u = 0)`, ``(*batch, k)``."""
+        return self._call(self._empty(()).zero_(), self.condition).mean
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        """Draw ``(*sample_shape, *batch, k)``, exactly and reparameterised."""
+        return self._call(torch.randn_like(self._empty(sample_shape)), self.condition).rsample()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        r"""Evaluate :math:`\log \hat p(z)` of ``value``, which broadcasts against ``(*batch, k)``, in nats."""
+        batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
+        z = value.expand(*batch, *self.event_shape)
+        q = self._call(z, self.condition, recognise=True)
+        noise = self.noise(z)
+        weights = torch.cat([self._log_weight(z, q, part) for part in noise.split(_AT_ONCE)])
+        return weights.logsumexp(0) - log(len(weights))
+
+    def detached(self) -> "TwoStageDistribution":
+        """Return the same distribution with a density that has a gradient with respect to :math:`z` alone."""
+        condition = None if self.condition is None else self.condition.detach()
+        (size,) = self.event_shape
+        stopped = TwoStageDistribution(
+            self.stage, size, self.noise, condition, bound_samples=self.bound_samples
+        )
+        stopped._call = stopped_call(self.stage)
+        return stopped
+
+    def _empty(self, sample_shape: Any) -> Tensor:
+        like = next(self.stage.parameters(), torch.empty(0))
+        return like.new_empty(*torch.Size(sample_shape), *self.batch_shape, *self.event_shape)
+
+    def _log_weight(self, z: Tensor, q: Distribution, noise: Tensor) -> Tensor:
+        """Return the logarithms of the terms of the sum, ``(samples, ...)``."""
+        u = q.mean + q.stddev * noise
+        log_likelihood = self._call(u, self.condition).log_prob(z)
+        # log N(u; 0, I) - log q(u|z): the constants cancel.
+        return log_likelihood + (0.5 * (noise.square() - u.square()) + q.stddev.log()).sum(-1)
+
+
+def rotated_noise(z: Tensor, points: Tensor, mix: Tensor) -> Tensor:
+    r"""Return standard normal noise that is a function of :math:`z`: points, shifted around the unit cube by a hash.
+
+    .. math:: \varepsilon_k = \Phi^{-1}\bigl((p_k + M^\top z) \bmod 1\bigr)
+
+    Cranley and Patterson (1976), "Randomization of Number Theoretic Methods for Multiple Integration", shift
+    points at random, so that each is uniform whatever the set. Here the large numbers :math:`M` make the
+    shifts of nearby :math:`z` differ, and the shift of the same :math:`z` is always the same. No gradient
+    flows through the noise.
+
+    Parameters
+    ----------
+    z
+        ``(..., k)``, of a scale of about 1.
+    points
+        :math:`p_k \in [0, 1)^k`, ``(K, k)``.
+    mix
+        :math:`M`, ``(k, k)``.
+
+    Returns
+    -------
+    Tensor
+        ``(K, ..., k)``.
+
+    Examples
+    --------
+    >>> points, mix = torch.rand(8, 2), 100 * torch.randn(2, 2)
+    >>> noise = rotated_noise(torch.randn(10_000, 2), points, mix)
+    >>> noise.shape, noise[0].mean(0).abs().max() < 0.05, (noise[0].std(0) - 1).abs().max() < 0.05
+    (torch.Size([8, 10000, 2]), tensor(True), tensor(True))
+    """
+    shift = z.detach() @ mix
+    points = points.reshape(len(points), *[1] * (z.dim() - 1), -1)
+    # Half a rounding error inside the open interval: at its ends the quantile is infinite.
+    rounding = torch.finfo(z.dtype).eps
+    uniform = (points + shift).remainder(1) * (1 - rounding) + 0.5 * rounding
+    return torch.special.ndtri(uniform)

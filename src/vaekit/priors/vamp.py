@@ -1,9 +1,9 @@
 r"""The VampPrior, :math:`p(z) = \frac 1 K \sum_{j=1}^K q(z \mid u_j)`.
 
 Tomczak and Welling (2018), "VAE with a VampPrior", equation 9: a mixture of the posteriors of learned
-*pseudo-inputs* :math:`u_j`. The prior needs the encoder, and is given it at every call (see
-:mod:`vaekit.vae`): a copy of the model is tied to its own encoder. Where the encoder is conditional, each pseudo-input
-comes with a *pseudo-condition*, learned beside it; the prior itself is then the same for every condition.
+*pseudo-inputs* :math:`u_j`. The prior is given the encoder at every call (see :mod:`vaekit.vae`), so that a
+copy of the model uses its own encoder. Where the encoder is conditional, each pseudo-input has a
+*pseudo-condition*, which is learned too; the prior itself is then the same for every condition.
 """
 
 from collections.abc import Callable
@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
+from vaekit.contracts import Prior, PriorTraits
 from vaekit.errors import UsageError
 
 __all__ = ["VampPrior"]
 
 
-class VampPrior(nn.Module):
+class VampPrior(nn.Module, Prior):
     r"""``vamp``: the average posterior of learned pseudo-inputs.
 
     Parameters
@@ -25,9 +26,9 @@ class VampPrior(nn.Module):
     event_shape
         The shape of :math:`x`, in the coordinates of the model.
     lower, upper
-        The interval the data lie in; pseudo-inputs stay in it, by a sigmoid, where both are finite.
+        The interval of the data. Where both are finite, a sigmoid keeps the pseudo-inputs in it.
     condition
-        How many numbers a condition has; 0: the encoder takes none.
+        The number of numbers in a condition; 0: the encoder takes none.
     components
         :math:`K`, the number of pseudo-inputs.
 
@@ -44,10 +45,12 @@ class VampPrior(nn.Module):
     torch.Size([4])
     """
 
-    needs = frozenset({"encode"})
-    space = "any"  # the posterior's
-    needs_density = True
-    needs_spread = True  # or all but the points of its pseudo-inputs had probability 0
+    traits = PriorTraits(
+        needs=frozenset({"encode"}),
+        space="any",  # the posterior's
+        needs_density=True,
+        needs_spread=True,  # otherwise all but the points of its pseudo-inputs would have probability 0
+    )
 
     def __init__(
         self,
@@ -67,13 +70,13 @@ class VampPrior(nn.Module):
 
     @property
     def pseudo_inputs(self) -> Tensor:
-        """``(components, *event_shape)``, inside the interval the data lie in."""
+        """The pseudo-inputs, ``(components, *event_shape)``, inside the interval of the data."""
         if -torch.inf < self.lower and self.upper < torch.inf:
             return self.lower + (self.upper - self.lower) * self.raw.sigmoid()
         return self.raw
 
     def forward(self, *, encode: Callable[..., Distribution]) -> Distribution:
-        """Give the prior over the latent space of ``encode``."""
+        """Return the prior over the latent space of ``encode``."""
         q = (
             encode(self.pseudo_inputs)
             if self.conditions is None

@@ -1,4 +1,4 @@
-"""One self-contained page about a fitted model: verdict, numbers, pictures, and how it was made."""
+"""One self-contained page about a fitted model: the verdict, numbers, pictures, and how the model was made."""
 
 from vaekit.report.page import render_report
 

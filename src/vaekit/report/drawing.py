@@ -1,4 +1,4 @@
-"""Figures as inline SVG that follows the page: its font, its light or dark colours."""
+"""Pictures as inline SVG, in the font and the light or dark colours of the page."""
 
 import io
 import re
@@ -13,10 +13,13 @@ from vaekit.plots.canvas import MODEL, MUTED, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
-__all__ = ["drawn", "panel", "theme"]
+__all__ = ["drawn", "drawn_panel", "panel", "theme"]
 
-# Colours that stand for the page's own: each becomes a CSS variable, which differs between light and dark.
+# Each of these colours becomes a CSS variable, which differs between light and dark pages.
 _INK, _PAPER, _LINE = "#1c2127", "#fefefd", "#d5dadf"
 _VARIABLES = {
     _INK: "var(--ink)",
@@ -49,11 +52,11 @@ _STYLE = {
 
 @contextmanager
 def theme() -> Iterator[None]:
-    """Draw in the report's style, whatever the user's, and put matplotlib's settings back afterwards."""
+    """Draw in the style of the report, and restore matplotlib's settings afterwards."""
     import matplotlib.style
 
     with warnings.catch_warnings():
-        # Names in scripts that the measuring font lacks: the reader's browser has a font that draws them.
+        # Matplotlib measures names in a font that lacks some scripts; the reader's browser has fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings(
             "ignore", message="Matplotlib currently does not support", category=UserWarning
@@ -63,7 +66,7 @@ def theme() -> Iterator[None]:
 
 
 def panel() -> "Axes":
-    """Return the Axes of a little figure with fixed margins: many of them must not take long."""
+    """Return the Axes of a small figure with fixed margins, which are fast to draw in large numbers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(2.6, 1.9))
@@ -71,31 +74,93 @@ def panel() -> "Axes":
     return figure.add_subplot()
 
 
+def drawn_panel(ax: "Axes", key: str, alt: str) -> Markup:
+    """Return a small figure of :func:`panel` as inline SVG, with margins that leave room for its labels."""
+    figure = _figure_of(ax)
+    width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()  # in points
+    longest = max((len(label) for _, label in _ticks(ax.yaxis)), default=0)
+    lines = max((text.get_text().count("\n") + 1 for text in ax.texts), default=0)
+    left = (8 + _DIGIT * longest + (14 if ax.get_ylabel() else 0)) / width
+    right, top = 0.98, 1 - (5 + 11 * lines) / height
+    ticks = _ticks(ax.xaxis)
+    while len(ticks) > 1 and _overlap(ticks, (right - left) * width):
+        ticks = ticks[::2]
+    if len(ticks) < len(_ticks(ax.xaxis)):
+        low, high = ax.get_xlim()
+        ax.set_xticks([low + place * (high - low) for place, _ in ticks])
+    if ticks:
+        place, label = ticks[-1]
+        beyond = _DIGIT * len(label) / 2 - (1 - place) * (right - left) * width
+        right = min(right, 1 - (beyond + 4) / width)
+    figure.subplots_adjust(left=left, right=right, top=top, bottom=0.25)
+    for text in ax.texts:
+        text.set_x((4 / width - left) / (right - left))
+    room = min(left + right, 2 - left - right) * width  # twice the distance to the nearer edge
+    _shorten(ax.xaxis.label, room - 4)
+    return drawn(ax, key, alt)
+
+
+_DIGIT = 5.7  # width in points of a digit of 9 points, the size of tick labels
+
+
+def _ticks(axis: "Axis") -> list[tuple[float, str]]:
+    """Return the place of each tick in the frame, from 0 to 1, and its label."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+    labels = axis.get_major_formatter().format_ticks(ticks)
+    return [((tick - low) / (high - low), label) for tick, label in zip(ticks, labels, strict=True)]
+
+
+def _shorten(label: "Text", most: float) -> None:
+    """Cut a label to at most that many points."""
+    from matplotlib.textpath import TextToPath
+
+    measure, words = TextToPath().get_text_width_height_descent, label.get_text()
+    text = words
+    while len(text) > 2 and measure(text, label.get_fontproperties(), False)[0] > most:
+        words = words[:-1]
+        text = words.rstrip() + "…"
+    label.set_text(text)
+
+
+def _overlap(ticks: list[tuple[float, str]], width: float) -> bool:
+    """Return whether the labels of an axis of that many points run into each other."""
+    pairs = zip(ticks, ticks[1:], strict=False)
+    return any((b - a) * width < _DIGIT * (len(x) + len(y)) / 2 + 5 for (a, x), (b, y) in pairs)
+
+
 def drawn(ax: "Axes", key: str, alt: str) -> Markup:
-    """Turn a figure into inline SVG.
+    """Return a figure as inline SVG.
 
     Parameters
     ----------
     ax
-        Any Axes of the figure, drawn under :func:`theme`.
+        Any Axes of the figure, drawn inside :func:`theme`.
     key
-        Unique on the page: it keeps the identifiers of one figure apart from another's.
+        A name that is unique on the page, which keeps the identifiers of different figures apart.
     alt
-        What the figure shows, for those who cannot see it.
+        A description of the figure for readers who cannot see it.
     """
     from matplotlib import rc_context
 
-    figure = ax.get_figure(root=True)
+    figure = _figure_of(ax)
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": key}):
-        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)  # type: ignore[union-attr]
+        figure.savefig(buffer, format="svg", facecolor="none", dpi=200)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
-    # Only inside tags: a column may well be called "#0072b2".
+    # Only inside tags, because a column may be called "#0072b2".
     text = re.sub(r"<[^>]*>", lambda tag: _restyle(tag[0], key), text)
-    width = 1.65 * 72 * figure.get_figwidth()  # type: ignore[union-attr]
+    width = 1.65 * 72 * figure.get_figwidth()
     opening = Markup('<svg role="img" aria-label="{}" style="max-width:{}px"').format(alt, round(width))
     return opening + Markup(text.removeprefix("<svg"))  # matplotlib has escaped the text in it
+
+
+def _figure_of(ax: "Axes") -> "Figure":
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("these Axes were removed from their figure; draw them on a new one")
+    return figure
 
 
 def _restyle(tag: str, key: str) -> str:

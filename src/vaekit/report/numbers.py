@@ -1,4 +1,4 @@
-"""Numbers in words and digits: as many digits as the standard error supports, and no more."""
+"""The table of numbers, and numbers as text with as many digits as their standard error supports."""
 
 from dataclasses import dataclass, field
 from math import exp, floor, hypot, isfinite, log, log10
@@ -25,17 +25,17 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Advantage:
-    """How far a model's log-likelihood is above its best baseline's, in nats per example.
+    """The difference between a model's log-likelihood and that of its best baseline, in nats per example.
 
     Parameters
     ----------
     baseline
-        The best one's name.
+        The name of the best baseline.
     mean
-        Positive where the model is better.
+        The mean difference, positive where the model is better.
     standard_error
-        Of the mean difference row by row. Where that was not measured, of the two means taken as independent, which
-        errs on the large side: rows that are hard are hard for both.
+        The standard error of the mean difference row by row. Where that was not measured, the two means count as
+        independent, which makes it too large: rows that are hard for one are hard for the other.
     """
 
     baseline: str
@@ -44,7 +44,7 @@ class Advantage:
 
     @property
     def outcome(self) -> str:
-        """``above``, ``below``, or ``level`` where the difference is within two standard errors."""
+        """``above``, ``below``, or ``level`` if the difference is within two standard errors."""
         if abs(self.mean) <= 2 * self.standard_error or not isfinite(self.mean):
             return "level"
         return "above" if self.mean > 0 else "below"
@@ -52,7 +52,7 @@ class Advantage:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table of numbers: one cell, and one remark or none, for each split."""
+    """A row of the table of numbers, with one cell and at most one remark for each split."""
 
     name: str
     cells: list[str]
@@ -62,7 +62,7 @@ class Row:
 
 
 def number(value: float | None, decimals: int = 2) -> str:
-    """Write a number with a true minus sign.
+    """Return a number as text, with a true minus sign.
 
     >>> number(-17.256), number(None), number(1234.5, 0)
     ('−17.26', '–', '1,234')
@@ -73,7 +73,7 @@ def number(value: float | None, decimals: int = 2) -> str:
 
 
 def count(value: int, singular: str, plural: str | None = None) -> str:
-    """Count things.
+    """Return a count with its noun.
 
     >>> count(1, "row"), count(1200, "row")
     ('1 row', '1,200 rows')
@@ -82,7 +82,7 @@ def count(value: int, singular: str, plural: str | None = None) -> str:
 
 
 def estimate(value: "Estimate | tuple[float, float]") -> str:
-    """Write a mean with its standard error, the error to two digits.
+    """Return a mean with its standard error as text, the error to two digits.
 
     >>> estimate((-17.2567, 0.1234)), estimate((-17.2567, 12.0)), estimate((3.0, float("nan")))
     ('−17.26 ± 0.12', '−17 ± 12', '3.00')
@@ -95,7 +95,7 @@ def estimate(value: "Estimate | tuple[float, float]") -> str:
 
 
 def times(nats: float) -> str:
-    """Say in words how much more probable some nats make something.
+    """Return in words how many times as probable something is, by a difference in nats.
 
     >>> times(0.05), times(1.0), times(10.0), times(100.0)
     ('1.05 times', '2.7 times', '22,000 times', '10⁴³ times')
@@ -110,7 +110,7 @@ def times(nats: float) -> str:
 
 
 def main_result(results: "dict[str, Evaluation]") -> "Evaluation | None":
-    """The result to speak of: test where there is one, otherwise validation, otherwise whatever there is."""
+    """Return the evaluation to judge by: test if there is one, else validation, else the first."""
     for name in ("test", "validation"):
         if name in results:
             return results[name]
@@ -118,7 +118,7 @@ def main_result(results: "dict[str, Evaluation]") -> "Evaluation | None":
 
 
 def advantage(result: "Evaluation") -> Advantage | None:
-    """Compare with the best baseline; None where there is none."""
+    """Return the advantage over the best baseline, or None if there is none."""
     finite = [b for b in result.baselines if isfinite(b.log_likelihood.mean)]
     if not finite:
         return None
@@ -131,17 +131,19 @@ def advantage(result: "Evaluation") -> Advantage | None:
 
 
 def number_rows(results: "dict[str, Evaluation]", *, noun: str = "row") -> list[Row]:
-    """The table of numbers: a row a quantity, a column a split."""
+    """Return the table of numbers, with one row for each quantity and one column for each split."""
     splits = list(results.values())
     rows = [
         Row(
             "log-likelihood, log p(x)",
             [estimate(r.log_likelihood) for r in splits],
-            "what the model is judged by; higher is better",
+            "the measure that the model is judged by; higher is better",
         ),
-        Row("ELBO", [estimate(r.elbo) for r in splits], "the bound that was trained: at most log p(x)"),
+        Row(
+            "ELBO", [estimate(r.elbo) for r in splits], "the bound that training maximises: at most log p(x)"
+        ),
         Row("reconstruction", [number(r.reconstruction) for r in splits], "expected log p(x|z)"),
-        Row("KL", [number(r.kl) for r in splits], "what the latent code costs; ELBO = reconstruction − KL"),
+        Row("KL", [number(r.kl) for r in splits], "cost of the latent code; ELBO = reconstruction − KL"),
         Row(
             "bits per dimension",
             [number(r.bits_per_dimension, 4) for r in splits],
@@ -150,12 +152,12 @@ def number_rows(results: "dict[str, Evaluation]", *, noun: str = "row") -> list[
         Row(
             "effective sample size",
             [number(r.effective_sample_size, 1) for r in splits],
-            f"of {_samples(splits)} importance samples, on average; a few dozen make log p(x) trustworthy",
+            f"of {_samples(splits)} importance samples, on average; with a few dozen, log p(x) is reliable",
         ),
         Row(
-            "its least value",
+            "its smallest value",
             [number(r.smallest_effective_sample_size, 1) for r in splits],
-            f"for the {noun} whose estimate is least sure",
+            f"for the {noun} whose estimate is least certain",
         ),
     ]
     names = list(dict.fromkeys(b.name for r in splits for b in r.baselines))

@@ -1,4 +1,4 @@
-"""How a model was made: everything that is needed to make it again."""
+"""How a model was made, with everything that is needed to make it again."""
 
 import re
 import shlex
@@ -21,14 +21,13 @@ Part = tuple[str, str, str]
 
 
 def data_name(artifact: "Artifact", shown: "Dataset | None") -> str:
-    """What to call the data: the last part of its path, or its name."""
+    """Return a name for the data: the last part of its path, or its name."""
     source = artifact.data.get("source") or (None if shown is None else shown.source) or "your data"
     return PurePath(str(source)).name or str(source)
 
 
 def parts(artifact: "Artifact") -> list[Part]:
-    """Room, spec and meaning of each of the sentence's parts."""
-    sentence = artifact.sentence
+    """Return the kind, the specification and a description of each part of the model."""
     symbols = {
         "network": "encoder and decoder",
         "posterior": "posterior q(z|x)",
@@ -36,12 +35,11 @@ def parts(artifact: "Artifact") -> list[Part]:
         "likelihood": "likelihood p(x|z)",
         "objective": "objective",
     }
-    specs: dict[str, Spec] = {room: getattr(sentence, room) for room in symbols}
-    return [(symbols[room], str(spec), in_words(spec)) for room, spec in specs.items()]
+    return [(symbols[room], str(spec), in_words(spec)) for room, spec in artifact.sentence.specs.items()]
 
 
 def in_words(spec: "Spec") -> str:
-    """Say what a part is: the first line of its class's own documentation, without its name."""
+    """Return a description of a part: the first line of its documentation, without its name."""
     first = (spec.part.__doc__ or "").strip().partition("\n")[0]
     return _plain(first.rpartition("``: ")[2]).rstrip(".")
 
@@ -50,7 +48,7 @@ _SYMBOLS = {r"\mathbb R": "R", r"\beta": "β", r"\mid": "|", r"\log": "log"}
 
 
 def _plain(text: str) -> str:
-    r"""Take the mark-up out of a line of documentation.
+    r"""Return a line of documentation without mark-up.
 
     >>> _plain(r"on the sphere of :math:`\mathbb R^k`, with ``uniform-sphere``; see :mod:`vaekit.priors`.")
     'on the sphere of R^k, with uniform-sphere'
@@ -64,7 +62,7 @@ def _plain(text: str) -> str:
 def facts(
     estimator: "VariationalAutoencoder", artifact: "Artifact", shown: "Dataset | None"
 ) -> dict[str, list[Fact]]:
-    """Group everything there is to know, as name and value."""
+    """Return all facts about the model as names and values, by group."""
     return {
         "Data": _data_facts(estimator, artifact, shown),
         "Model": _model_facts(estimator, artifact),
@@ -74,7 +72,7 @@ def facts(
 
 
 def command(artifact: "Artifact") -> str | None:
-    """The command line that would fit this model again; None where it is not known where the data came from."""
+    """Return the command line that fits this model again, or None if the source of the data is unknown."""
     source, settings = artifact.data.get("source"), artifact.settings
     if not source:
         return None
@@ -137,9 +135,9 @@ def _training_facts(artifact: "Artifact") -> list[Fact]:
     settings, history = artifact.settings, artifact.history
     seconds = sum(metrics.seconds or 0 for metrics in history.epochs)
     endings = {
-        "epochs": "all epochs done",
-        "patience": "the validation bound got no better",
-        "interrupted": "interrupted",
+        "epochs": "all epochs were done",
+        "patience": "the validation bound stopped improving",
+        "interrupted": "it was interrupted",
     }
     return [
         ("epochs", f"{len(history.epochs)} of at most {settings.epochs}; best {history.best_epoch}"),
@@ -153,7 +151,7 @@ def _training_facts(artifact: "Artifact") -> list[Fact]:
 
 
 def _versions(artifact: "Artifact") -> dict[str, str]:
-    """Of what wrote the artifact; of what runs now where it has not been written yet."""
+    """Return the versions that wrote the artifact, or the current ones if it has not been written yet."""
     if artifact.versions:
         return artifact.versions
     import platform

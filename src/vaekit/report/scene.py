@@ -1,4 +1,4 @@
-"""What there is to draw, and the shape that drawings have on the page."""
+"""The model and rows that the report shows, and the sections and pictures that its page consists of."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -8,17 +8,18 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 if TYPE_CHECKING:
+    from vaekit.contracts import Posterior
     from vaekit.data import Dataset
     from vaekit.estimator import VariationalAutoencoder
 
-__all__ = ["Figure", "Scene", "Section", "evenly_spread"]
+__all__ = ["Picture", "Scene", "Section", "evenly_spread"]
 
-_ROWS = 3000  # more points would only hide each other
+_ROWS = 3000  # more points would only overlap
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A picture, and the sentence that says how to read it."""
+class Picture:
+    """A picture, and a caption that explains how to read it."""
 
     svg: Markup
     caption: str = ""
@@ -27,11 +28,11 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a few words, and figures; ``small`` where they are many and little."""
+    """A heading, a short text, and pictures; ``small`` if there are many small ones."""
 
     key: str
     title: str
-    figures: list[Figure] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
     text: str = ""
     small: bool = False
 
@@ -43,11 +44,11 @@ class Scene:
     Parameters
     ----------
     estimator
-        Fitted.
+        The fitted model.
     shown
-        Rows in the units of the data, or None where there are none at hand.
+        Rows in the units of the data, or None if there are none.
     kl
-        ``(latent,)`` mean KL of each latent dimension in nats, or None where it does not fall apart.
+        ``(latent,)`` mean KL of each latent dimension in nats, or None if the KL is not a sum over dimensions.
     """
 
     estimator: "VariationalAutoencoder"
@@ -58,7 +59,7 @@ class Scene:
     def of(
         cls, estimator: "VariationalAutoencoder", shown: "Dataset | None", kl: list[float] | None
     ) -> "Scene":
-        """Make a scene with no more rows than can be seen."""
+        """Return a scene with at most as many rows as can be told apart."""
         if shown is not None:
             shown = shown.take(evenly_spread(len(shown), _ROWS)) if len(shown) else None
         return cls(estimator, shown, kl)
@@ -70,45 +71,45 @@ class Scene:
 
     @property
     def noun(self) -> str:
-        """What one example is called."""
+        """The word for one example: "image" or "row"."""
         return "image" if self.images else "row"
 
     @property
     def given(self) -> str | None:
-        """What samples of a conditional model are drawn under: conditions as the training rows had them."""
+        """The conditions for samples of a conditional model: "data", as in the training rows; else None."""
         return None if self.estimator.schema_.conditions is None else "data"
 
     @property
     def walked(self) -> dict[str, object] | None:
-        """The most frequent condition of the training rows: walks through latent space stay under it."""
+        """The most frequent condition of the training rows, which walks through latent space use."""
         conditions = self.estimator.schema_.conditions
         return None if conditions is None else conditions.most_frequent()
 
     @property
     def latent(self) -> int | None:
-        """Number of latent dimensions to walk along; None where a latent is not a vector of real numbers."""
-        if hasattr(self._posterior, "codebook"):  # between codes there is nothing
+        """The number of latent dimensions to walk along; None if latents are not vectors of real numbers."""
+        if self._posterior.codebook is not None:  # there is nothing between codes
             return None
         shape = self.estimator.model_.latent_shape
         return shape[0] if len(shape) == 1 else None
 
     @property
     def has_places(self) -> bool:
-        """Whether latents are vectors, which can be drawn as points."""
+        """Whether latents are vectors, so that they can be drawn as points."""
         return len(self.estimator.model_.latent_shape) == 1
 
     @property
     def has_shares(self) -> bool:
-        """Whether the parts of the KL tell anything: of a point among codes, each costs the same everywhere."""
-        return not getattr(self._posterior, "is_deterministic", False)
+        """Whether the KL of each dimension is informative; it is not if every code has the same cost."""
+        return not self._posterior.traits.is_deterministic
 
     @property
-    def _posterior(self) -> object:
-        return self.estimator.model_.parts["posterior"]
+    def _posterior(self) -> "Posterior":
+        return self.estimator.model_.posterior_part
 
 
 def evenly_spread(n: int, most: int) -> npt.NDArray[np.int64]:
-    """Give at most so many indices below ``n``, at even distances: fair whatever the order of the rows.
+    """Return at most ``most`` indices below ``n``, evenly spaced, so that the order of the rows does not matter.
 
     >>> evenly_spread(100, 4), evenly_spread(3, 4)
     (array([ 0, 33, 66, 99]), array([0, 1, 2]))

@@ -1,9 +1,9 @@
-r"""How a walk goes through the latent space at hand, and what to call its steps.
+r"""Walks through the latent space of a model, and the labels of their steps.
 
 The plots walk in standard normal coordinates, from :math:`\Phi^{-1}(0.05)` to :math:`\Phi^{-1}(0.95)`. Under a standard
-prior these are latents. Under any other each coordinate becomes the quantile of its latent dimension among draws from
-the prior (of a model without a density, among the codes of rows): :math:`z_j = F_j^{-1}(\Phi(t_j))`. On a sphere it
-becomes an angle along the great circle that leads from the middle of the rows towards a dimension's pole.
+prior these are the latents. Under any other prior each coordinate becomes the quantile of its latent dimension among
+draws from the prior (for a model without a density, among the codes of rows): :math:`z_j = F_j^{-1}(\Phi(t_j))`. On a
+sphere it becomes an angle along the great circle from the mean direction of the rows towards the pole of a dimension.
 """
 
 from collections.abc import Callable
@@ -27,20 +27,20 @@ _DRAWS, _END = 4000, 0.95
 
 @dataclass(frozen=True)
 class Walk:
-    """A way through latent space.
+    """A way to move through latent space.
 
     Parameters
     ----------
     to_latent
-        From ``(n, latent)`` in the coordinates that plots walk in to latents.
+        Function from the coordinates of the plots, ``(n, latent)``, to latents.
     described
-        How a dimension is walked: ends ``"moves one latent dimension ..."``.
+        The path along a dimension, in words that continue ``"moves one latent dimension ..."``.
     map_described
-        What equal steps of a map of the plane are; None where there is no map to be drawn.
+        The meaning of equal steps on a map of the plane; None if no map can be drawn.
     ends
-        What begin, middle and end of a walk are called; None where they are numbers as drawn.
+        Labels for the start, middle and end of a walk; None to label them by their values.
     axis
-        What is along it.
+        Label of the axis.
     """
 
     to_latent: Callable[[_Floats], _Floats]
@@ -51,17 +51,17 @@ class Walk:
 
     @classmethod
     def of(cls, scene: "Scene") -> "Walk":
-        """Choose the walk that stays in the latent space of a model."""
+        """Return the walk that suits the latent space of a model."""
         from vaekit.priors import StandardPrior
 
         parts = scene.estimator.model_.parts
-        if getattr(parts["posterior"], "space", "euclidean") == "sphere":
+        if scene.estimator.model_.posterior_part.traits.space == "sphere":
             return cls._on_sphere(scene)
         has_density = scene.estimator.model_.has_density
         if has_density and isinstance(parts["prior"], StandardPrior):
             return cls(
                 lambda z: z,
-                "from its 5 % to its 95 % quantile under the standard normal prior, the others staying at 0",
+                "from its 5 % to its 95 % quantile under the standard normal prior, while the others stay at 0",
                 "equal steps cover equal probability under the prior",
             )
         if has_density or scene.shown is None:
@@ -70,7 +70,7 @@ class Walk:
             drawn, among = _codes(scene), f"the codes of {scene.noun}s"
         return cls(
             lambda z: _quantiles(drawn, norm.cdf(z)),
-            f"from its 5 % to its 95 % quantile among {among}, the others staying at their medians",
+            f"from its 5 % to its 95 % quantile among {among}, while the others stay at their medians",
             f"along each axis equal steps cover equal shares of {among}",
             ("5 %", "50 %", "95 %"),
             f"quantile of the latent dimension among {among}",
@@ -84,15 +84,15 @@ class Walk:
         base = middle / size if size > 1e-6 else np.eye(points.shape[1])[0]
         return cls(
             lambda z: _great_circles(base, z * (np.pi / 2 / norm.ppf(_END))),
-            "along the great circle through the middle of the rows and the pole of the dimension, from a quarter of it "
-            "before the middle to a quarter after",
+            "along the great circle through the middle of the rows and the pole of the dimension, from 90° "
+            "before the middle to 90° after",
             None,
             ("\N{MINUS SIGN}90°", "0°", "90°"),
             "angle along the great circle",
         )
 
     def relabel(self, ax: "Axes") -> "Axes":
-        """Name the three marked places of a walk, and its axis."""
+        """Label the start, middle and end of a walk, and its axis."""
         if self.ends is not None:
             ax.set_xticklabels(self.ends, fontsize="small")
             ax.set_xlabel(self.axis)
@@ -104,18 +104,18 @@ def _draws(scene: "Scene") -> _Floats:
 
 
 def _codes(scene: "Scene") -> _Floats:
-    """Of the rows that are shown; where there are none, draws from the prior."""
+    """Return the codes of the rows that are shown, or draws from the prior if there are none."""
     return _draws(scene) if scene.shown is None else scene.estimator.transform(scene.shown).astype(np.float64)
 
 
 def _quantiles(drawn: _Floats, shares: _Floats) -> _Floats:
-    """Quantiles of each column of draws, ``(n, latent)``, at shares of the same shape."""
+    """Return quantiles of each column of draws, at shares of shape ``(n, latent)``."""
     columns = [np.quantile(drawn[:, j], shares[:, j]) for j in range(drawn.shape[1])]
     return np.stack(columns, axis=1)
 
 
 def _great_circles(base: _Floats, angles: _Floats) -> _Floats:
-    """Go from a point of the sphere along the tangent vectors that lead towards the poles of the dimensions.
+    """Return points on great circles from a base point towards the poles of the dimensions, by angle.
 
     >>> _great_circles(np.array([1.0, 0.0, 0.0]), np.array([[0.0, np.pi / 2, 0.0]])).round(6) + 0.0
     array([[0., 1., 0.]])

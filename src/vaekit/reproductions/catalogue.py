@@ -11,12 +11,12 @@ __all__ = ["PROTOCOLS", "find_protocol"]
 
 
 def find_protocol(name: str) -> Protocol:
-    """Look a protocol up by name.
+    """Return the protocol of that name.
 
     Raises
     ------
     UsageError
-        If there is none of that name; the nearest is suggested.
+        If there is no such protocol; the message suggests the nearest name.
 
     Examples
     --------
@@ -52,14 +52,8 @@ _CLASSIC = Protocol(
     ),
 )
 
-_STATIC_EPOCHS = (
-    13,
-    26,
-    38,
-    51,
-    64,
-    77,
-)  # where 391 steps an epoch come nearest to 5,000, 10,000, ... 30,000 steps
+# With 391 steps an epoch, these epochs end nearest to 5,000, 10,000, ... 30,000 steps.
+_STATIC_EPOCHS = (13, 26, 38, 51, 64, 77)
 
 _MEAN_FIELD = Protocol(
     name="mean-field-static-mnist",
@@ -70,7 +64,7 @@ _MEAN_FIELD = Protocol(
     parts={
         "network": "mlp:hidden=256x256,activation=relu",
         "likelihood": "bernoulli",
-        "objective": "iwae:samples=1",  # the ELBO with the KL estimated at the draw, as there
+        "objective": "iwae:samples=1",  # the ELBO with the KL estimated from the draw, as in the source
     },
     latent=128,
     settings=TrainingSettings(
@@ -196,7 +190,7 @@ def _vamp(name: str, title: str, prior: str) -> Protocol:
     )
 
 
-#: All of them; those of Burda, Rainforth and Tomczak want an accelerator.
+#: All protocols; those of Burda, Rainforth and Tomczak need an accelerator.
 PROTOCOLS: tuple[Protocol, ...] = (
     _CLASSIC,
     _MEAN_FIELD,

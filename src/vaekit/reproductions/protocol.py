@@ -1,4 +1,4 @@
-"""What a published experiment did, and what came of it."""
+"""A published experiment on MNIST: what was done, and the published numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ Images = Literal["grey", "static", "dynamic", "once"]
 _BINARISATION: dict[Images, str] = {
     "grey": "grey levels in [0, 1] as they are",
     "static": "Larochelle's static binarisation",
-    "dynamic": "binarised anew from the grey levels at every step; the held-out images once, from the seed",
+    "dynamic": "binarised again from the grey levels at every step; the held-out images once, from the seed",
     "once": "binarised once from the grey levels, from the seed",
 }
 
@@ -26,9 +26,9 @@ class Figure:
     Parameters
     ----------
     value
-        In nats an image.
+        In nats per image.
     spread
-        How far an honest repetition may lie from it: the published spread, or that of independent repetitions.
+        The largest difference expected of a repetition: the published spread, or that of independent repetitions.
     """
 
     value: float
@@ -42,28 +42,28 @@ class Protocol:
     Parameters
     ----------
     name
-        What ``vaekit reproduce`` takes.
+        The name that ``vaekit reproduce`` takes.
     title
-        What it is.
+        A short description.
     source
-        Where it was published.
+        The publication.
     images
         ``grey``, ``static``, ``dynamic`` or ``once``: how the images are binarised.
     held_out
         How many of the 60,000 training images are held out for selection.
     parts, latent
-        The sentence.
+        The parts of the model, and the number of latent dimensions.
     settings
-        Of the training.
+        The training settings.
     samples
-        Importance samples of the log-likelihood; 0: none is measured.
+        Importance samples for the log-likelihood; with 0 it is not measured.
     curve
-        Epochs after which the held-out images (the test images where none are held out) are evaluated.
+        The epochs after which the held-out images (or the test images if none are held out) are evaluated.
     published
-        Figures by name: ``negative ELBO, epoch N`` and ``negative log-likelihood, epoch N`` for the curve, ``test
-        negative ELBO`` and ``test negative log-likelihood`` at the end.
+        Published numbers by name: ``negative ELBO, epoch N`` and ``negative log-likelihood, epoch N`` for the curve,
+        and ``test negative ELBO`` and ``test negative log-likelihood`` for the end.
     deviations
-        Where this differs from what was published.
+        Differences from the published experiment, in words.
     """
 
     name: str
@@ -86,12 +86,12 @@ class Protocol:
         batch_size: int | None = None,
         learning_rate: float | None = None,
     ) -> "Protocol":
-        """The same with another training, which it then states among its deviations; None: as it was published.
+        """Return the protocol with other training settings, which its deviations then state; None keeps a setting.
 
         Raises
         ------
         UsageError
-            For a value that makes no sense, or more epochs than were published.
+            If a value makes no sense, or there are more epochs than in the publication.
         """
         asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
         new = {k: v for k, v in asked.items() if v is not None and v != getattr(self.settings, k)}
@@ -105,7 +105,7 @@ class Protocol:
         return replace(self, settings=replace(self.settings, **new), deviations=deviations)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything that makes its numbers comparable, in words."""
+        """Return everything that makes its numbers comparable, as a dictionary for JSON."""
         return {
             "name": self.name,
             "title": self.title,

@@ -1,45 +1,48 @@
-"""What a reproduction has measured, and how long it has taken, over all the sittings it was done in.
+"""The record of a reproduction that is done in several sittings: times, machines and measured figures.
 
-Beside the checkpoints of the training lies ``sittings.json``: the time and the machine of every sitting, and the points
-of the curve that were measured so far.
+A sitting is one run of the command, from its start until it finishes or is stopped. The file ``sittings.json``, beside
+the checkpoints of the training, holds the time and the machine of every sitting, and the figures measured so far.
 """
 
 import json
 import os
+import platform
+import subprocess
 import time
 import warnings
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from vaekit.errors import CheckpointError, TrainingWarning
 
-__all__ = ["Sittings"]
+__all__ = ["Sittings", "describe"]
 
 _NAME = "sittings.json"
 _SECONDS_BETWEEN_WRITES = 5.0
 
 
 class Sittings:
-    """The sittings of one reproduction, of which the present is the last.
+    """The sittings of one reproduction, up to the present one.
 
     Parameters
     ----------
     folder
-        Where the reproduction is kept; None: nothing is.
+        The folder to keep the record in; with None nothing is kept.
     here
-        What is noted of the present sitting: device, machine.
+        The device and the machine of the present sitting.
     resume
-        Whether those before count.
+        Whether to continue the record of earlier sittings.
 
     Attributes
     ----------
     measured : dict
-        Figures by name.
+        Measured figures by name.
 
     Raises
     ------
     CheckpointError
-        If what was noted cannot be read.
+        If the record of earlier sittings cannot be read.
 
     Examples
     --------
@@ -66,7 +69,7 @@ class Sittings:
 
     @property
     def seconds(self) -> float:
-        """Wall time of all sittings."""
+        """The wall time of all sittings."""
         return sum(sitting["seconds"] for sitting in self._before) + self._seconds_here
 
     @property
@@ -74,16 +77,16 @@ class Sittings:
         return time.perf_counter() - self._started
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One entry a sitting."""
+        """Return one entry for each sitting."""
         return [*self._before, {"seconds": round(self._seconds_here, 1), **self._here}]
 
     def write_now_and_then(self) -> None:
-        """Write what there is, if the last time was some seconds ago."""
+        """Write the record, if the last time was some seconds ago."""
         if time.perf_counter() - self._written_at >= _SECONDS_BETWEEN_WRITES:
             self.write()
 
     def write(self) -> None:
-        """Write aside and rename; a disk that gives out is warned of, and does not end the reproduction."""
+        """Write the record safely; if the disk fails, warn and go on."""
         if self._path is None:
             return
         self._written_at = time.perf_counter()
@@ -103,3 +106,25 @@ class Sittings:
         """Remove the file."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)
+
+
+def describe(*packages: str) -> dict[str, object]:
+    """Return the processor, the number of cores, the versions of packages, and the date."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: metadata.version(name) for name in packages},
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _processor() -> str:
+    try:
+        text = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return platform.processor()
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    name, flags = facts.get("Model name", "unknown").strip(), facts.get("Flags", "").split()
+    return f"{name}, model {facts.get('Model', '?').strip()}" + (", AVX-512" if "avx512f" in flags else "")

@@ -1,1 +1,1 @@
-"""How torch is run: seeded noise, rows in pieces, compilation, threads."""
+"""Running torch: seeded noise, rows in pieces, compilation, threads."""

@@ -1,6 +1,8 @@
 """Sentences of parts: the registry, what fits with what, building a model, and the names of the literature."""
 
-from vaekit.sentence.registry import PARTS, Room
-from vaekit.sentence.sentence import Sentence, Spec, build_vae, parse
+from vaekit.sentence.building import build_vae
+from vaekit.sentence.built_in import BUILT_IN
+from vaekit.sentence.registry import PARTS, Room, imports_of, register
+from vaekit.sentence.specs import Sentence, Spec, parse
 
-__all__ = ["PARTS", "Room", "Sentence", "Spec", "build_vae", "parse"]
+__all__ = ["BUILT_IN", "PARTS", "Room", "Sentence", "Spec", "build_vae", "imports_of", "parse", "register"]

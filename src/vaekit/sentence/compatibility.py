@@ -1,18 +1,15 @@
-r"""Which parts fit together: a sentence that cannot be right is refused before anything is built.
+r"""Checks that the parts of a sentence fit together, made before anything is built.
 
-Latents may live elsewhere than in :math:`\mathbb R^k`: a posterior or prior says where in a class attribute ``space``
-(absent: ``"euclidean"``), and the two of a sentence must agree. A prior made of posteriors (``vamp``) lives anywhere:
+Latents may live elsewhere than in :math:`\mathbb R^k`: a posterior or prior says where in the ``space`` of its
+traits, and the two of a sentence must agree. A prior made of posteriors (``vamp``) lives anywhere:
 ``space = "any"``.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vaekit.errors import UsageError
 from vaekit.sentence.registry import PARTS, Room, space_of
-
-if TYPE_CHECKING:
-    from vaekit.sentence.sentence import Sentence, Spec
+from vaekit.sentence.specs import Sentence, Spec
 
 __all__ = ["check_compatible", "check_relaxation", "needs_classifier"]
 
@@ -24,7 +21,7 @@ _SPACES = {
 }
 
 
-def check_compatible(sentence: "Sentence", condition: int) -> None:
+def check_compatible(sentence: Sentence, condition: int) -> None:
     """Raise a :class:`~vaekit.errors.UsageError` that says what would fit, for parts that do not fit together.
 
     Parameters
@@ -41,22 +38,22 @@ def check_compatible(sentence: "Sentence", condition: int) -> None:
     _check_labels(sentence, condition)
 
 
-def check_relaxation(sentence: "Sentence", posterior: Any) -> None:
+def check_relaxation(sentence: Sentence, posterior: Any) -> None:
     """Refuse an objective that cannot see a posterior's relaxed draws, once the posterior is built."""
-    if getattr(posterior, "relaxed", False) and not _takes_relaxation(sentence.objective.part):
-        fitting = ", ".join(kind for kind, part in PARTS["objective"].items() if _takes_relaxation(part))
+    if posterior.traits.relaxed and not sentence.objective.part.traits.takes_relaxation:
+        fitting = ", ".join(kind for kind, part in PARTS["objective"].items() if part.traits.takes_relaxation)
         raise UsageError(
             f"objective {sentence.objective.kind} evaluates its surrogate at the draws of its bound, so it cannot see "
             f"their relaxation instead; use straight_through=true, or one of: {fitting}"
         )
 
 
-def needs_classifier(sentence: "Sentence") -> bool:
+def needs_classifier(sentence: Sentence) -> bool:
     """Whether the objective wants a classifier, the third network."""
-    return getattr(sentence.objective.part, "needs_classifier", False)
+    return sentence.objective.part.traits.needs_classifier
 
 
-def _check_space(sentence: "Sentence") -> None:
+def _check_space(sentence: Sentence) -> None:
     """Refuse a posterior and a prior that live in different spaces."""
     spaces = [space_of(sentence.posterior.part), space_of(sentence.prior.part)]
     if spaces[0] == spaces[1] or "any" in spaces:
@@ -77,21 +74,22 @@ def _check_space(sentence: "Sentence") -> None:
 _PAIR: tuple[Room, Room] = ("prior", "posterior")
 
 
-def _is_of(space: str, part: Callable[..., Any], sentence: "Sentence") -> bool:
+def _is_of(space: str, part: Any, sentence: Sentence) -> bool:
     """Whether a part fits into a space, next to the posterior of a sentence."""
-    is_point = getattr(sentence.posterior.part, "is_deterministic", False)
-    return space_of(part) == space or (space_of(part) == "any" and not (is_point and _needs_spread(part)))
+    is_point = sentence.posterior.part.traits.is_deterministic
+    return space_of(part) == space or (
+        space_of(part) == "any" and not (is_point and part.traits.needs_spread)
+    )
 
 
-def _check_density(sentence: "Sentence") -> None:
+def _check_density(sentence: Sentence) -> None:
     """Refuse a posterior without a density where the prior or the objective needs it."""
-    if getattr(sentence.posterior.part, "has_density", True):
+    if sentence.posterior.part.traits.has_density:
         return
-    rooms: tuple[Room, ...] = ("prior", "objective")
-    for room in rooms:
-        spec: Spec = getattr(sentence, room)
-        if _needs_density(spec.part):
-            others = (kind for kind, part in PARTS[room].items() if not _needs_density(part))
+    pairs: tuple[tuple[Room, Spec], ...] = (("prior", sentence.prior), ("objective", sentence.objective))
+    for room, spec in pairs:
+        if spec.part.traits.needs_density:
+            others = (kind for kind, part in PARTS[room].items() if not part.traits.needs_density)
             space = space_of(sentence.posterior.part)
             fitting = [kind for kind in others if room == "objective" or space_of(PARTS[room][kind]) == space]
             raise UsageError(
@@ -100,10 +98,10 @@ def _check_density(sentence: "Sentence") -> None:
             )
 
 
-def _check_spread(sentence: "Sentence") -> None:
+def _check_spread(sentence: Sentence) -> None:
     """Refuse a prior made of posteriors that are points of a finite set: it would give most others no mass."""
     posterior, prior = sentence.posterior, sentence.prior
-    if getattr(posterior.part, "is_deterministic", False) and _needs_spread(prior.part):
+    if posterior.part.traits.is_deterministic and prior.part.traits.needs_spread:
         space = space_of(posterior.part)
         fitting = [kind for kind, part in PARTS["prior"].items() if space_of(part) == space]
         raise UsageError(
@@ -113,18 +111,18 @@ def _check_spread(sentence: "Sentence") -> None:
         )
 
 
-def _check_own_draws(sentence: "Sentence") -> None:
+def _check_own_draws(sentence: Sentence) -> None:
     """Refuse a prior made of posteriors that know the density of their own draws alone."""
     posterior, prior = sentence.posterior, sentence.prior
-    needs = getattr(prior.part, "needs", frozenset())
-    if getattr(posterior.part, "scores_own_draws_only", False) and "encode" in needs:
+    needs = prior.part.traits.needs
+    if posterior.part.traits.scores_own_draws_only and "encode" in needs:
         raise UsageError(
             f"prior {prior.kind} is a mixture of posteriors evaluated at the draws of others, and a {posterior.kind} "
             "posterior knows the density of its own draws alone; use prior=standard, mixture or flow"
         )
 
 
-def _check_labels(sentence: "Sentence", condition: int) -> None:
+def _check_labels(sentence: Sentence, condition: int) -> None:
     """Refuse an objective that learns labels where there are none."""
     if not needs_classifier(sentence):
         return
@@ -138,16 +136,3 @@ def _check_labels(sentence: "Sentence", condition: int) -> None:
             f"objective {sentence.objective.kind} has a third network, the classifier, and networks of your own are "
             "an encoder and a decoder; use a network by name"
         )
-
-
-def _takes_relaxation(objective: Any) -> bool:
-    return getattr(objective, "takes_relaxation", False)
-
-
-def _needs_spread(part: Callable[..., Any]) -> bool:
-    return getattr(part, "needs_spread", False)
-
-
-def _needs_density(part: Callable[..., Any]) -> bool:
-    """Whether a part works only with a posterior that has a density: every objective that does not say otherwise."""
-    return getattr(part, "needs_density", part in PARTS["objective"].values())

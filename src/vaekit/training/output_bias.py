@@ -8,17 +8,15 @@ by gradient steps. What features stand for given data, a likelihood says in ``ma
 """
 
 from math import prod
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from vaekit.errors import UsageError
+from vaekit.language.settings import OutputBias
 from vaekit.vae import VAE
 
-__all__ = ["OutputBias", "begin_at_marginals", "begins_at_marginals"]
-
-OutputBias = Literal["auto", "marginal", "none"]
+__all__ = ["begin_at_marginals", "begins_at_marginals"]
 
 
 def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
@@ -31,10 +29,8 @@ def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
     >>> [begins_at_marginals(model, "auto") for model in models]
     [False, True]
     """
-    likelihood = model.parts["likelihood"]
     if choice == "auto":
-        counts = getattr(likelihood, "measure", None) in ("counts", "mixed")
-        return counts and hasattr(likelihood, "marginal_features") and _last_layer(model) is not None
+        return model.likelihood_part.traits.measure in ("counts", "mixed") and _last_layer(model) is not None
     return choice == "marginal"
 
 
@@ -63,29 +59,29 @@ def begin_at_marginals(model: VAE, x: Tensor) -> None:
     >>> model.decode(torch.zeros(1, 1)).mean.detach().round()
     tensor([[1000.,    2.]])
     """
-    likelihood, layer = model.parts["likelihood"], _last_layer(model)
-    if not hasattr(likelihood, "marginal_features"):
+    layer = _last_layer(model)
+    if layer is not None and not isinstance(layer, nn.Linear):  # every pixel is an example of its channels
+        x = x.movedim(1, -1).flatten(0, -2)
+    features = model.likelihood_part.marginal_features(x)
+    if features is None:
         raise UsageError(
-            f"output_bias=marginal: {type(likelihood).__name__} does not say which features reproduce the data's "
-            "marginals (no method marginal_features); use output_bias=none"
+            f"output_bias=marginal: {type(model.likelihood_part).__name__} does not say which features reproduce the "
+            "data's marginals (no method marginal_features); use output_bias=none"
         )
     if layer is None:
         raise UsageError(
             "output_bias=marginal: the decoder does not end in a layer with a bias for each feature of the "
             "likelihood; use output_bias=none"
         )
-    if not isinstance(layer, nn.Linear):  # every pixel is an example of its channels
-        x = x.movedim(1, -1).flatten(0, -2)
-    features: Tensor = likelihood.marginal_features(x)  # type: ignore[operator]
     layer.bias.copy_(features.flatten())  # type: ignore[union-attr]
 
 
 def _last_layer(model: VAE) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d | None:
     """The decoder's last layer, if it gives the likelihood's features and has a bias."""
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
-    layers = [layer for layer in model.parts["decoder"].modules() if isinstance(layer, kinds)]
+    layers = [layer for layer in model.decoder.modules() if isinstance(layer, kinds)]
     if not layers or layers[-1].bias is None:
         return None
-    shape: tuple[int, ...] = model.parts["likelihood"].feature_shape  # type: ignore[assignment]
+    shape = model.likelihood_part.feature_shape
     expected = prod(shape) if isinstance(layers[-1], nn.Linear) else shape[0]
     return layers[-1] if len(layers[-1].bias) == expected else None

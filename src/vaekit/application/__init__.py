@@ -1,0 +1,53 @@
+"""The whole way from data to a proven model and back to files, for Python and the command line alike.
+
+:func:`fit_and_prove` fits a model, evaluates it on held-out rows beside baselines, and leaves one artifact with a
+report. The other functions take an artifact to data: evaluate it, fit another prior to it, write its report again, or
+write a file of what it makes of each row. All of them read paths, names of data sets, or data in memory, and return
+frozen results; the command line parses, calls one of them, and prints.
+"""
+
+from vaekit.application.fit_and_prove import FitResult, fit_and_prove
+from vaekit.application.fit_steps import Stage
+from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
+from vaekit.application.proving import (
+    EvaluationResult,
+    PriorResult,
+    ReportResult,
+    evaluate_artifact,
+    fit_prior_to_artifact,
+    write_report,
+)
+from vaekit.application.row_files import (
+    WrittenRows,
+    classify_to_file,
+    decode_to_file,
+    encode_to_file,
+    reconstruct_to_file,
+    sample_to_file,
+    score_to_file,
+)
+from vaekit.application.sources import Opened, open_artifact
+
+__all__ = [
+    "CheckedModel",
+    "EvaluationResult",
+    "FitResult",
+    "Opened",
+    "PriorResult",
+    "ReportResult",
+    "Stage",
+    "WrittenRows",
+    "check_own_parts",
+    "check_python_file",
+    "classify_to_file",
+    "decode_to_file",
+    "encode_to_file",
+    "evaluate_artifact",
+    "fit_and_prove",
+    "fit_prior_to_artifact",
+    "open_artifact",
+    "reconstruct_to_file",
+    "sample_to_file",
+    "score_to_file",
+    "write_report",
+]

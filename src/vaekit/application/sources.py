@@ -1,0 +1,180 @@
+"""Data and models by name: a source to a data set, an artifact to an estimator, and one taken to the other."""
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vaekit.data import Dataset, from_object, read
+from vaekit.data.condition_columns import take_conditions
+from vaekit.data.mapped import memory_limit as bytes_of
+from vaekit.errors import DataError, DataWarning, MissingLabelError
+from vaekit.estimator import VariationalAutoencoder, load
+
+__all__ = ["Opened", "Source", "open_artifact", "read_for_model", "read_source", "source_name"]
+
+#: A path, the name of a data set, or data in memory: an array, a data frame, a :class:`vaekit.data.Dataset`.
+Source = Any
+
+
+def source_name(data: Source) -> str | None:
+    """Return a path or name as text; None for data in memory."""
+    return os.fsdecode(data) if isinstance(data, (str, os.PathLike)) else None
+
+
+def read_source(
+    data: Source,
+    *,
+    label: str | None = None,
+    data_dir: Path | None = None,
+    memory_limit: str | int | None = None,
+    conditions: Sequence[str] = (),
+) -> Dataset:
+    """Read data of which every value must be there; see :func:`vaekit.data.read`.
+
+    Raises
+    ------
+    DataError
+        For data that cannot be read, and values that are missing or infinite.
+
+    Warns
+    -----
+    DataWarning
+        For columns that are left out, and text that is read as numbers.
+    """
+    name = source_name(data)
+    if name is None:
+        dataset = take_conditions(from_object(data), conditions)
+    else:
+        memory = bytes_of(memory_limit)
+        dataset = read(name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
+    _warn_of_notes(dataset)
+    dataset.require_finite()
+    if dataset.test is not None:
+        dataset.test.require_finite()
+    return dataset
+
+
+def _warn_of_notes(dataset: Dataset) -> None:
+    """Warn of what reading made of the columns: dates as days, thousands, columns that were left out."""
+    for note in dataset.notes:
+        warnings.warn(f"{dataset.source}: {note}", DataWarning, stacklevel=3)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A fitted model, and data that were checked against its schema.
+
+    Parameters
+    ----------
+    artifact
+        The folder that the model was loaded from.
+    estimator
+        The model.
+    source
+        The name of the data.
+    dataset
+        The data.
+    """
+
+    artifact: Path
+    estimator: VariationalAutoencoder
+    source: str
+    dataset: Dataset
+
+    @property
+    def is_data_of_the_fit(self) -> bool:
+        """Whether these are the data that the model was fitted on."""
+        return self.dataset.hash() == self.estimator.origin_.get("hash")
+
+
+def open_artifact(
+    artifact: str | Path,
+    data: Source,
+    *,
+    device: str = "auto",
+    label: str | None = None,
+    data_dir: Path | None = None,
+    memory_limit: str | int | None = None,
+) -> Opened:
+    """Load an artifact, and read data for it.
+
+    Parameters
+    ----------
+    artifact
+        A ``NAME.vae`` folder.
+    data
+        A path, the name of a data set, or data in memory.
+    device
+        ``cpu``, ``cuda``, or ``auto``.
+    label
+        A column that is a label; by default the label of the fit, where the data have it.
+    data_dir
+        Where the named data sets lie, such as ``mnist``.
+    memory_limit
+        Memory for data, such as ``"2GB"``; a file that needs more is read block by block.
+
+    Raises
+    ------
+    ArtifactError
+        If the artifact cannot be loaded.
+    DataError
+        If the data do not fit the model.
+    """
+    memory = bytes_of(memory_limit)
+    estimator = load(artifact, device=device)
+    dataset = read_for_model(estimator, data, label=label, data_dir=data_dir, memory_limit=memory)
+    return Opened(Path(artifact), estimator, source_name(data) or dataset.source, dataset)
+
+
+def read_for_model(
+    estimator: VariationalAutoencoder,
+    data: Source,
+    *,
+    label: str | None = None,
+    data_dir: Path | None = None,
+    memory_limit: int | None = None,
+) -> Dataset:
+    """Read data for a model and check them against its schema; the label column of the fit is known.
+
+    Warns
+    -----
+    DataWarning
+        For columns that were constant when the model was fitted, and are not in these data.
+    """
+    told = estimator.schema_.conditions
+    names = () if told is None else told.names
+
+    def read_with(conditions: Sequence[str]) -> Dataset:
+        name = source_name(data)
+        if name is None:
+            return take_conditions(from_object(data), conditions)
+        options = {"data_dir": data_dir, "memory_limit": memory_limit, "conditions": conditions}
+        try:
+            return read(name, label=label or estimator.origin_.get("label"), **options)
+        except MissingLabelError:
+            if label is not None:
+                raise
+            return read(name, **options)  # new rows need no label
+
+    try:
+        dataset = read_with(names)
+    except DataError:
+        if told is None or not told.missing:
+            raise
+        dataset = read_with(())  # the column may be missing as a whole; any other mistake is met again
+    _warn_of_notes(dataset)
+    what = source_name(data) or dataset.source
+    dataset = estimator.schema_.align(dataset, what=what)
+    if told is not None:
+        told.encode(dataset.conditions, what=what, rows=len(dataset))
+    for column, rows in estimator.schema_.constant_changes(dataset.values).items():
+        warnings.warn(
+            f"column {column!r} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            "no part in the results",
+            DataWarning,
+            stacklevel=2,
+        )
+    return dataset

@@ -1,0 +1,235 @@
+"""``vaekit fit DATA``: fit a model, prove it, and leave an artifact."""
+
+import signal
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
+from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
+from vaekit.cli.progress import Progress
+from vaekit.language.settings import TrainingOptions
+
+if TYPE_CHECKING:
+    from vaekit.application import FitResult
+    from vaekit.estimator import VariationalAutoencoder
+
+__all__ = ["Fit", "TrainingFlags"]
+
+_ENDINGS = {
+    "epochs": "all done",
+    "patience": "the validation bound got no better",
+    "interrupted": "interrupted",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingFlags(TrainingOptions):
+    """Options of the training; epochs and batch size that are left open follow from the number of rows."""
+
+    def __post_init__(self) -> None:
+        """Leave the check to the estimator, whose mistakes are printed in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Fit a variational autoencoder to a file and leave one artifact, with a report."""
+
+    data: DataArgument
+    output: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            aliases=["-o"], metavar="NAME.vae", help="The artifact to write; after DATA by default."
+        ),
+    ] = None
+    latent: Annotated[int, tyro.conf.arg(help="Number of latent dimensions.")] = 10
+    model: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME",
+            help="A model of the literature (`vaekit models` lists them): its parts where none is given.",
+        ),
+    ] = None
+    network: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help="mlp:hidden=400, convolutional:channels=32x64, ...")
+    ] = None
+    posterior: Annotated[
+        str | None, tyro.conf.arg(metavar="SPEC", help="q(z|x): diagonal, full, low-rank:rank=2, ...")
+    ] = None
+    prior: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="p(z): standard, gaussian, vamp:components=500, ...; by default the posterior's natural one.",
+        ),
+    ] = None
+    likelihood: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="p(x|z): bernoulli, gaussian:scale=learned, negative-binomial, discretized-logistic, ...; auto, "
+            "the default, looks at the data.",
+        ),
+    ] = None
+    column: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(
+            metavar="NAME=KIND",
+            help="The likelihood of one column, where looking at the data would choose another: gaussian, laplace, "
+            "student-t, bernoulli, categorical, poisson, negative-binomial, zero-inflated-negative-binomial. Several: "
+            "again.",
+        ),
+    ] = ()
+    objective: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...",
+        ),
+    ] = None
+    condition: Annotated[
+        tuple[str, ...],
+        tyro.conf.UseAppendAction,
+        tyro.conf.arg(
+            metavar="COLUMN",
+            help="A column that the model is told rather than describes; labels: the data's labels. Several: again, or "
+            "with commas; COLUMN:categorical or COLUMN:continuous where it is not plain.",
+        ),
+    ] = ()
+    training: TrainingFlags = field(default_factory=TrainingFlags)
+    validation: Annotated[
+        float, tyro.conf.arg(help="Share of the rows held out for early stopping; 0: none.")
+    ] = 0.1
+    samples: Annotated[int, tyro.conf.arg(help="Importance samples for the held-out log-likelihood.")] = 200
+    seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
+    device: Device = "auto"
+    label: LabelOption = None
+    data_dir: DataDirOption = None
+    memory_limit: MemoryOption = None
+    checkpoint_minutes: Annotated[
+        float,
+        tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
+    ] = 5.0
+    resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
+    shard: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="Under torchrun: spread the networks over the processes, for models too large for one device."
+        ),
+    ] = False
+    tensorboard: Annotated[
+        Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
+    ] = None
+    force: Annotated[bool, tyro.conf.arg(help="Replace an artifact that is there.")] = False
+    json: JsonFlag = False
+
+    def run(self) -> int:
+        """Fit, evaluate, report, save and print; where a launcher started several processes, with the others."""
+        from vaekit.application import fit_and_prove
+        from vaekit.errors import TrainingDivergedError
+        from vaekit.training import TensorBoardLogger
+        from vaekit.training.process_group import process_group
+
+        with process_group() as rank, Progress(shown=rank == 0) as progress:
+            is_writer, loggers = rank == 0, []
+            if self.tensorboard is not None and is_writer:
+                loggers = [TensorBoardLogger(self.tensorboard)]
+            try:
+                result = fit_and_prove(
+                    self.data,
+                    self.output,
+                    estimator=self._estimator(),
+                    validation=self.validation,
+                    samples=self.samples,
+                    label=self.label,
+                    data_dir=self.data_dir,
+                    checkpoint_minutes=self.checkpoint_minutes,
+                    resume=self.resume,
+                    force=self.force,
+                    shard=self.shard,
+                    loggers=loggers,
+                    on_plan=progress.plan,
+                    on_epoch=progress.epoch,
+                    on_step=progress.step,
+                    on_stage=progress.stage,
+                )
+            except TrainingDivergedError as error:
+                if is_writer:
+                    raise
+                return error.exit_code
+        if is_writer:
+            self._print(result)
+        return 0 if result.stopped_by is None else 128 + result.stopped_by
+
+    def _estimator(self) -> "VariationalAutoencoder":
+        """Return the estimator that was asked for: the given parts, on top of those of the named model."""
+        from vaekit.estimator import VariationalAutoencoder
+        from vaekit.sentence.literature import resolve
+
+        given = {
+            "network": self.network,
+            "posterior": self.posterior,
+            "prior": self.prior,
+            "likelihood": self.likelihood,
+            "objective": self.objective,
+        }
+        return VariationalAutoencoder(
+            self.latent,
+            **resolve(self.model, given),
+            **asdict(self.training),
+            columns=self._columns(),
+            condition=",".join(self.condition) or None,
+            device=self.device,
+            memory_limit=self.memory_limit,
+            random_state=self.seed,
+        )
+
+    def _columns(self) -> dict[str, str] | None:
+        """Return the kinds of columns by name; names may hold an equals sign, kinds do not."""
+        from vaekit.errors import UsageError
+
+        kinds: dict[str, str] = {}
+        for text in self.column:
+            name, equals, kind = text.rpartition("=")
+            if not equals or not name or not kind:
+                raise UsageError(
+                    f"--column {text!r}: write NAME=KIND, such as --column age=negative-binomial"
+                )
+            if name in kinds:
+                raise UsageError(f"--column: {name} is given twice")
+            kinds[name] = kind
+        return kinds or None
+
+    def _print(self, result: "FitResult") -> None:
+        if result.was_finished:
+            print(f"vaekit: {result.artifact} is finished: there is nothing to resume", file=sys.stderr)
+            return
+        if result.estimator.history_.best_epoch:
+            if self.json:
+                print_json(result.to_json())
+            else:
+                self._print_text(result)
+        if result.stopped_by is not None:
+            how = "to go on, give the same command with --resume" if result.can_resume else "nothing was kept"
+            word = "interrupted" if result.stopped_by == signal.SIGINT else "terminated"
+            print(f"vaekit: {word}; {how}", file=sys.stderr)
+
+    def _print_text(self, result: "FitResult") -> None:
+        estimator, history = result.estimator, result.estimator.history_
+        print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
+        if constant := estimator.schema_.constant_columns:
+            print(f"left out     constant columns: {', '.join(constant)}")
+        print(
+            f"training     {len(history.epochs)} epochs, best {history.best_epoch} "
+            f"({_ENDINGS[history.stopped]}), {result.seconds:.1f} s in all"
+        )
+        if not estimator.model_.has_log_likelihood:
+            print(NO_LOG_LIKELIHOOD)
+        for evaluation in result.evaluations.values():
+            print("\n".join(evaluation_lines(evaluation)))
+        print(f"artifact     {result.artifact}")
+        print(f"report       {result.report}")

@@ -1,0 +1,53 @@
+"""``vaekit info NAME.vae``: what an artifact is."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from vaekit.cli.options import ArtifactArgument, JsonFlag
+from vaekit.cli.printing import print_json
+
+__all__ = ["Info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """Say what an artifact is: its sentence of parts, its data, how it was trained."""
+
+    artifact: ArtifactArgument
+    json: JsonFlag = False
+
+    def run(self) -> int:
+        """Describe and print."""
+        from vaekit.artifact import read_artifact
+
+        artifact = read_artifact(self.artifact)
+        parameters = sum(parameter.numel() for parameter in artifact.model.parameters())
+        history = artifact.history
+        document: dict[str, Any] = {
+            "artifact": str(self.artifact),
+            "format_version": artifact.format_version,
+            "sentence": artifact.sentence.to_json(),
+            "latent": artifact.latent,
+            "parameters": parameters,
+            "schema": artifact.schema.to_json(),
+            "data": artifact.data,
+            "seed": artifact.seed,
+            "epochs": len(history.epochs),
+            "best_epoch": history.best_epoch,
+            "stopped": history.stopped,
+            "versions": artifact.versions,
+        }
+        if self.json:
+            print_json(document)
+            return 0
+        for room, spec in artifact.sentence.to_json().items():
+            print(f"{room:<12} {spec}")
+        print(f"{'latent':<12} {artifact.latent} dimensions; {parameters:,} parameters in all")
+        print(f"{'data':<12} {artifact.schema.describe()}, from {artifact.data.get('source', 'Python')}")
+        for condition in () if artifact.schema.conditions is None else artifact.schema.conditions.conditions:
+            print(f"{'condition':<12} {condition.describe()}")
+        print(
+            f"{'training':<12} {len(history.epochs)} epochs, best {history.best_epoch}; seed {artifact.seed}"
+        )
+        print(f"{'written by':<12} {', '.join(f'{k} {v}' for k, v in artifact.versions.items())}")
+        return 0

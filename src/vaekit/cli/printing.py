@@ -1,0 +1,107 @@
+"""Results on stdout, as text or as one JSON document; messages on stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vaekit.application import WrittenRows
+    from vaekit.evaluation import CodeUsage, Estimate, Evaluation
+
+__all__ = ["NO_LOG_LIKELIHOOD", "evaluation_lines", "print_json", "print_written", "say"]
+
+NO_LOG_LIKELIHOOD = (
+    "evaluation   none: this likelihood scores images by their likeness, for training alone, and has no\n"
+    "             log-likelihood"
+)
+
+
+def say(message: str) -> None:
+    """Print a message for a person at a terminal: on stderr, and only where that is one."""
+    if sys.stderr.isatty():
+        print(message, file=sys.stderr)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document: floats in full, ``null`` for NaN and infinity."""
+    print(json.dumps(_strict(document), indent=2, allow_nan=False))
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def print_written(written: "WrittenRows", *, as_json: bool) -> int:
+    """Print what was written where, and return the exit status."""
+    if as_json:
+        print_json(written.to_json())
+    else:
+        print(f"{written.path}: {' x '.join(map(str, written.shape))}")
+    return 0
+
+
+def evaluation_lines(evaluation: "Evaluation") -> list[str]:
+    """Return an evaluation as lines of text: the numbers of the model, then those of the baselines."""
+    lines = [
+        f"{evaluation.split:<12} {evaluation.examples} examples, in nats per example",
+        f"  {'log-likelihood':<40} {_number(evaluation.log_likelihood)}"
+        f"   {evaluation.bits_per_dimension:.4f} bits per dimension",
+        f"  {'ELBO':<40} {_number(evaluation.elbo)}"
+        f"   reconstruction {evaluation.reconstruction:.3f}, KL {evaluation.kl:.3f}",
+    ]
+    for baseline in evaluation.baselines:
+        ahead = baseline.advantage
+        compared = "" if ahead is None else f"   the model is {ahead.mean:+.3f} ± {ahead.standard_error:.3f}"
+        lines.append(f"  {baseline.name:<40} {_number(baseline.log_likelihood)}{compared}")
+    lines.append(
+        f"  log-likelihood by importance sampling, {evaluation.samples} samples an example; effective sample "
+        f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
+        "at the least"
+    )
+    if evaluation.conditional:
+        told = ", of which the baselines know nothing" if evaluation.baselines else ""
+        lines.append(f"  all of the model's numbers are given the conditions of the examples{told}")
+    if evaluation.point_posterior:
+        lines.append(
+            "  the posterior is a single point: all importance samples are the same, and the log-likelihood shown is "
+            "the ELBO, a lower bound"
+        )
+    if evaluation.prior_samples is not None:
+        lines.append(
+            f"  the prior's log p(z) is itself a lower bound, by {evaluation.prior_samples} importance samples: "
+            "log-likelihood and ELBO are at least what is shown, in expectation"
+        )
+    if evaluation.code_usage is not None:
+        lines.append("  " + _codes_in_use(evaluation.code_usage))
+    if evaluation.fitted_proposal:
+        lines.append(
+            "  the posterior has no density: samples, ELBO and KL are of Gaussians fitted around the codes here; "
+            "training had no bound"
+        )
+    return lines
+
+
+def _codes_in_use(usage: "CodeUsage") -> str:
+    perplexity = _range([f"{value:.1f}" for value in sorted(usage.perplexity)])
+    each = "" if len(usage.used) == 1 else f" in each of {len(usage.used)} codebooks"
+    return f"{_range(sorted(usage.used))} of {usage.codes} codes in use{each}, perplexity {perplexity}"
+
+
+def _range(ascending: "Sequence[object]") -> str:
+    first, last = ascending[0], ascending[-1]
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _number(estimate: "Estimate") -> str:
+    return f"{estimate.mean:12.3f} ± {estimate.standard_error:.3f}"

@@ -1,0 +1,45 @@
+"""``vaekit sample NAME.vae -n N -o OUT``: new rows or images."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption
+from vaekit.cli.printing import print_written
+
+__all__ = ["Sample"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Generate new rows or images from the prior."""
+
+    artifact: ArtifactArgument
+    output: OutputOption
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="N", help="How many.")]
+    seed: Annotated[int, tyro.conf.arg(help="The same seed gives the same bytes.")] = 0
+    mean: Annotated[
+        bool,
+        tyro.conf.arg(
+            help="Write the mean of p(x|z), as pictures usually show it, rather than a draw from it."
+        ),
+    ] = False
+    given: GivenOption = None
+    device: Device = "auto"
+    json: JsonFlag = False
+
+    def run(self) -> int:
+        """Generate, write and print."""
+        from vaekit.application import sample_to_file
+
+        written = sample_to_file(
+            self.artifact,
+            self.output,
+            self.n,
+            seed=self.seed,
+            mean=self.mean,
+            given=self.given,
+            device=self.device,
+        )
+        return print_written(written, as_json=self.json)

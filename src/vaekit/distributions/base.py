@@ -1,0 +1,127 @@
+"""The bases of our own distributions, and copies with fixed parameters.
+
+:func:`detach_distribution` and :func:`stopped_call` give a distribution, or the call of a module, whose
+parameters no gradient flows into: a density that is differentiated with respect to its argument alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Size, Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.utils._pytree import tree_map
+
+from vaekit.contracts import Described, DistributionTraits
+from vaekit.networks.bounded import soft_bound
+
+__all__ = [
+    "LOG_VARIANCE_LIMIT",
+    "DistributionOverCodes",
+    "ElementwiseDistribution",
+    "PlainDistribution",
+    "VectorDistribution",
+    "detach_distribution",
+    "detach_tensors",
+    "diagonal_gaussian",
+    "stopped_call",
+]
+
+
+LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
+
+
+class PlainDistribution(Described):
+    """A distribution whose parameters are not checked. Abstract."""
+
+    @property
+    def arg_constraints(self) -> dict[str, Any]:
+        """No constraints. PyTorch reads this to print a distribution."""
+        return {}
+
+
+class VectorDistribution(PlainDistribution):
+    """A reparameterised distribution over vectors of real numbers. Abstract."""
+
+    has_rsample = True
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Vectors of real numbers."""
+        return constraints.independent(constraints.real, 1)
+
+
+class DistributionOverCodes(VectorDistribution):
+    """A probability mass on each point of a code space; the points are written as vectors. Abstract."""
+
+    traits = DistributionTraits(discrete=True)
+
+
+class ElementwiseDistribution(PlainDistribution):
+    """Independent numbers, one for each entry of a batch. Abstract.
+
+    Parameters
+    ----------
+    shape
+        The shape of the parameters.
+    """
+
+    def __init__(self, shape: Size) -> None:
+        super().__init__(shape, validate_args=False)
+
+
+def diagonal_gaussian(mean: Tensor, log_variance: Tensor) -> Independent:
+    """Return independent normals over the last dimension, with log-variances that are softly bounded.
+
+    Examples
+    --------
+    >>> diagonal_gaussian(torch.zeros(5, 2), torch.zeros(5, 2)).stddev[0]
+    tensor([1., 1.])
+    """
+    scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
+    return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
+
+
+def detach_tensors(tree: Any) -> Any:
+    """Detach every tensor in tuples, lists and dictionaries.
+
+    Examples
+    --------
+    >>> detach_tensors((torch.ones(1, requires_grad=True), None))
+    (tensor([1.]), None)
+    """
+    return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
+
+
+def detach_distribution(distribution: Distribution) -> Distribution:
+    """Copy a distribution that holds tensors and other distributions, with every tensor detached.
+
+    Examples
+    --------
+    >>> loc = torch.zeros(1, requires_grad=True)
+    >>> detach_distribution(torch.distributions.Normal(loc, 1.0)).loc.requires_grad
+    False
+    """
+    stopped = type(distribution).__new__(type(distribution))
+    for name, value in vars(distribution).items():
+        stopped.__dict__[name] = (
+            detach_distribution(value) if isinstance(value, Distribution) else detach_tensors(value)
+        )
+    return stopped
+
+
+def stopped_call(module: nn.Module) -> Callable[..., Any]:
+    """Return the call of a module with its parameters detached: no gradient flows into them.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(1, 1)
+    >>> stopped_call(layer)(torch.ones(1)).requires_grad, layer(torch.ones(1)).requires_grad
+    (False, True)
+    """
+    parameters = {name: value.detach() for name, value in module.named_parameters()}
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return torch.func.functional_call(module, parameters, arguments, options)
+
+    return call

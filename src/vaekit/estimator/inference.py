@@ -1,0 +1,188 @@
+r"""Inference with a fitted model: encode, decode, generate, score and evaluate.
+
+Rows and results are in the units of the data. Where a model has learned labels, a row may come without one:
+
+.. math:: \log p(x) = \log \sum_y p(y)\, p(x \mid y), \qquad p(y) \text{ uniform}
+"""
+
+from collections.abc import Iterator
+from math import log
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from vaekit.contracts import CodeSpace
+from vaekit.data import Dataset
+from vaekit.data.stored import StoredRows
+from vaekit.errors import DataError, UsageError
+from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
+from vaekit.evaluation import Evaluation, evaluate, log_likelihood
+from vaekit.runtime.randomness import seeded
+from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.sentence.registry import PARTS, space_of
+from vaekit.vae import code_of
+
+__all__ = [
+    "code_space",
+    "decode",
+    "decode_codes",
+    "encode",
+    "encode_to_codes",
+    "evaluate_rows",
+    "label_names",
+    "label_probabilities",
+    "reconstruct",
+    "sample_blocks",
+    "sample_latents",
+    "score_rows",
+]
+
+
+def encode(fitted: FittedModel, rows: Dataset) -> Floats:
+    """Return the point that stands for the posterior of each row, ``(n, *latent)``."""
+    return fitted.map(rows, lambda x, c: code_of(fitted.model.encode(x, c)))
+
+
+def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.float64]:
+    r"""Return the mean of :math:`p(x \mid z)` for each latent point, ``(n, *event)``."""
+    z = torch.from_numpy(check_latents(latents, fitted.model.latent_shape)).to(fitted.device)
+    c = fitted.given(given, len(z), fitted.seed)
+    return fitted.schema.inverse(
+        map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
+    )
+
+
+def reconstruct(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.float64]:
+    """Return the decoded code of each row, ``(n, *event)``."""
+    return fitted.schema.inverse(fitted.map(rows, fitted.model.reconstruct))
+
+
+def sample_blocks(
+    fitted: FittedModel, n: int, *, given: Given, random_state: int | None, noise: bool
+) -> Iterator[npt.NDArray[np.float64]]:
+    """Generate ``n`` rows, some thousand at a time; see ``VariationalAutoencoder.sample_blocks``."""
+    seed = _seed_for(n, random_state)
+    c = fitted.given(given, n, seed)
+    with seeded(seed):
+        for part in chunks(n):
+            condition = None if c is None else c[part]
+            with torch.no_grad():
+                x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
+            yield fitted.schema.inverse(x.cpu().numpy())
+
+
+def sample_latents(
+    fitted: FittedModel, n: int, *, given: Given, random_state: int | None
+) -> npt.NDArray[np.float64]:
+    """Draw ``n`` latent points from the prior, ``(n, *latent)``."""
+    seed = _seed_for(n, random_state)
+    prior = fitted.model.prior(fitted.given(given, n, seed))
+    with seeded(seed), torch.no_grad():
+        z = prior.sample(torch.Size(() if prior.batch_shape else (n,)))
+    return z.cpu().double().numpy()
+
+
+def _seed_for(n: int, random_state: int | None) -> int:
+    """Return the seed of ``n`` draws: the one that was given, or a new one."""
+    if n < 1:
+        raise UsageError(f"n_samples={n}: give a whole number of at least 1")
+    return int(np.random.default_rng().integers(2**31 - 1)) if random_state is None else random_state
+
+
+def score_rows(fitted: FittedModel, rows: Dataset, samples: int) -> npt.NDArray[np.float64]:
+    r"""Estimate :math:`\log p(x)` of each row, or :math:`\log p(x \mid c)`, ``(n,)`` in nats."""
+    x, c = fitted.tensors(rows)
+    seed = fitted.seed + 2
+    with seeded(seed):
+        known = log_likelihood(fitted.model, x, c=c, samples=samples, common_noise=True).values
+    if c is None or not fitted.has_classifier or (labelled := (c != 0).any(1)).all():
+        return known.numpy()
+    known[~labelled.cpu()] = _over_labels(fitted, x[~labelled], c.shape[1], samples, seed)
+    return known.numpy()
+
+
+def _over_labels(fitted: FittedModel, x: Tensor, labels: int, samples: int, seed: int) -> Tensor:
+    r"""Estimate :math:`\log p(x)` of rows without a label, under each label with the same noise."""
+    found = []
+    for label in range(labels):
+        c = torch.zeros(len(x), labels, dtype=x.dtype, device=x.device)
+        c[:, label] = 1
+        with seeded(seed):
+            found.append(log_likelihood(fitted.model, x, c=c, samples=samples, common_noise=True).values)
+    return torch.stack(found).logsumexp(0) - log(labels)
+
+
+def evaluate_rows(
+    fitted: FittedModel, rows: Dataset, *, samples: int, split: str, train: Dataset | None, seed: int
+) -> Evaluation:
+    """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
+    x, c = fitted.tensors(rows)
+    if c is not None and fitted.has_classifier and not (known := (c != 0).any(1)).all():
+        if not known.any():
+            raise UsageError(
+                "evaluate: every label is missing, and what is evaluated is log p(x|y); score_samples gives log p(x)"
+            )
+        x, c, split = x[known], c[known], f"{split}, rows with a label"
+    if train is not None and isinstance(train.values, StoredRows):
+        train = None
+    return evaluate(
+        fitted.model,
+        x,
+        c=c,
+        samples=samples,
+        seed=seed,
+        split=split,
+        train=None if train is None else fitted.to_model(train.values),
+        log_jacobian=fitted.schema.log_jacobian,
+    )
+
+
+def code_space(fitted: FittedModel) -> CodeSpace:
+    """Return the space of codes of a model that has them."""
+    codebook = fitted.model.posterior_part.codebook
+    if codebook is None:
+        fitting = ", ".join(kind for kind, part in PARTS["posterior"].items() if space_of(part) == "codes")
+        raise UsageError(
+            f"the latents of posterior {fitted.sentence.posterior.kind} are no codes, but numbers; models with codes "
+            f"have one of: {fitting}"
+        )
+    return codebook
+
+
+def encode_to_codes(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.int64]:
+    """Return the most probable code of each position of each row, ``(n, positions)``."""
+    code_space(fitted)
+    return fitted.map(rows, lambda x, c: fitted.model.encode(x, c).codes)  # type: ignore[attr-defined, return-value]
+
+
+def decode_codes(fitted: FittedModel, codes: Any, given: Given) -> npt.NDArray[np.float64]:
+    """Decode codes ``(n, positions)``, in the units of the data."""
+    space = code_space(fitted)
+    read = np.asarray(codes)
+    if read.ndim != 2 or read.shape[1] != space.positions:
+        raise DataError(
+            f"codes have shape {read.shape}, but this model decodes ('n', {space.positions}); give one row per "
+            "latent point"
+        )
+    if not (np.isfinite(read) & (read >= 0) & (read < space.codes) & (read == np.floor(read))).all():
+        raise DataError(f"the codes hold something else than whole numbers from 0 to {space.codes - 1}")
+    indices = torch.from_numpy(read.astype(np.int64)).to(fitted.device)
+    return decode(fitted, space.embed(indices).detach().cpu().numpy(), given)
+
+
+def label_names(fitted: FittedModel) -> tuple[str, ...]:
+    """Return the names of the labels that the model has learned."""
+    conditions = fitted.schema.conditions
+    if not fitted.has_classifier or conditions is None:
+        raise UsageError(
+            f"objective {fitted.sentence.objective.kind} learns no labels; fit with objective=m2 and a condition"
+        )
+    return conditions.conditions[0].categories or ()
+
+
+def label_probabilities(fitted: FittedModel, rows: Dataset) -> Floats:
+    r"""Return :math:`q(y \mid x)` of each row, ``(n, labels)``."""
+    return fitted.map(rows, lambda x, c: fitted.model.classify(x).probs)

@@ -1,0 +1,185 @@
+r"""The numbers that prove a model: ELBO, :math:`\log p(x)`, bits per dimension, and the baselines beside them."""
+
+from dataclasses import dataclass
+from math import log, prod
+from typing import Any
+
+from torch import Tensor
+
+from vaekit.contracts import traits_of
+from vaekit.evaluation.baselines import Baseline, fit_baselines
+from vaekit.evaluation.bound import Estimate, evaluate_bound
+from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
+from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
+from vaekit.objectives import Elbo
+from vaekit.runtime.randomness import seeded
+from vaekit.vae import VAE
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Held-out results, in nats per example and the units of the data.
+
+    Parameters
+    ----------
+    elbo, log_likelihood
+        Means with standard errors over the examples. Where the posterior has no density, the ELBO is that of the
+        Gaussians the importance samples are drawn from.
+    reconstruction, kl
+        The two terms of the ELBO.
+    kl_per_dimension
+        Means, or None where the KL is not a sum over dimensions.
+    samples
+        Importance samples behind each example's log-likelihood.
+    effective_sample_size, smallest_effective_sample_size
+        Mean and minimum over the examples.
+    fitted_proposal
+        Whether the importance samples are drawn from Gaussians fitted at evaluation
+        (:mod:`vaekit.evaluation.log_weights`), because the posterior has no density.
+    point_posterior
+        Whether the posterior puts all its mass on one latent, so that more importance samples change nothing.
+    prior_samples
+        The number of samples behind the prior's log-density where that is itself a lower bound, or None where it is
+        exact. With such a prior the log-likelihood and the ELBO are still lower bounds in expectation.
+    conditional
+        Whether the examples were evaluated given their conditions, which the baselines do not use.
+    code_usage
+        The use of the codes, or None where latents are not codes.
+    bits_per_dimension
+        The negative log-likelihood, in bits, over the number of dimensions the model describes.
+    baselines
+        The baselines, fitted on the training rows; empty where those are not given.
+    examples
+        The number of examples that were evaluated.
+    split
+        The name of the part of the data that they are.
+    """
+
+    elbo: Estimate
+    log_likelihood: Estimate
+    reconstruction: float
+    kl: float
+    kl_per_dimension: list[float] | None
+    samples: int
+    effective_sample_size: float
+    smallest_effective_sample_size: float
+    fitted_proposal: bool = False
+    point_posterior: bool = False
+    prior_samples: int | None = None
+    conditional: bool = False
+    code_usage: CodeUsage | None = None
+    bits_per_dimension: float
+    baselines: list[Baseline]
+    examples: int
+    split: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name, estimates as ``{"mean": ..., "standard_error": ...}``."""
+        return {
+            **vars(self),
+            "elbo": self.elbo._asdict(),
+            "code_usage": None if self.code_usage is None else self.code_usage._asdict(),
+            "log_likelihood": self.log_likelihood._asdict(),
+            "baselines": [
+                {
+                    "name": b.name,
+                    "log_likelihood": b.log_likelihood._asdict(),
+                    "advantage": None if b.advantage is None else b.advantage._asdict(),
+                }
+                for b in self.baselines
+            ],
+        }
+
+
+def evaluate(
+    model: VAE,
+    x: Tensor,
+    *,
+    samples: int,
+    seed: int,
+    split: str,
+    train: Tensor | None = None,
+    log_jacobian: float = 0.0,
+    c: Tensor | None = None,
+) -> Evaluation:
+    """Evaluate a model on held-out data, beside baselines fitted on the training data.
+
+    Parameters
+    ----------
+    model
+        A model on the device of ``x``.
+    x
+        ``(n, *event)`` held-out data, in the coordinates of the model.
+    samples
+        Importance samples an example.
+    seed
+        The seed of all noise: the same seed gives the same numbers.
+    split
+        The name of this part of the data.
+    train
+        The training data; None: there are no baselines.
+    log_jacobian
+        The log-Jacobian of the data's scaling, for the baselines (the model knows its own).
+    c
+        Conditions of ``x``, ``(n, d)``; the baselines do not use them.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    UsageError
+        If the model's likelihood is a pseudo-likelihood.
+
+    Warns
+    -----
+    CodeCollapseWarning
+        If the latents are codes, and hardly any are used.
+    """
+    require_log_likelihood(model)
+    with seeded(seed):
+        bound = evaluate_bound(model, Elbo(), x, c=c) if model.has_density else None
+        likelihood = log_likelihood(model, x, c=c, samples=samples)
+    # The ELBO of all the importance samples, rather than of the single draw behind `bound`.
+    elbo = Estimate.of(likelihood.elbo.numpy())
+    baselines: list[Baseline] = []
+    if train is not None:
+        part = model.likelihood_part
+        baselines = fit_baselines(
+            train.cpu().numpy(),
+            x.cpu().numpy(),
+            latent=prod(model.latent_shape),
+            measure=part.traits.measure,
+            levels=part.levels,
+            columns=part.columns,
+            further=part.baseline,
+            log_jacobian=log_jacobian,
+            model_values=likelihood.values.numpy(),
+            seed=seed,
+        )
+    usage = code_usage(model, x, c=c)
+    warn_of_collapse(usage)
+    kl = float(likelihood.kl.mean()) if bound is None else bound.kl
+    dimensions = None if bound is None else bound.kl_per_dimension
+    return Evaluation(
+        elbo=elbo,
+        log_likelihood=likelihood.estimate,
+        reconstruction=elbo.mean + kl,
+        kl=kl,
+        kl_per_dimension=None if dimensions is None else dimensions.tolist(),
+        samples=samples,
+        effective_sample_size=float(likelihood.effective_sample_size.mean()),
+        smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
+        fitted_proposal=not model.has_density,
+        point_posterior=usage is not None and model.posterior_part.traits.is_deterministic,
+        prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
+        conditional=c is not None,
+        code_usage=usage,
+        bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
+        baselines=baselines,
+        examples=len(x),
+        split=split,
+    )

@@ -1,0 +1,143 @@
+r"""The conventions every likelihood keeps.
+
+What a likelihood measures by: what may be compared with what.
+
+A density (nats per unit of the data) and a probability (nats) must never be compared. Every likelihood class
+says in ``measure`` which it gives, and in ``scaling`` in which coordinates it wants its data:
+
+=========== ======================================================= =============== ==========================
+``measure`` :math:`\exp \log p(x \mid z)` is                       ``scaling``     likelihoods
+=========== ======================================================= =============== ==========================
+density     a density over real numbers                             standardize     gaussian, laplace, ...
+density     a density over [0, 1]                                   unit            continuous-bernoulli
+unit        a probability of zeros and ones (or a pseudo-likelihood unit            bernoulli
+            of grey levels)
+counts      a probability of whole numbers 0, 1, 2, ...             none            poisson, ...
+levels      a probability of whole numbers 0, ..., levels - 1       none            categorical, ...
+mixed       a density of some columns, a probability of the others  mixed           mixed
+none        nothing: it scores for training, without a likelihood   unit            ms-ssim
+=========== ======================================================= =============== ==========================
+
+Several parameters per dimension of :math:`x`, stacked along the first dimension of the features.
+
+For an event ``(columns,)`` and ``k`` parameters the features are ``(k * columns,)``; for an image
+``(channels, height, width)`` they are ``(k * channels, height, width)``, so that convolutions give them.
+
+Densities in the units of the data, for models that see scaled data.
+
+If the model sees :math:`y = (x - a) / s`, a density :math:`p_Y` of what it sees is the density
+
+.. math:: \log p_X(x) = \log p_Y(y) + \log \left| \frac{\partial y}{\partial x} \right|
+          = \log p_Y(y) - \sum_i \log s_i
+
+of the data. Samples and moments stay in the model's coordinates :math:`y`; only the measure changes.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.types import _size
+
+from vaekit.distributions.base import PlainDistribution
+
+__all__ = ["InDataUnits", "Measure", "require_no_jacobian", "stacked_shape", "unstack"]
+
+Measure = Literal["density", "unit", "counts", "levels", "mixed", "none"]
+
+
+def require_no_jacobian(kind: str, log_jacobian: float) -> None:
+    """Refuse a log-Jacobian where a likelihood gives probabilities.
+
+    Raises
+    ------
+    ValueError
+        If ``log_jacobian`` is not 0.
+
+    Examples
+    --------
+    >>> require_no_jacobian("poisson", 1.5)
+    Traceback (most recent call last):
+    ValueError: poisson: log_jacobian=1.5, but a probability has no units; give 0
+    """
+    if log_jacobian:
+        raise ValueError(f"{kind}: log_jacobian={log_jacobian:g}, but a probability has no units; give 0")
+
+
+def stacked_shape(event_shape: Sequence[int], parameters: int) -> tuple[int, ...]:
+    """Return the shape of features with ``parameters`` numbers per dimension of the event.
+
+    Examples
+    --------
+    >>> stacked_shape((3, 8, 8), 2)
+    (6, 8, 8)
+    """
+    return (parameters * event_shape[0], *event_shape[1:])
+
+
+def unstack(features: Tensor, event_shape: Sequence[int]) -> Tensor:
+    """Bring ``(..., k * event[0], *event[1:])`` to ``(k, ..., *event)``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> mean, log_scale = unstack(torch.tensor([[1.0, 2.0, 3.0, 4.0]]), (2,))
+    >>> mean, log_scale
+    (tensor([[1., 2.]]), tensor([[3., 4.]]))
+    """
+    dimension = features.dim() - len(event_shape)
+    return features.unflatten(dimension, (-1, event_shape[0])).movedim(dimension, 0)
+
+
+_SCALAR = torch.Size()
+
+
+class InDataUnits(PlainDistribution):
+    r"""A distribution over scaled data whose ``log_prob`` is per unit of the data as given.
+
+    Parameters
+    ----------
+    base
+        Distribution over the scaled data :math:`y`.
+    log_jacobian
+        :math:`-\sum_i \log s_i`, in nats: the sum over all dimensions of an event.
+
+    Examples
+    --------
+    Data in grams, seen by the model in kilograms: per gram, the density is a thousandth.
+
+    >>> from torch.distributions import Independent, Normal
+    >>> base = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
+    >>> base.log_prob(torch.zeros(1)), InDataUnits(base, -6.9078).log_prob(torch.zeros(1))
+    (tensor(-0.9189), tensor(-7.8267))
+    """
+
+    has_rsample = True
+
+    def __init__(self, base: Distribution, log_jacobian: float) -> None:
+        self.base, self.log_jacobian = base, log_jacobian
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density of scaled data ``value``, in nats per unit of the data."""
+        return self.base.log_prob(value) + self.log_jacobian
+
+    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+        """Draw scaled data, with gradients where the base has them."""
+        return self.base.rsample(sample_shape)
+
+    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+        """Draw scaled data."""
+        return self.base.sample(sample_shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean, in the coordinates of the model."""
+        return self.base.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance, in the coordinates of the model."""
+        return self.base.variance

@@ -1,0 +1,243 @@
+r"""Modules in front of a network: maps of its input, and a condition beside it.
+
+What an encoder sees of counts and levels: the same numbers on a scale that networks like.
+
+Maps without parameters in front of an encoder. The likelihood still judges the data as they are.
+
+A condition beside the input of a network: :math:`f(x, c)` from any network of one argument.
+
+Rows and latents are lengthened by :math:`c`; images, for a network that must have images, are given one constant
+channel for each of its numbers.
+"""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vaekit.contracts import Network
+from vaekit.errors import UsageError
+
+__all__ = [
+    "CenteredLevels",
+    "ColumnInputs",
+    "ConditionedInput",
+    "LeadingLatents",
+    "LogCounts",
+    "TransformedInput",
+    "conditioned_decoder",
+    "conditioned_encoder",
+    "require_condition",
+]
+
+
+class LogCounts(nn.Module):
+    r"""Counts of any size: :math:`\operatorname{sign}(x) \log(1 + |x|)`.
+
+    It is :math:`\log(1 + x)` for counts, and finite with a slope everywhere else: pseudo-inputs that are learned
+    may wander below zero.
+
+    Examples
+    --------
+    >>> import torch
+    >>> LogCounts()(torch.tensor([0.0, 1.0, 1e6]))
+    tensor([ 0.0000,  0.6931, 13.8155])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any shape to the same shape."""
+        # A product with sign(x) would lose the slope at zero: one of the two terms is always exactly 0.
+        return x.clamp(min=0).log1p() - (-x).clamp(min=0).log1p()
+
+
+class CenteredLevels(nn.Module):
+    """Levels 0 to ``levels - 1``, brought to [-1, 1].
+
+    Examples
+    --------
+    >>> import torch
+    >>> CenteredLevels(256)(torch.tensor([0.0, 127.5, 255.0]))
+    tensor([-1.,  0.,  1.])
+    """
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.largest = levels - 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any shape to the same shape."""
+        return x * (2 / self.largest) - 1
+
+
+class ColumnInputs(nn.Module):
+    r"""Columns of different types: categories one-hot, the others as their kind wants them.
+
+    Category :math:`k` of a number :math:`x` is :math:`\max(0, 1 - |x - k|)`: exactly one-hot for whole numbers, and
+    with a slope between them, for pseudo-inputs that are learned.
+
+    Parameters
+    ----------
+    levels
+        Of each group of columns: how many categories, None where it has none.
+    transforms
+        Of each group: applied where it has no categories; None: nothing is.
+    members
+        The columns of each group, by number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ColumnInputs([None, 3], [None, None], [[1], [0]])(torch.tensor([[2.0, 0.7]]))
+    tensor([[0.7000, 0.0000, 0.0000, 1.0000]])
+    """
+
+    def __init__(
+        self, levels: list[int | None], transforms: list[nn.Module | None], members: list[list[int]]
+    ) -> None:
+        super().__init__()
+        self.levels, self.sizes = levels, [len(columns) for columns in members]
+        self.transforms = nn.ModuleList(
+            nn.Identity() if t is None or n is not None else t
+            for t, n in zip(transforms, levels, strict=True)
+        )
+        self.register_buffer(
+            "order", torch.tensor([j for columns in members for j in columns]), persistent=False
+        )
+        self.width = sum(size * (n or 1) for size, n in zip(self.sizes, levels, strict=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, *event)`` to ``(batch, width)``."""
+        groups = x.flatten(1).index_select(1, self.order).split(self.sizes, 1)  # type: ignore[arg-type]
+        seen = []
+        for group, n, transform in zip(groups, self.levels, self.transforms, strict=True):
+            if n is None:
+                seen.append(transform(group))
+            else:
+                codes = torch.arange(n, dtype=x.dtype, device=x.device)
+                seen.append((1 - (group.unsqueeze(-1) - codes).abs()).clamp(min=0).flatten(1))
+        return torch.cat(seen, 1)
+
+
+class LeadingLatents(nn.Module):
+    """The first entries of a latent vector: what the decoder of a chain of layers sees.
+
+    Parameters
+    ----------
+    length
+        How many.
+
+    Examples
+    --------
+    >>> import torch
+    >>> TransformedInput(LeadingLatents(2), nn.Identity())(torch.arange(10).reshape(2, 5))
+    tensor([[0, 1],
+            [5, 6]])
+    """
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Cut ``(..., k)`` to ``(..., length)``."""
+        return z[..., : self.length]
+
+
+class TransformedInput(nn.Module):
+    """A network behind a map of its input.
+
+    Parameters
+    ----------
+    transform
+        Applied to the data first.
+    network
+        Takes what comes out of it, and the condition where there is one.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = TransformedInput(CenteredLevels(3), nn.Flatten())
+    >>> network(torch.tensor([[0.0, 1.0, 2.0]]))
+    tensor([[-1.,  0.,  1.]])
+    """
+
+    def __init__(self, transform: nn.Module, network: nn.Module) -> None:
+        super().__init__()
+        self.transform, self.network = transform, network
+
+    def forward(self, x: Tensor, *condition: Any) -> Tensor:
+        """Transform ``x``, and pass everything on."""
+        return self.network(self.transform(x), *condition)
+
+
+class ConditionedInput(nn.Module):
+    """A network of the input and the condition put together.
+
+    Parameters
+    ----------
+    network
+        Takes ``(batch, size + width)``, or images ``(batch, channels + width, height, width)``.
+    width
+        How many numbers a condition has.
+    as_channels
+        Whether the condition becomes channels of an image.
+
+    Raises
+    ------
+    UsageError
+        When called without a condition, or with one of another width.
+
+    Examples
+    --------
+    >>> network = ConditionedInput(nn.Linear(6, 2), width=2)
+    >>> network(torch.zeros(5, 2, 2), torch.ones(5, 2)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, network: nn.Module, *, width: int, as_channels: bool = False) -> None:
+        super().__init__()
+        self.network, self.width, self.as_channels = network, width, as_channels
+
+    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """Map ``x`` of shape ``(batch, *event)`` and ``c`` of shape ``(batch, width)``."""
+        c = require_condition(c)
+        if c.shape != (len(x), self.width):
+            raise UsageError(
+                f"the condition has shape {tuple(c.shape)}; expected ({len(x)}, {self.width}): one row of "
+                f"{self.width} numbers for each example"
+            )
+        if not self.as_channels:
+            return self.network(torch.cat([x.flatten(1), c.to(x.dtype)], 1))
+        channels = c.to(x.dtype)[:, :, None, None].expand(-1, -1, *x.shape[2:])
+        return self.network(torch.cat([x, channels], 1))
+
+
+def conditioned_encoder(
+    recipe: Any, input_shape: Sequence[int], output_shape: Sequence[int], width: int
+) -> nn.Module:
+    """Build the encoder of a recipe, with a condition of so many numbers; 0: without one."""
+    if not width:
+        return recipe.encoder(input_shape, output_shape)
+    if Network in type(recipe).__mro__ and recipe.traits.needs_images:
+        channels, *size = input_shape
+        network = recipe.encoder((channels + width, *size), output_shape)
+        return ConditionedInput(network, width=width, as_channels=True)
+    return ConditionedInput(recipe.encoder((prod(input_shape) + width,), output_shape), width=width)
+
+
+def conditioned_decoder(
+    recipe: Any, input_shape: Sequence[int], output_shape: Sequence[int], width: int
+) -> nn.Module:
+    """Build the decoder of a recipe, with a condition of so many numbers; 0: without one."""
+    if not width:
+        return recipe.decoder(input_shape, output_shape)
+    return ConditionedInput(recipe.decoder((prod(input_shape) + width,), output_shape), width=width)
+
+
+def require_condition(c: Tensor | None) -> Tensor:
+    """Return the condition back, or raise a UsageError where there is none."""
+    if c is None:
+        raise UsageError("the model is conditional: give a condition for every example")
+    return c
