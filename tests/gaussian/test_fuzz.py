@@ -4,6 +4,7 @@ import itertools
 import zlib
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -55,7 +56,7 @@ def parameters(kind: str, A: np.ndarray, scale: float, condition: float, rng: np
     if kind == "covariance":
         return {kind: (S + S.T) / 2 * scale * scale}
     if kind == "scale_tril":
-        upper = np.linalg.qr(A.T, mode="r")
+        upper: np.ndarray = np.linalg.qr(A.T)[1]
         return {kind: (upper * np.sign(np.diag(upper))[:, None]).T * scale}
     if kind == "precision":
         inverse = np.linalg.inv(A)
@@ -91,7 +92,7 @@ def pair(case: Case) -> tuple[tuple[np.ndarray, dict], tuple[np.ndarray, dict]]:
     )
 
 
-def exact_covariance(theta: dict) -> mpmath.matrix:
+def exact_covariance(theta: dict) -> Any:
     """The covariance of the bits that are given."""
     kind, array = next(iter(theta.items()))
     if kind == "scale":
@@ -121,32 +122,32 @@ class Truth:
         self.d = mp.matrix(p[0].astype(float).tolist()) - mp.matrix(q[0].astype(float).tolist())
 
     @cached_property
-    def inverse_p(self) -> mpmath.matrix:
+    def inverse_p(self) -> Any:
         return mp.inverse(self.P)
 
     @cached_property
-    def inverse_q(self) -> mpmath.matrix:
+    def inverse_q(self) -> Any:
         return mp.inverse(self.Q)
 
-    def quadratic(self, inverse: mpmath.matrix) -> mpmath.mpf:
+    def quadratic(self, inverse: Any) -> Any:
         return (self.d.T * inverse * self.d)[0]
 
-    def kl(self) -> mpmath.mpf:
+    def kl(self) -> Any:
         T = self.inverse_q * self.P
         return (sum(T[i, i] for i in range(K)) - K + self.quadratic(self.inverse_q) - mp.log(mp.det(T))) / 2
 
-    def jeffreys(self) -> mpmath.mpf:
+    def jeffreys(self) -> Any:
         T, U = self.inverse_q * self.P, self.inverse_p * self.Q
         traces = sum(T[i, i] + U[i, i] for i in range(K))
         return (traces - 2 * K + self.quadratic(self.inverse_q) + self.quadratic(self.inverse_p)) / 2
 
-    def renyi(self, alpha: float) -> mpmath.mpf:
+    def renyi(self, alpha: float) -> Any:
         a = mp.mpf(alpha)
         mixed = a * self.Q + (1 - a) * self.P
         logs = mp.log(mp.det(mixed)) - (1 - a) * mp.log(mp.det(self.P)) - a * mp.log(mp.det(self.Q))
         return a / 2 * self.quadratic(mp.inverse(mixed)) - logs / (2 * (a - 1))
 
-    def geometric(self) -> mpmath.mpf:
+    def geometric(self) -> Any:
         """The geometric Jensen-Shannon divergence of weight one half."""
         R, U = self.inverse_p, self.inverse_q
         G = mp.inverse((R + U) / 2)
@@ -159,17 +160,17 @@ class Truth:
             total += (sum(T[i, i] for i in range(K)) - K + form - mp.log(mp.det(T))) / 4
         return total
 
-    def entropy(self, S: mpmath.matrix) -> mpmath.mpf:
+    def entropy(self, S: Any) -> Any:
         return (K * (1 + mp.log(2 * mp.pi)) + mp.log(mp.det(S))) / 2
 
-    def wasserstein(self) -> mpmath.mpf:
+    def wasserstein(self) -> Any:
         product = self.P * self.Q
         values = mp.eig(product / mp.norm(product), left=False, right=False)
         roots = sum(mp.sqrt(abs(mp.re(e))) for e in values) * mp.sqrt(mp.norm(product))
         traces = sum(self.P[i, i] + self.Q[i, i] for i in range(K))
         return mp.sqrt((self.d.T * self.d)[0] + traces - 2 * roots)
 
-    def log_prob(self) -> mpmath.mpf:
+    def log_prob(self) -> Any:
         """Of the mean of p under q."""
         return -(K * mp.log(2 * mp.pi) + mp.log(mp.det(self.Q)) + self.quadratic(self.inverse_q)) / 2
 
@@ -205,7 +206,7 @@ def cases(dtype: type, step: int = 48) -> list[Case]:
     return [case for case in dict.fromkeys(found) if limits(case)]
 
 
-def relative_error(value: object, truth: mpmath.mpf) -> float:
+def relative_error(value: object, truth: Any) -> float:
     value = float(value)  # type: ignore[arg-type]
     return float(abs((mp.mpf(value) - truth) / truth)) if np.isfinite(value) else np.inf
 
@@ -275,19 +276,19 @@ def test_entropies_and_densities():
                 )
 
 
-def exact_low_rank_kl(p: tuple[np.ndarray, dict], q: tuple[np.ndarray, dict]) -> mpmath.mpf:
+def exact_low_rank_kl(p: tuple[np.ndarray, dict], q: tuple[np.ndarray, dict]) -> Any:
     """The divergence by Woodbury's identity in many digits, for a dimension that is too large to be written out."""
     k = len(p[0])
     (D, W), (C, V) = ((mp.matrix(g["diagonal"].tolist()), mp.matrix(g["factor"].tolist())) for _, g in (p, q))
 
-    def capacitance(d: mpmath.matrix, F: mpmath.matrix) -> mpmath.matrix:
+    def capacitance(d: Any, F: Any) -> Any:
         scaled = mp.matrix([[F[i, j] / d[i] for j in range(F.cols)] for i in range(k)])
         return mp.eye(F.cols) + F.T * scaled
 
     R = mp.inverse(capacitance(C, V))
     S = mp.matrix([[V[i, j] / C[i] for j in range(V.cols)] for i in range(k)])
 
-    def form(x: mpmath.matrix) -> mpmath.mpf:
+    def form(x: Any) -> Any:
         inner = S.T * x
         return sum(x[i] ** 2 / C[i] for i in range(k)) - (inner.T * R * inner)[0]
 
@@ -328,7 +329,7 @@ def test_low_rank_with_nearly_parallel_columns(k, apart, diagonal):
         assert abs(log_det - exact_log_det(p[1])) <= 1e-11 * k * (1 + abs(np.log(diagonal)))
 
 
-def exact_log_det(theta: dict) -> mpmath.mpf:
+def exact_log_det(theta: dict) -> Any:
     """The log-determinant of `D + W W^T` in many digits."""
     D, W = mp.matrix(theta["diagonal"].tolist()), mp.matrix(theta["factor"].tolist())
     scaled = mp.matrix([[W[i, j] / D[i] for j in range(W.cols)] for i in range(W.rows)])

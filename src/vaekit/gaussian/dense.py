@@ -21,7 +21,20 @@ from vaekit.gaussian.exact import ExactDivergence, exact_divergence
 from vaekit.gaussian.parameters import EVENT_DIMENSIONS, is_concrete
 from vaekit.gaussian.stable import Root, covariance_from, log_excess, root_of, solve_lower, symmetric_part
 
-__all__ = ["LARGEST_ESCALATED", "NEAR_SQUARED", "Plan", "exact_of", "limits_of", "quantities", "taken"]
+__all__ = [
+    "CLOSE_SQUARED",
+    "KNOWN",
+    "LARGEST_ESCALATED",
+    "NEAR_SQUARED",
+    "TOLERATED_LOSS",
+    "TRIANGULAR",
+    "Plan",
+    "cancellation",
+    "exact_of",
+    "limits_of",
+    "quantities",
+    "taken",
+]
 
 #: Items with `|X|^2` below this (Frobenius) are close: `X` is then found from the difference.
 NEAR_SQUARED = 0.25

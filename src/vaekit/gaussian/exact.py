@@ -13,7 +13,14 @@ from torch import Tensor
 from vaekit.gaussian.double_double import DoubleDouble, cholesky, solve_lower_exact, two_product, two_sum
 from vaekit.gaussian.stable import identity_like, log_excess_series
 
-__all__ = ["ExactDivergence", "ExactRoot", "covariance_exactly", "exact_divergence", "exact_root"]
+__all__ = [
+    "ExactDivergence",
+    "ExactRoot",
+    "covariance_exactly",
+    "exact_divergence",
+    "exact_root",
+    "power_of_two_scale",
+]
 
 #: Items with every entry of `X` below this are close: `X` is then found from the difference.
 NEAR = 0.5

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vaekit.gaussian.many import LEAST, MOST
-from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
+from vaekit.gaussian.stable import LEAST_VARIANCE, MOST_VARIANCE, SERIES_COEFFICIENTS, SERIES_RADIUS
 
 __all__ = ["divergences", "factors"]
 
@@ -83,7 +82,7 @@ def read_symmetric(given, start, S, tolerance, marks):
         matrix = given[start + item]
         for i in range(k):
             S[i, i, item] = matrix[i, i]
-            marks[item] |= not (LEAST < matrix[i, i] < MOST)
+            marks[item] |= not (LEAST_VARIANCE < matrix[i, i] < MOST_VARIANCE)
             for j in range(i):
                 a, b = matrix[i, j], matrix[j, i]
                 S[i, j, item] = S[j, i, item] = 0.5 * a + 0.5 * b

@@ -24,7 +24,7 @@ from vaekit.gaussian.many import LARGEST_COMPILED, many_divergence, single_diver
 from vaekit.gaussian.parameters import check_one_kind, check_shape, finish, is_concrete
 from vaekit.gaussian.support import mended
 
-__all__ = ["as_gaussian", "deliver", "kl_divergence", "pair_of"]
+__all__ = ["as_gaussian", "deliver", "dense_inputs", "kl_divergence", "pair_of"]
 
 Precision = Literal["auto", "fast", "exact"]
 OnError = Literal["raise", "nan"]

@@ -21,7 +21,7 @@ from vaekit.gaussian.dense import CLOSE_SQUARED, NEAR_SQUARED, Plan, limits_of, 
 from vaekit.gaussian.dense_gradients import closed_gradients, differentiable_gradients
 from vaekit.gaussian.errors import MissingAccelerationError
 from vaekit.gaussian.parameters import is_concrete
-from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
+from vaekit.gaussian.stable import LEAST_VARIANCE, MOST_VARIANCE, SERIES_COEFFICIENTS, SERIES_RADIUS
 
 __all__ = [
     "LARGEST_COMPILED",
@@ -44,8 +44,6 @@ LARGEST_SINGLE = 8
 SYMMETRY = 1e-12
 #: Trailing dimensions of the two means and the two covariances.
 DIMS = (1, 1, 2, 2)
-#: Variances outside of this range are left to the general way.
-LEAST, MOST = 1e-280, 1e280
 
 Rows = list[list[float]]
 
@@ -239,7 +237,7 @@ def divergence_of_rows(
 def symmetrised(S: Rows) -> bool:
     """Replace the matrix by its symmetric part, and return whether it is symmetric up to rounding and in range."""
     for i, row in enumerate(S):
-        if not LEAST < row[i] < MOST:
+        if not LEAST_VARIANCE < row[i] < MOST_VARIANCE:
             return False
         for j in range(i):
             a, b = row[j], S[j][i]

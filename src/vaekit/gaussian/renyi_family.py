@@ -27,7 +27,7 @@ from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.spectral import evaluate, excess_less_log, identity_plus, outer, safe_sqrt
 
-__all__ = ["alpha_divergence", "bhattacharyya", "chi_squared", "hellinger", "renyi"]
+__all__ = ["alpha_divergence", "bhattacharyya", "chi_squared", "hellinger", "renyi", "renyi_tensor"]
 
 
 def renyi(p: Any, q: Any, alpha: float) -> Any:

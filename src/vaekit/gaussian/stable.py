@@ -19,6 +19,8 @@ from torch import Tensor
 from vaekit.gaussian.parameters import is_concrete
 
 __all__ = [
+    "LEAST_VARIANCE",
+    "MOST_VARIANCE",
     "SERIES_COEFFICIENTS",
     "SERIES_RADIUS",
     "KnownValue",
@@ -42,6 +44,8 @@ SERIES_RADIUS = 0.18
 SERIES_COEFFICIENTS = tuple(1 / (2 * j + 3) for j in range(10))
 #: The number of terms that the last bit of float32 needs.
 SINGLE_TERMS = 4
+#: Variances outside of this range are left to the general way by the ways for small pairs.
+LEAST_VARIANCE, MOST_VARIANCE = 1e-280, 1e280
 
 
 def symmetric_part(matrix: Tensor) -> Tensor:
