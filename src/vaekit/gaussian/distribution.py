@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.parameters import (
     ArrayLike,
     as_tensors,

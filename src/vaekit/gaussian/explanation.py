@@ -11,7 +11,7 @@ import torch
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianShapeError, SingularCovarianceError
+from vaekit.gaussian.exceptions import GaussianShapeError, SingularCovarianceError
 from vaekit.gaussian.kl import kl_divergence, pair_of
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.stable import log_excess

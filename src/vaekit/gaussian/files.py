@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.parameters import STRUCTURES
 
 __all__ = ["GaussianFileError", "read_gaussian"]

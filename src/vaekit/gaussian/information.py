@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
+from vaekit.gaussian.common_support import common_support
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import as_gaussian, deliver, pair_of
 from vaekit.gaussian.parameters import finish, is_concrete
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.stable import KnownValue, solve_lower
-from vaekit.gaussian.support import common_support
 from vaekit.gaussian.transformation import in_common_units, marginal, positions
 
 __all__ = ["cross_entropy", "entropy", "mutual_information"]

@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, Whitened, whitened
@@ -73,7 +73,7 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
     1.414214
     >>> fisher_rao(([1.0, 1.0], [[1.0, 0.0], [0.0, 2.0]]), ([0.0, 0.0], [[2.0, 0.0], [0.0, 1.0]]))
     Traceback (most recent call last):
-    vaekit.gaussian.errors.GaussianError: no closed form of the Fisher-Rao distance is known, ...
+    vaekit.gaussian.exceptions.GaussianError: no closed form of the Fisher-Rao distance is known, ...
     """
     p, q = pair_of(p, q)
     pair = whitened(p.promoted(), q.promoted())

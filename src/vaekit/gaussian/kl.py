@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.gaussian.common_support import mended
 from vaekit.gaussian.dense import LARGEST_ESCALATED, Plan, quantities
 from vaekit.gaussian.dense_gradients import differentiable_divergence
 from vaekit.gaussian.diagonal import diagonal_divergence
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.error_bound import dense_bound, finished_bound
-from vaekit.gaussian.errors import GaussianError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianTypeError
 from vaekit.gaussian.low_rank import low_rank_bound, low_rank_divergence
 from vaekit.gaussian.many import LARGEST_COMPILED, many_divergence, single_divergence, use_many
 from vaekit.gaussian.parameters import check_one_kind, check_shape, finish, is_concrete
-from vaekit.gaussian.support import mended
 
 __all__ = ["as_gaussian", "deliver", "dense_inputs", "kl_divergence", "pair_of"]
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vaekit.gaussian.dense import CLOSE_SQUARED, NEAR_SQUARED, Plan, limits_of, quantities
 from vaekit.gaussian.dense_gradients import closed_gradients, differentiable_gradients
-from vaekit.gaussian.errors import MissingAccelerationError
+from vaekit.gaussian.exceptions import MissingAccelerationError
 from vaekit.gaussian.parameters import is_concrete
 from vaekit.gaussian.stable import LEAST_VARIANCE, MOST_VARIANCE, SERIES_COEFFICIENTS, SERIES_RADIUS
 

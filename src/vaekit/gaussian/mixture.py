@@ -29,7 +29,7 @@ from torch import Tensor
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianTypeError
 from vaekit.gaussian.kl import as_gaussian, kl_divergence
 from vaekit.gaussian.parameters import (
     ArrayLike,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError, GaussianShapeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError
 from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
 from vaekit.gaussian.mixture import with_dimension
 from vaekit.gaussian.renyi_family import bhattacharyya, chi_squared, hellinger

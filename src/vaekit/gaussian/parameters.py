@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
-from vaekit.gaussian.errors import (
+from vaekit.gaussian.exceptions import (
     AsymmetricCovarianceError,
     GaussianError,
     GaussianShapeError,

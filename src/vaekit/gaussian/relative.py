@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
+from vaekit.gaussian.common_support import reduce_to_support
 from vaekit.gaussian.dense import KNOWN, LARGEST_ESCALATED, exact_of, taken
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.kl import deliver, dense_inputs, pair_of
 from vaekit.gaussian.parameters import is_concrete
 from vaekit.gaussian.stable import precision_factor, solve_lower
-from vaekit.gaussian.support import reduce_to_support
 from vaekit.gaussian.transformation import in_common_units
 
 __all__ = [

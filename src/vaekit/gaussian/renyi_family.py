@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.spectral import evaluate, excess_less_log, identity_plus, outer, safe_sqrt

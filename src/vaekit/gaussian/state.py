@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.dense import LARGEST_ESCALATED, TOLERATED_LOSS, cancellation
-from vaekit.gaussian.errors import SingularCovarianceError
 from vaekit.gaussian.exact import ExactRoot, exact_root
+from vaekit.gaussian.exceptions import SingularCovarianceError
 from vaekit.gaussian.many import LARGEST_COMPILED, many_factors
 from vaekit.gaussian.parameters import (
     EVENT_DIMENSIONS,

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.parameters import finish
 from vaekit.gaussian.relative import Whitened, whitened

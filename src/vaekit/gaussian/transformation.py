@@ -20,7 +20,7 @@ from torch.distributions import (
 )
 
 from vaekit.gaussian import moments
-from vaekit.gaussian.errors import GaussianError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianTypeError
 from vaekit.gaussian.parameters import (
     ArrayLike,
     as_tensors,

@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import SingularCovarianceError
+from vaekit.gaussian.exceptions import SingularCovarianceError
 from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, lower_factor, whitened
