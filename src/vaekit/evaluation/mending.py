@@ -116,8 +116,6 @@ def _in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Mod
         return model, x.clone(), None if c is None else c.clone()
     device = torch.device("cpu") if x.device.type == "mps" else x.device  # which knows no double precision
     double = copy.deepcopy(model).to(device, torch.float64).eval().requires_grad_(False)
-    if isinstance(double, VAE):
-        double.product_type = None
     x = x.to(device, torch.float64, copy=True)
     return double, x, None if c is None else c.to(device, torch.float64, copy=True)  # type: ignore[return-value]
 
