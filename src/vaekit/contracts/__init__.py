@@ -1,10 +1,10 @@
-"""The contracts: what a posterior, a prior, a likelihood, a network and an objective must offer.
+"""The contracts of posteriors, priors, likelihoods, networks and objectives: the interface each must offer.
 
-A part is an ``nn.Module`` that inherits from one of the protocols here, which have a default for everything that most
-parts do not need. What is true of a part (where its latents live, what it must be given, whether it has a density) it
-says in one frozen value, ``traits``; a misspelt trait is an error where it is written. :func:`check_part` looks at a
-part once, when it is registered or composed into a :class:`vaekit.VAE`; after that everything reads attributes that
-are known to be there.
+A part is an ``nn.Module`` that inherits from one of the protocols here, which have a default for everything
+that most parts do not need. The facts about a part (where its latents live, what it must be given, whether it
+has a density) are one frozen value, ``traits``; a misspelt trait is an error where it is written.
+:func:`check_part` checks a part once, when it is registered or composed into a :class:`vaekit.VAE`; after
+that, all other code reads attributes that are known to exist.
 """
 
 from vaekit.contracts.checking import check_part

@@ -1,4 +1,4 @@
-"""The check of a part, made once: when it is registered, and when a model is composed."""
+"""The check of a part, when it is registered and when a model is composed."""
 
 import difflib
 from dataclasses import fields
@@ -41,12 +41,12 @@ def check_part(room: str, part: Any) -> None:
     room
         ``posterior``, ``prior``, ``likelihood``, ``network`` or ``objective``.
     part
-        The part, or its class: of a class only what a class can have is looked at.
+        The part, or its class; of a class, only the attributes that a class can have are checked.
 
     Raises
     ------
     UsageError
-        With the attribute that is missing or misplaced, the nearest one that is there, and what to write.
+        With the missing or misplaced attribute, the nearest one that exists, and what to write.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def _required(protocol: Any) -> str:
 
 
 def _refuse_stray_flags(name: str, room: str, kind: type, traits: Any) -> None:
-    """Refuse class attributes that are traits, or nearly, outside ``traits``: nobody would read them."""
+    """Refuse class attributes that are named like traits outside ``traits``, where nothing reads them."""
     known = [field.name for field in fields(traits)]
     members = set(dir(_PROTOCOLS[room]))
     for owner in kind.__mro__:

@@ -1,4 +1,4 @@
-"""Distributions that say more of themselves than torch's do."""
+"""Distributions with traits, beyond the interface of torch's."""
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -9,14 +9,15 @@ __all__ = ["Described", "traits_of"]
 
 
 class Described(Distribution):
-    """A distribution that says more of itself than torch's do. Abstract.
+    """A distribution with traits and an auxiliary loss. Abstract.
 
     Attributes
     ----------
     traits
-        Its facts.
+        The facts about the distribution.
     auxiliary_loss
-        A loss, ``(batch,)`` or a scalar in nats, to minimise beside every objective; None: there is none.
+        A loss, ``(batch,)`` or a scalar in nats, that is minimised together with every objective; None: there
+        is none.
     """
 
     traits: DistributionTraits = DistributionTraits()
@@ -28,7 +29,7 @@ class Described(Distribution):
         return self.mode if self.traits.discrete else self.mean
 
     def detached(self) -> Distribution | None:
-        """Return the same distribution with its parameters held fixed; None: copy it attribute by attribute."""
+        """Return the same distribution with fixed parameters; None: copy it attribute by attribute."""
         return None
 
 

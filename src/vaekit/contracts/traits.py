@@ -31,8 +31,8 @@ class PosteriorTraits:
     Parameters
     ----------
     space
-        Where latents live: ``euclidean``, ``sphere``, ``poincare``, ``codes``, or a space of your own. The prior's must
-        be the same.
+        Where latents live: ``euclidean``, ``sphere``, ``poincare``, ``codes``, or a space of your own. The
+        prior's must be the same.
     has_density
         Whether :math:`q(z \mid x)` has a density; a point mass has none.
     is_deterministic

@@ -9,26 +9,20 @@ from typing import Any
 
 import torch
 from torch import Size, Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, constraints
+from torch.distributions import Distribution, constraints
 from torch.utils._pytree import tree_map
 
 from vaekit.contracts import Described, DistributionTraits
-from vaekit.networks.bounded import soft_bound
 
 __all__ = [
-    "LOG_VARIANCE_LIMIT",
     "DistributionOverCodes",
     "ElementwiseDistribution",
     "PlainDistribution",
     "VectorDistribution",
     "detach_distribution",
     "detach_tensors",
-    "diagonal_gaussian",
     "stopped_call",
 ]
-
-
-LOG_VARIANCE_LIMIT = 24.0  # standard deviations from 6e-6 to 1.6e5
 
 
 class PlainDistribution(Described):
@@ -68,18 +62,6 @@ class ElementwiseDistribution(PlainDistribution):
 
     def __init__(self, shape: Size) -> None:
         super().__init__(shape, validate_args=False)
-
-
-def diagonal_gaussian(mean: Tensor, log_variance: Tensor) -> Independent:
-    """Return independent normals over the last dimension, with log-variances that are softly bounded.
-
-    Examples
-    --------
-    >>> diagonal_gaussian(torch.zeros(5, 2), torch.zeros(5, 2)).stddev[0]
-    tensor([1., 1.])
-    """
-    scale = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
-    return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
 
 
 def detach_tensors(tree: Any) -> Any:

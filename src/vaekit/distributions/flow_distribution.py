@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.distributions.base import VectorDistribution, detach_distribution, detach_tensors, stopped_call
+from vaekit.distributions.normals import settle_overflow
 
 __all__ = ["FlowDistribution"]
 
@@ -78,7 +79,7 @@ class FlowDistribution(VectorDistribution):
             return known
         batch = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
         u, log_det = self._apply(value.expand(*batch, *self.event_shape), invert=True)
-        return self.base.log_prob(u) + log_det
+        return settle_overflow(self.base.log_prob(u) + log_det, value)
 
     def detached(self) -> "FlowDistribution":
         """Return the same distribution with a density that has a gradient with respect to :math:`z` alone."""

@@ -235,12 +235,16 @@ class GatedTransform(Transform):
     domain = constraints.real
     codomain = constraints.real
     bijective = True
-    sign = 1  # type: ignore[assignment]
 
     def __init__(self, target: Tensor, raw: Tensor) -> None:
         super().__init__()
         self.target = target
         self.gate = soft_bound(raw + _INITIAL_GATE, _GATE_LIMIT)
+
+    @property
+    def sign(self) -> int:
+        """The sign of the derivative: the update increases."""
+        return 1
 
     def _call(self, x: Tensor) -> Tensor:
         return self.target + self.gate.sigmoid() * (x - self.target)

@@ -79,11 +79,7 @@ def log_volume(z: Tensor, curvature: float) -> Tensor:
 
     .. math:: (k - 1) \log \frac{\sinh(\sqrt c |z|)}{\sqrt c |z|}
     """
-    rapidity = curvature**0.5 * _norm(z).squeeze(-1)
-    far = rapidity > 1e-3
-    safe = torch.where(far, rapidity, 1.0)
-    log_ratio = safe + (-(-2.0 * safe).expm1() / (2.0 * safe)).log()
-    return (z.shape[-1] - 1) * torch.where(far, log_ratio, rapidity.square() / 6.0)
+    return (z.shape[-1] - 1) * _log_stretch(z, curvature)
 
 
 def to_ball(z: Tensor, curvature: float) -> Tensor:
@@ -97,6 +93,15 @@ def to_ball(z: Tensor, curvature: float) -> Tensor:
     root, size = curvature**0.5, _norm(z)
     scale = torch.where(size > 0, (0.5 * root * size).tanh() / (root * torch.where(size > 0, size, 1.0)), 0.5)
     return scale * z
+
+
+def _log_stretch(z: Tensor, curvature: float) -> Tensor:
+    r"""Return :math:`\log(\sinh(\sqrt c |z|) / \sqrt c |z|)`."""
+    rapidity = curvature**0.5 * _norm(z).squeeze(-1)
+    far = rapidity > 1e-3
+    safe = torch.where(far, rapidity, 1.0)
+    log_ratio = safe + (-(-2.0 * safe).expm1() / (2.0 * safe)).log()
+    return torch.where(far, log_ratio, torch.where(far, 0.0, rapidity).square() / 6.0)
 
 
 def _boost(centre: Tensor, v: Tensor, curvature: float, *, forwards: bool) -> Tensor:
@@ -116,8 +121,10 @@ def _boost(centre: Tensor, v: Tensor, curvature: float, *, forwards: bool) -> Te
     across = direction - (along * direction).sum(-1, keepdim=True) * along
     moved = parallel * along + 0.5 * (-a).exp() * gone * across
     away = _norm(moved)
-    rapidity = _scaled_asinh(away, a + r)
-    result = rapidity / (root * torch.where(away > 0, away, 1.0)) * moved
+    rapidity = _scaled_asinh(away, a + r).clamp_max(torch.finfo(away.dtype).max)
+    result = rapidity / root * (moved / torch.where(away > 0, away, 1.0))
+    # Along one ray distances are sums and differences, also where the exponentials above underflow.
+    result = torch.where(one_plus == 0, (a - r) / root * along, result)
     # At the origin the space is flat to first order, and the maps are a sum and a difference.
     return torch.where(centre_size > 0, result, v + centre if forwards else v - centre)
 
@@ -136,11 +143,12 @@ def _scaled_asinh(x: Tensor, log_scale: Tensor) -> Tensor:
 
 
 def _norm(z: Tensor) -> Tensor:
-    """Return the length, ``(..., 1)``; 0, with a gradient of 0, where its square underflows (below 1e-15 in single)."""
-    squared = z.square().sum(-1, keepdim=True)
-    precision = torch.finfo(z.dtype)
-    known = squared > precision.tiny / precision.eps
-    return torch.where(known, torch.where(known, squared, 1.0).sqrt(), 0.0)
+    """Return the length, ``(..., 1)``, of vectors of any length; at zero its gradient is 0."""
+    largest = z.detach().abs().amax(-1, keepdim=True)
+    known = largest > 0
+    unit = torch.where(known, largest, 1.0)
+    squared = (z / unit).square().sum(-1, keepdim=True)
+    return torch.where(known, unit * torch.where(known, squared, 1.0).sqrt(), 0.0)
 
 
 _SCALAR = torch.Size()
@@ -186,5 +194,8 @@ class WrappedNormal(PlainDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the log-density in nats, per unit of volume of the coordinates."""
         u = logarithmic_map(self.centre, value, self.curvature)
-        normal = -0.5 * (u / self.scale).square() - self.scale.log() - 0.5 * log(2.0 * pi)
-        return normal.sum(-1) + log_volume(value, self.curvature) - log_volume(u, self.curvature)
+        deviation = u / self.scale
+        normal = -(0.5 * deviation) * deviation - self.scale.log() - 0.5 * log(2.0 * pi)
+        # The difference first: either volume may be infinite where the difference is a number.
+        stretch = _log_stretch(value, self.curvature) - _log_stretch(u, self.curvature)
+        return normal.sum(-1) + (value.shape[-1] - 1) * stretch

@@ -17,9 +17,9 @@ from torch.distributions import Distribution
 from vaekit.distributions.base import (
     VectorDistribution,
     detach_distribution,
-    diagonal_gaussian,
     stopped_call,
 )
+from vaekit.distributions.normals import diagonal_gaussian, settle_overflow
 from vaekit.networks.layers import Activation
 from vaekit.networks.mlp import MultilayerPerceptron
 
@@ -87,7 +87,7 @@ class ChainDistribution(VectorDistribution):
         total = self.first.log_prob(drawn[0])
         for layer, given, next_one in zip(self.layers, drawn[:-1], drawn[1:], strict=True):
             total = total + layer(given).log_prob(next_one)
-        return total
+        return settle_overflow(total, value)
 
     def split(self, value: Tensor) -> list[Tensor]:
         """Split the vector into its layers, in the order in which they are drawn."""

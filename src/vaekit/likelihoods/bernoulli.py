@@ -1,19 +1,19 @@
-r"""Likelihoods of numbers in [0, 1]: Bernoulli and continuous Bernoulli.
+r"""Likelihoods of numbers in [0, 1]: Bernoulli, and continuous Bernoulli.
 
-The Bernoulli likelihood from logits, :math:`\log p(x \mid z) = \sum_i x_i l_i - \log(1 + e^{l_i})`.
+.. math:: \text{bernoulli}: \log p(x \mid z) = \sum_i x_i l_i - \log(1 + e^{l_i})
 
-Kingma and Welling (2013), appendix C.1. On grey levels :math:`x_i \in (0, 1)` this is the expected
-log-likelihood of pixels that are switched on with probability :math:`x_i`: the community's habit on MNIST,
-comparable among models, but not the logarithm of a normalised probability of the grey levels.
+with logits :math:`l_i` (Kingma and Welling, 2013, appendix C.1). For grey levels :math:`x_i \in (0, 1)` this
+is the expected log-likelihood of pixels that are on with probability :math:`x_i`: the usual figure on MNIST,
+comparable among models, but not the logarithm of a normalised probability of the grey levels. Normalised, it
+is
 
-The continuous Bernoulli: what the Bernoulli likelihood of grey levels becomes when it is normalised.
-
-.. math:: \log p(x \mid z) = \sum_i \eta_i x_i - A(\eta_i), \qquad
+.. math:: \text{continuous-bernoulli}: \log p(x \mid z) = \sum_i \eta_i x_i - A(\eta_i), \qquad
           A(\eta) = \log \int_0^1 e^{\eta x}\,dx = \log \frac{e^\eta - 1}\eta, \qquad x_i \in [0, 1]
 
 Loaiza-Ganem and Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in variational
-autoencoders", equations 6 to 8, in its natural parameter, the logit :math:`\eta = \log \lambda / (1 -
-\lambda)`. The paper's normaliser is 0/0 at :math:`\lambda = 1/2`; here, with :math:`y = \eta / 2`,
+autoencoders", equations 6 to 8, in its natural parameter, the logit
+:math:`\eta = \log \lambda / (1 - \lambda)`. The paper's normaliser is 0/0 at :math:`\lambda = 1/2`; here,
+with :math:`y = \eta / 2`,
 
 .. math:: A(\eta) = \frac\eta 2 + \log\frac{\sinh y}{y}, \qquad
           \log\frac{\sinh y}{y} = \frac{y^2}6 - \frac{y^4}{180} + \frac{y^6}{2835} - \ldots
@@ -67,7 +67,7 @@ class BernoulliLikelihood(nn.Module, Likelihood):
         self.event_shape = self.feature_shape = tuple(event_shape)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features of the means of data ``(n, *event)``, for every latent alike."""
         mean = (x.sum(0) + 0.5) / (len(x) + 1)
         return mean.logit()
 
@@ -78,7 +78,9 @@ class BernoulliLikelihood(nn.Module, Likelihood):
 
 
 _SCALAR = torch.Size()
-_SMALL = 0.5  # |eta| below which the series serve: their first terms left out are below 1e-14, of the variance 1e-10
+_SMALL = (
+    0.5  # |eta| below which series are used: the first omitted term is below 1e-14, of the variance 1e-10
+)
 
 
 class ContinuousBernoulliLikelihood(nn.Module, Likelihood):
@@ -93,7 +95,7 @@ class ContinuousBernoulliLikelihood(nn.Module, Likelihood):
 
     Examples
     --------
-    Without preference for dark or bright it is the uniform density:
+    With logits of zero it is the uniform density:
 
     >>> likelihood = ContinuousBernoulliLikelihood((2,))
     >>> likelihood(torch.zeros(5, 2)).log_prob(torch.rand(5, 2))[0]
@@ -124,7 +126,8 @@ class ContinuousBernoulliLikelihood(nn.Module, Likelihood):
 class ContinuousBernoulli(ElementwiseDistribution):
     r"""Independent continuous Bernoullis from logits.
 
-    PyTorch's own clamps the probability, which bends the normaliser of logits beyond 16 (in float32).
+    PyTorch's own class clamps the probability, which makes the normaliser of logits beyond 16 wrong (in
+    float32).
 
     Parameters
     ----------
@@ -144,14 +147,15 @@ class ContinuousBernoulli(ElementwiseDistribution):
         super().__init__(logits.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density at ``value`` in [0, 1], in nats."""
+        """Evaluate the log-density at ``value`` in [0, 1], in nats."""
         eta = self.logits
         near, far = self._near_and_far()
         square = (near / 2).square()
         series = _polynomial(square, 0, 1 / 6, -1 / 180, 1 / 2835, -1 / 37800, 1 / 467775)
         normaliser = torch.log(-torch.expm1(-far)) - far.log()
         centred = near * (value - 0.5) - series
-        return torch.where(eta.abs() < _SMALL, centred, eta * value - eta.relu() - normaliser)
+        slope = eta * torch.where(eta > 0, value - 1, value)  # eta x - max(eta, 0)
+        return torch.where(eta.abs() < _SMALL, centred, slope - normaliser)
 
     def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
         """Draw by inversion of the distribution function, with gradients."""
@@ -163,7 +167,7 @@ class ContinuousBernoulli(ElementwiseDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """:math:`A'(\\eta)`."""
+        """The mean, :math:`A'(\\eta)`."""
         near, far = self._near_and_far()
         half, square = near / 2, (near / 2).square()
         series = 0.5 + 0.5 * half * _polynomial(square, 1 / 3, -1 / 45, 2 / 945, -1 / 4725, 2 / 93555)
@@ -172,7 +176,7 @@ class ContinuousBernoulli(ElementwiseDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """:math:`A''(\\eta)`."""
+        """The variance, :math:`A''(\\eta)`."""
         near, far = self._near_and_far()
         square = (near / 2).square()
         series = 0.25 * _polynomial(square, 1 / 3, -1 / 15, 2 / 189, -1 / 675, 2 / 10395)
@@ -180,14 +184,14 @@ class ContinuousBernoulli(ElementwiseDistribution):
         return torch.where(self.logits.abs() < _SMALL, series, exact)
 
     def _near_and_far(self) -> tuple[Tensor, Tensor]:
-        """The logits where the series serve, and their sizes elsewhere: each harmless on the other's ground."""
+        """Return the logits where series are used, and their sizes elsewhere; each has a harmless value in between."""
         is_near = self.logits.abs() < _SMALL
         ones = torch.ones_like(self.logits)
         return torch.where(is_near, self.logits, 0 * ones), torch.where(is_near, ones, self.logits.abs())
 
 
 def _polynomial(x: Tensor, *coefficients: float) -> Tensor:
-    """Horner's scheme, the constant first."""
+    """Evaluate a polynomial by Horner's scheme, the constant coefficient first."""
     total = torch.zeros_like(x)
     for coefficient in reversed(coefficients):
         total = total * x + coefficient

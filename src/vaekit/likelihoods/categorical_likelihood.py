@@ -2,10 +2,8 @@ r"""A categorical distribution over the levels 0 to L - 1 of every dimension.
 
 .. math:: \log p(x \mid z) = \sum_i \Bigl[ l_{i x_i} - \log \sum_{k=0}^{L-1} e^{l_{i k}} \Bigr]
 
-Any histogram, at the price of L outputs per dimension. Van den Oord, Kalchbrenner and Kavukcuoglu (2016),
-"Pixel Recurrent Neural Networks", section 3.4 (without the recurrence).
-
-One of several categories that have no order: the levels of ``categorical``, without a mean of their numbers.
+It fits any histogram, with L outputs per dimension. Van den Oord, Kalchbrenner and Kavukcuoglu (2016), "Pixel
+Recurrent Neural Networks", section 3.4 (without the recurrence).
 """
 
 from collections.abc import Sequence
@@ -26,10 +24,10 @@ _SCALAR = torch.Size()
 
 
 class CategoricalLikelihood(nn.Module, Likelihood):
-    r"""``categorical``: whole numbers from 0 to ``levels - 1``, 8-bit images as they are for one.
+    r"""``categorical``: whole numbers from 0 to ``levels - 1``, such as 8-bit images.
 
-    :math:`\log p(x)` is the logarithm of a true probability: bits per dimension are those of the literature.
-    The mean, which reconstructions show, takes the levels for numbers.
+    :math:`\log p(x)` is the logarithm of a probability, so that bits per dimension compare with the
+    literature. The mean, which reconstructions show, is the mean of the levels as numbers.
 
     Parameters
     ----------
@@ -38,7 +36,7 @@ class CategoricalLikelihood(nn.Module, Likelihood):
     log_jacobian
         Must be 0: a probability has no units.
     levels
-        How many levels there are, at least 2.
+        The number of levels, at least 2.
 
     Raises
     ------
@@ -64,7 +62,7 @@ class CategoricalLikelihood(nn.Module, Likelihood):
         self.encoder_input = CenteredLevels(levels)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Return the features, the same for every latent, with the levels' frequencies in data ``(n, *event)``."""
+        """Return the features of the frequencies of levels in data ``(n, *event)``, for every latent alike."""
         counts = torch.stack([(x == level).sum(0) for level in range(self.count)])
         return ((counts + 0.5) / (len(x) + 0.5 * self.count)).log().to(x.dtype).flatten(0, 1)
 
@@ -78,7 +76,7 @@ class Levels(Categorical):
     """A categorical distribution whose values are floating-point numbers with a mean."""
 
     def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits=logits, validate_args=False)
+        super().__init__(logits=logits.log_softmax(-1), validate_args=False)  # exact for logits of any size
         self.values = torch.arange(logits.shape[-1], dtype=logits.dtype, device=logits.device)
 
     @property
@@ -95,7 +93,7 @@ class Levels(Categorical):
 
 
 class NominalLikelihood(CategoricalLikelihood):
-    """Categories 0 to ``levels - 1``, for a column of a table; the mean is the most probable.
+    """Categories 0 to ``levels - 1`` without an order, for a column of a table; the mean is the most probable one.
 
     For the parameters see :class:`CategoricalLikelihood`.
 

@@ -1,12 +1,11 @@
-r"""The conventions every likelihood keeps.
+r"""The conventions of all likelihoods: what they measure, in which units, and how features hold several parameters.
 
-What a likelihood measures by: what may be compared with what.
-
-A density (nats per unit of the data) and a probability (nats) must never be compared. Every likelihood class
-says in ``measure`` which it gives, and in ``scaling`` in which coordinates it wants its data:
+**Measure.** A density (nats per unit of the data) and a probability (nats) must never be compared. The traits
+of every likelihood say which one it gives in ``measure``, and the coordinates it takes its data in in
+``scaling``:
 
 =========== ======================================================= =============== ==========================
-``measure`` :math:`\exp \log p(x \mid z)` is                       ``scaling``     likelihoods
+``measure`` :math:`\exp \log p(x \mid z)` is                        ``scaling``     likelihoods
 =========== ======================================================= =============== ==========================
 density     a density over real numbers                             standardize     gaussian, laplace, ...
 density     a density over [0, 1]                                   unit            continuous-bernoulli
@@ -15,26 +14,22 @@ unit        a probability of zeros and ones (or a pseudo-likelihood unit        
 counts      a probability of whole numbers 0, 1, 2, ...             none            poisson, ...
 levels      a probability of whole numbers 0, ..., levels - 1       none            categorical, ...
 mixed       a density of some columns, a probability of the others  mixed           mixed
-none        nothing: it scores for training, without a likelihood   unit            ms-ssim
+none        nothing: a score for training, without a likelihood     any             pseudo-likelihoods
 =========== ======================================================= =============== ==========================
 
-Several parameters per dimension of :math:`x`, stacked along the first dimension of the features.
-
-For an event ``(columns,)`` and ``k`` parameters the features are ``(k * columns,)``; for an image
-``(channels, height, width)`` they are ``(k * channels, height, width)``, so that convolutions give them.
-
-Densities in the units of the data, for models that see scaled data.
-
-If the model sees :math:`y = (x - a) / s`, a density :math:`p_Y` of what it sees is the density
+**Units.** If the model sees :math:`y = (x - a) / s`, a density :math:`p_Y` of what it sees is the density
 
 .. math:: \log p_X(x) = \log p_Y(y) + \log \left| \frac{\partial y}{\partial x} \right|
           = \log p_Y(y) - \sum_i \log s_i
 
-of the data. Samples and moments stay in the model's coordinates :math:`y`; only the measure changes.
+of the data. Draws and moments stay in the model's coordinates :math:`y`; only the measure changes.
+
+**Features.** Several parameters per dimension of :math:`x` are stacked along the first dimension of the
+features. For an event ``(columns,)`` and ``k`` parameters the features are ``(k * columns,)``; for an image
+``(channels, height, width)`` they are ``(k * channels, height, width)``, the shape of a convolution's output.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,9 +38,7 @@ from torch.types import _size
 
 from vaekit.distributions.base import PlainDistribution
 
-__all__ = ["InDataUnits", "Measure", "require_no_jacobian", "stacked_shape", "unstack"]
-
-Measure = Literal["density", "unit", "counts", "levels", "mixed", "none"]
+__all__ = ["InDataUnits", "require_no_jacobian", "stacked_shape", "unstack"]
 
 
 def require_no_jacobian(kind: str, log_jacobian: float) -> None:
@@ -95,18 +88,18 @@ _SCALAR = torch.Size()
 
 
 class InDataUnits(PlainDistribution):
-    r"""A distribution over scaled data whose ``log_prob`` is per unit of the data as given.
+    r"""A distribution over scaled data whose ``log_prob`` is per unit of the unscaled data.
 
     Parameters
     ----------
     base
-        Distribution over the scaled data :math:`y`.
+        The distribution over the scaled data :math:`y`.
     log_jacobian
         :math:`-\sum_i \log s_i`, in nats: the sum over all dimensions of an event.
 
     Examples
     --------
-    Data in grams, seen by the model in kilograms: per gram, the density is a thousandth.
+    Data in grams that the model sees in kilograms: per gram, the density is a thousandth.
 
     >>> from torch.distributions import Independent, Normal
     >>> base = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
@@ -121,7 +114,7 @@ class InDataUnits(PlainDistribution):
         super().__init__(base.batch_shape, base.event_shape, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density of scaled data ``value``, in nats per unit of the data."""
+        """Evaluate the log-density at scaled data ``value``, in nats per unit of the unscaled data."""
         return self.base.log_prob(value) + self.log_jacobian
 
     def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
@@ -134,10 +127,10 @@ class InDataUnits(PlainDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """Mean, in the coordinates of the model."""
+        """The mean, in the coordinates of the model."""
         return self.base.mean
 
     @property
     def variance(self) -> Tensor:
-        """Variance, in the coordinates of the model."""
+        """The variance, in the coordinates of the model."""
         return self.base.variance

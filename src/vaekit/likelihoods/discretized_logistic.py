@@ -3,9 +3,10 @@ r"""A mixture of discretised logistic distributions over the levels 0 to L - 1.
 .. math:: p(x_i \mid z) = \sum_k \pi_{ik} \left[\sigma\!\left(\frac{x_i + \frac12 - \mu_{ik}}{s_{ik}}\right)
           - \sigma\!\left(\frac{x_i - \frac12 - \mu_{ik}}{s_{ik}}\right)\right]
 
-where the bin of level 0 reaches down to :math:`-\infty` and that of level L - 1 up to :math:`+\infty`, so that
-the probabilities sum to one. Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++", equation 2; here the
-dimensions, channels included, are independent given :math:`z`. The difference never cancels:
+where the bin of level 0 extends to :math:`-\infty` and that of level L - 1 to :math:`+\infty`, so that the
+probabilities sum to one. Salimans, Karpathy, Chen and Kingma (2017), "PixelCNN++", equation 2; here the
+dimensions, channels included, are independent given :math:`z`. The difference is computed without
+cancellation:
 
 .. math:: \log[\sigma(b) - \sigma(a)] = \log \sigma(b) + \log \sigma(-a) + \log(1 - e^{-(b - a)}), \qquad
           b - a = 1 / s
@@ -33,11 +34,11 @@ _SCALAR = torch.Size()
 
 
 class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
-    r"""``discretized-logistic``: whole numbers from 0 to ``levels - 1`` of which neighbours are alike.
+    r"""``discretized-logistic``: whole numbers from 0 to ``levels - 1``, with similar probabilities of neighbours.
 
-    :math:`\log p(x)` is the logarithm of a true probability: bits per dimension are those of the literature.
-    The features are, per dimension and component, the logit of its weight, its mean and its raw log-scale, in
-    coordinates that take the levels to [-1, 1]; means start evenly spread.
+    :math:`\log p(x)` is the logarithm of a probability, so that bits per dimension compare with the
+    literature. The features are, per dimension and component, the logit of its weight, its mean and its raw
+    log-scale, in coordinates in which the levels are in [-1, 1]; the means start evenly spread.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
     log_jacobian
         Must be 0: a probability has no units.
     mixture
-        Components per dimension.
+        The number of components per dimension.
     levels
-        How many levels there are, at least 2.
+        The number of levels, at least 2.
 
     Raises
     ------
@@ -88,10 +89,7 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
         stacked = unstack(features, self.event_shape).unflatten(0, (3, self.mixture))
         logits, mean, log_scale = stacked.movedim(1, -1)  # each (..., *event, mixture)
         spread = (2 * torch.arange(self.mixture, dtype=mean.dtype, device=mean.device) + 1) / self.mixture - 1
-        half = (self.count - 1) / 2
-        inner = DiscretizedLogisticMixture(
-            logits, half * (mean + spread + 1), half * soft_bound(log_scale).exp(), self.count
-        )
+        inner = DiscretizedLogisticMixture(logits, mean + spread, soft_bound(log_scale).exp(), self.count)
         return Independent(inner, len(self.event_shape), validate_args=False)
 
 
@@ -101,35 +99,36 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
     Parameters
     ----------
     logits, location, scale
-        ``(..., components)``: of the weights (not normalised), and in units of levels.
+        ``(..., components)``: the logits of the weights, and locations and scales in coordinates in which the
+        levels are in [-1, 1].
     levels
-        How many.
+        The number of levels.
 
     Examples
     --------
     >>> one = torch.ones(1)
-    >>> DiscretizedLogisticMixture(one, 1.5 * one, one, 4).mean
+    >>> DiscretizedLogisticMixture(one, 0 * one, one, 4).mean
     tensor(1.5000)
     """
 
     def __init__(self, logits: Tensor, location: Tensor, scale: Tensor, levels: int) -> None:
         self.logits = logits.log_softmax(-1)
         self.location, self.scale, self.levels = location, scale, levels
+        self.half = (levels - 1) / 2
         super().__init__(logits.shape[:-1])
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of whole numbers ``value`` in nats."""
+        """Evaluate the log-probability of whole numbers ``value``, in nats."""
         x = value.unsqueeze(-1)
-        sharpness = self.scale.reciprocal()
-        below = logsigmoid((x + 0.5 - self.location) * sharpness)
-        above = logsigmoid((self.location - (x - 0.5)) * sharpness)
-        inside = below + above + torch.log(-torch.expm1(-sharpness))
+        below = logsigmoid(((x + 0.5) / self.half - 1 - self.location) / self.scale)
+        above = logsigmoid((self.location + 1 - (x - 0.5) / self.half) / self.scale)
+        inside = below + above + torch.log(-torch.expm1(-1 / (self.half * self.scale)))
         component = torch.where(x > 0, torch.where(x < self.levels - 1, inside, above), below)
         return torch.logsumexp(self.logits + component, -1)
 
     @torch.no_grad()
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
-        """Draw a component, then a logistic number of it, and take it to the nearest level."""
+        """Draw a component, then a logistic number from it, and round it to the nearest level."""
         shape = (*self._extended_shape(sample_shape), self.location.shape[-1])
         options = {"dtype": self.location.dtype, "device": self.location.device}
         gumbel = -torch.empty(shape, **options).exponential_().log()
@@ -137,27 +136,29 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
         location = self.location.expand(shape).gather(-1, chosen).squeeze(-1)
         scale = self.scale.expand(shape).gather(-1, chosen).squeeze(-1)
         uniform = torch.rand(location.shape, **options)
-        # logit(0) is -inf, and is taken to level 0 as it should be
-        return (location + scale * uniform.logit()).round().clamp(0, self.levels - 1)
+        # logit(0) is -inf, and becomes level 0
+        return (self.half * (location + scale * uniform.logit() + 1)).round().clamp(0, self.levels - 1)
 
     @property
     def mean(self) -> Tensor:
-        r""":math:`\sum_{j \ge 0} P(x > j)`."""
+        r"""The mean, :math:`\sum_{j \ge 0} P(x > j)`."""
         return self._moments()[0]
 
     @property
     def variance(self) -> Tensor:
-        r""":math:`\sum_{j \ge 0} (2 j + 1) P(x > j)` minus the square of the mean."""
+        r"""The variance: :math:`\sum_{j \ge 0} (2 j + 1) P(x > j)` minus the square of the mean."""
         mean, second = self._moments()
         return second - mean.square()
 
     def _moments(self) -> tuple[Tensor, Tensor]:
-        """Level by level, since all of them at once would take 256 times the memory."""
+        """Return the first two moments, summed level by level: all levels at once would take 256 times the memory."""
         weight = self.logits.exp()
         first = torch.zeros_like(weight[..., 0])
         second = torch.zeros_like(first)
         for level in range(self.levels - 1):
-            above = (weight * ((self.location - (level + 0.5)) / self.scale).sigmoid()).sum(-1)
+            above = (weight * ((self.location + 1 - (level + 0.5) / self.half) / self.scale).sigmoid()).sum(
+                -1
+            )
             first = first + above
             second = second + (2 * level + 1) * above
         return first, second

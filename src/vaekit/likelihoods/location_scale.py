@@ -1,28 +1,20 @@
-r"""Likelihoods with a location and a scale: Gaussian and Laplace.
+r"""Likelihoods with a location :math:`\mu(z)` and a scale :math:`\sigma`: Gaussian, Laplace, and a base for others.
 
-What likelihoods with a location :math:`\mu(z)` and a scale :math:`\sigma` share: whose scale it is.
+.. math::
 
-.. math:: p(x \mid z) = \prod_i \frac 1 {\sigma_i} f\!\left(\frac{x_i - \mu_i(z)}{\sigma_i}\right)
+    p(x \mid z) &= \prod_i \frac 1 {\sigma_i} f\!\left(\frac{x_i - \mu_i(z)}{\sigma_i}\right) \\
+    \text{gaussian}: \log p(x \mid z) &= -\sum_i \left[\tfrac 12 \log 2 \pi + \log \sigma_i
+          + \frac{(x_i - \mu_i)^2}{2 \sigma_i^2}\right] \\
+    \text{laplace}: \log p(x \mid z) &= -\sum_i \left[\log 2 \sigma_i + \frac{|x_i - \mu_i|}{\sigma_i}\right]
 
-With a learned :math:`\sigma` there is no loss weight to guess: the maximum of the bound sets the noise to what
-is left of the errors, which is what a weight on the KL would otherwise stand for (Rybkin, Daniilidis and
-Levine, 2021, "Simple and Effective VAE Training with Calibrated Decoders", section 3). Log-scales are
-bounded smoothly, between 6e-6 and 1.6e5 in units of the scaled data: with a scale that depends on :math:`z`
-(``per-example``) the likelihood has no maximum otherwise (Mattei and Frellsen, 2018, section 2.1).
+Kingma and Welling (2013), appendix C.2; Kotz, Kozubowski and Podgorski (2001), "The Laplace Distribution and
+Generalizations", equation 2.1.1: absolute instead of squared errors, for data with outliers.
 
-The Gaussian likelihood, :math:`p(x \mid z) = \mathcal N(x; \mu(z), \operatorname{diag} \sigma^2)`.
-
-.. math:: \log p(x \mid z) = -\sum_i \left[\tfrac 12 \log 2 \pi + \log \sigma_i
-          + \frac{(x_i - \mu_i)^2}{2 \sigma_i^2}\right]
-
-Kingma and Welling (2013), appendix C.2; whose :math:`\sigma` it is, see :mod:`vaekit.likelihoods.location_scale`.
-
-The Laplace likelihood: absolute rather than squared errors, for data with outliers.
-
-.. math:: \log p(x \mid z) = -\sum_i \left[\log 2 b_i + \frac{|x_i - \mu_i(z)|}{b_i}\right]
-
-With a learned scale :math:`b` its maximum is the mean absolute error. Kotz, Kozubowski and Podgorski (2001),
-"The Laplace Distribution and Generalizations", equation 2.1.1.
+With a learned :math:`\sigma` there is no loss weight to choose: the maximum of the bound sets the noise to
+the size of the errors, which is what a weight on the KL otherwise stands for (Rybkin, Daniilidis and Levine,
+2021, "Simple and Effective VAE Training with Calibrated Decoders", section 3). Log-scales are bounded
+smoothly, between 6e-6 and 1.6e5 in units of the scaled data: with a scale that depends on :math:`z`
+(``per-example``) the likelihood would otherwise have no maximum (Mattei and Frellsen, 2018, section 2.1).
 """
 
 from abc import abstractmethod
@@ -32,9 +24,10 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Laplace, Normal
+from torch.distributions import Distribution, Independent, Laplace
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.normals import PlainNormal
 from vaekit.errors import UsageError
 from vaekit.likelihoods.conventions import InDataUnits, stacked_shape, unstack
 from vaekit.likelihoods.support import Support
@@ -46,7 +39,7 @@ Scale = Literal["learned", "per-dimension", "per-example", "fixed"]
 
 
 class LocationScaleLikelihood(nn.Module, Likelihood):
-    """Abstract: a family says in ``distribution`` which density it is.
+    """A likelihood with a location and a scale; subclasses define ``distribution``. Abstract.
 
     Parameters
     ----------
@@ -55,10 +48,10 @@ class LocationScaleLikelihood(nn.Module, Likelihood):
     log_jacobian
         Logarithm of the Jacobian of the data's scaling, in nats (see :class:`InDataUnits`).
     scale
-        Whose scale: ``learned`` is one for all dimensions, ``per-dimension`` one for each, ``per-example`` an
-        output of the decoder, for each dimension of each example; ``fixed`` is ``value`` for ever.
+        ``learned``: one scale for all dimensions; ``per-dimension``: one for each; ``per-example``: an output
+        of the decoder, for each dimension of each example; ``fixed``: always ``value``.
     value
-        The scale to start from, or to keep, in the coordinates of the model (scaled data).
+        The scale at the start, or for ``fixed`` throughout, in the coordinates of the model (scaled data).
 
     Raises
     ------
@@ -101,10 +94,10 @@ class LocationScaleLikelihood(nn.Module, Likelihood):
 
     @abstractmethod
     def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
-        """Make the distribution of independent numbers, of two tensors that broadcast."""
+        """Return the distribution of independent numbers with these locations and scales, which broadcast."""
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features of the means of data ``(n, *event)``, for every latent alike."""
         mean = x.mean(0)
         return torch.cat([mean, 0 * mean]) if self.scale == "per-example" else mean
 
@@ -143,8 +136,8 @@ class GaussianLikelihood(LocationScaleLikelihood):
     scale_in_words = "standard deviation"
 
     def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
-        """Make independent normal distributions."""
-        return Normal(location, scale, validate_args=False)
+        """Return independent normal distributions."""
+        return PlainNormal(location, scale, validate_args=False)
 
 
 class LaplaceLikelihood(LocationScaleLikelihood):
@@ -166,5 +159,13 @@ class LaplaceLikelihood(LocationScaleLikelihood):
     scale_in_words = "mean absolute deviation"
 
     def distribution(self, location: Tensor, scale: Tensor) -> Distribution:
-        """Make independent Laplace distributions."""
-        return Laplace(location, scale, validate_args=False)
+        """Return independent Laplace distributions."""
+        return _Laplace(location, scale, validate_args=False)
+
+
+class _Laplace(Laplace):
+    """A Laplace distribution whose deviation is computed in halves, so that it does not overflow."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        half = 0.5 * value - 0.5 * self.loc
+        return -half.abs() / (0.5 * self.scale) - (2 * self.scale).log()

@@ -3,8 +3,8 @@ r"""A likelihood per column, for tables whose columns are of different types.
 .. math:: \log p(x \mid z) = \sum_j \log p_j(x_j \mid z)
 
 where :math:`p_j` is a density for columns of real numbers and a probability for the others, so that
-:math:`p(x \mid z)` is a density over the real columns and a probability of the rest. Nazabal et al. (2020), "Handling
-Incomplete Heterogeneous Data using VAEs", section 3.
+:math:`p(x \mid z)` is a density over the real columns and a probability of the rest. Nazabal et al. (2020),
+"Handling Incomplete Heterogeneous Data using VAEs", section 3.
 """
 
 import re
@@ -93,7 +93,7 @@ def offer_column_kind(name: str, likelihood: type) -> None:
 
 
 def column_measure(kind: str) -> tuple[Measure, int | None]:
-    """Return what a kind of column is measured by, and its number of levels where it has levels.
+    """Return the measure of a kind of column, and its number of levels where it has levels.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def is_continuous(kind: str) -> bool:
 
 
 class MixedLikelihood(nn.Module, Likelihood):
-    r"""``mixed``: every column of a table has a likelihood of its own.
+    r"""``mixed``: each column of a table has its own likelihood.
 
     The mean, which reconstructions show, is the most probable category of a categorical column.
 
@@ -129,14 +129,14 @@ class MixedLikelihood(nn.Module, Likelihood):
     log_jacobian
         Logarithm of the Jacobian of the scaling of the real columns, in nats (see :class:`InDataUnits`).
     columns
-        A kind for each column: ``gaussian``, ``laplace``, ``student-t``, each with a scale of its own; ``bernoulli``;
-        ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
-        ``zero-inflated-negative-binomial``. One kind alone is for all columns.
+        A kind for each column: ``gaussian``, ``laplace`` and ``student-t``, each with its own scale;
+        ``bernoulli``; ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
+        ``zero-inflated-negative-binomial``. A single kind is for all columns.
 
     Raises
     ------
     UsageError
-        For an unknown kind, or as many kinds as there are not columns.
+        For an unknown kind, or if there are not as many kinds as columns.
 
     Examples
     --------
@@ -196,11 +196,11 @@ class MixedLikelihood(nn.Module, Likelihood):
         return self.event_shape if self.encoder_input is None else (self.encoder_input.width,)
 
     def _likelihoods(self) -> list[Likelihood]:
-        """The likelihoods of the kinds of column, one for all columns of a kind."""
+        """Return the likelihoods, one for all columns of a kind."""
         return [cast(Likelihood, group) for group in self.groups]
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
-        """Return the features, the same for every latent, with the means and frequencies of data ``(n, *event)``."""
+        """Return the features of the means and frequencies of data ``(n, *event)``, for every latent alike."""
         groups = self._likelihoods()
         sizes = [group.event_shape[0] for group in groups]
         parts = x.flatten(1).index_select(1, self.order).split(sizes, 1)
@@ -216,16 +216,16 @@ class MixedLikelihood(nn.Module, Likelihood):
 
 
 class MixedColumns(PlainDistribution):
-    """Independent groups of columns, each with a distribution of its own.
+    """Independent groups of columns, each with its own distribution.
 
     Parameters
     ----------
     parts
-        Of event shape ``(columns of the group,)``, and one batch shape.
+        One distribution per group, of event shape ``(columns of the group,)`` and a common batch shape.
     order, places
-        Which column each entry of all groups in a row is, and the inverse of that permutation.
+        The column of each entry of all groups in a row, and the inverse of that permutation.
     event_shape
-        With as many entries as there are columns.
+        The shape of a row, with as many entries as there are columns.
     """
 
     has_rsample = False
@@ -237,13 +237,13 @@ class MixedColumns(PlainDistribution):
         super().__init__(parts[0].batch_shape, torch.Size(event_shape), validate_args=False)
 
     def log_prob_by_part(self, value: Tensor) -> list[Tensor]:
-        """The terms of ``log_prob``, one for each group."""
+        """Return the terms of ``log_prob``, one for each group."""
         flat = value.flatten(value.dim() - len(self.event_shape)).index_select(-1, self.order)
         sizes = [part.event_shape[0] for part in self.parts]
         return [part.log_prob(x) for part, x in zip(self.parts, flat.split(sizes, -1), strict=True)]
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
+        """Evaluate the log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
         return torch.stack(torch.broadcast_tensors(*self.log_prob_by_part(value))).sum(0)
 
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
@@ -252,12 +252,12 @@ class MixedColumns(PlainDistribution):
 
     @property
     def mean(self) -> Tensor:
-        """Means; of a categorical column the most probable category."""
+        """The means; for a categorical column the most probable category."""
         return self._join([part.mean for part in self.parts])
 
     @property
     def variance(self) -> Tensor:
-        """Variances; of a categorical column that of being the most probable category or another."""
+        """The variances; for a categorical column that of whether it is the most probable category."""
         return self._join([part.variance for part in self.parts])
 
     def _join(self, groups: list[Tensor]) -> Tensor:

@@ -1,18 +1,20 @@
-r"""Multi-scale structural similarity in a likelihood's place: for training, without a log-likelihood.
+r"""Multi-scale structural similarity in place of a likelihood: for training, without a log-likelihood.
 
 .. math:: s(x, y) = l_M^{\alpha_M} \prod_{j=1}^M c_j^{\alpha_j}, \qquad
           l = \frac{2 \mu_x \mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1}, \quad
           c = \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}
 
-Wang, Simoncelli and Bovik (2003), "Multi-scale structural similarity for image quality assessment", equation 7, with
-contrast and structure in one factor (:math:`\beta_j = \gamma_j`, their section 3.2) and its weights; Snell et al.
-(2017), "Learning to generate images with perceptual similarity metrics", train autoencoders with it. Means, variances
-and covariances are under a Gaussian window of standard deviation 1.5; scale :math:`j + 1` is scale :math:`j` averaged
-over squares of two by two; :math:`l` and :math:`c` are averaged over the places of the window and the channels.
+Wang, Simoncelli and Bovik (2003), "Multi-scale structural similarity for image quality assessment", equation
+7, with contrast and structure in one factor (:math:`\beta_j = \gamma_j`, their section 3.2) and its weights;
+Snell et al. (2017), "Learning to generate images with perceptual similarity metrics", train autoencoders with
+it. Means, variances and covariances are under a Gaussian window of standard deviation 1.5; scale
+:math:`j + 1` is scale :math:`j` averaged over squares of two by two; :math:`l` and :math:`c` are averaged
+over the places of the window and the channels.
 
-A product of powers is not defined where a scale's :math:`c_j` is negative (images that are each other's negatives).
-Below :math:`\epsilon = 0.001` it is therefore continued by :math:`\epsilon^2 / (2 \epsilon - c_j)`, which has the same
-value and slope at :math:`\epsilon`, and is positive and increasing: there, too, more alike is more.
+A product of powers is not defined where a scale's :math:`c_j` is negative (images that are each other's
+negatives). Below :math:`\epsilon = 0.001` it is therefore continued by
+:math:`\epsilon^2 / (2 \epsilon - c_j)`, which has the same value and slope at :math:`\epsilon`, and is
+positive and increasing: more similar images have a higher score there too.
 """
 
 from collections.abc import Sequence
@@ -40,19 +42,20 @@ _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = 0.01**2, 0.03**2  # of images in [0, 1]
 _WIDTH, _DEVIATION = 11, 1.5  # of the window, in pixels
 _COARSEST = 4  # pixels on the shorter side of the coarsest scale, at least
-_SMALL = 1e-3  # of contrast and structure, below which they are continued by a hyperbola
+_SMALL = 1e-3  # of contrast and structure; below it they are continued by a hyperbola
 
 
 class MultiScaleSimilarityLikelihood(nn.Module, Likelihood):
-    r"""``ms-ssim``: images in [0, 1] by their likeness to the reconstruction, which is no probability.
+    r"""``ms-ssim``: images in [0, 1], scored by their similarity to the reconstruction, which is not a probability.
 
-    What stands for :math:`\log p(x \mid z)` in training is :math:`-w (1 - s(x, y))`, of the image :math:`y` that the
-    decoder's logits make. It is no logarithm of a density, so that there is no :math:`\log p(x)`: bounds made of it
-    order models of the same weight, and evaluation refuses to report them as a log-likelihood.
+    In training :math:`-w (1 - s(x, y))` takes the place of :math:`\log p(x \mid z)`, for the image :math:`y`
+    of the decoder's logits. It is not the logarithm of a density, so there is no :math:`\log p(x)`: bounds
+    made of it can compare models of the same weight, and evaluation refuses to report them as a
+    log-likelihood.
 
-    There are as many scales, at most five, as leave 4 pixels on the shorter side of the coarsest (8 x 8: two, 28 x 28:
-    three, from 64 x 64 on: five), with the first of the published weights, divided by their sum. The window is 11
-    pixels wide, or as wide as the largest odd number of pixels that fits a scale.
+    There are at most five scales, and as many as leave 4 pixels on the shorter side of the coarsest (8 x 8:
+    two, 28 x 28: three, from 64 x 64: five), with the first of the published weights, divided by their sum.
+    The window is 11 pixels wide, or the largest odd number of pixels that fits a scale.
 
     Parameters
     ----------
@@ -61,12 +64,12 @@ class MultiScaleSimilarityLikelihood(nn.Module, Likelihood):
     log_jacobian
         Must be 0: a similarity has no units.
     weight
-        :math:`w`: what an image that is not alike at all costs, in nats of the KL against which it is weighed.
+        :math:`w`: the cost of an image without any similarity, in nats, weighed against the KL.
 
     Raises
     ------
     UsageError
-        For examples that are no images, and a weight that is not positive.
+        For examples that are not images, and a weight that is not positive.
 
     Examples
     --------
@@ -99,19 +102,19 @@ class MultiScaleSimilarityLikelihood(nn.Module, Likelihood):
         self.weight = weight
 
     def forward(self, features: Tensor) -> Distribution:
-        """Turn features ``(..., *event_shape)``, the logits, into what scores images by their likeness."""
+        """Turn features ``(..., *event_shape)``, the logits, into a distribution that scores images by similarity."""
         return MultiScaleSimilarity(features.sigmoid(), self.weight)
 
 
 class MultiScaleSimilarity(PlainDistribution):
-    """One image, and a score of others by how alike they are: it has draws, but no density.
+    """One image, and a score of the similarity of others: it has draws, but no density.
 
     Parameters
     ----------
     image
         ``(..., channels, height, width)`` in [0, 1].
     weight
-        What an image that is not alike at all costs.
+        The cost of an image without any similarity.
 
     Examples
     --------
@@ -126,11 +129,11 @@ class MultiScaleSimilarity(PlainDistribution):
         super().__init__(image.shape[:-3], image.shape[-3:], validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Score images ``(..., *event)``: :math:`-w (1 - s)`, which is no logarithm of a probability."""
+        """Score images ``(..., *event)``: :math:`-w (1 - s)`, which is not the logarithm of a probability."""
         return self.weight * (multi_scale_similarity(value, self.image) - 1)
 
     def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
-        """Return the image itself: a similarity says nothing about noise around it."""
+        """Return the image itself: a similarity does not describe the noise around it."""
         return self.image.detach().expand(self._extended_shape(sample_shape))
 
     @property
@@ -140,12 +143,12 @@ class MultiScaleSimilarity(PlainDistribution):
 
     @property
     def variance(self) -> Tensor:
-        """Zero."""
+        """The variance: zero."""
         return torch.zeros_like(self.image)
 
 
 def number_of_scales(height: int, width: int) -> int:
-    """Count the scales of an image: at most five, the coarsest of 4 pixels at least, and one in any case.
+    """Return the number of scales of an image: one to five, the coarsest of at least 4 pixels where there are several.
 
     Examples
     --------
@@ -159,7 +162,7 @@ def number_of_scales(height: int, width: int) -> int:
 
 
 def multi_scale_similarity(x: Tensor, y: Tensor) -> Tensor:
-    r"""Compare images: 1 where they are the same, towards 0 where they have nothing in common.
+    r"""Return the similarity of images: 1 where they are equal, near 0 where they have nothing in common.
 
     Parameters
     ----------
@@ -194,14 +197,14 @@ def multi_scale_similarity(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _compare(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Luminance, and contrast with structure, at every place of the window: ``(n, 1, height, width)`` each."""
+    """Return luminance, and contrast with structure, at each position of the window: ``(n, 1, height, width)`` each."""
     width = min(_WIDTH, (min(x.shape[-2:]) - 1) // 2 * 2 + 1)
     place = torch.arange(width, dtype=x.dtype, device=x.device) - width // 2
     line = (-0.5 * (place / _DEVIATION).square()).exp()
     line = line / line.sum()
     window = torch.outer(line, line)[None, None]
     mean_x, mean_y = functional.conv2d(x, window), functional.conv2d(y, window)
-    # Second moments about each image's own mean: about zero, small variances of bright images drown in rounding errors.
+    # Second moments about each image's own mean: about zero, rounding would hide small variances of bright images.
     x, y = x - x.mean((-2, -1), keepdim=True), y - y.mean((-2, -1), keepdim=True)
     about_x, about_y = functional.conv2d(x, window), functional.conv2d(y, window)
     # Where both are the same, numerator and denominator are the same to the last bit.
@@ -212,7 +215,7 @@ def _compare(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _positive(value: Tensor) -> Tensor:
-    """The value, below a small number continued by a hyperbola."""
+    """Return the value, continued below a small number by a hyperbola."""
     below = value < _SMALL
     small = torch.where(below, value, torch.zeros_like(value))
     return torch.where(below, _SMALL**2 / (2 * _SMALL - small), value)

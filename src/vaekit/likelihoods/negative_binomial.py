@@ -1,23 +1,17 @@
-r"""Likelihoods of overdispersed counts: negative binomial, zero-inflated or not.
-
-The negative binomial likelihood of counts, by mean and dispersion.
+r"""Likelihoods of overdispersed counts: the negative binomial, by mean and dispersion, and its zero-inflated form.
 
 .. math:: \log p(x \mid z) = \sum_i \left[\log \frac{\Gamma(x_i + \theta_i)}{\Gamma(\theta_i)\, x_i!}
           + \theta_i \log \frac{\theta_i}{\theta_i + \mu_i} + x_i \log \frac{\mu_i}{\theta_i + \mu_i}\right],
           \qquad \operatorname{Var} x_i = \mu_i + \frac{\mu_i^2}{\theta_i}
 
-A Poisson whose mean is gamma distributed with shape :math:`\theta`, the inverse dispersion: counts that vary
-more than their mean. Lopez, Regier, Cole, Jordan and Yosef (2018), "Deep generative modeling for single-cell
-transcriptomics", methods (scVI); Hilbe (2011), "Negative Binomial Regression", equation 8.8 (NB2).
-
-The zero-inflated negative binomial likelihood: counts that also drop out to zero.
+It is a Poisson whose mean is gamma distributed with shape :math:`\theta`, the inverse dispersion: counts that
+vary more than their mean. Zero-inflated, counts also drop out to zero,
 
 .. math:: p(x_i \mid z) = \pi_i\, [x_i = 0] + (1 - \pi_i)\, \operatorname{NB}(x_i; \mu_i, \theta_i)
 
-Lopez, Regier, Cole, Jordan and Yosef (2018), "Deep generative modeling for single-cell transcriptomics",
-methods (scVI); with the logit of :math:`\pi`, computed without ever forming a probability.
-
-What likelihoods of overdispersed counts share: features, and whose inverse dispersion it is.
+with the logit of :math:`\pi`, computed without forming a probability. Lopez, Regier, Cole, Jordan and Yosef
+(2018), "Deep generative modeling for single-cell transcriptomics", methods (scVI); Hilbe (2011), "Negative
+Binomial Regression", equation 8.8 (NB2).
 """
 
 from collections.abc import Sequence
@@ -48,20 +42,21 @@ Dispersion = Literal["learned", "per-dimension", "per-example"]
 
 
 class OverdispersedCounts(nn.Module, Likelihood):
-    r"""Abstract: counts whose features are log-means, perhaps more, and last, ``per-example``, :math:`\log\theta`.
+    r"""Counts with a dispersion; of the features, log-means come first and :math:`\log\theta` last. Abstract.
 
     Parameters
     ----------
     name
-        Of the likelihood, for messages.
+        The name of the likelihood, for messages.
     event_shape
         The shape of :math:`x`.
     log_jacobian
         Must be 0: a probability has no units.
     parameters
-        How many numbers of each dimension are outputs of the decoder in any case.
+        The number of the decoder's outputs per dimension, without :math:`\log\theta`.
     dispersion
-        Whose :math:`\theta`.
+        ``learned``: one :math:`\theta` for all dimensions; ``per-dimension``: one for each; ``per-example``:
+        an output of the decoder.
     """
 
     traits = LikelihoodTraits(measure="counts", column=True)
@@ -85,12 +80,12 @@ class OverdispersedCounts(nn.Module, Likelihood):
         self.encoder_input = LogCounts()
 
     def features_of(self, log_mean: Tensor) -> Tensor:
-        """Return the features with these log-means and 0 for all that is beside them."""
+        """Return the features with these log-means, and 0 for all other parameters."""
         beside = self.feature_shape[0] // self.event_shape[0] - 1
         return torch.cat([log_mean, *[0 * log_mean] * beside])
 
     def parameters_of(self, features: Tensor) -> list[Tensor]:
-        r"""Take features ``(..., *feature_shape)`` apart; the last is :math:`\log\theta`, the decoder's or our own."""
+        r"""Split features ``(..., *feature_shape)`` into parameters; the last is :math:`\log\theta`."""
         parts = list(unstack(features, self.event_shape))
         return parts if self.log_concentration is None else [*parts, self.log_concentration]
 
@@ -111,8 +106,8 @@ class NegativeBinomialLikelihood(OverdispersedCounts):
     log_jacobian
         Must be 0: a probability has no units.
     dispersion
-        Whose :math:`\theta`, always learned, smoothly between 6e-6 and 1.6e5: ``learned`` is one for all
-        dimensions, ``per-dimension`` one for each, ``per-example`` an output of the decoder.
+        ``learned``: one :math:`\theta` for all dimensions; ``per-dimension``: one for each; ``per-example``:
+        an output of the decoder. It is always learned, smoothly bounded between 6e-6 and 1.6e5.
 
     Examples
     --------
@@ -131,7 +126,7 @@ class NegativeBinomialLikelihood(OverdispersedCounts):
         super().__init__("negative-binomial", event_shape, log_jacobian, 1, dispersion)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features of the means of data ``(n, *event)``, for every latent alike."""
         return self.features_of(log_mean_features(x))
 
     def forward(self, features: Tensor) -> Distribution:
@@ -142,14 +137,14 @@ class NegativeBinomialLikelihood(OverdispersedCounts):
 
 
 class NegativeBinomial(ElementwiseDistribution):
-    r"""Independent negative binomials; computes in float64, answers in the type of ``log_mean``.
+    r"""Independent negative binomials, computed in float64 and returned in the type of ``log_mean``.
 
     Parameters
     ----------
     log_mean
-        :math:`\log \mu`, any shape, still to be bounded between -20 and 20.
+        :math:`\log \mu` before it is softly bounded between -20 and 20, of any shape.
     log_concentration
-        :math:`\log \theta`, broadcasts with it, still to be bounded between -12 and 12.
+        :math:`\log \theta` before it is softly bounded between -12 and 12; broadcasts with ``log_mean``.
 
     Examples
     --------
@@ -165,11 +160,11 @@ class NegativeBinomial(ElementwiseDistribution):
         super().__init__(self.log_mean.shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of counts ``value`` in nats."""
+        """Evaluate the log-probability of counts ``value``, in nats."""
         return self.log_prob_in_float64(value).to(self.dtype)
 
     def log_prob_in_float64(self, value: Tensor) -> Tensor:
-        """The same before it is rounded."""
+        """Evaluate the log-probability of counts ``value`` in nats, in float64."""
         x, theta = value.double(), self.log_concentration.exp()
         log_odds = self.log_mean - self.log_concentration
         return (
@@ -189,20 +184,20 @@ class NegativeBinomial(ElementwiseDistribution):
 
     @property
     def mean(self) -> Tensor:
-        r""":math:`\mu`."""
+        r"""The mean, :math:`\mu`."""
         return self.log_mean.exp().to(self.dtype)
 
     @property
     def variance(self) -> Tensor:
-        r""":math:`\mu + \mu^2 / \theta`."""
+        r"""The variance, :math:`\mu + \mu^2 / \theta`."""
         return (self.log_mean.exp() + (2 * self.log_mean - self.log_concentration).exp()).to(self.dtype)
 
 
 class ZeroInflatedNegativeBinomialLikelihood(OverdispersedCounts):
-    r"""``zero-inflated-negative-binomial``: overdispersed counts with zeros besides.
+    r"""``zero-inflated-negative-binomial``: overdispersed counts with additional zeros.
 
-    The features are the logarithms of the means of the counts that did not drop out, the logits of
-    dropping out, and with ``dispersion=per-example`` those of :math:`\log\theta`.
+    The features are the logarithms of the means of counts that do not drop out, the logits of dropping out,
+    and with ``dispersion=per-example`` :math:`\log\theta`.
 
     Parameters
     ----------
@@ -211,7 +206,7 @@ class ZeroInflatedNegativeBinomialLikelihood(OverdispersedCounts):
     log_jacobian
         Must be 0: a probability has no units.
     dispersion
-        Whose :math:`\theta`, as in :class:`NegativeBinomialLikelihood`.
+        As for :class:`NegativeBinomialLikelihood`.
 
     Examples
     --------
@@ -230,8 +225,8 @@ class ZeroInflatedNegativeBinomialLikelihood(OverdispersedCounts):
         super().__init__("zero-inflated-negative-binomial", event_shape, log_jacobian, 2, dispersion)
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
-        return self.features_of(log_mean_features(2 * x))  # of the half that does not drop out at first
+        """Return the features of the means of data ``(n, *event)``, for every latent alike."""
+        return self.features_of(log_mean_features(2 * x))  # at first, half of the counts drop out
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)`` into a distribution over the event."""
@@ -241,7 +236,7 @@ class ZeroInflatedNegativeBinomialLikelihood(OverdispersedCounts):
 
 
 class _ZeroInflated(ElementwiseDistribution):
-    """Computes in float64, answers in the type of the features."""
+    """Independent zero-inflated counts, computed in float64 and returned in the type of the features."""
 
     def __init__(self, base: NegativeBinomial, logits: Tensor) -> None:
         self.base, self.logits, self.dtype = base, logits.double(), logits.dtype

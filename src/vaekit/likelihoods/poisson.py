@@ -1,10 +1,8 @@
-r"""The Poisson likelihood of counts, :math:`\lambda_i = e^{f_i(z)}`.
+r"""The Poisson likelihood of counts, :math:`\lambda_i = e^{f_i(z)}`, and the conventions of all likelihoods of counts.
 
 .. math:: \log p(x \mid z) = \sum_i \left[x_i \log \lambda_i - \lambda_i - \log x_i!\right]
 
 Johnson, Kemp and Kotz (2005), "Univariate Discrete Distributions", equation 4.1.
-
-What likelihoods of counts share: the data they accept, and the bound of their log-means.
 """
 
 from collections.abc import Sequence
@@ -65,7 +63,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
         self.encoder_input = LogCounts()
 
     def marginal_features(self, x: Tensor) -> Tensor:
-        """Return the features, the same for every latent, with the means of data ``(n, *event)``."""
+        """Return the features of the means of data ``(n, *event)``, for every latent alike."""
         return log_mean_features(x)
 
     def forward(self, features: Tensor) -> Distribution:
@@ -74,7 +72,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
 
 
 class _Poisson(ElementwiseDistribution):
-    """Computes in float64, answers in the type of the features."""
+    """Independent Poisson distributions, computed in float64 and returned in the type of the features."""
 
     def __init__(self, features: Tensor) -> None:
         self.log_mean, self.dtype = bounded_log_mean(features), features.dtype
@@ -98,10 +96,10 @@ class _Poisson(ElementwiseDistribution):
 
 
 def bounded_log_mean(features: Tensor) -> Tensor:
-    """Bring a network's output to a log-mean in float64, smoothly between -20 and 20.
+    """Return a network's output as a log-mean in float64, smoothly bounded between -20 and 20.
 
-    In float64, because the terms of a count's log-probability, of the size of the count, cancel: at a million,
-    float32 would be off by a nat.
+    The terms of a log-probability are as large as the count, and cancel: for a million, float32 would be off
+    by a nat.
 
     Examples
     --------
@@ -113,7 +111,7 @@ def bounded_log_mean(features: Tensor) -> Tensor:
 
 
 def log_mean_features(x: Tensor) -> Tensor:
-    """Return the features of the columns' means, ``(n, *event)`` to ``event``: the inverse of the bound.
+    """Return the features, of shape ``event``, that give data ``(n, *event)`` their means.
 
     Half a count is added to each column.
 

@@ -1,7 +1,4 @@
-"""The data a likelihood accepts, and the message for data that it does not.
-
-What likelihoods over the levels 0 to L - 1 share: the data they accept.
-"""
+"""The data that a likelihood accepts, and the message for data that it does not."""
 
 from dataclasses import dataclass, replace
 
@@ -17,18 +14,18 @@ LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
 @dataclass(frozen=True)
 class Support:
-    """An interval of numbers, or of whole numbers, in words a message can use.
+    """An interval of numbers, or of whole numbers, with a description for messages.
 
     Parameters
     ----------
     description
-        What the data should be, as in "numbers in [0, 1]".
+        The data that are accepted, as in "numbers in [0, 1]".
     lower, upper
         The closed interval.
     advice
-        What to do with other data.
+        Advice for other data, the end of the message.
     whole
-        Whether only whole numbers will do, which float32 holds up to 16,777,216.
+        Whether only whole numbers are accepted, up to 16,777,216, the limit of float32.
 
     Examples
     --------
@@ -78,11 +75,11 @@ class ColumnSupport:
     Parameters
     ----------
     supports
-        Kinds of column with what they accept.
+        Kinds of column, and the support of each.
     members
-        The columns of each, by number.
+        The numbers of the columns of each kind.
     lower, upper
-        An interval that holds all.
+        An interval that contains all of them.
 
     Examples
     --------
@@ -123,12 +120,12 @@ class ColumnSupport:
 
 
 def _fractions(array: np.ndarray) -> np.ndarray:
-    """The values that are not whole numbers."""
+    """Return the values that are not whole numbers."""
     return array[:0] if array.dtype.kind in "iub" else array[array != np.floor(array)]
 
 
 def _fitting(array: np.ndarray) -> list[str]:
-    """Names of likelihoods for a message; the registry of likelihoods itself lies upstairs."""
+    """Return the names of likelihoods that fit the data, for a message."""
     low, high, whole = array.min(), array.max(), not _fractions(array).size
     if not np.isfinite([low, high]).all():
         return ["none, until missing and infinite values are gone"]
@@ -142,7 +139,7 @@ def _fitting(array: np.ndarray) -> list[str]:
 
 
 def levels_support(kind: str, levels: int) -> Support:
-    """Return the support of ``levels`` levels.
+    """Return the support of the levels 0 to ``levels - 1``.
 
     Raises
     ------

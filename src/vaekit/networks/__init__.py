@@ -1,8 +1,8 @@
 r"""Networks: :math:`x \to` features and :math:`z \to` features. Plain ``nn.Module`` objects.
 
 A *network* is a pair of recipes that mirror each other: ``encoder(input_shape, output_shape)`` and
-``decoder(input_shape, output_shape)`` each build a fresh module. Its keyword-only options are what stands
-behind the colon in a sentence such as ``mlp:hidden=200x200,activation=tanh``.
+``decoder(input_shape, output_shape)`` each build a new module. Its keyword-only options are those after the
+colon in a spec such as ``mlp:hidden=200x200,activation=tanh``.
 """
 
 from vaekit.networks.bounded import soft_bound

@@ -1,8 +1,10 @@
-r"""A bound that never kills a gradient: the networks' raw log-scales pass through it."""
+"""A smooth bound with a gradient everywhere, for the raw log-scales of networks."""
 
 from torch import Tensor
 
 __all__ = ["inverse_soft_bound", "soft_bound"]
+
+_LARGEST = 1e9  # in units of the limit: its square does not overflow, and the gradient there is 1e-27
 
 
 def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
@@ -10,8 +12,8 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
 
     .. math:: b(r) = \frac{r}{\sqrt{1 + (r / L)^2}}, \qquad b'(r) = \bigl(1 + (r / L)^2\bigr)^{-3/2} > 0.
 
-    Near zero it is the identity; far out its gradient decays like a power, not like an exponential, so
-    that a log-scale that has run away can come back. A log-scale bounded by 12 keeps a standard deviation
+    Near zero it is the identity. Far out its gradient decays like a power, not like an exponential, so that a
+    log-scale that has become extreme can still return. A log-scale bounded by 12 keeps a standard deviation
     between 6e-6 and 1.6e5 times the scale of the data.
 
     Parameters
@@ -32,12 +34,13 @@ def soft_bound(raw: Tensor, limit: float = 12.0) -> Tensor:
     >>> soft_bound(torch.tensor([-1e6, 0.0, 0.1, 1e6]))
     tensor([-12.0000,   0.0000,   0.1000,  12.0000])
     """
+    raw = raw.clamp(-_LARGEST * limit, _LARGEST * limit)
     scaled = raw / limit
     return raw * (1 + scaled * scaled).rsqrt()
 
 
 def inverse_soft_bound(bounded: float, limit: float = 12.0) -> float:
-    """Return the raw number that :func:`soft_bound` takes to ``bounded``.
+    """Return the raw number that :func:`soft_bound` maps to ``bounded``.
 
     Raises
     ------

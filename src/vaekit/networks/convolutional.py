@@ -1,10 +1,8 @@
-r"""Convolutional networks for images of any size, odd ones included.
+r"""Convolutional networks for images of any size, also odd ones.
 
-Each layer of the encoder halves the image (rounding up): a 3 x 3 kernel, stride 2, padding 1 takes a side
-of :math:`s` pixels to :math:`\lceil s / 2 \rceil`. The decoder retraces the very same sizes: a transposed
-layer gives :math:`2 s - 1` pixels and one more where the side on the way down was even.
-
-Shapes between layers: any number of batch dimensions, and images that are halved and doubled again.
+Each layer of the encoder halves the image (rounding up): a 3 x 3 kernel, stride 2, padding 1 maps a side of
+:math:`s` pixels to :math:`\lceil s / 2 \rceil`. The decoder goes through the same sizes in reverse: a
+transposed layer gives :math:`2 s - 1` pixels, and one more where the side on the way down was even.
 """
 
 from collections.abc import Sequence
@@ -34,7 +32,7 @@ class ConvolutionalNetwork(Network):
         After every layer but the last; see :class:`vaekit.networks.MlpNetwork`. ``normalisation=layer`` is over
         channels and pixels together.
     initialisation
-        Of all weights: ``default`` (PyTorch's) or ``glorot``.
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot``.
 
     Raises
     ------
@@ -111,12 +109,12 @@ class ConvolutionalNetwork(Network):
 
 
 class Reshaped(nn.Module):
-    """Layers that want one batch dimension, for inputs with any number of them.
+    """Layers that need one batch dimension, for inputs with any number of them.
 
     Parameters
     ----------
     layers
-        From ``(batch, *input_shape)`` to as many numbers as ``output_shape`` has.
+        Layers from ``(batch, *input_shape)`` to as many numbers as ``output_shape`` has.
     input_shape, output_shape
         Event shapes.
     """
@@ -139,7 +137,7 @@ def halved_sizes(kind: str, image_shape: Sequence[int], times: int) -> list[tupl
     Raises
     ------
     UsageError
-        If it is no image.
+        If the shape is not that of an image.
 
     Examples
     --------
@@ -158,5 +156,5 @@ def halved_sizes(kind: str, image_shape: Sequence[int], times: int) -> list[tupl
 
 
 def extra_pixels(small: tuple[int, int], large: tuple[int, int]) -> tuple[int, int]:
-    """Return what a transposed 3 x 3 convolution of stride 2, which makes 2 s - 1 pixels, lacks of the large size."""
+    """Return the pixels by which a transposed 3 x 3 convolution of stride 2, with 2 s - 1 pixels, is too small."""
     return large[0] - (2 * small[0] - 1), large[1] - (2 * small[1] - 1)

@@ -1,16 +1,15 @@
-r"""What layers of every network can have besides weights: activation, normalisation, dropout, initialisation.
+r"""The parts of a layer besides weights: activation, normalisation, dropout and initialisation.
 
-A hidden layer is :math:`h = \operatorname{dropout}(\phi(\operatorname{norm}(W x + b)))`. Normalisation is that of the
-batch (Ioffe and Szegedy, 2015, "Batch Normalization", algorithm 1) or of the layer (Ba, Kiros and Hinton, 2016, "Layer
-Normalization", equation 3; of images, over channels and pixels together). Dropout is that of Srivastava et al. (2014).
-Glorot's initialisation draws :math:`W \sim \mathcal U\bigl(\pm\sqrt{6 / (n_\text{in} + n_\text{out})}\bigr)` and sets
-:math:`b = 0` (Glorot and Bengio, 2010, equation 16); the default is PyTorch's,
-:math:`\mathcal U(\pm 1 / \sqrt{n_\text{in}})` for both.
+A hidden layer is :math:`h = \operatorname{dropout}(\phi(\operatorname{norm}(W x + b)))`. Normalisation is
+over the batch (Ioffe and Szegedy, 2015, "Batch Normalization", algorithm 1) or the layer (Ba, Kiros and
+Hinton, 2016, "Layer Normalization", equation 3; of images, over channels and pixels together). Dropout:
+Srivastava et al. (2014). Glorot's initialisation draws
+:math:`W \sim \mathcal U\bigl(\pm\sqrt{6 / (n_\text{in} + n_\text{out})}\bigr)` and sets :math:`b = 0` (Glorot
+and Bengio, 2010, equation 16); the default is PyTorch's, :math:`\mathcal U(\pm 1 / \sqrt{n_\text{in}})` for
+both.
 
-In training, a network with batch normalisation gives an example features that depend on the batch it is in, and one
-with dropout features that are random; at evaluation neither does.
-
-The activations a sentence can name.
+In training, batch normalisation makes the features of an example depend on its batch, and dropout makes them
+random; in evaluation neither does.
 """
 
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ _BUILDERS: dict[str, type[nn.Module]] = {
 
 
 def build_activation(name: Activation) -> nn.Module:
-    """Build a fresh activation module by its name.
+    """Build an activation module by its name.
 
     >>> build_activation("tanh")
     Tanh()
@@ -52,19 +51,19 @@ Initialisation = Literal["default", "glorot"]
 
 @dataclass(frozen=True, kw_only=True)
 class LayerStyle:
-    """How the layers of a network are made.
+    """The style of a network's layers.
 
     Parameters
     ----------
     kind
-        The network, for messages.
+        The name of the network, for messages.
     activation, normalisation, dropout, initialisation
-        See the module; ``dropout`` is the probability that a unit is left out.
+        See the module's description; ``dropout`` is the probability that a unit is left out.
 
     Raises
     ------
     UsageError
-        For a dropout outside [0, 1), or a word that is not known.
+        For a dropout outside [0, 1), or an unknown value of another option.
 
     Examples
     --------
@@ -92,19 +91,19 @@ class LayerStyle:
                 raise UsageError(f"{self.kind}: {name}={value!r}; there are {', '.join(known)}")
 
     def dense(self, size_in: int, size_out: int) -> list[nn.Module]:
-        """Make a fully connected hidden layer."""
+        """Return the modules of a fully connected hidden layer."""
         return [nn.Linear(size_in, size_out), *self.after(size_out)]
 
     def after(self, units: int, *, images: bool = False) -> list[nn.Module]:
-        """Make what comes after the weights of a hidden layer: normalisation, activation, dropout."""
+        """Return the modules after the weights of a hidden layer: normalisation, activation, dropout."""
         return [*self.norm(units, images=images), self.activate(), *self.drop()]
 
     def activate(self) -> nn.Module:
-        """Make the activation."""
+        """Return a new activation."""
         return build_activation(self.activation)
 
     def norm(self, units: int, *, images: bool = False) -> list[nn.Module]:
-        """Make the normalisation of ``units`` units, or of images of so many channels."""
+        """Return the normalisation of ``units`` units, or of images with so many channels."""
         if self.normalisation == "batch":
             return [BatchNorm2d(units) if images else BatchNorm1d(units)]
         if self.normalisation == "layer":
@@ -112,11 +111,11 @@ class LayerStyle:
         return []
 
     def drop(self) -> list[nn.Module]:
-        """Make the dropout."""
+        """Return the dropout, if there is any."""
         return [nn.Dropout(self.dropout)] if self.dropout else []
 
     def initialised(self, network: nn.Module) -> nn.Module:
-        """Return the network back, with the weights of all its layers initialised."""
+        """Initialise the weights of all layers of a network, and return it."""
         if self.initialisation == "glorot":
             for layer in network.modules():
                 if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
@@ -144,9 +143,9 @@ def check_sizes(kind: str, example: str, **sizes: int | tuple[int, ...]) -> None
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """Of units; trains on a single row too, which has no variance.
+    """Batch normalisation of units that also trains on a single row, which has no variance.
 
-    The running averages stand in for the batch's moments then, as at evaluation, and stay what they are.
+    The running averages then replace the moments of the batch, as in evaluation, and do not change.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -155,7 +154,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Of channels; trains on a single pixel too, as :class:`BatchNorm1d` does."""
+    """Batch normalisation of channels that also trains on a single pixel, as :class:`BatchNorm1d` does."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map ``(batch, channels, height, width)`` to the same shape."""

@@ -1,8 +1,8 @@
 r"""A fully connected network in which the output at a position depends only on the positions before it.
 
 Germain et al. (2015), "MADE: Masked Autoencoder for Distribution Estimation", equations 8 and 9: hidden unit
-:math:`h` has a degree :math:`m(h)`, and a weight from :math:`i` to :math:`h` is there only where
-:math:`m(h) \ge i`, one from :math:`h` to the output at :math:`j` only where :math:`j > m(h)`.
+:math:`h` has a degree :math:`m(h)`. There is a weight from :math:`i` to :math:`h` only if :math:`m(h) \ge i`,
+and from :math:`h` to the output at :math:`j` only if :math:`j > m(h)`.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ class MaskedNetwork(nn.Module):
     Parameters
     ----------
     positions, width
-        Of input and output.
+        The shape of input and output.
     hidden
         Sizes of the hidden layers; empty: linear.
     activation
         Applied after every hidden layer.
     condition
-        How many numbers a condition has, which every output may depend on; 0: there is none.
+        The number of numbers in a condition, which every output may depend on; 0: there is none.
 
     Examples
     --------
@@ -53,14 +53,16 @@ class MaskedNetwork(nn.Module):
         degrees = [place, *(1 + torch.arange(size) % max(1, positions - 1) for size in hidden)]
         masks = [after[:, None] >= before for before, after in zip(degrees[:-1], degrees[1:], strict=True)]
         masks.append(place[:, None] > degrees[-1])
-        self.layers = nn.ModuleList(_MaskedLinear(mask) for mask in masks)
-        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
-        # Into the hidden units, and past them: the first position has none of them.
+        layers = [_MaskedLinear(mask) for mask in masks]
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+        self.layers = nn.ModuleList(layers)
+        # Into the hidden units, and directly to the output: the first position depends on no hidden unit.
         sizes = [*hidden[:1], positions * width] if condition else []
-        self.of_condition = nn.ModuleList(nn.Linear(condition, size, bias=False) for size in sizes)
-        if condition:
-            nn.init.zeros_(self.of_condition[-1].weight)  # type: ignore[arg-type]
+        of_condition = [nn.Linear(condition, size, bias=False) for size in sizes]
+        for last in of_condition[-1:]:
+            nn.init.zeros_(last.weight)
+        self.of_condition = nn.ModuleList(of_condition)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map ``(..., positions, width)``, given a condition ``(..., d)``."""
@@ -77,7 +79,7 @@ class MaskedNetwork(nn.Module):
 
 
 class _MaskedLinear(nn.Linear):
-    """A linear layer some of whose weights are not there."""
+    """A linear layer whose weights are multiplied by a mask."""
 
     mask: Tensor
 

@@ -1,13 +1,12 @@
-r"""Fully connected networks of any depth; with no hidden layer, a linear map.
+r"""Fully connected networks of any depth, with or without gates; without a hidden layer, a linear map.
 
-.. math:: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L
+.. math::
 
-Gated fully connected networks: each unit has a second linear map that opens or closes it.
+    \text{mlp}   &: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L \\
+    \text{gated} &: h_{l+1} = (W_l h_l + b_l) \odot \sigma(V_l h_l + c_l)
 
-.. math:: h_{l+1} = (W_l h_l + b_l) \odot \sigma(V_l h_l + c_l), \quad f(x) = W_L h_L + b_L
-
-Tomczak and Welling (2018), "VAE with a VampPrior", section 4.1; van den Oord et al. (2016), "Conditional Image
-Generation with PixelCNN Decoders", equation 2. The VampPrior's network has two hidden layers of 300.
+Gates: Tomczak and Welling (2018), "VAE with a VampPrior", section 4.1, whose network has two hidden layers of
+300; van den Oord et al. (2016), "Conditional Image Generation with PixelCNN Decoders", equation 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ class FlatNetwork(nn.Module):
     hidden
         Sizes of the hidden layers; empty for a linear map.
     layer
-        Makes a hidden layer of a size to another.
+        A function that makes the modules of a hidden layer from one size to another.
 
     Examples
     --------
@@ -67,7 +66,7 @@ class FlatNetwork(nn.Module):
         batch_shape = x.shape[: x.dim() - len(self.input_shape)]
         if len(self.input_shape) > 1:
             x = x.flatten(-len(self.input_shape))
-        # Batch normalisation takes one batch dimension; nothing else minds.
+        # Batch normalisation needs exactly one batch dimension.
         features = self.layers(x if len(batch_shape) == 1 else x.reshape(-1, x.shape[-1]))
         if len(batch_shape) == 1 and len(self.output_shape) == 1:
             return features
@@ -86,7 +85,7 @@ class MultilayerPerceptron(FlatNetwork):
     activation
         Applied after every hidden layer.
     style
-        All that a hidden layer has besides weights, instead of the activation alone.
+        The style of the hidden layers, instead of the activation alone.
 
     Examples
     --------
@@ -117,16 +116,16 @@ class MlpNetwork(Network):
     Parameters
     ----------
     hidden
-        Sizes of the encoder's hidden layers; the decoder has them in reverse. Empty (``none``): linear.
+        Sizes of the encoder's hidden layers; the decoder has them in reverse order. Empty (``none``): linear.
     activation
         Applied after every hidden layer.
     normalisation
-        Before every activation: ``none``, ``batch`` or ``layer``. In training, ``batch`` makes an example's features
-        depend on the batch it is in; a batch of one row is normalised with the running averages.
+        Before every activation: ``none``, ``batch`` or ``layer``. In training, ``batch`` makes an example's
+        features depend on the batch it is in; a batch of one row is normalised with the running averages.
     dropout
         Probability of leaving a hidden unit out of a training step, from 0 to less than 1.
     initialisation
-        Of all weights: ``default`` (PyTorch's) or ``glorot`` (uniform, with biases of zero).
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot`` (uniform, with biases of zero).
 
     Raises
     ------
@@ -193,11 +192,11 @@ class GatedNetwork(Network):
     Parameters
     ----------
     hidden
-        Sizes of the encoder's hidden layers; the decoder has them in reverse. Empty (``none``): linear.
+        Sizes of the encoder's hidden layers; the decoder has them in reverse order. Empty (``none``): linear.
     normalisation, dropout
         After every hidden layer; see :class:`vaekit.networks.MlpNetwork`.
     initialisation
-        Of all weights: ``default`` (PyTorch's) or ``glorot``, which the paper uses.
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot``, which the paper uses.
 
     Raises
     ------

@@ -1,13 +1,9 @@
-r"""Modules in front of a network: maps of its input, and a condition beside it.
+"""Modules at the input of a network: maps of the data, and a condition beside it.
 
-What an encoder sees of counts and levels: the same numbers on a scale that networks like.
-
-Maps without parameters in front of an encoder. The likelihood still judges the data as they are.
-
-A condition beside the input of a network: :math:`f(x, c)` from any network of one argument.
-
-Rows and latents are lengthened by :math:`c`; images, for a network that must have images, are given one constant
-channel for each of its numbers.
+The maps have no parameters, and bring counts, levels and columns to a scale that suits networks; the
+likelihood still evaluates the unchanged data. A condition makes :math:`f(x, c)` from any network of one
+argument: rows and latents are lengthened by :math:`c`, and images, for a network that needs images, get one
+constant channel for each of its numbers.
 """
 
 from collections.abc import Sequence
@@ -36,8 +32,8 @@ __all__ = [
 class LogCounts(nn.Module):
     r"""Counts of any size: :math:`\operatorname{sign}(x) \log(1 + |x|)`.
 
-    It is :math:`\log(1 + x)` for counts, and finite with a slope everywhere else: pseudo-inputs that are learned
-    may wander below zero.
+    It is :math:`\log(1 + x)` for counts, and finite with a gradient everywhere else: learned pseudo-inputs
+    may become negative.
 
     Examples
     --------
@@ -48,12 +44,12 @@ class LogCounts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map any shape to the same shape."""
-        # A product with sign(x) would lose the slope at zero: one of the two terms is always exactly 0.
+        # One of the two terms is always exactly 0. A product with sign(x) would lose the gradient at zero.
         return x.clamp(min=0).log1p() - (-x).clamp(min=0).log1p()
 
 
 class CenteredLevels(nn.Module):
-    """Levels 0 to ``levels - 1``, brought to [-1, 1].
+    """Levels 0 to ``levels - 1``, mapped to [-1, 1].
 
     Examples
     --------
@@ -72,19 +68,19 @@ class CenteredLevels(nn.Module):
 
 
 class ColumnInputs(nn.Module):
-    r"""Columns of different types: categories one-hot, the others as their kind wants them.
+    r"""Columns of different types: categories one-hot, the others transformed by kind.
 
-    Category :math:`k` of a number :math:`x` is :math:`\max(0, 1 - |x - k|)`: exactly one-hot for whole numbers, and
-    with a slope between them, for pseudo-inputs that are learned.
+    Category :math:`k` of a number :math:`x` is :math:`\max(0, 1 - |x - k|)`: exactly one-hot for whole
+    numbers, and with a gradient between them, for learned pseudo-inputs.
 
     Parameters
     ----------
     levels
-        Of each group of columns: how many categories, None where it has none.
+        The number of categories of each group of columns; None where it has none.
     transforms
-        Of each group: applied where it has no categories; None: nothing is.
+        The map for each group without categories; None: the identity.
     members
-        The columns of each group, by number.
+        The numbers of the columns of each group.
 
     Examples
     --------
@@ -92,6 +88,8 @@ class ColumnInputs(nn.Module):
     >>> ColumnInputs([None, 3], [None, None], [[1], [0]])(torch.tensor([[2.0, 0.7]]))
     tensor([[0.7000, 0.0000, 0.0000, 1.0000]])
     """
+
+    order: Tensor
 
     def __init__(
         self, levels: list[int | None], transforms: list[nn.Module | None], members: list[list[int]]
@@ -109,7 +107,7 @@ class ColumnInputs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, *event)`` to ``(batch, width)``."""
-        groups = x.flatten(1).index_select(1, self.order).split(self.sizes, 1)  # type: ignore[arg-type]
+        groups = x.flatten(1).index_select(1, self.order).split(self.sizes, 1)
         seen = []
         for group, n, transform in zip(groups, self.levels, self.transforms, strict=True):
             if n is None:
@@ -121,12 +119,12 @@ class ColumnInputs(nn.Module):
 
 
 class LeadingLatents(nn.Module):
-    """The first entries of a latent vector: what the decoder of a chain of layers sees.
+    """The first entries of a latent vector, the part that the decoder of a chain of layers sees.
 
     Parameters
     ----------
     length
-        How many.
+        The number of entries.
 
     Examples
     --------
@@ -153,7 +151,7 @@ class TransformedInput(nn.Module):
     transform
         Applied to the data first.
     network
-        Takes what comes out of it, and the condition where there is one.
+        Takes the transformed data, and the condition if there is one.
 
     Examples
     --------
@@ -168,19 +166,19 @@ class TransformedInput(nn.Module):
         self.transform, self.network = transform, network
 
     def forward(self, x: Tensor, *condition: Any) -> Tensor:
-        """Transform ``x``, and pass everything on."""
+        """Transform ``x``, and pass it to the network with the condition."""
         return self.network(self.transform(x), *condition)
 
 
 class ConditionedInput(nn.Module):
-    """A network of the input and the condition put together.
+    """A network of the input and the condition together.
 
     Parameters
     ----------
     network
         Takes ``(batch, size + width)``, or images ``(batch, channels + width, height, width)``.
     width
-        How many numbers a condition has.
+        The number of numbers in a condition.
     as_channels
         Whether the condition becomes channels of an image.
 
@@ -217,7 +215,7 @@ class ConditionedInput(nn.Module):
 def conditioned_encoder(
     recipe: Any, input_shape: Sequence[int], output_shape: Sequence[int], width: int
 ) -> nn.Module:
-    """Build the encoder of a recipe, with a condition of so many numbers; 0: without one."""
+    """Build the encoder of a recipe, with a condition of ``width`` numbers; 0: without one."""
     if not width:
         return recipe.encoder(input_shape, output_shape)
     if Network in type(recipe).__mro__ and recipe.traits.needs_images:
@@ -230,14 +228,14 @@ def conditioned_encoder(
 def conditioned_decoder(
     recipe: Any, input_shape: Sequence[int], output_shape: Sequence[int], width: int
 ) -> nn.Module:
-    """Build the decoder of a recipe, with a condition of so many numbers; 0: without one."""
+    """Build the decoder of a recipe, with a condition of ``width`` numbers; 0: without one."""
     if not width:
         return recipe.decoder(input_shape, output_shape)
     return ConditionedInput(recipe.decoder((prod(input_shape) + width,), output_shape), width=width)
 
 
 def require_condition(c: Tensor | None) -> Tensor:
-    """Return the condition back, or raise a UsageError where there is none."""
+    """Return the condition, or raise a UsageError if there is none."""
     if c is None:
         raise UsageError("the model is conditional: give a condition for every example")
     return c

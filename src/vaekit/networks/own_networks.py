@@ -1,12 +1,12 @@
-"""Networks of a user's own, in the place of a recipe by name.
+"""Networks of the user's own, in place of a recipe by name.
 
-The sentence of such a model says ``own:encoder=NAME,decoder=NAME``, the names of the classes: their code is in no
-artifact, and is given again when the model is loaded.
+The spec of such a model is ``own:encoder=NAME,decoder=NAME``, with the names of the classes. Their code is
+not in the artifact, and has to be given again when the model is loaded.
 """
 
 import copy
 from collections.abc import Callable, Sequence
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
@@ -21,7 +21,7 @@ Factory = Callable[[Sequence[int], Sequence[int]], nn.Module]
 
 @runtime_checkable
 class NetworkRecipe(Protocol):
-    """What stands behind a network's name: a pair of methods that build modules of given shapes."""
+    """A pair of methods that build an encoder and a decoder of given shapes: the least that a network must have."""
 
     def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the encoder."""
@@ -33,13 +33,13 @@ class NetworkRecipe(Protocol):
 
 
 class OwnNetwork(Network):
-    """A recipe of a user's encoder and decoder.
+    """A recipe made of the user's own encoder and decoder.
 
     Parameters
     ----------
     encoder, decoder
-        Each a module, which is copied, never trained itself; or a function or class that is called with the shapes
-        of an input and an output and gives a module with fresh weights.
+        Each is a module, which is copied and never trained itself, or a function or class that takes the
+        shapes of an input and an output and returns a module with new weights.
 
     Raises
     ------
@@ -66,65 +66,65 @@ class OwnNetwork(Network):
 
     @property
     def names(self) -> dict[str, str]:
-        """What the sentence calls the two."""
+        """The names of the two in a spec."""
         return {"encoder": _name(self._encoder), "decoder": _name(self._decoder)}
 
     def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
-        """Make the encoder."""
+        """Build the encoder."""
         return _make(self._encoder, input_shape, output_shape)
 
     def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
-        """Make the decoder."""
+        """Build the decoder."""
         return _make(self._decoder, input_shape, output_shape)
 
 
 class OwnNetworkName:
-    """``own``: what the sentence keeps of networks that are a user's own.
+    """``own``: the names of the user's own networks, as an artifact keeps them.
 
     Parameters
     ----------
     encoder, decoder
-        Names of their classes.
+        The names of their classes.
 
     Raises
     ------
     UsageError
-        When it is asked for a network, which it does not have.
+        When it is asked to build a network.
     """
 
     def __init__(self, *, encoder: str = "unknown", decoder: str = "unknown") -> None:
         self.names = {"encoder": encoder, "decoder": decoder}
 
     def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
-        """Refuse."""
+        """Refuse to build a network whose code is not known."""
         raise UsageError(self.what_is_missing)
 
     def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
-        """Refuse."""
+        """Refuse to build a network whose code is not known."""
         raise UsageError(self.what_is_missing)
 
     @property
     def what_is_missing(self) -> str:
-        """The message, with the names and what to do."""
+        """The message for networks whose code is not known."""
         encoder, decoder = self.names["encoder"], self.names["decoder"]
         return (
-            f"the model has an encoder ({encoder}) and a decoder ({decoder}) of its maker's own, whose code no "
-            "artifact holds; in Python, give both: vaekit.load(path, encoder=..., decoder=...), or the network object "
+            f"the model has its own encoder ({encoder}) and decoder ({decoder}), whose code is not in the "
+            "artifact; in Python, give both: vaekit.load(path, encoder=..., decoder=...), or the network object "
             "that was given to the estimator: vaekit.load(path, network=...)"
         )
 
 
 def own_network(network: Any, encoder: Any = None, decoder: Any = None) -> NetworkRecipe | None:
-    """Return the recipe of a user's own networks; None where ``network`` is a sentence (or None) and there is no other.
+    """Return the recipe of the user's own networks; None if ``network`` is a spec or None, and no modules are given.
 
     Raises
     ------
     UsageError
-        If an encoder is given without a decoder, or a network that makes no networks.
+        If an encoder is given without a decoder, or ``network`` builds no networks.
     """
     if encoder is not None or decoder is not None:
         if encoder is None or decoder is None:
-            raise UsageError("an encoder and a decoder of one's own come together; give both")
+            raise UsageError("an encoder and a decoder are given together; give both")
         return OwnNetwork(encoder, decoder)
     if network is None or isinstance(network, str):
         return None
@@ -138,7 +138,7 @@ def own_network(network: Any, encoder: Any = None, decoder: Any = None) -> Netwo
 
 
 def sentence_of(network: NetworkRecipe) -> str:
-    """Write what a sentence says of a user's own networks.
+    """Return the spec of the user's own networks.
 
     Examples
     --------
@@ -151,8 +151,9 @@ def sentence_of(network: NetworkRecipe) -> str:
 
 
 def _name(given: Any) -> str:
-    """The name of a class or function, as far as a sentence can hold it."""
-    found = given.__name__ if isinstance(given, type | FunctionType) else type(given).__name__
+    """Return the name of a class or function, or ``unknown`` if a spec cannot contain it."""
+    named = isinstance(given, type | FunctionType | BuiltinFunctionType | MethodType)
+    found = given.__name__ if named else type(given).__name__
     return found if not set(found) & set(",=:") else "unknown"
 
 

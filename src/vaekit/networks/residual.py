@@ -1,16 +1,13 @@
-r"""Residual fully connected networks, for rows: every block adds to what it is given.
+r"""Residual networks: fully connected for rows, and convolutional for images of any size.
 
 .. math:: h_0 = W x + b, \quad h_{l+1} = h_l + F_l(h_l), \quad f(x) = W' \phi(\operatorname{norm}(h_L)) + b'
 
-with :math:`F(h) = W_2\, \phi(\operatorname{norm}(W_1\, \phi(\operatorname{norm}(h)) + b_1)) + b_2`: He et al. (2016),
-"Identity Mappings in Deep Residual Networks", equation 5, the full pre-activation of figure 4e. There is a straight
-path from the input to the output, so that networks can be deep.
+with :math:`F(h) = W_2\, \phi(\operatorname{norm}(W_1\, \phi(\operatorname{norm}(h)) + b_1)) + b_2`: He et al.
+(2016), "Identity Mappings in Deep Residual Networks", equation 5, the full pre-activation of figure 4e. There
+is a direct path from the input to the output, so that networks can be deep.
 
-Residual convolutional networks for images of any size.
-
-Each level halves the image with a strided convolution, and refines it with residual blocks of two 3 x 3
-convolutions, :math:`h + F(h)` with the full pre-activation of He et al. (2016), "Identity Mappings in Deep Residual
-Networks", figure 4e. The decoder goes the same way back.
+For images, each level halves the image with a strided convolution and refines it with residual blocks of two
+3 x 3 convolutions. The decoder goes the same way back.
 """
 
 from collections.abc import Sequence
@@ -27,12 +24,12 @@ __all__ = ["ResidualBlock", "ResidualConvolutionalNetwork", "ResidualNetwork"]
 
 
 class ResidualBlock(nn.Module):
-    """Gives :math:`h + F(h)`.
+    """A block that returns :math:`h + F(h)`.
 
     Parameters
     ----------
     layers
-        :math:`F`, from a shape to the same.
+        The layers of :math:`F`, which keep the shape.
     """
 
     def __init__(self, *layers: nn.Module) -> None:
@@ -46,7 +43,7 @@ class ResidualBlock(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ResidualNetwork(Network):
-    """``residual``: fully connected residual blocks of one width; the decoder has as many.
+    """``residual``: fully connected residual blocks of one width; the decoder has the same number.
 
     Parameters
     ----------
@@ -57,7 +54,7 @@ class ResidualNetwork(Network):
     activation, normalisation, dropout
         In every block; see :class:`vaekit.networks.MlpNetwork`.
     initialisation
-        Of all weights: ``default`` (PyTorch's) or ``glorot``.
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot``.
 
     Raises
     ------
@@ -133,7 +130,7 @@ class ResidualConvolutionalNetwork(Network):
     activation, normalisation, dropout
         In every block and fully connected layer; see :class:`vaekit.networks.MlpNetwork`.
     initialisation
-        Of all weights: ``default`` (PyTorch's) or ``glorot``.
+        Initialisation of all weights: ``default`` (PyTorch's) or ``glorot``.
 
     Raises
     ------

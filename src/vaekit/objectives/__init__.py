@@ -1,10 +1,10 @@
-r"""Objectives: bounds and losses over the three distributions, per example and in nats.
+"""Objectives: bounds and losses over the three distributions, per example and in nats.
 
 An objective is a callable ``objective(model, x, c=None) -> ObjectiveResult``. It reduces nothing, and keeps
 two things apart: the *bound*, which is reported, selected on and compared, and the *surrogate*, which is
-differentiated. Both are to be maximised. Weights and schedules act on the surrogate alone. A penalty of a whole
-batch is in the surrogate of each of its examples, so that the mean over them counts it once. An objective may own
-a second player, such as a discriminator: see :class:`Opposed`.
+differentiated. Both are maximised. Weights and schedules act on the surrogate alone. A penalty on a whole
+batch is part of the surrogate of each of its examples, so that the mean over them counts it once. An
+objective may have an opponent, such as a discriminator: see :class:`Opposed`.
 """
 
 from vaekit.contracts import Objective, ObjectiveResult

@@ -1,16 +1,8 @@
-r"""The building blocks of objectives.
+"""The building blocks of objectives: reconstructions, checks of a posterior, and terms of a surrogate.
 
-What objectives do about discrete latents.
-
-A draw of codes has no derivative; a posterior over them (:class:`vaekit.distributions.CategoricalCodes`,
-:class:`vaekit.distributions.PointCodes`) gives its draws the gradient of something near by. That
-is a surrogate. The bound is evaluated at the discrete draw in every case.
-
-A look at the posterior before training: what an objective needs of it is refused early where it lacks.
-
-Losses that a distribution brings along: a codebook's, say.
-
-How a prior learns where an objective has no KL that would teach it: by maximum likelihood of the draws.
+A draw of codes has no derivative, and a posterior over them (:class:`vaekit.distributions.CategoricalCodes`,
+:class:`vaekit.distributions.PointCodes`) gives its draws the gradient of something near by. That gradient
+belongs to the surrogate; the bound is always evaluated at the discrete draw.
 """
 
 import torch
@@ -26,7 +18,7 @@ __all__ = ["prior_fit", "probe_posterior", "reconstruct", "refuse_discrete", "su
 
 
 def reconstruct(model: VAE, q: Distribution, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Draw a latent an example, and evaluate :math:`\log p(x \mid z)`.
+    r"""Draw one latent per example, and evaluate :math:`\log p(x \mid z)`.
 
     Parameters
     ----------
@@ -38,9 +30,9 @@ def reconstruct(model: VAE, q: Distribution, x: Tensor, c: Tensor | None) -> tup
     Returns
     -------
     tuple of Tensor
-        :math:`z`, ``(batch, *latent)``; the reconstruction ``(batch,)`` for the bound; and that for the surrogate.
-        The last two are one object, unless the posterior is ``relaxed``: then the bound's is at the discrete draw,
-        and the surrogate's at its relaxation.
+        :math:`z`, ``(batch, *latent)``; the reconstruction ``(batch,)`` for the bound; and the reconstruction
+        for the surrogate. The last two are one object, unless the posterior is ``relaxed``: then the bound
+        uses the discrete draw, and the surrogate its relaxation.
 
     Examples
     --------
@@ -62,7 +54,7 @@ def reconstruct(model: VAE, q: Distribution, x: Tensor, c: Tensor | None) -> tup
 
 
 def refuse_discrete(kind: str, q: Distribution | None, *, reason: str, instead: str) -> None:
-    """Refuse a posterior over codes where a density that is differentiated along its draws is needed.
+    """Refuse a posterior over codes for an objective that differentiates a density along its draws.
 
     Raises
     ------
@@ -78,10 +70,10 @@ def refuse_discrete(kind: str, q: Distribution | None, *, reason: str, instead: 
 
 @torch.no_grad()
 def probe_posterior(model: VAE) -> Distribution | None:
-    """Return the posterior of features that are all zero, of batch shape ``(1,)``.
+    """Return the posterior of features that are all zero, of batch shape ``(1,)``, to check it before training.
 
-    None where the posterior needs more than features, and offers no ``probe(features)`` that does without: then what
-    it lacks is said at the first step.
+    None where the posterior needs more than features and its ``probe(features)`` returns None: then an error
+    comes at the first step.
 
     Examples
     --------
@@ -98,16 +90,16 @@ def probe_posterior(model: VAE) -> Distribution | None:
 def subtract_auxiliary_loss(surrogate: Tensor, *distributions: Distribution) -> Tensor:
     """Subtract the auxiliary losses of distributions from a surrogate.
 
-    A posterior or prior may set ``auxiliary_loss``, ``(batch,)`` or a scalar in nats, on the distribution it returns,
-    whatever its type: it is minimised beside the objective. Every objective passes its surrogate through here, and
-    never its bound.
+    A posterior or prior may set ``auxiliary_loss``, ``(batch,)`` or a scalar in nats, on the distribution it
+    returns, of any type. It is minimised together with the objective: every objective passes its surrogate
+    through this function, and never its bound.
 
     Parameters
     ----------
     surrogate
         ``(batch,)``.
     distributions
-        Those the objective used; most carry nothing.
+        The distributions that the objective used; most have no auxiliary loss.
 
     Returns
     -------
@@ -130,9 +122,11 @@ def subtract_auxiliary_loss(surrogate: Tensor, *distributions: Distribution) -> 
 
 
 def prior_fit(p: Distribution, z: Tensor) -> Tensor:
-    r"""Zeros whose gradient with respect to the prior's parameters is that of :math:`\log p(z)`; none reaches ``z``.
+    r"""Return zeros with the gradient of :math:`\log p(z)` with respect to the prior's parameters, not to ``z``.
 
-    It is also the evidence lower bound's gradient with respect to them, :math:`\mathbb E_{q(z)} \nabla \log p(z)`.
+    With it a prior learns by maximum likelihood of the draws, where an objective has no KL. It is the same as
+    the gradient of the evidence lower bound with respect to the prior,
+    :math:`\mathbb E_{q(z)} \nabla \log p(z)`.
 
     Parameters
     ----------
@@ -144,7 +138,7 @@ def prior_fit(p: Distribution, z: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        ``(batch,)``, to be added to a surrogate.
+        ``(batch,)``, to add to a surrogate.
 
     Examples
     --------

@@ -1,10 +1,11 @@
-r"""Disentangled inferred prior: the covariance of the aggregate posterior drawn to the identity.
+r"""Disentangled inferred prior: a penalty that pulls the covariance of the aggregate posterior to the identity.
 
 .. math:: \mathcal L(x) - \lambda_{od} \sum_{i \ne j} C_{ij}^2 - \lambda_d \sum_i (C_{ii} - 1)^2
 
-Kumar, Sattigeri and Balakrishnan (2018), "Variational Inference of Disentangled Latent Concepts from Unlabeled
-Observations", equations 6 and 7: :math:`C = \mathrm{Cov}_x[\mu(x)]` in kind 1, and in kind 2
-:math:`C = \mathrm{Cov}_x[\mu(x)] + \mathbb E_x[\Sigma(x)]`, the covariance of :math:`q(z)`; both over the batch.
+Kumar, Sattigeri and Balakrishnan (2018), "Variational Inference of Disentangled Latent Concepts from
+Unlabeled Observations", equations 6 and 7: :math:`C = \mathrm{Cov}_x[\mu(x)]` in kind 1, and in kind 2
+:math:`C = \mathrm{Cov}_x[\mu(x)] + \mathbb E_x[\Sigma(x)]`, the covariance of :math:`q(z)`; both over the
+batch.
 """
 
 import torch
@@ -24,13 +25,14 @@ __all__ = ["DisentangledInferredPrior"]
 class DisentangledInferredPrior(Annealed, Objective):
     r"""``dip``: the ELBO, and a penalty on the covariance of the aggregate posterior.
 
-    The penalty is one number a batch, in the surrogate of each of its examples. The moments divide by the size
-    of the batch: a batch of one has the covariance 0 among means. The bound that is reported is the plain ELBO.
+    The penalty is one number per batch, in the surrogate of each of its examples. The moments divide by the
+    size of the batch, so that in a batch of one the covariance of the means is 0. The reported bound is the
+    plain ELBO.
 
     Parameters
     ----------
     kind
-        1: of the means alone; 2: of :math:`q(z)`.
+        1: the covariance of the means alone; 2: the covariance of :math:`q(z)`.
     off_diagonal
         :math:`\lambda_{od}`, in nats.
     diagonal
@@ -82,7 +84,7 @@ class DisentangledInferredPrior(Annealed, Objective):
         return ObjectiveResult(bound, surrogate, reconstruction, kl, per_dimension)
 
     def _penalty(self, q: Distribution) -> Tensor:
-        """One number for the batch, in nats."""
+        """Return the penalty, one number for the batch, in nats."""
         mean = q.mean.flatten(1)
         centred = mean - mean.mean(0)
         covariance = centred.T @ centred / len(mean)
@@ -96,7 +98,7 @@ class DisentangledInferredPrior(Annealed, Objective):
 
 
 def _mean_covariance(q: Distribution) -> Tensor:
-    r""":math:`\mathbb E_x[\Sigma(x)]` over the batch, ``(latent, latent)``."""
+    r"""Return :math:`\mathbb E_x[\Sigma(x)]` over the batch, ``(latent, latent)``."""
     if isinstance(q, Independent) and not q.base_dist.event_shape:
         return q.variance.flatten(1).mean(0).diag()
     covariance = (

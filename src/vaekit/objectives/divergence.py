@@ -1,18 +1,19 @@
 r"""KL divergences between posterior and prior: a table of pairs of types.
 
 ``torch.distributions.kl_divergence`` walks the class hierarchy at every call, breaks a compiled graph, and
-cancels digits; this table is looked up by exact type. Where a pair has no closed form the objective estimates
+loses digits by cancellation; this table is looked up by exact type. Where a pair has no closed form the
+objective estimates
 
 .. math:: \mathrm{KL}(q \,\|\, p) \approx \log q(z) - \log p(z), \qquad z \sim q.
 
-Between independent categoricals and an autoregressive mass the draw is needed for the codes before each position
-alone, and the rest is in closed form: never negative, and of a smaller variance,
+Between independent categoricals and an autoregressive mass, only the codes before each position come from the
+draw, and the rest is in closed form: it is never negative, and has a smaller variance,
 
 .. math:: \mathrm{KL}(q \,\|\, p) = \sum_i \mathbb E_{k_{<i} \sim q} \mathrm{KL}(q_i \,\|\, p(\cdot \mid k_{<i})).
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from torch import Tensor
 from torch.distributions import (
@@ -32,6 +33,7 @@ from vaekit.distributions import (
     categorical_kl,
 )
 from vaekit.distributions.code_masses import pick
+from vaekit.distributions.normals import FullNormal, LowRankNormal, PlainNormal
 from vaekit.gaussian import kl_divergence, normal_kl
 
 __all__ = ["Divergence", "closed_divergence", "divergence", "register_divergence"]
@@ -45,19 +47,14 @@ class Divergence(NamedTuple):
 
 
 _Key = tuple[type[Distribution], ...]
-_TABLE: dict[tuple[_Key, _Key], Callable[[Distribution, Distribution], Divergence]] = {}
+_ClosedForm = TypeVar("_ClosedForm", bound=Callable[[Any, Any], Divergence])
+_TABLE: dict[tuple[_Key, _Key], Callable[[Any, Any], Divergence]] = {}
 
 
-def register_divergence(
-    q: _Key, p: _Key
-) -> Callable[
-    [Callable[[Distribution, Distribution], Divergence]], Callable[[Distribution, Distribution], Divergence]
-]:
-    """Enter a closed form for a pair of exact types, outermost wrapper first: ``(Independent, Normal)``."""
+def register_divergence(q: _Key, p: _Key) -> Callable[[_ClosedForm], _ClosedForm]:
+    """Register a closed form for a pair of exact types, outermost wrapper first: ``(Independent, Normal)``."""
 
-    def enter(
-        function: Callable[[Distribution, Distribution], Divergence],
-    ) -> Callable[[Distribution, Distribution], Divergence]:
+    def enter(function: _ClosedForm) -> _ClosedForm:
         _TABLE[q, p] = function
         return function
 
@@ -70,16 +67,16 @@ def divergence(q: Distribution, p: Distribution, z: Tensor) -> Divergence:
     Parameters
     ----------
     q
-        Posterior of batch shape ``(batch,)``.
+        The posterior, of batch shape ``(batch,)``.
     p
-        Prior, of batch shape ``()`` or ``(batch,)``.
+        The prior, of batch shape ``()`` or ``(batch,)``.
     z
         A draw from ``q``, of shape ``(batch, *latent)``: used where there is no closed form.
 
     Returns
     -------
     Divergence
-        In nats; never negative where it is closed.
+        In nats; never negative where it has a closed form.
 
     Examples
     --------
@@ -112,21 +109,33 @@ def closed_divergence(q: Distribution, p: Distribution) -> Divergence | None:
 
 def _key(distribution: Distribution) -> _Key:
     if type(distribution) is Independent:
-        return (Independent, type(distribution.base_dist))
-    return (type(distribution),)
+        return (Independent, _torch_type(distribution.base_dist))
+    return (_torch_type(distribution),)
+
+
+def _torch_type(distribution: Distribution) -> type[Distribution]:
+    """Return the type of a distribution; PyTorch's, where ours only computes the same density otherwise."""
+    return _OF_TORCH.get(type(distribution), type(distribution))
+
+
+_OF_TORCH: dict[type[Distribution], type[Distribution]] = {
+    PlainNormal: Normal,
+    FullNormal: MultivariateNormal,
+    LowRankNormal: LowRankMultivariateNormal,
+}
 
 
 @register_divergence((Independent, Normal), (Independent, Normal))
-def _normal_normal(q: Distribution, p: Distribution) -> Divergence:
-    q_normal, p_normal = q.base_dist, p.base_dist  # type: ignore[attr-defined]
+def _normal_normal(q: Independent, p: Independent) -> Divergence:
+    q_normal, p_normal = cast(Normal, q.base_dist), cast(Normal, p.base_dist)
     each = normal_kl(q_normal.loc, q_normal.scale, p_normal.loc, p_normal.scale)
     return Divergence(each.sum(dim=tuple(range(-len(q.event_shape), 0))), each)
 
 
 @register_divergence((MultivariateNormal,), (Independent, Normal))
-def _full_normal(q: Distribution, p: Distribution) -> Divergence:
-    """With q = N(m, L L'), row by row: the normal of the diagonal, and half the squares left of it."""
-    p_normal, L = p.base_dist, q.scale_tril  # type: ignore[attr-defined]
+def _full_normal(q: MultivariateNormal, p: Independent) -> Divergence:
+    """Add up, for q = N(m, L L'), the divergence of the normals of the diagonal, and half the squares left of it."""
+    p_normal, L = cast(Normal, p.base_dist), q.scale_tril
     each = normal_kl(q.mean, L.diagonal(dim1=-2, dim2=-1), p_normal.loc, p_normal.scale)
     left = (L.tril(-1) / p_normal.scale.unsqueeze(-1)).square().sum((-2, -1))
     return Divergence(each.sum(-1) + 0.5 * left, None)
@@ -141,25 +150,25 @@ def _gaussian_gaussian(q: Distribution, p: Distribution) -> Divergence:
 
 
 @register_divergence((CategoricalCodes,), (CategoricalCodes,))
-def _categorical_categorical(q: Distribution, p: Distribution) -> Divergence:
-    each = categorical_kl(q.log_masses, p.log_masses)  # type: ignore[attr-defined]
+def _categorical_categorical(q: CategoricalCodes, p: CategoricalCodes) -> Divergence:
+    each = categorical_kl(q.log_masses, p.log_masses)
     return Divergence(each.sum(-1), each)
 
 
 @register_divergence((PointCodes,), (CategoricalCodes,))
-def _point_categorical(q: Distribution, p: Distribution) -> Divergence:
-    each = -pick(p.log_masses, q.codes)  # type: ignore[attr-defined]
+def _point_categorical(q: PointCodes, p: CategoricalCodes) -> Divergence:
+    each = -pick(p.log_masses, q.codes)
     return Divergence(each.sum(-1), each)
 
 
 @register_divergence((PointCodes,), (AutoregressiveCodes,))
-def _point_autoregressive(q: Distribution, p: Distribution) -> Divergence:
-    return Divergence(-p.log_mass(q.probs).sum(-1), None)  # type: ignore[attr-defined]
+def _point_autoregressive(q: PointCodes, p: AutoregressiveCodes) -> Divergence:
+    return Divergence(-p.log_mass(q.probs).sum(-1), None)
 
 
 @register_divergence((VonMisesFisher,), (UniformSphere,))
-def _von_mises_fisher_uniform(q: Distribution, p: Distribution) -> Divergence:
-    return Divergence(q.kl_to_uniform(), None)  # type: ignore[attr-defined]
+def _von_mises_fisher_uniform(q: VonMisesFisher, p: UniformSphere) -> Divergence:
+    return Divergence(q.kl_to_uniform(), None)
 
 
 def _position_by_position(q: CategoricalCodes, p: AutoregressiveCodes, z: Tensor) -> Divergence:

@@ -1,14 +1,14 @@
-r"""The evidence lower bound, and what is done to its KL.
+r"""The evidence lower bound, with options for the weight of its KL.
 
 .. math:: \mathcal L(x) = \mathbb E_{q(z \mid x)} \log p(x \mid z) - \mathrm{KL}(q(z \mid x) \,\|\, p(z))
           \le \log p(x)
 
 Kingma and Welling (2013), equation 3, estimated with one reparameterised draw (equation 7: the KL in closed
-form wherever there is one). What is differentiated may weigh the KL otherwise:
+form where there is one). The surrogate may change the KL by
 
 * a weight :math:`\beta` (Higgins et al., 2017, equation 4);
 * a capacity, :math:`\beta \, |\mathrm{KL} - C|` (Burgess et al., 2018, "Understanding disentangling in
-  beta-VAE", equation 8), which has a gradient on either side of :math:`C`, zero included;
+  beta-VAE", equation 8), which has a gradient on both sides of :math:`C`, also for :math:`C = 0`;
 * free bits, :math:`\sum_j \max(\lambda, \mathbb E_{x} \mathrm{KL}_j)` with the mean over the batch (Kingma et
   al., 2016, "Improved Variational Inference with Inverse Autoregressive Flow", equation 16).
 """
@@ -27,18 +27,19 @@ __all__ = ["Elbo"]
 
 
 class Elbo(Annealed, Objective):
-    r"""``elbo``: reconstruction minus KL, one draw an example.
+    r"""``elbo``: reconstruction minus KL, with one draw per example.
 
     Parameters
     ----------
     beta
-        Weight of the KL in what is differentiated. The bound that is reported always has weight 1.
+        The weight of the KL in the surrogate. The reported bound always has weight 1.
     free_bits
         :math:`\lambda`, in nats (the name is the paper's): a latent dimension whose mean KL over the batch is
-        at most this pays :math:`\lambda` and feels no pressure. Where the KL does not fall apart into
-        dimensions, the whole of it counts as one.
+        at most this costs :math:`\lambda`, without a gradient. Where the KL is not a sum over dimensions, all
+        of it counts as one dimension.
     capacity
-        :math:`C`, in nats: the KL is drawn to this value from both sides. None: to zero, without bars.
+        :math:`C`, in nats: the surrogate pulls the KL to this value from both sides. None: the KL is
+        penalised itself.
     warmup
         The KL's weight rises linearly from 0 to ``beta`` over this many epochs.
 
@@ -101,11 +102,11 @@ class Elbo(Annealed, Objective):
         )
 
     def _weighted(self, kl: Tensor, per_dimension: Tensor | None) -> Tensor:
-        """What is subtracted from the reconstruction, ``(batch,)``."""
+        """Return the weighted KL that is subtracted from the reconstruction, ``(batch,)``."""
         if self.capacity is not None:
             kl = (kl - self.capacity).abs()
         elif self.free_bits or "free_bits" in self.schedules:
             each = kl[:, None] if per_dimension is None else per_dimension.flatten(1)
-            # Per example where a dimension's mean exceeds its allowance: the mean over the batch is the paper's max.
+            # An example's KL where the dimension's mean exceeds the free bits: the mean is the paper's max.
             kl = each.where(whole_batch(each.detach()).mean(0) > self.free_bits, self.free_bits).sum(1)
         return (self.beta * self.warmth) * kl

@@ -1,13 +1,10 @@
-r"""The paths a gradient takes: rows scaled on the way back, and parameters held fixed.
+"""The paths a gradient takes: rows scaled on the way back, and distributions with fixed parameters.
 
-A gate in the backward pass: scale the gradient of some rows by factors that are known only later.
-
-The doubly reparameterised gradient weighs the path through :math:`z` otherwise than the decoder, with weights
-that depend on what the decoder says of :math:`z`. So the factors are not there yet when :math:`z` enters the
-decoder: they come back with the gradient, on two tickets of value zero that are handed out with :math:`z` and
-added to the loss at its end. One pass, one loss, no hook: it compiles to one graph.
-
-A distribution with its parameters held fixed, for :math:`\log q(z \mid x)` as a function of :math:`z` alone.
+The doubly reparameterised gradient gives the path through :math:`z` another weight than the decoder, and the
+weights depend on the decoder's output for :math:`z`. So they are not known yet when :math:`z` enters the
+decoder. A *gate* solves this in one pass and one loss, without hooks, so that it compiles to one graph: it
+returns :math:`z` with two zeros, which are added to the loss at its end and receive the weights in the
+backward pass.
 """
 
 import copy
@@ -15,22 +12,25 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent
 from torch.distributions.constraints import Constraint
 
 from vaekit.contracts import Described
+from vaekit.distributions.normals import PlainNormal
 from vaekit.errors import UsageError
 
 __all__ = ["GradientGate", "open_gate", "stop_gradient"]
 
 
 class GradientGate(NamedTuple):
-    """What :func:`open_gate` gives.
+    """A latent behind a gate, and the zeros that scale its gradient.
+
+    Returned by :func:`open_gate`.
 
     Parameters
     ----------
     z
-        The same values.
+        The same values as before the gate.
     numerator, denominator
         Zeros of the batch shape.
     """
@@ -40,19 +40,19 @@ class GradientGate(NamedTuple):
     denominator: Tensor
 
     def close(self, factor: Tensor) -> Tensor:
-        """Zeros of the batch shape, to be added to the loss of each row: the gradient of its ``z`` is scaled."""
+        """Return zeros of the batch shape; added to the loss of each row, they scale the gradient of its ``z``."""
         return factor.detach() * self.numerator + self.denominator
 
 
 def open_gate(z: Tensor, batch_dims: int) -> GradientGate:
-    """Let ``z`` through a gate.
+    """Pass ``z`` through a gate.
 
     Parameters
     ----------
     z
         ``(*batch, *event)``.
     batch_dims
-        The number of batch dimensions: a factor for each row of them.
+        The number of batch dimensions; each row of them has its own factor.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         gradient, numerator, denominator = grad_outputs
-        # A row that does not count has gradients of zero on both tickets.
+        # A row without weight in the loss has a gradient of zero on both zeros.
         factor = torch.where(denominator == 0, 0.0, numerator / denominator)
         return gradient * factor.reshape(*factor.shape, *[1] * (gradient.dim() - factor.dim())), None
 
@@ -87,28 +87,28 @@ class _Gate(torch.autograd.Function):
 def stop_gradient(distribution: Distribution) -> Distribution:
     """Return the same distribution with parameters that no gradient flows into.
 
-    A :class:`vaekit.contracts.Described` distribution may have a method ``detached()`` that does it; any other is
-    copied with every tensor in it detached.
+    It is the result of ``detached()`` of a :class:`vaekit.contracts.Described` distribution that has one, and
+    otherwise a copy with every tensor in it detached.
 
     Parameters
     ----------
     distribution
-        Left as it is.
+        The distribution; it is not changed.
 
     Returns
     -------
     Distribution
-        Whose ``log_prob(z)`` still has a gradient with respect to ``z``.
+        A distribution whose ``log_prob(z)`` still has a gradient with respect to ``z``.
 
     Raises
     ------
     UsageError
-        If it holds something that may hide parameters, such as a module.
+        If it holds something that may have parameters, such as a module.
 
     Examples
     --------
     >>> loc, z = torch.zeros(1, requires_grad=True), torch.ones(1, requires_grad=True)
-    >>> stop_gradient(Normal(loc, 1.0)).log_prob(z).backward()
+    >>> stop_gradient(torch.distributions.Normal(loc, 1.0)).log_prob(z).backward()
     >>> loc.grad, z.grad
     (None, tensor([-1.]))
     """
@@ -117,8 +117,8 @@ def stop_gradient(distribution: Distribution) -> Distribution:
     if type(distribution) is Independent:
         inner = stop_gradient(distribution.base_dist)
         return Independent(inner, distribution.reinterpreted_batch_ndims, validate_args=False)
-    if type(distribution) is Normal:
-        return Normal(distribution.loc.detach(), distribution.scale.detach(), validate_args=False)
+    if type(distribution) is PlainNormal:
+        return PlainNormal(distribution.loc.detach(), distribution.scale.detach(), validate_args=False)
     stopped = copy.copy(distribution)
     for name, value in vars(distribution).items():
         stopped.__dict__[name] = _detach(value, f"{type(distribution).__name__}.{name}")

@@ -1,4 +1,4 @@
-r"""What the importance-weighted objectives share: draws, weights, and the mean of weights in logarithms.
+r"""Importance samples of a batch, their weights, and the logarithm of a mean of weights.
 
 .. math:: \log w_k = \log p(x \mid z_k) + \log p(z_k) - \log q(z_k \mid x), \qquad z_k \sim q(z \mid x)
 """
@@ -20,7 +20,7 @@ __all__ = ["Draws", "draw", "log_mean_exp", "with_gradient_of"]
 
 
 class Draws(NamedTuple):
-    """Importance samples of a batch, samples outermost; log-densities in nats.
+    """Importance samples of a batch, with the samples as the first dimension; log-densities in nats.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Draws(NamedTuple):
     log_likelihood, log_prior, log_posterior
         ``(samples, batch)``.
     gate
-        Through which :math:`z` went into likelihood and prior, where it was asked for.
+        The gate before likelihood and prior, if there is one.
     """
 
     q: Distribution
@@ -41,16 +41,16 @@ class Draws(NamedTuple):
 
     @property
     def log_joint(self) -> Tensor:
-        """``(samples, batch)``."""
+        """Log-likelihood plus log-prior, ``(samples, batch)``."""
         return self.log_likelihood + self.log_prior
 
     @property
     def log_weight(self) -> Tensor:
-        """``(samples, batch)``."""
+        """The logarithms of the weights, ``(samples, batch)``."""
         return self.log_joint - self.log_posterior
 
     def result(self, bound: Tensor, surrogate: Tensor) -> ObjectiveResult:
-        """Complete the result: the KL in closed form, or the mean of its one-sample estimates."""
+        """Return the result, with the KL in closed form, or else the mean of its one-sample estimates."""
         closed = closed_divergence(self.q, self.p)
         kl = (self.log_posterior - self.log_prior).mean(0) if closed is None else closed.total
         per_dimension = (
@@ -70,19 +70,19 @@ def draw(
     stop_posterior: bool = False,
     gated: bool = False,
 ) -> Draws:
-    r"""Draw ``samples`` latents an example, encoding once, and evaluate the terms of their weights.
+    r"""Draw ``samples`` latents per example, encoding once, and evaluate the terms of their weights.
 
     Parameters
     ----------
     model, x, c
         As for an objective.
     samples
-        How many an example.
+        The number of importance samples per example.
     stop_posterior
-        Whether :math:`\log q(z \mid x)` is to be a function of :math:`z` alone.
+        Whether the gradient of :math:`\log q(z \mid x)` is with respect to :math:`z` alone.
     gated
-        Whether :math:`z` goes through a gate (see :mod:`vaekit.objectives.gradient_paths`). The posterior's
-        own term takes :math:`z` from behind the gate where it is stopped, and from before it where it is not.
+        Whether :math:`z` goes through a gate (see :mod:`vaekit.objectives.gradient_paths`). With
+        ``stop_posterior`` the posterior's own term uses :math:`z` behind the gate, otherwise before it.
     """
     q, p = model.encode(x, c), model.prior(c)
     z = q.rsample(torch.Size((samples,)))
@@ -104,7 +104,7 @@ def log_mean_exp(log_weight: Tensor, dim: int = 0) -> Tensor:
 
 
 def with_gradient_of(value: Tensor, source: Tensor) -> Tensor:
-    """Return the value of one tensor and the gradient of another.
+    """Return a tensor with the value of one tensor and the gradient of another.
 
     Examples
     --------

@@ -1,10 +1,10 @@
-r"""The importance-weighted bound.
+r"""The importance-weighted bound, and its relatives.
 
 .. math:: \mathcal L_K(x) = \mathbb E \log \frac 1 K \sum_{k=1}^K w_k \le \log p(x),
 
-non-decreasing in :math:`K` (Burda, Grosse and Salakhutdinov, 2015, "Importance Weighted Autoencoders", equation 8
-and theorem 1). With normalised weights :math:`\tilde w_k`, three gradients for the encoder; the decoder's and the
-prior's is the first in every case:
+non-decreasing in :math:`K` (Burda, Grosse and Salakhutdinov, 2015, "Importance Weighted Autoencoders",
+equation 8 and theorem 1). With normalised weights :math:`\tilde w_k`, ``iwae`` has three gradients for the
+encoder; the gradient for the decoder and the prior is always the first:
 
 .. math::
 
@@ -12,44 +12,31 @@ prior's is the first in every case:
     \text{stl}      &: \textstyle\sum_k \tilde w_k \, \partial_z \log w_k \, \nabla_\phi z_k \\
     \text{dreg}     &: \textstyle\sum_k \tilde w_k^2 \, \partial_z \log w_k \, \nabla_\phi z_k
 
-``stl`` leaves out the score function, whose expectation is zero for :math:`K = 1` (Roeder, Wu and Duvenaud, 2017,
-"Sticking the Landing", equation 7); for more samples it is biased. ``dreg`` is right for every :math:`K`, and its
-signal-to-noise ratio grows with it (Tucker et al., 2018, "Doubly Reparameterized Gradient Estimators for Monte
-Carlo Objectives", equation 7).
+``stl`` leaves out the score function, whose expectation is zero for :math:`K = 1` (Roeder, Wu and Duvenaud,
+2017, "Sticking the Landing", equation 7); for more samples it is biased. ``dreg`` is unbiased for every
+:math:`K`, and its signal-to-noise ratio grows with it (Tucker et al., 2018, "Doubly Reparameterized Gradient
+Estimators for Monte Carlo Objectives", equation 7).
 
-The mean of several importance-weighted bounds ("multiply" importance weighted).
-
-.. math:: \mathcal L_{M,K}(x) = \frac 1 M \sum_{m=1}^M \log \frac 1 K \sum_{k=1}^K w_{m,k}
-
-Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better", equation 15: :math:`K` samples
-to a bound, :math:`M` bounds to a mean, so that the encoder's gradient keeps its signal. Not the objective for
-missing data of Mattei and Frellsen (2019), which has the same abbreviation.
-
-Different bounds for decoder and encoder ("partially" importance weighted).
+Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better", keep the signal in the
+encoder's gradient with :math:`M` groups of :math:`K` samples (equation 15, section 5.1 and equation 17):
 
 .. math::
 
-    \nabla_\theta &: \log \frac 1 {MK} \sum_{m,k} w_{m,k} && \text{decoder and prior: IWAE of } M K \text{ samples} \\
-    \nabla_\phi   &: \frac 1 M \sum_m \log \frac 1 K \sum_k w_{m,k} && \text{encoder: MIWAE}
+    \text{miwae} &: \frac 1 M \sum_{m=1}^M \log \frac 1 K \sum_{k=1}^K w_{m,k} \\
+    \text{piwae} &: \text{IWAE of } M K \text{ samples for decoder and prior, MIWAE for the encoder} \\
+    \text{ciwae} &: \beta \, \frac 1 K \sum_k \log w_k + (1 - \beta) \log \frac 1 K \sum_k w_k
 
-Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better", section 5.1. Both gradients come
-out of one pass: sample :math:`(m, k)` counts :math:`v = w / \sum w` for the decoder and :math:`u = w / (M \sum_k w)`
-for the encoder, and :math:`u / v` is one factor per group, which a gate puts on the path through :math:`z`.
+(``miwae`` is not the objective for missing data of Mattei and Frellsen, 2019, which has the same
+abbreviation). Both gradients of ``piwae`` come from one pass: sample :math:`(m, k)` counts
+:math:`v = w / \sum w` for the decoder and :math:`u = w / (M \sum_k w)` for the encoder, and :math:`u / v` is
+one factor per group, which a gate puts on the path through :math:`z`.
 
-Between the ELBO and the importance-weighted bound ("combination" importance weighted).
+The variational Rényi bound is the ELBO for :math:`\alpha \to 1` and IWAE for :math:`\alpha = 0`; for
+:math:`\alpha < 0` and enough samples it is above :math:`\log p(x)` (Li and Turner, 2016, "Rényi Divergence
+Variational Inference", equations 4 and 9):
 
-.. math:: \beta \, \frac 1 K \sum_k \log w_k + (1 - \beta) \log \frac 1 K \sum_k w_k
-
-Rainforth et al. (2018), "Tighter Variational Bounds are Not Necessarily Better", equation 17.
-
-The variational Rényi bound.
-
-.. math:: \mathcal L_\alpha(x) = \frac 1 {1 - \alpha} \log \mathbb E_q w^{1 - \alpha}
+.. math:: \text{renyi}: \frac 1 {1 - \alpha} \log \mathbb E_q w^{1 - \alpha}
           \approx \frac 1 {1 - \alpha} \log \frac 1 K \sum_{k=1}^K w_k^{1 - \alpha}
-
-Li and Turner (2016), "Rényi Divergence Variational Inference", equations 4 and 9. The ELBO for
-:math:`\alpha \to 1`, IWAE for :math:`\alpha = 0`; above :math:`\log p(x)`, for enough samples, where
-:math:`\alpha < 0`.
 """
 
 from math import log
@@ -81,9 +68,9 @@ class ImportanceWeighted(Objective):
     Parameters
     ----------
     samples
-        :math:`K`, importance samples an example.
+        :math:`K`, the number of importance samples per example.
     gradient
-        ``standard``, ``dreg`` or ``stl``. All have the same bound.
+        ``standard``, ``dreg`` or ``stl``. The bound is the same for all.
 
     Raises
     ------
@@ -126,7 +113,7 @@ class ImportanceWeighted(Objective):
         if draws.gate is None:
             return draws.result(bound, bound)
         weight = log_weight.detach().softmax(0)
-        # The gate multiplies the path through z by the weight once more.
+        # The gate multiplies the gradient through z by the weight once more.
         source = (weight * log_weight + draws.gate.close(weight)).sum(0)
         return draws.result(bound, with_gradient_of(bound, source))
 
@@ -137,9 +124,11 @@ class MultiplyImportanceWeighted(Objective):
     Parameters
     ----------
     samples
-        :math:`K`, importance samples inside a logarithm. The bound that is reported is that of :math:`K` samples.
+        :math:`K`, the number of importance samples in a logarithm. The reported bound is that of :math:`K`
+        samples.
     groups
-        :math:`M`, logarithms in the mean; with 1 this is IWAE, with 1 sample it is an ELBO of :math:`M` draws.
+        :math:`M`, the number of logarithms in the mean. With 1 group this is IWAE; with 1 sample it is an
+        ELBO of :math:`M` draws.
 
     Raises
     ------
@@ -168,8 +157,8 @@ class MultiplyImportanceWeighted(Objective):
         return draws.result(bound, bound)
 
 
-# Nats. A group this far below the others counts exp(-36) = 2e-16 of them for the decoder instead of still less,
-# so that its factor, exp(36), is finite and the encoder loses nothing.
+# In nats. A group further below the others counts exp(-36) = 2e-16 of them for the decoder instead of even less,
+# so that its factor, exp(36), is finite and the encoder's gradient is complete.
 _LARGEST_LOG_FACTOR = 36.0
 
 
@@ -179,9 +168,10 @@ class PartiallyImportanceWeighted(Objective):
     Parameters
     ----------
     samples
-        :math:`K`, importance samples inside a logarithm of the encoder's objective.
+        :math:`K`, the number of importance samples in a logarithm of the encoder's objective.
     groups
-        :math:`M`, logarithms in the encoder's mean. The bound that is reported is that of :math:`M K` samples.
+        :math:`M`, the number of logarithms in the encoder's mean. The reported bound is that of :math:`M K`
+        samples.
 
     Raises
     ------
@@ -225,10 +215,10 @@ class CombinationImportanceWeighted(Annealed, Objective):
     Parameters
     ----------
     samples
-        :math:`K`, importance samples an example. The bound that is reported is IWAE's of :math:`K` samples,
-        whatever ``beta`` is.
+        :math:`K`, the number of importance samples per example. The reported bound is IWAE's of :math:`K`
+        samples for every ``beta``.
     beta
-        Share of the ELBO in what is differentiated: 1 is the ELBO (of :math:`K` draws), 0 is IWAE.
+        The share of the ELBO in the surrogate: 1 is the ELBO (of :math:`K` draws), 0 is IWAE.
 
     Raises
     ------
@@ -264,10 +254,11 @@ class Renyi(Annealed, Objective):
     Parameters
     ----------
     alpha
-        Order of the divergence: above 1 more cautious than the ELBO, below 0 towards the largest weight alone.
+        The order of the divergence. Above 1 it is more cautious than the ELBO; below 0 it tends to the
+        largest weight.
     samples
-        :math:`K`, importance samples an example. The bound that is reported is IWAE's of :math:`K` samples: a
-        lower bound, and comparable, whatever ``alpha`` is.
+        :math:`K`, the number of importance samples per example. The reported bound is IWAE's of :math:`K`
+        samples for every ``alpha``: a lower bound, and comparable.
 
     Raises
     ------
@@ -297,17 +288,17 @@ class Renyi(Annealed, Objective):
 
 
 def _log_power_mean(log_weight: Tensor, power: float) -> Tensor:
-    """Logarithm of the power mean of weights, over the samples; with power 0, of their geometric mean.
+    """Return the logarithm of the power mean of weights over the samples; with power 0, of their geometric mean.
 
-    Near power 0 the textbook form divides a rounding error by ``power``: there, relative to the geometric mean,
-    ``log1p(mean(expm1(power d))) / power`` loses nothing.
+    Near power 0 the usual form divides a rounding error by ``power``. There, relative to the geometric mean,
+    ``log1p(mean(expm1(power d))) / power`` keeps all digits.
     """
     centre = log_weight.mean(0)
     if power == 0:
         return centre
     scaled = power * (log_weight - centre)
     small = scaled.detach().abs().amax(0) < 1
-    # Each form sees zeros where the other is used, so that neither overflows into its gradient.
+    # Each form is given zeros where the other is used, so that no overflow reaches a gradient.
     near = torch.where(small, scaled, 0.0).expm1().mean(0).log1p()
     far = log_mean_exp(torch.where(small, 0.0, scaled))
     return centre + torch.where(small, near, far) / power

@@ -1,28 +1,26 @@
-r"""Objectives with a discriminator of latents.
+r"""Objectives with a discriminator of latents: the adversarial autoencoder, and FactorVAE.
 
-Adversarial autoencoders: a discriminator holds the aggregate posterior to the prior.
+.. math::
 
-.. math:: \mathbb E_{q(z \mid x)} \log p(x \mid z) + \lambda \, \mathbb E_{q(z \mid x)} \log D(z)
+    \text{adversarial} &: \mathbb E_{q(z \mid x)} \log p(x \mid z) + \lambda \, \mathbb E_{q(z \mid x)} \log D(z) \\
+    \text{factor}      &: \mathbb E_q \log p(x \mid z) - \mathrm{KL}(q(z \mid x) \,\|\, p(z))
+                          - \gamma \, \mathrm{KL}\Bigl(q(z) \,\Big\|\, \prod_j q(z_j)\Bigr)
 
-Makhzani et al. (2015), "Adversarial Autoencoders", section 2, as one objective, which is the Wasserstein autoencoder's
-with an adversarial penalty (Tolstikhin et al., 2018, "Wasserstein Auto-Encoders", algorithm 1, which takes
-:math:`\lambda = 10`). :math:`D(z)` is the discriminator's probability that :math:`z` was drawn from the prior, not from
-the aggregate posterior :math:`q(z)`. It is trained on as many draws of each:
+**Adversarial.** Makhzani et al. (2015), "Adversarial Autoencoders", section 2, as one objective, which is
+that of the Wasserstein autoencoder with an adversarial penalty (Tolstikhin et al., 2018, "Wasserstein
+Auto-Encoders", algorithm 1, with :math:`\lambda = 10`). :math:`D(z)` is the discriminator's probability that
+:math:`z` was drawn from the prior, not from the aggregate posterior :math:`q(z)`. It is trained on equally
+many draws of each,
 
-.. math:: \max_D \; \mathbb E_{p(z)} \log D(z) + \mathbb E_{q(z)} \log (1 - D(z))
+.. math:: \max_D \; \mathbb E_{p(z)} \log D(z) + \mathbb E_{q(z)} \log (1 - D(z)),
 
-and the encoder plays the form of the game that does not saturate. A prior with parameters learns :math:`q(z)` by
-maximum likelihood.
+and the encoder uses the form of the game that does not saturate. A prior with parameters learns :math:`q(z)`
+by maximum likelihood.
 
-The ELBO with a penalty on total correlation that a discriminator measures (FactorVAE).
-
-.. math:: \mathbb E_q \log p(x \mid z) - \mathrm{KL}(q(z \mid x) \,\|\, p(z))
-          - \gamma \, \mathrm{KL}\Bigl(q(z) \,\Big\|\, \prod_j q(z_j)\Bigr)
-
-Kim and Mnih (2018), "Disentangling by Factorising", equation 2. A discriminator :math:`D` learns to tell draws of
-the aggregate posterior :math:`q(z)` from draws of the product of its marginals, which are made of the former by
-permuting each dimension across the batch; with :math:`D(z)` its probability of :math:`q(z)`, its logit estimates the
-density ratio (equation 3):
+**FactorVAE.** Kim and Mnih (2018), "Disentangling by Factorising", equation 2. A discriminator learns to
+distinguish draws of the aggregate posterior :math:`q(z)` from draws of the product of its marginals, which
+are made from the former by permuting each dimension across the batch. With :math:`D(z)` its probability of
+:math:`q(z)`, its logit estimates the density ratio (equation 3):
 
 .. math:: \mathrm{KL}\Bigl(q(z) \,\Big\|\, \prod_j q(z_j)\Bigr)
           \approx \mathbb E_{q(z)} \log \frac{D(z)}{1 - D(z)}
@@ -48,8 +46,8 @@ __all__ = ["Adversarial", "FactorizedPosterior", "draws", "permute_dimensions"]
 class Adversarial(Opposed):
     r"""``adversarial``: reconstruction, and a discriminator between :math:`q(z)` and the prior.
 
-    The bound that is reported is the plain ELBO; with a posterior without a density (``point``) it is the objective
-    itself, at the discriminator's present verdict. With a condition it is the mixture over conditions that is compared.
+    The reported bound is the plain ELBO. With a posterior without a density (``point``) it is the objective
+    itself, with the discriminator as it is. With a condition, the mixtures over conditions are compared.
 
     Parameters
     ----------
@@ -61,8 +59,8 @@ class Adversarial(Opposed):
     Raises
     ------
     UsageError
-        If the weight is negative or not finite, a hidden layer has no unit; when a model is checked, if its posterior
-        is not reparameterised.
+        If the weight is negative or not finite, or a hidden layer has no unit; when a model is checked, if its
+        posterior is not reparameterised.
 
     Examples
     --------
@@ -85,7 +83,7 @@ class Adversarial(Opposed):
         self.hidden = check_layers("adversarial", hidden)
 
     def check(self, model: VAE) -> None:
-        """Refuse a posterior through whose draws no gradient flows."""
+        """Refuse a posterior whose draws pass no gradient on."""
         q = probe_posterior(model)
         if q is not None and not q.has_rsample:
             raise UsageError(
@@ -94,7 +92,7 @@ class Adversarial(Opposed):
             )
 
     def new_opponent(self, model: VAE) -> nn.Module:
-        """Make the discriminator: from latents to one logit."""
+        """Return a new discriminator, from latents to one logit."""
         return MultilayerPerceptron(model.latent_shape, (1,), hidden=self.hidden, activation="leaky-relu")
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
@@ -114,7 +112,7 @@ class Adversarial(Opposed):
         return ObjectiveResult(reconstruction - kl, surrogate, reconstruction, kl, per_dimension)
 
     def opponent_loss(self, model: VAE, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Cross entropy of the discriminator, ``(batch,)``: a draw of the prior and one of the posterior each."""
+        """Return the discriminator's cross entropy, ``(batch,)``, of draws of the prior and the posterior."""
         with torch.no_grad():
             drawn, encoded = draws(model.prior(c), len(x)), model.encode(x, c).sample()
         discriminator = self.player()
@@ -129,20 +127,20 @@ def draws(p: Distribution, n: int) -> Tensor:
 class FactorizedPosterior(Opposed):
     r"""``factor``: the ELBO and a discriminator's estimate of the total correlation.
 
-    The bound that is reported is the plain ELBO.
+    The reported bound is the plain ELBO.
 
     Parameters
     ----------
     gamma
-        :math:`\gamma`, the weight of the total correlation, on top of its share in the KL.
+        :math:`\gamma`, the weight of the total correlation, in addition to its share in the KL.
     hidden
         Sizes of the discriminator's hidden layers (the paper has five of 1000).
 
     Raises
     ------
     UsageError
-        If ``gamma`` is negative or not finite, a hidden layer has no unit; when a model is checked, if its latents
-        are no vectors in flat space.
+        If ``gamma`` is negative or not finite, or a hidden layer has no unit; when a model is checked, if its
+        latents are not vectors in flat space.
 
     Examples
     --------
@@ -164,7 +162,7 @@ class FactorizedPosterior(Opposed):
         self.hidden = check_layers("factor", hidden)
 
     def check(self, model: VAE) -> None:
-        """Refuse latents whose dimensions cannot be permuted one by one."""
+        """Refuse latents whose dimensions cannot be permuted separately."""
         space = model.posterior_part.traits.space
         if space != "euclidean" or len(model.latent_shape) != 1:
             raise UsageError(
@@ -173,7 +171,7 @@ class FactorizedPosterior(Opposed):
             )
 
     def new_opponent(self, model: VAE) -> nn.Module:
-        """Make the discriminator: from latents to one logit."""
+        """Return a new discriminator, from latents to one logit."""
         return MultilayerPerceptron(model.latent_shape, (1,), hidden=self.hidden, activation="leaky-relu")
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
@@ -189,7 +187,7 @@ class FactorizedPosterior(Opposed):
         )
 
     def opponent_loss(self, model: VAE, x: Tensor, c: Tensor | None = None) -> Tensor:
-        r"""Cross entropy of the discriminator, ``(batch,)``: a draw of :math:`q(z)` and a permuted one each."""
+        r"""Return the discriminator's cross entropy, ``(batch,)``, of draws of :math:`q(z)` and permuted ones."""
         with torch.no_grad():
             z = model.encode(x, c).sample()
         discriminator = self.player()

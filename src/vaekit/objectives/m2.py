@@ -1,4 +1,4 @@
-r"""Learning from rows of which only some have a label, by a classifier that is part of the model.
+r"""Learning from rows of which only some have a label, with a classifier that is part of the model.
 
 Kingma, Mohamed, Rezende and Welling (2014), "Semi-supervised Learning with Deep Generative Models", model M2:
 :math:`p(x, y, z) = p(x \mid y, z)\, p(y)\, p(z)`, with the classifier :math:`q(y \mid x)`. With
@@ -6,12 +6,12 @@ Kingma, Mohamed, Rezende and Welling (2014), "Semi-supervised Learning with Deep
 .. math:: L(x, y) = \mathbb E_{q(z \mid x, y)}[\log p(x \mid y, z) + \log p(y) + \log p(z) - \log q(z \mid x, y)]
           \le \log p(x, y),
 
-equation 6, a row with a label is worth :math:`L(x, y)`, and one without, equation 7,
+equation 6, a row with a label contributes :math:`L(x, y)`, and one without, equation 7,
 
 .. math:: U(x) = \sum_y q(y \mid x)\, L(x, y) + \mathrm H(q(y \mid x)) \le \log p(x).
 
-Equation 8 adds them up, and equation 9 adds :math:`\alpha \log q(y \mid x)` for rows with a label, from which
-nothing else would teach the classifier. :math:`p(y)` is uniform.
+Equation 8 is their sum. Equation 9 adds :math:`\alpha \log q(y \mid x)` for rows with a label, from which the
+classifier would otherwise learn nothing. :math:`p(y)` is uniform.
 """
 
 import torch
@@ -30,17 +30,19 @@ __all__ = ["SemiSupervised"]
 class SemiSupervised(Annealed, Objective):
     r"""``m2``: bounds of :math:`\log p(x, y)` where the label is known, of :math:`\log p(x)` where it is not.
 
-    The condition is the label, one-hot, or all zeros where it is missing. Every row is evaluated under every label
-    at once, so a batch takes as much memory as so many batches without labels. The ``kl`` of a result is that of
-    label and latent together, :math:`\mathrm{KL}(q(y, z \mid x) \,\|\, p(y)\, p(z))`, where the :math:`q(y \mid x)` of
-    a known label is certain: reconstruction less ``kl`` is the bound. Its dimensions are those of the latent alone.
+    The condition is the label, one-hot, or all zeros where it is missing. Every row is evaluated under every
+    label at once, so that a batch takes as many times the memory as there are labels. The ``kl`` of a result
+    is that of label and latent together, :math:`\mathrm{KL}(q(y, z \mid x) \,\|\, p(y)\, p(z))`, where the
+    :math:`q(y \mid x)` of a known label is certain: reconstruction minus ``kl`` is the bound. Its dimensions
+    are those of the latent alone.
 
     Parameters
     ----------
     alpha
-        Weight of the classifier's log-likelihood, in what is differentiated. As in the paper, where it is 0.1 times
-        the number of rows for the mean over those with a label, each of these is given
-        :math:`\alpha` times the number of rows over the number with a label; outside training, :math:`\alpha`.
+        The weight of the classifier's log-likelihood in the surrogate. In the paper it is 0.1 times the
+        number of rows for the mean over rows with a label; so in training each of these has :math:`\alpha`
+        times the number of rows over the number with a label as its weight, and outside training
+        :math:`\alpha`.
 
     Raises
     ------
@@ -68,7 +70,7 @@ class SemiSupervised(Annealed, Objective):
         self.rows_a_label = 1.0
 
     def count_labels(self, c: Tensor) -> None:
-        """Be told the labels of the training rows, ``(rows, labels)``: called once by the training loop."""
+        """Count the labels of the training rows, ``(rows, labels)``; the training loop calls this once."""
         self.rows_a_label = len(c) / max(1, int((c != 0).any(1).sum()))
 
     def check(self, model: VAE) -> None:
@@ -79,8 +81,8 @@ class SemiSupervised(Annealed, Objective):
         UsageError
             If it has none.
         """
-        if "classifier" not in model.parts:
-            raise UsageError("m2 needs a classifier q(y|x), which a model without a condition has not")
+        if model.classifier is None:
+            raise UsageError("m2 needs a classifier q(y|x), which a model without a condition does not have")
 
     def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
         """Evaluate the objective for ``x`` of shape ``(batch, *event)`` and labels of ``(batch, labels)``."""
@@ -93,7 +95,7 @@ class SemiSupervised(Annealed, Objective):
         entropy = torch.where(known, 0.0, -(log_q.exp() * log_q).sum(1))
 
         def mean(values: Tensor) -> Tensor:
-            """Over labels, each as likely as the row has it."""
+            """Average over labels with the probabilities of each row."""
             return torch.einsum("lb...,bl->b...", values.reshape(labels, batch, *values.shape[1:]), weight)
 
         every_x = x.expand(labels, *x.shape).reshape(labels * batch, *x.shape[1:])

@@ -3,21 +3,22 @@ r"""Maximum mean discrepancy between aggregate posterior and prior (InfoVAE).
 .. math:: \mathbb E_q \log p(x \mid z) - (1 - \alpha) \mathrm{KL}(q(z \mid x) \,\|\, p(z))
           - (\alpha + \lambda - 1) \, \mathrm{MMD}^2(q(z), p(z))
 
-Zhao, Song and Ermon (2019), "InfoVAE: Balancing Learning and Inference in Variational Autoencoders", equation 6.
-The Wasserstein autoencoder (Tolstikhin et al., 2018, "Wasserstein Auto-Encoders", equation 4) is the case of a
-deterministic posterior, which has no KL: :math:`\mathbb E_q \log p(x \mid z) - \lambda \, \mathrm{MMD}^2`.
+Zhao, Song and Ermon (2019), "InfoVAE: Balancing Learning and Inference in Variational Autoencoders", equation
+6. The Wasserstein autoencoder (Tolstikhin et al., 2018, "Wasserstein Auto-Encoders", equation 4) is the case
+of a deterministic posterior, which has no KL:
+:math:`\mathbb E_q \log p(x \mid z) - \lambda \, \mathrm{MMD}^2`.
 
-With :math:`\alpha = 1` no example's posterior is drawn to the prior, only their mixture. The discrepancy is
-estimated without bias from the batch's draws and as many from the prior (Gretton et al., 2012, "A Kernel Two-Sample
-Test", equation 3):
+With :math:`\alpha = 1` the posteriors of single examples are not pulled to the prior, only their mixture. The
+discrepancy is estimated without bias from the draws of the batch and as many from the prior (Gretton et al.,
+2012, "A Kernel Two-Sample Test", equation 3):
 
 .. math:: \mathrm{MMD}^2 = \mathbb E\, k(z, z') + \mathbb E\, k(y, y') - 2 \, \mathbb E\, k(z, y),
           \qquad z, z' \sim q(z), \; y, y' \sim p(z)
 
-with :math:`k(z, y) = \exp(-r^2 / C)` or, with heavier tails, :math:`C / (C + r^2)` (Tolstikhin et al., section 4),
-:math:`r` the distance and :math:`C = 2 d h^2` in :math:`d` dimensions: for :math:`h = 1` the mean squared distance
-between two draws from a standard Gaussian. A mixture prior is drawn from component by component, each draw weighted
-by its :math:`\pi_j`, so that components and weights are both trained.
+with :math:`k(z, y) = \exp(-r^2 / C)` or, with heavier tails, :math:`C / (C + r^2)` (Tolstikhin et al.,
+section 4), :math:`r` the distance and :math:`C = 2 d h^2` in :math:`d` dimensions: for :math:`h = 1` the mean
+squared distance between two draws from a standard Gaussian. From a mixture prior, every component is drawn
+from and its draws are weighted by :math:`\pi_j`, so that components and weights are both trained.
 """
 
 from typing import Literal, TypedDict
@@ -46,14 +47,14 @@ class _Options(TypedDict):
 class MaximumMeanDiscrepancy(Annealed, Objective):
     r"""``mmd``: reconstruction, a share of the KL, and the discrepancy between :math:`q(z)` and the prior.
 
-    The discrepancy is one number a batch, in the surrogate of each of its examples. The bound that is reported
-    is the plain ELBO; with a posterior without a density it is the objective itself.
+    The discrepancy is one number per batch, in the surrogate of each of its examples. The reported bound is
+    the plain ELBO; with a posterior without a density it is the objective itself.
 
     Parameters
     ----------
     alpha
-        :math:`\alpha`, at most 1: the KL counts :math:`1 - \alpha`. None: 0, or 1 where the posterior has no density
-        and therefore no KL (``point``); then no other value is accepted.
+        :math:`\alpha`, at most 1: the KL counts :math:`1 - \alpha`. None: 0, or 1 where the posterior has no
+        density and therefore no KL (``point``); then no other value is accepted.
     weight
         :math:`\lambda`, in nats: the discrepancy counts :math:`\alpha + \lambda - 1`.
     kernel
@@ -111,7 +112,7 @@ class MaximumMeanDiscrepancy(Annealed, Objective):
         self.bandwidth = bandwidth
 
     def check(self, model: VAE) -> None:
-        """Refuse a KL that does not exist, and a prior that could not be trained."""
+        """Refuse a share of a KL that does not exist, and a prior that could not be trained."""
         if not model.has_density and not (self.alpha in (None, 1.0) and "alpha" not in self.schedules):
             raise UsageError(
                 f"mmd: alpha={self.schedules.get('alpha', self.alpha)} asks for a share of the KL, which a posterior "
@@ -127,9 +128,8 @@ class MaximumMeanDiscrepancy(Annealed, Objective):
         z = q.rsample()
         reconstruction = model.decode(z, c).log_prob(x)
         discrepancy = self._discrepancy(z, p)
-        if (
-            traits_of(p).bound_samples is not None
-        ):  # its draws do not touch the half of it that its density is estimated with
+        if traits_of(p).bound_samples is not None:
+            # Only its density, and not its draws, trains the networks that the density is estimated with.
             discrepancy = discrepancy - prior_fit(p, z)
         if not model.has_density:
             surrogate = reconstruction - self.weight * discrepancy
@@ -146,7 +146,7 @@ class MaximumMeanDiscrepancy(Annealed, Objective):
         return ObjectiveResult(reconstruction - kl, surrogate, reconstruction, kl, per_dimension)
 
     def _discrepancy(self, z: Tensor, p: Distribution) -> Tensor:
-        """One number for the batch."""
+        """Return the discrepancy, one number for the batch."""
         options: _Options = {"kernel": self.kernel, "bandwidth": self.bandwidth}
         if isinstance(p, MixtureSameFamily):
             return _squared_mmd_to_mixture(z.flatten(1), p, **options)
@@ -161,7 +161,7 @@ def squared_mmd(a: Tensor, b: Tensor, *, kernel: Kernel = "imq", bandwidth: floa
     Parameters
     ----------
     a, b
-        ``(n, d)`` and ``(m, d)``. A single draw makes no pairs: the term of its distribution is then left out.
+        ``(n, d)`` and ``(m, d)``. A single draw makes no pairs, so the term of its distribution is left out.
     kernel, bandwidth
         As for :class:`MaximumMeanDiscrepancy`.
 
@@ -180,9 +180,9 @@ def squared_mmd(a: Tensor, b: Tensor, *, kernel: Kernel = "imq", bandwidth: floa
 
 
 def _squared_mmd_to_mixture(a: Tensor, p: MixtureSameFamily, *, kernel: Kernel, bandwidth: float) -> Tensor:
-    r"""The same for a mixture, :math:`\mathbb E_p k = \sum_j \pi_j \mathbb E_{p_j} k`: weights get a gradient too.
+    r"""Estimate it for a mixture, :math:`\mathbb E_p k = \sum_j \pi_j \mathbb E_{p_j} k`, with its weights' gradient.
 
-    Two independent sets of draws, each from every component, so that a component meets itself without bias.
+    There are two independent sets of draws from every component, so that pairs within a component are unbiased.
     """
     weight = p.mixture_distribution.probs.flatten()  # (components), or (batch * components)
     weight = weight / weight.sum()
@@ -197,7 +197,7 @@ def _squared_mmd_to_mixture(a: Tensor, p: MixtureSameFamily, *, kernel: Kernel, 
 
 
 def _kernel(a: Tensor, b: Tensor, kernel: Kernel, bandwidth: float) -> Tensor:
-    """``(n, m)``."""
+    """Return the kernel of all pairs, ``(n, m)``."""
     distance = (a[:, None] - b).square().sum(2) / (2.0 * a.shape[1] * bandwidth**2)
     return (-distance).exp() if kernel == "rbf" else 1.0 / (1.0 + distance)
 
@@ -209,7 +209,7 @@ def _mean_over_pairs(a: Tensor, kernel: Kernel, bandwidth: float) -> Tensor:
 
 
 def _check_draws(p: Distribution, *, trained: bool) -> None:
-    """Refuse a prior with parameters whose draws carry no gradient to them: it would silently stay as it is."""
+    """Refuse a prior with parameters whose draws pass no gradient to them: it would silently stay untrained."""
     sampled = p.component_distribution if isinstance(p, MixtureSameFamily) else p
     if trained and not sampled.has_rsample:
         raise UsageError(

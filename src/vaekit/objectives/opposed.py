@@ -1,8 +1,8 @@
-r"""Objectives with a second player: a network that learns against the model, such as a discriminator.
+"""Objectives with an opponent: a network that learns against the model, such as a discriminator.
 
-The two never share a gradient. The model's step differentiates the opponent's verdict with respect to what is
-judged, with the opponent's parameters held fixed; the opponent's step sees what the model gives as data. Goodfellow
-et al. (2014), "Generative Adversarial Nets", algorithm 1.
+Model and opponent never share a gradient. The model's step differentiates the opponent's output with respect
+to its input, with the parameters of the opponent fixed; the opponent's step treats the output of the model as
+data. Goodfellow et al. (2014), "Generative Adversarial Nets", algorithm 1.
 """
 
 from abc import abstractmethod
@@ -20,15 +20,15 @@ __all__ = ["Opposed", "check_layers"]
 
 
 class Opposed(Annealed, Objective):
-    """What objectives with an opponent have in common; abstract.
+    """An objective with an opponent. Abstract.
 
-    The opponent is built by :meth:`build_opponent`, which the training loop calls once, and is trained by it on
-    :meth:`opponent_loss`, one step after each of the model's.
+    The training loop calls :meth:`build_opponent` once, and after each of the model's steps takes one step of
+    the opponent on :meth:`opponent_loss`.
 
     Attributes
     ----------
     opponent : nn.Module or None
-        None until it is built.
+        The opponent; None until it is built.
     """
 
     kind: str
@@ -36,19 +36,19 @@ class Opposed(Annealed, Objective):
 
     @abstractmethod
     def new_opponent(self, model: VAE) -> nn.Module:
-        """Make a network with fresh parameters from torch's global generator, for what ``model`` gives."""
+        """Return a network for the outputs of ``model``, with new parameters from torch's global generator."""
 
     @abstractmethod
     def opponent_loss(self, model: VAE, x: Tensor, c: Tensor | None = None) -> Tensor:
-        """Evaluate what the opponent minimises, ``(batch,)``, in nats; no gradient reaches the model."""
+        """Return the loss of the opponent, ``(batch,)``, in nats; no gradient reaches the model."""
 
     def build_opponent(self, model: VAE) -> None:
-        """Make the opponent, on the model's device and of its type."""
+        """Build the opponent, on the model's device and in its type."""
         like = next(model.parameters(), torch.zeros(()))
         self.opponent = self.new_opponent(model).to(like)
 
     def player(self) -> nn.Module:
-        """Return the opponent, for its own step.
+        """Return the opponent itself, for its own step.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Opposed(Annealed, Objective):
         return self.opponent
 
     def judge(self, value: Tensor) -> Tensor:
-        """Return the opponent's verdict on ``value``; its gradient flows into ``value`` and not into the opponent."""
+        """Return the opponent's output for ``value``; gradients flow into ``value`` and not into the opponent."""
         opponent = self.player()
         fixed = {name: parameter.detach() for name, parameter in opponent.named_parameters()}
         return functional_call(opponent, fixed, (value,))
@@ -72,12 +72,12 @@ class Opposed(Annealed, Objective):
 def check_layers(
     kind: str, sizes: tuple[int, ...], name: str = "hidden", *, at_least_one: bool = False
 ) -> tuple[int, ...]:
-    """Return the sizes back, or refuse a layer without units.
+    """Return the sizes, or refuse a layer without units.
 
     Raises
     ------
     UsageError
-        If one is below 1, or there is none where there must be.
+        If one is below 1, or there is none although ``at_least_one`` is set.
     """
     if any(size < 1 for size in sizes) or (at_least_one and not sizes):
         raise UsageError(

@@ -2,8 +2,8 @@ r"""Regularised autoencoders: a deterministic autoencoder with a smooth decoder 
 
 .. math:: \log p(x \mid z) - \frac \beta 2 \lVert z \rVert^2 - \lambda R(\theta, z), \qquad z = f(x)
 
-Ghosh et al. (2020), "From Variational to Deterministic Autoencoders", section 3. What keeps the decoder :math:`g`, with
-parameters :math:`\theta`, smooth is one of
+Ghosh et al. (2020), "From Variational to Deterministic Autoencoders", section 3. The decoder :math:`g`, with
+parameters :math:`\theta`, is kept smooth by one of
 
 .. math::
 
@@ -12,11 +12,11 @@ parameters :math:`\theta`, smooth is one of
                         = \tfrac 12 \, \mathbb E_{v \sim \mathcal N(0, I)} \lVert v^\top \nabla g(z) \rVert^2 \\
     \text{spectral} &: \text{every weight of } g \text{ divided by its largest singular value}
 
-where :math:`g(z)` is the mean of :math:`p(x \mid z)`; the expectation over :math:`v` is estimated by one draw an
-example, without bias, and the product is one backward pass. Spectral normalisation is that of Miyato
-et al. (2018), "Spectral Normalization for Generative Adversarial Networks", algorithm 1: it changes the model, not the
-loss. A prior with parameters learns the aggregate posterior by maximum likelihood while nothing else heeds it, which is
-the paper's density estimation after training (section 4), done along the way.
+where :math:`g(z)` is the mean of :math:`p(x \mid z)`. The expectation over :math:`v` is estimated without
+bias by one draw per example, whose product takes one backward pass. Spectral normalisation (Miyato et al.,
+2018, "Spectral Normalization for Generative Adversarial Networks", algorithm 1) changes the model, not the
+loss. A prior with parameters learns the aggregate posterior by maximum likelihood without an effect on the
+rest: it is the paper's density estimation after training (section 4), done along the way.
 """
 
 from dataclasses import replace
@@ -38,19 +38,19 @@ Penalty = Literal["l2", "gradient", "spectral", "none"]
 
 
 class RegularizedAutoencoder(Annealed, Objective):
-    r"""``rae``: reconstruction, codes drawn to the origin, and a penalty on the decoder; for the posterior ``point``.
+    r"""``rae``: reconstruction, codes pulled to the origin, and a penalty on the decoder; for the posterior ``point``.
 
-    There is no bound of :math:`\log p(x)`, since the posterior has no density: what is selected on is the objective
-    itself, with every schedule at its end.
+    There is no bound of :math:`\log p(x)`, since the posterior has no density: epochs are selected by the
+    objective itself, with every schedule at its end.
 
     Parameters
     ----------
     penalty
-        ``l2``, ``gradient``, ``spectral`` or ``none``: what keeps the decoder smooth.
+        The penalty that keeps the decoder smooth: ``l2``, ``gradient``, ``spectral`` or ``none``.
     beta
-        :math:`\beta`: pulls the codes to the origin.
+        :math:`\beta`, the weight of the pull of the codes to the origin.
     weight
-        :math:`\lambda`, in nats: of ``l2`` and ``gradient``; the other two have no use for it.
+        :math:`\lambda`, in nats, the weight of ``l2`` or ``gradient``; the other two do not use it.
 
     Raises
     ------
@@ -86,18 +86,18 @@ class RegularizedAutoencoder(Annealed, Objective):
         self.traits = replace(self.traits, reaches_into_networks=penalty in ("l2", "gradient"))
 
     def check(self, model: VAE) -> None:
-        """Refuse a posterior with noise, which would be trained away."""
+        """Refuse a posterior with noise: training would remove the noise."""
         if model.has_density:
             raise UsageError(
                 "rae: takes a deterministic posterior, and this one is "
-                f"{type(model.parts['posterior']).__name__}: its noise would be trained away, since nothing rewards "
+                f"{type(model.posterior_part).__name__}: its noise would be trained away, since nothing rewards "
                 "it; use posterior=point, or objective=elbo"
             )
 
     def equip(self, model: VAE) -> None:
-        """Normalise the decoder's weights by their largest singular values, where that is the penalty."""
+        """Normalise the decoder's weights by their largest singular values, for the penalty ``spectral``."""
         if self.penalty == "spectral":
-            for layer in list(model.parts["decoder"].modules()):
+            for layer in list(model.decoder.modules()):
                 if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
                     spectral_norm(layer)
 
@@ -118,9 +118,9 @@ class RegularizedAutoencoder(Annealed, Objective):
         )
 
     def _roughness(self, model: VAE, z: Tensor, c: Tensor | None) -> Tensor:
-        """:math:`R`, ``(batch,)`` or, where it is the same for every example, a scalar."""
+        """Return :math:`R`, ``(batch,)`` or, where it is the same for every example, a scalar."""
         if self.penalty == "l2":
-            squares = [parameter.square().sum() for parameter in model.parts["decoder"].parameters()]
+            squares = [parameter.square().sum() for parameter in model.decoder.parameters()]
             return torch.stack(squares).sum()
         if self.penalty == "gradient":
             return 0.5 * _pulled_back_noise(model, z, c).square().flatten(1).sum(1)
@@ -128,9 +128,9 @@ class RegularizedAutoencoder(Annealed, Objective):
 
 
 def _pulled_back_noise(model: VAE, z: Tensor, c: Tensor | None) -> Tensor:
-    r""":math:`v^\top \nabla g(z)` for a draw :math:`v \sim \mathcal N(0, I)`, of the shape of ``z``."""
+    r"""Return :math:`v^\top \nabla g(z)` for a draw :math:`v \sim \mathcal N(0, I)`, of the shape of ``z``."""
     differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():  # an evaluation, which wants no gradient, asks for this one too
+    with torch.enable_grad():  # needed in an evaluation without gradients too
         at = z if z.requires_grad else z.detach().requires_grad_()
         mean = model.decode(at, c).mean
         (pulled,) = torch.autograd.grad(mean, at, torch.randn_like(mean), create_graph=differentiable)

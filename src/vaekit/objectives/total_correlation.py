@@ -15,8 +15,9 @@ Chen et al. (2018), "Isolating Sources of Disentanglement in VAEs", equations 2 
     \text{mss} &: \frac 1 N q(z_i \mid x_i) + \frac{N - 1}{N (B - 1)} \sum_{j \ne i} q(z_i \mid x_j)
 
 The second, minibatch stratified sampling, is unbiased for :math:`q(z_i)` before the logarithm. The paper's
-appendix C.1 gives one of the other examples another weight than the rest; the form here is its mean over which
-one that is, so the expectation is the same, the variance no larger, and the order of the batch plays no part.
+appendix C.1 gives one of the other examples a different weight; the form here is the mean over the choice of
+that example, so that the expectation is the same, the variance is no larger, and the order of the batch has
+no effect.
 """
 
 from math import inf, log
@@ -39,9 +40,9 @@ __all__ = ["TotalCorrelation"]
 class TotalCorrelation(Annealed, Objective):
     r"""``tc``: the ELBO with a weight on each of three parts of the KL (:math:`\beta`-TCVAE).
 
-    The surrogate of an example depends on the batch it is in, through the estimate of :math:`q(z)`. The bound
-    that is reported is the plain ELBO. Take batches much larger than 1: an example alone tells nothing of
-    :math:`q(z)`, and its total correlation is then that of its own posterior, zero.
+    The surrogate of an example depends on its batch, through the estimate of :math:`q(z)`. The reported bound
+    is the plain ELBO. Use batches much larger than 1: a single example says nothing about :math:`q(z)`, and
+    its total correlation is then that of its own posterior, zero.
 
     Parameters
     ----------
@@ -50,13 +51,13 @@ class TotalCorrelation(Annealed, Objective):
     estimator
         ``mss``, minibatch stratified sampling, or ``mws``, minibatch weighted sampling.
     rows
-        :math:`N`, the number of training rows. None: the training loop says it.
+        :math:`N`, the number of training rows. None: the training loop gives it.
 
     Raises
     ------
     UsageError
-        If a weight is negative or not finite, ``rows`` is below 1; and when called, if the number of rows is
-        not known, or the posterior has no independent dimensions.
+        If a weight is negative or not finite, or ``rows`` is below 1; and when called, if the number of rows
+        is not known, or the dimensions of the posterior are not independent.
 
     Examples
     --------
@@ -92,7 +93,7 @@ class TotalCorrelation(Annealed, Objective):
         self._rows = rows
 
     def begin(self, *, rows: int) -> None:
-        """Learn the number of training rows, unless it was given."""
+        """Take note of the number of training rows, unless it was given."""
         self._rows = rows if self.rows is None else self.rows
 
     def check(self, model: VAE) -> None:
@@ -127,11 +128,11 @@ class TotalCorrelation(Annealed, Objective):
         return ObjectiveResult(reconstruction - kl, surrogate, reconstruction, kl, per_dimension)
 
     def _pairwise(self, q: Distribution, z: Tensor) -> Tensor:
-        r""":math:`\log q(z_{ij} \mid x_k)` at ``[i, k, j]``."""
+        r"""Return :math:`\log q(z_{ij} \mid x_k)` at ``[i, k, j]``."""
         return _factors(q).log_prob(z[:, None]).flatten(2)
 
     def _log_shares(self, conditional: Tensor) -> Tensor:
-        r"""Logarithm of the weight of :math:`q(z_i \mid x_k)` in the estimate of :math:`q(z_i)`, at ``[i, k]``."""
+        r"""Return the log-weight of :math:`q(z_i \mid x_k)` in the estimate of :math:`q(z_i)`, at ``[i, k]``."""
         batch, rows = len(conditional), self._rows
         if rows is None:
             raise UsageError(
@@ -139,7 +140,7 @@ class TotalCorrelation(Annealed, Objective):
             )
         if self.estimator == "mws":
             return conditional.new_full((batch, batch), -log(rows) - log(batch))
-        # A batch of one, or a data set of one, leaves nothing for others: then q(z | x) stands for q(z).
+        # In a batch or a data set of one there are no others: q(z | x) is then the estimate of q(z).
         others = log((rows - 1) / (rows * (batch - 1))) if batch > 1 and rows > 1 else -inf
         own = -log(rows) if others > -inf else 0.0
         itself = torch.eye(batch, dtype=torch.bool, device=conditional.device)
@@ -147,7 +148,7 @@ class TotalCorrelation(Annealed, Objective):
 
 
 def _factors(q: Distribution) -> Distribution:
-    """The distribution of each latent dimension; raises a UsageError where there is none."""
+    """Return the distribution of each latent dimension; raise a UsageError where there is none."""
     if isinstance(q, Independent) and q.reinterpreted_batch_ndims == len(q.event_shape):
         return q.base_dist
     raise UsageError(

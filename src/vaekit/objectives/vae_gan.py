@@ -1,4 +1,4 @@
-r"""VAE/GAN: reconstruction in the feature space of a discriminator that tells data from what is generated.
+r"""VAE/GAN: reconstruction in the feature space of a discriminator that distinguishes data from generated examples.
 
 .. math::
 
@@ -6,11 +6,10 @@ r"""VAE/GAN: reconstruction in the feature space of a discriminator that tells d
     \mathcal L_\text{llike} &= -\mathbb E_{q(z \mid x)} \log \mathcal N(D_l(x);\, D_l(\tilde x), I) \\
     \mathcal L_\text{GAN} &= -\log D(x) - \log(1 - D(\tilde x)) - \log(1 - D(x_p))
 
-Larsen et al. (2016), "Autoencoding beyond pixels using a learned similarity metric", equations 6 to 8 and algorithm 1:
-:math:`\tilde x` is the mean of :math:`p(x \mid z)` for a draw :math:`z \sim q(z \mid x)`, :math:`x_p` that for a draw
-from the prior, :math:`D_l` the features in a hidden layer of the discriminator :math:`D`, in units of their spread over
-the data (:mod:`vaekit.objectives.vae_gan`). Each part follows a gradient
-of its own:
+Larsen et al. (2016), "Autoencoding beyond pixels using a learned similarity metric", equations 6 to 8 and
+algorithm 1: :math:`\tilde x` is the mean of :math:`p(x \mid z)` for a draw :math:`z \sim q(z \mid x)`,
+:math:`x_p` the mean for a draw from the prior, :math:`D_l` the features in a hidden layer of the
+discriminator :math:`D`. Each part follows its own gradient:
 
 .. math::
 
@@ -18,15 +17,14 @@ of its own:
     \text{decoder} &: \gamma \mathcal L_\text{llike} - \mathcal L_\text{GAN} \\
     \text{discriminator} &: \mathcal L_\text{GAN}
 
-(the paper's algorithm writes :math:`\mathcal L_\text{GAN}` for its negative in the text before it; here it is what the
-discriminator minimises). So the decoder sees the draw twice, once with the encoder attached and once without.
+(the paper's algorithm uses the opposite sign of :math:`\mathcal L_\text{GAN}` to its text; here it is the
+loss that the discriminator minimises). So the decoder sees the draw twice, once attached to the encoder and
+once detached.
 
-A discriminator of data whose hidden layer can be looked at, on the scale of its spread over the data.
-
-Differences of features are measured with unit variance, which means something only if the features keep their scale.
-The networks of the VAE/GAN paper have batch normalisation there, by which an example would depend on its batch; here
-features are divided by one number, the root of their mean variance over the data, a running average that moves with the
-discriminator's steps alone.
+Features are compared with unit variance, which has a meaning only if the features keep their scale. The
+networks of the paper have batch normalisation there, which would make an example depend on its batch. Here
+features are divided by one number, the root of their mean variance over the data: a running average that
+moves only with the discriminator's steps.
 """
 
 from collections.abc import Sequence
@@ -51,28 +49,28 @@ __all__ = ["FeatureDiscriminator", "VaeGan"]
 
 
 class VaeGan(Opposed):
-    r"""``vae-gan``: likeness that a discriminator learns, instead of the likelihood.
+    r"""``vae-gan``: a similarity that a discriminator learns, in place of the likelihood.
 
-    The bound that is reported, and that the epoch is chosen by, is the plain ELBO, with the model's own likelihood,
-    whose parameters outside the decoder (a noise scale) are fitted to it. It is not what is trained: codes cost more
-    than the ELBO finds them worth, and with few rows it may choose an early epoch although later ones reconstruct
-    better. Features have to be learned before they can teach: give rows a discriminator of some hundred units, and
-    several hundred steps.
+    The reported bound, by which the epoch is chosen, is the plain ELBO with the model's own likelihood, whose
+    parameters outside the decoder (a noise scale) are fitted to it. It is not the objective that is trained:
+    the codes carry more than is best for the ELBO, and with few rows it may choose an early epoch although
+    later ones reconstruct better. The discriminator needs time to learn its features: for rows, use a few
+    hundred units and several hundred steps.
 
     Parameters
     ----------
     gamma
         :math:`\gamma`, the weight of the reconstruction for the decoder alone.
     hidden
-        Sizes of the discriminator's hidden layers; of rows, the last one is the feature space.
+        Sizes of the discriminator's hidden layers; for rows, the last one is the feature space.
     channels
-        Of images: its strided convolutions before them; the last one is the feature space.
+        Channels of its strided convolutions, for images; the last one is the feature space.
 
     Raises
     ------
     UsageError
-        If ``gamma`` is negative or not finite, a layer has no unit; when a model is checked, if the mean of its
-        likelihood does not depend on all that the decoder gives.
+        If ``gamma`` is negative or not finite, or a layer has no unit; when a model is checked, if the mean
+        of its likelihood does not depend on all of the decoder's output.
 
     Examples
     --------
@@ -100,12 +98,12 @@ class VaeGan(Opposed):
         self.channels = check_layers("vae-gan", channels, "channels", at_least_one=True)
 
     def check(self, model: VAE) -> None:
-        """Refuse a likelihood with features that its mean does not show: nothing would train them."""
+        """Refuse a likelihood whose mean does not depend on all features: some would never be trained."""
         likelihood = model.likelihood_part
         if likelihood.traits.needs:
             return
         like = next(model.parameters(), torch.zeros(()))
-        if like.is_meta:  # shapes without values: nothing to look at
+        if like.is_meta:  # shapes without values, which cannot be checked
             return
         with torch.enable_grad():
             features = torch.linspace(-1.0, 1.0, like.new_zeros(likelihood.feature_shape).numel())
@@ -120,7 +118,7 @@ class VaeGan(Opposed):
             )
 
     def new_opponent(self, model: VAE) -> nn.Module:
-        """Make the discriminator: from data to features and one logit."""
+        """Return a new discriminator, from data to features and one logit."""
         return FeatureDiscriminator(
             model.event_shape,
             hidden=self.hidden,
@@ -134,7 +132,7 @@ class VaeGan(Opposed):
         z = q.rsample()
         kl, per_dimension = divergence(q, p, z)
         decoded = model.decoder_features(z, c)
-        # With the decoder's output held fixed: the likelihood's own parameters alone learn from its density.
+        # With the decoder's output fixed: only the likelihood's own parameters learn from its density.
         reconstruction = model.likelihood(decoded.detach(), c).log_prob(x)
         seen, _ = self.judge(x)
         for_encoder, _ = self._likeness(seen, model.likelihood(decoded, c).mean)
@@ -152,7 +150,7 @@ class VaeGan(Opposed):
         return ObjectiveResult(reconstruction - kl, surrogate, reconstruction, kl, per_dimension)
 
     def opponent_loss(self, model: VAE, x: Tensor, c: Tensor | None = None) -> Tensor:
-        r""":math:`\mathcal L_\text{GAN}`, ``(batch,)``: data, its reconstruction and a generated example each."""
+        r"""Return :math:`\mathcal L_\text{GAN}`, ``(batch,)``, of data, reconstructions and generated examples."""
         with torch.no_grad():
             reconstructed = model.decode(model.encode(x, c).sample(), c).mean
             generated = model.decode(draws(model.prior(c), len(x)), c).mean
@@ -166,7 +164,7 @@ class VaeGan(Opposed):
         )
 
     def _likeness(self, seen: Tensor, reconstruction: Tensor) -> tuple[Tensor, Tensor]:
-        """Logarithm of the density of features, up to its constant, and the logit; ``(batch,)`` both."""
+        """Return the log-density of features, up to its constant, and the logit; both ``(batch,)``."""
         features, logit = self.judge(reconstruction)
         return -0.5 * (seen - features).square().sum(1), logit
 
@@ -175,18 +173,20 @@ _MOMENTUM, _TINY = 0.1, 1e-5  # as batch normalisation has them
 
 
 class FeatureDiscriminator(nn.Module):
-    """From examples to features and the logit of their being data.
+    """A network from examples to features, and to the logit of the example being data.
 
     Parameters
     ----------
     event_shape
-        Of an example: an image ``(C, H, W)`` is taken through strided convolutions, anything else as a row.
+        The shape of an example: an image ``(C, H, W)`` goes through strided convolutions, anything else is a
+        row.
     hidden
-        Sizes of hidden layers. Of rows, the last one is the features; of images they follow them.
+        Sizes of the hidden layers. For rows, the last one is the features; for images, they come after the
+        features.
     channels
-        Of the convolutions, each of which halves the image.
+        Channels of the convolutions, each of which halves the image.
     transform
-        Without parameters, applied to the examples first.
+        A map without parameters, applied to the examples first.
 
     Examples
     --------
@@ -230,7 +230,7 @@ class FeatureDiscriminator(nn.Module):
 
     @torch.no_grad()
     def follow(self, features: Tensor) -> None:
-        """Move the running average to the spread of data's features, as :meth:`forward` gave them."""
+        """Move the running average towards the variance of data's features, as returned by :meth:`forward`."""
         if len(features) > 1:
             found = features.var(0).mean() * (self.variance + _TINY)
             self.variance.lerp_(found, _MOMENTUM)

@@ -21,7 +21,7 @@ from torch.nn.functional import softplus
 
 from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.distributions import VonMisesFisher, WrappedNormal
-from vaekit.distributions.base import LOG_VARIANCE_LIMIT
+from vaekit.distributions.normals import LOG_VARIANCE_LIMIT
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 

@@ -26,7 +26,7 @@ Inference with Normalizing Flows", equation 10 and algorithm 1; see :mod:`vaekit
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from vaekit.contracts import Posterior
 from vaekit.distributions import (
@@ -38,7 +38,7 @@ from vaekit.distributions import (
     masked_affine_steps,
     spline_steps,
 )
-from vaekit.distributions.base import LOG_VARIANCE_LIMIT, diagonal_gaussian
+from vaekit.distributions.normals import LOG_VARIANCE_LIMIT, diagonal_gaussian, independent_normal
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
@@ -248,8 +248,7 @@ class SplinePosterior(nn.Module, Posterior):
         k = self.latent_shape[0]
         mean, log_variance, h = features.split([k, k, self.feature_shape[0] - 2 * k], dim=-1)
         log_scale = 0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)
-        noise = Normal(torch.zeros_like(mean), torch.ones_like(mean), validate_args=False)
-        base = Independent(noise, 1, validate_args=False)
+        base = independent_normal(torch.zeros_like(mean), torch.ones_like(mean))
         return FlowDistribution(base, self.flow, (mean, log_scale, h))
 
 

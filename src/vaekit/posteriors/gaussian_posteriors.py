@@ -14,14 +14,10 @@ row, or the entries of the Cholesky factor :math:`L` below its diagonal row by r
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    Distribution,
-    LowRankMultivariateNormal,
-    MultivariateNormal,
-)
+from torch.distributions import Distribution
 
 from vaekit.contracts import Posterior
-from vaekit.distributions.base import LOG_VARIANCE_LIMIT, diagonal_gaussian
+from vaekit.distributions.normals import LOG_VARIANCE_LIMIT, FullNormal, LowRankNormal, diagonal_gaussian
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
@@ -99,7 +95,7 @@ class LowRankPosterior(nn.Module, Posterior):
         mean, log_variance, factor = features.split([k, k, self.rank * k], dim=-1)
         variance = soft_bound(log_variance, LOG_VARIANCE_LIMIT).exp()
         factor = factor.unflatten(-1, (k, self.rank))
-        return LowRankMultivariateNormal(mean, factor, variance, validate_args=False)
+        return LowRankNormal(mean, factor, variance, validate_args=False)
 
 
 class FullPosterior(nn.Module, Posterior):
@@ -141,4 +137,4 @@ class FullPosterior(nn.Module, Posterior):
         diagonal = (0.5 * soft_bound(log_variance, LOG_VARIANCE_LIMIT)).exp()
         flat = features.new_zeros(*features.shape[:-1], k * k).index_copy(-1, self.places, below)
         scale_tril = torch.diag_embed(diagonal) + flat.unflatten(-1, (k, k))
-        return MultivariateNormal(mean, scale_tril=scale_tril, validate_args=False)
+        return FullNormal(mean, scale_tril=scale_tril, validate_args=False)

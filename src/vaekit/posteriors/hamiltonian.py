@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from vaekit.contracts import DistributionTraits, Posterior, PosteriorTraits
-from vaekit.distributions.base import VectorDistribution, diagonal_gaussian
+from vaekit.distributions.base import VectorDistribution
+from vaekit.distributions.normals import diagonal_gaussian
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import inverse_soft_bound, soft_bound
 

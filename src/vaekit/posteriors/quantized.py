@@ -24,6 +24,8 @@ tighten it, because they are all the same.
 sum over levels of :math:`\lVert z_e - \operatorname{sg} \sum_{j \le l} e^{(j)} \rVert^2` (equation 7).
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -123,7 +125,7 @@ class _Quantizing(nn.Module, Posterior):
 
     @property
     def _quantizers(self) -> list[Quantizer]:
-        return list(self.quantizers)  # type: ignore[arg-type]
+        return [cast(Quantizer, quantizer) for quantizer in self.quantizers]
 
     def _quantizer(self, level: int) -> Quantizer:
         return self._quantizers[min(level, len(self._quantizers) - 1)]

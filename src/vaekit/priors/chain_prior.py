@@ -7,10 +7,11 @@ all layers below it are learned.
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from vaekit.contracts import Prior
 from vaekit.distributions import ChainDistribution, GaussianLayer
+from vaekit.distributions.normals import independent_normal
 from vaekit.errors import UsageError
 from vaekit.networks.layers import Activation
 
@@ -86,7 +87,7 @@ class ChainPrior(nn.Module, Prior):
 
     def forward(self) -> Distribution:
         """Return the prior over ``latent_shape``."""
-        top = Independent(Normal(self.zeros, self.ones, validate_args=False), 1, validate_args=False)
+        top = independent_normal(self.zeros, self.ones)
         return ChainDistribution(top, list(self.layers), self.sizes[::-1], last_first=True)
 
 

@@ -12,10 +12,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from vaekit.contracts import Prior
 from vaekit.distributions import FlowDistribution, LocatedFlow, masked_affine_steps, spline_steps
+from vaekit.distributions.normals import independent_normal
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 
@@ -78,6 +79,5 @@ class FlowPrior(nn.Module, Prior):
 
     def forward(self) -> Distribution:
         """Return the prior over ``(k,)``."""
-        normal = Normal(self.zeros, self.ones, validate_args=False)
-        base = Independent(normal, 1, validate_args=False)
+        base = independent_normal(self.zeros, self.ones)
         return FlowDistribution(base, self.flow, (self.location, soft_bound(self.log_scale), None))

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Distribution
 
 from vaekit.contracts import Prior, PriorTraits
+from vaekit.distributions.normals import FullNormal, independent_normal
 from vaekit.errors import DataError
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.network_inputs import require_condition
@@ -46,8 +47,7 @@ class StandardPrior(nn.Module, Prior):
 
     def forward(self) -> Distribution:
         """Return the prior over ``latent_shape``."""
-        normal = Normal(self.mean, self.scale, validate_args=False)
-        return Independent(normal, self.mean.dim(), validate_args=False)
+        return independent_normal(self.mean, self.scale, self.mean.dim())
 
 
 class GaussianPrior(nn.Module, Prior):
@@ -83,7 +83,7 @@ class GaussianPrior(nn.Module, Prior):
         mean = self.mean
         if self.traits.needs:
             mean = mean + require_condition(condition) @ self.of_condition
-        return MultivariateNormal(mean, scale_tril=self._scale_tril(), validate_args=False)
+        return FullNormal(mean, scale_tril=self._scale_tril(), validate_args=False)
 
     @torch.no_grad()
     def fit_draws(self, z: Tensor, seed: int = 0, *, condition: Tensor | None = None) -> None:

@@ -22,13 +22,11 @@ from torch import Tensor, nn
 from torch.distributions import (
     Categorical,
     Distribution,
-    Independent,
     MixtureSameFamily,
-    MultivariateNormal,
-    Normal,
 )
 
 from vaekit.contracts import Prior, PriorTraits
+from vaekit.distributions.normals import FullNormal, independent_normal
 from vaekit.errors import DataError, UsageError
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.network_inputs import require_condition
@@ -80,10 +78,9 @@ class MixturePrior(nn.Module, Prior):
             logits = logits + condition @ self.of_condition
             means = means + torch.tensordot(condition, self.means_of_condition, 1)
             scales = scales.expand_as(means)
-        normal = Normal(means, scales, validate_args=False)
         return MixtureSameFamily(
             Categorical(logits=logits, validate_args=False),
-            Independent(normal, self.means.dim() - 1, validate_args=False),
+            independent_normal(means, scales, self.means.dim() - 1),
             validate_args=False,
         )
 
@@ -130,7 +127,7 @@ class GaussianMixturePrior(nn.Module, Prior):
         factors = torch.diag_embed(soft_bound(self.log_diagonals).exp()) + self.below.tril(-1)
         return MixtureSameFamily(
             Categorical(logits=self.logits, validate_args=False),
-            MultivariateNormal(self.means, scale_tril=factors, validate_args=False),
+            FullNormal(self.means, scale_tril=factors, validate_args=False),
             validate_args=False,
         )
 
@@ -186,7 +183,7 @@ class GaussianMixturePrior(nn.Module, Prior):
         log_diagonals = factors.diagonal(dim1=-2, dim2=-1).log()
         if bool(failed.any()) or not bool((log_diagonals.abs() < 12).all()):
             raise DataError(
-                "gmm: a component has a singular covariance: the latents lie in a plane, or it has collapsed onto a few "
+                "gmm: a component has a singular covariance: the latents lie in a plane, or it has collapsed onto few "
                 "draws; try fewer components, or a model with fewer latent dimensions"
             )
         self.logits.copy_(weights.log())

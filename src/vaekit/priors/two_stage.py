@@ -37,10 +37,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from vaekit.contracts import DistributionTraits, Prior, PriorTraits
 from vaekit.distributions.base import VectorDistribution, stopped_call
+from vaekit.distributions.normals import independent_normal, settle_overflow
 from vaekit.errors import UsageError
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.mlp import MultilayerPerceptron
@@ -165,15 +166,17 @@ class SecondStage(nn.Module):
     def forward(
         self, value: Tensor, condition: Tensor | None = None, *, recognise: bool = False
     ) -> Distribution:
-        r"""Return :math:`p(z \mid u)` for ``value`` :math:`u`, or with ``recognise`` :math:`q(u \mid z)` for ``value`` :math:`z`."""
+        r"""Return :math:`p(z \mid u)` of ``value`` u, or with ``recognise`` :math:`q(u \mid z)` of ``value`` z."""
         if recognise:
             inner = self.standardise(value)
             shift, log_variance = self.encoder(_beside(inner, condition)).chunk(2, -1)
             deviation = _ROOT_HALF * (0.5 * soft_bound(log_variance, _LOG_VARIANCE_LIMIT)).exp()
-            return _normals(_ROOT_HALF * inner + shift, deviation)
+            return independent_normal(_ROOT_HALF * inner + shift, deviation)
         scale = soft_bound(self.log_scale).exp()
         inner = _ROOT_HALF * value + self.decoder(_beside(value, condition))
-        return _normals(self.location + scale * inner, _ROOT_HALF * scale * soft_bound(self.log_noise).exp())
+        return independent_normal(
+            self.location + scale * inner, _ROOT_HALF * scale * soft_bound(self.log_noise).exp()
+        )
 
     def standardise(self, z: Tensor) -> Tensor:
         r"""Return :math:`\tilde z`, ``(..., k)``."""
@@ -184,10 +187,6 @@ def _beside(value: Tensor, condition: Tensor | None) -> Tensor:
     if condition is None:
         return value
     return torch.cat([value, condition.to(value.dtype).expand(*value.shape[:-1], -1)], -1)
-
-
-def _normals(mean: Tensor, scale: Tensor) -> Distribution:
-    return Independent(Normal(mean, scale, validate_args=False), 1, validate_args=False)
 
 
 _AT_ONCE = 8  # noise vectors per evaluation of the networks: it changes memory, not the result
@@ -256,7 +255,7 @@ class TwoStageDistribution(VectorDistribution):
         q = self._call(z, self.condition, recognise=True)
         noise = self.noise(z)
         weights = torch.cat([self._log_weight(z, q, part) for part in noise.split(_AT_ONCE)])
-        return weights.logsumexp(0) - log(len(weights))
+        return settle_overflow(weights.logsumexp(0) - log(len(weights)), z)
 
     def detached(self) -> "TwoStageDistribution":
         """Return the same distribution with a density that has a gradient with respect to :math:`z` alone."""
