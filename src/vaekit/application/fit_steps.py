@@ -166,7 +166,9 @@ class FitSteps:
             except ArtifactError:
                 raise
             except Exception as error:  # whatever fails after training, the model is not lost
-                write_somewhere(self.destination, self.estimator.to_artifact(origin), {}, force=self.force or self.resume)
+                write_somewhere(
+                    self.destination, self.estimator.to_artifact(origin), {}, force=self.force or self.resume
+                )
                 error.add_note(f"the fitted model is in {self.destination}, without numbers and report")
                 raise
         if ending.stopped_by is None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from vaekit.data import Schema
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
@@ -82,8 +84,8 @@ class Description:
 
 
 def build_model(sentence: Sentence, schema: Schema, latent: int, network: NetworkRecipe | None = None) -> VAE:
-    """Build the model of a sentence for the data of a schema, with fresh weights."""
-    return build_vae(
+    """Build the model of a sentence for the data of a schema, with fresh weights, in float32 whatever torch's default."""
+    model = build_vae(
         sentence,
         schema.model_event_shape,
         latent,
@@ -91,3 +93,4 @@ def build_model(sentence: Sentence, schema: Schema, latent: int, network: Networ
         condition=0 if schema.conditions is None else schema.conditions.width,
         network=network,
     )
+    return model.to(torch.float32)

@@ -141,6 +141,8 @@ class Beginning(NamedTuple):
 def draw_seed(random_state: Any) -> int:
     """Return a whole number as it is; otherwise draw a seed from it, the same in all processes."""
     if isinstance(random_state, (int, np.integer)):
+        if not -(2**63) <= random_state < 2**64:
+            raise UsageError(f"seed {random_state}: give a whole number of at most 64 bits")
         return int(random_state)
     return from_rank_zero(lambda: int(check_random_state(random_state).randint(2**31 - 1)))
 
