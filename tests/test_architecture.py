@@ -25,7 +25,7 @@ FLOORS = [
     ["vae"],
     ["objectives"],
     ["evaluation"],
-    ["training"],
+    ["aggregate", "training"],
     ["sentence"],
     ["artifact", "classroom", "conformance"],
     ["estimator"],
@@ -75,7 +75,8 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in KNOWN else node.module for name in inside]
         found |= {name for name in names if name in KNOWN and name != "vaekit"}
     return found - {dotted(path)}
 

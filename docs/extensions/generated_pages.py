@@ -23,6 +23,8 @@ MARK = ".. Written by docs/extensions/generated_pages.py at every build.\n\n"
 # In the order a reader meets them; whatever is not named here comes after, by name.
 ORDER = [
     "vaekit",
+    "vaekit.application",
+    "vaekit.estimator",
     "vaekit.sentence",
     "vaekit.sentence.literature",
     "vaekit.networks",
@@ -84,7 +86,10 @@ def reference_page(module: str) -> str:
     loaded = import_module(module)
     lines = [MARK, title(module), f".. automodule:: {module}", "   :no-members:", ""]
     groups: dict[str, list[str]] = {}
+    offered = () if module == "vaekit" else import_module("vaekit").__all__  # those are on its own page
     for name in loaded.__all__:
+        if name in offered and getattr(loaded, name) is getattr(import_module("vaekit"), name):
+            continue
         groups.setdefault(getattr(getattr(loaded, name), "__module__", None) or module, []).append(name)
     for home, names in groups.items():
         lines += [title(", ".join(f"{name}" for name in names), "-")]
@@ -97,13 +102,7 @@ def reference_page(module: str) -> str:
 
 def documented(module: str, name: str, thing: object) -> list[str]:
     if inspect.isclass(thing):
-        lines = [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:", ""]
-        if thing.__module__.startswith(
-            "vaekit.estimator."
-        ):  # its methods stand in layers that are not offered
-            lines[2:2] = ["   :inherited-members: BaseEstimator, TransformerMixin"]
-            lines[2:2] = ["   :exclude-members: get_metadata_routing, set_output"]
-        return lines
+        return [f".. autoclass:: {module}.{name}", "   :members:", "   :show-inheritance:", ""]
     if inspect.isroutine(thing):
         return [f".. autofunction:: {module}.{name}", ""]
     lines = [f".. py:data:: {name}", f"   :module: {module}"]

@@ -72,9 +72,6 @@ class VAE(nn.Module):
     (torch.Size([3, 2]), torch.Size([2]), torch.Size([3, 6]))
     """
 
-    #: In what type the networks multiply where that is not the type of their weights; see vaekit.training.precision.
-    product_type: torch.dtype | None = None
-
     def __init__(
         self,
         encoder: nn.Module,
@@ -212,12 +209,7 @@ class VAE(nn.Module):
         return self.decode(posterior.sample() if sample else code_of(posterior), c).mean
 
     def _network(self, name: str, value: Tensor, c: Tensor | None) -> Tensor:
-        given = (value,) if c is None else (value, c)
-        if self.product_type is None:
-            return self.parts[name](*given)
-        with torch.autocast(value.device.type, self.product_type):
-            features = self.parts[name](*given)
-        return features.to(value.dtype)
+        return self.parts[name](value) if c is None else self.parts[name](value, c)
 
     def _part(self, name: str, c: Tensor | None, *arguments: Tensor, x: Tensor | None = None) -> Distribution:
         """Call a part with what its traits say it needs."""

@@ -16,7 +16,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1", 
 KILL = """
 import os, runpy, signal, sys
 import vaekit.training.ranks as ranks
-import vaekit.training.run as run
+import vaekit.training.run_state as run
 
 load = run.Run.load
 

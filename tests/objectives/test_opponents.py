@@ -11,7 +11,15 @@ from vaekit.errors import UsageError
 from vaekit.objectives import FactorizedPosterior, Opposed
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae, parse
-from vaekit.training import OpponentSteps, TrainingSettings, train
+from vaekit.training import (
+    Examples,
+    OpponentSteps,
+    Progress,
+    RunSetup,
+    TrainingSettings,
+    carry_out,
+    train,
+)
 
 OPPOSED = [kind for kind, part in PARTS["objective"].items() if issubclass(part, Opposed)]
 
@@ -132,7 +140,17 @@ def test_the_learning_rate_of_the_run_is_the_opponents_too(kind):
     objective, model = parse("objective", kind).build(), make(kind)
     steps = OpponentSteps(objective, model, learning_rate=1e-3, seed=0)
     settings = TrainingSettings(epochs=4, batch_size=20, schedule="cosine")
-    train(model, objective, data(), settings=settings, seed=0, opponent=steps)
+    progress = Progress(opponent=steps)
+    carry_out(
+        RunSetup(
+            model=model,
+            objective=objective,
+            data=Examples(data()),
+            settings=settings,
+            seed=0,
+            progress=progress,
+        )
+    )
     assert steps.optimizer.param_groups[0]["lr"] == pytest.approx(settings.learning_rate_at(7 / 8))
 
 
@@ -147,11 +165,11 @@ def test_partial_fit_keeps_the_opponent_and_a_new_fit_does_not():
         random_state=0,
     )
     vae.partial_fit(x)
-    opponent = vae._momentum.opponent.opponent
+    opponent = vae._progress.opponent.opponent
     before = weights(opponent)
     vae.partial_fit(x)
-    assert vae._momentum.opponent.opponent is opponent
+    assert vae._progress.opponent.opponent is opponent
     assert not torch.equal(before, weights(opponent))
     vae.fit(x)
     vae.partial_fit(x)
-    assert vae._momentum.opponent.opponent is not opponent
+    assert vae._progress.opponent.opponent is not opponent

@@ -2,10 +2,18 @@
 
 import torch
 
-from vaekit.contracts import WrappedObjective
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae, parse
-from vaekit.training import StopRequest, TrainingSettings, train
+from vaekit.training import (
+    Callbacks,
+    Examples,
+    Launch,
+    Progress,
+    RunSetup,
+    StopRequest,
+    TrainingSettings,
+    carry_out,
+)
 
 
 def table(rows=90):
@@ -23,29 +31,59 @@ def settings(**changes):
     return TrainingSettings(**{"epochs": 4, "batch_size": 16, "learning_rate": 5e-3, **changes})
 
 
-class StoppingAfter(WrappedObjective):
-    """An objective that asks for a stop in a step; everything else is the objective's."""
+def stop_after_steps(objective, steps, stop):
+    """Have an objective ask for a stop in a step; everything else stays as it is."""
+    left = steps
 
-    def __init__(self, objective, steps, stop):
-        super().__init__(objective)
-        self.left, self.stop = steps, stop
+    class Stopping(type(objective)):
+        def __call__(self, model, x, c=None):
+            nonlocal left
+            if torch.is_grad_enabled():
+                left -= 1
+                if left == 0:
+                    stop.ask()
+            return super().__call__(model, x, c)
 
-    def __call__(self, model, x, c=None):
-        if torch.is_grad_enabled():
-            self.left -= 1
-            if self.left == 0:
-                self.stop.ask()
-        return self.inner(model, x, c)
+    objective.__class__ = Stopping
+    return objective
 
 
-def run(model, x, *, objective="elbo", stop_after=None, options=None, **arguments):
+def run(model, x, *, objective="elbo", stop_after=None, options=None, validation="some", **arguments):
     """Train, with validation rows; give the history."""
     stop = StopRequest()
     built = parse("objective", objective).build()
     if stop_after is not None:
-        built = StoppingAfter(built, stop_after, stop)
-    arguments.setdefault("validation", x[:20])
-    return train(model, built, x, settings=settings(**(options or {})), seed=3, stop=stop, **arguments)
+        stop_after_steps(built, stop_after, stop)
+    validation = x[:20] if isinstance(validation, str) else validation
+    return train_with(
+        model, built, x, validation, settings=settings(**(options or {})), stop=stop, **arguments
+    )
+
+
+def train_with(
+    model,
+    objective,
+    x,
+    validation,
+    *,
+    settings,
+    checkpoints=None,
+    shard=False,
+    optimizer=None,
+    **callbacks,
+):
+    setup = RunSetup(
+        model=model,
+        objective=objective,
+        data=Examples(x),
+        held_out=None if validation is None else Examples(validation),
+        settings=settings,
+        seed=3,
+        progress=Progress(optimizer=optimizer),
+    )
+    launch = Launch(shard=shard)
+    callbacks = Callbacks(**callbacks)
+    return carry_out(setup, callbacks=callbacks, checkpoints=checkpoints, launch=launch).history
 
 
 def weights(model):

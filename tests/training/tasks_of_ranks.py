@@ -6,16 +6,17 @@ import warnings
 
 import torch
 
-from training.runs import StoppingAfter, make, numbers, run, settings, table, weights
+from training.runs import make, numbers, run, settings, stop_after_steps, table, train_with, weights
 from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.estimator import VariationalAutoencoder
+from vaekit.runtime.spread import local_part
 from vaekit.sentence import parse
-from vaekit.training import Checkpoints, StopRequest, train
-from vaekit.training.fused_adam import build_optimizer
-from vaekit.training.sharded_ranks import ShardedRanks
-from vaekit.training.shards import local_part
-from vaekit.training.state import Players
-from vaekit.training.step import Batch, Stepper
+from vaekit.training import Checkpoints, StopRequest
+from vaekit.training.optimizing import build_optimizer
+from vaekit.training.players import Players
+from vaekit.training.setup import Batch
+from vaekit.training.sharding import ShardedRanks
+from vaekit.training.stepper import Stepper
 
 SENTENCES = {
     "elbo": {},
@@ -37,6 +38,7 @@ SHARDED = {
     "average": {"options": {"averaging": 0.9}},
     "RMSprop": {"options": {"optimizer": "rmsprop", "learning_rate": 1e-4}},
     "clipped": {"options": {"clip": 1.0}},
+    "bfloat16": {"options": {"precision": "bf16"}},
 }
 
 BY_SLICES = {
@@ -81,7 +83,7 @@ def hold_shares(rank):
     model = make(network="mlp:hidden=256x260", prior="vamp:components=7")
     players = Players(model, build_optimizer("adam", model.parameters(), 1e-3), None, None)
     world = ShardedRanks(rank, torch.distributed.get_world_size(), steps=group, control=group)
-    here = world.spread(players, lambda parameters: build_optimizer("adam", parameters, 1e-3))
+    here = players.spread(world, lambda parameters: build_optimizer("adam", parameters, 1e-3))
     stepper = Stepper(here, parse("objective", "elbo").build(), None, world)
     batch = Batch(table(90)[world.mine(torch.arange(25))])
     stepper.gradient(batch)
@@ -179,16 +181,15 @@ def be_killed(rank, folder, steps, shard):
     stop = StopRequest()
     if rank == 2:
         stop.ask = lambda: os.kill(os.getpid(), signal.SIGKILL)
-    objective = StoppingAfter(parse("objective", "elbo").build(), steps if rank == 2 else -1, stop)
+    objective = stop_after_steps(parse("objective", "elbo").build(), steps if rank == 2 else -1, stop)
     options = Checkpoints(folder=folder)
     try:
-        train(
+        train_with(
             make(),
             objective,
             table(90),
             table(20),
             settings=settings(**LONG),
-            seed=3,
             checkpoints=options,
             shard=shard,
         )

@@ -10,8 +10,8 @@ from vaekit.errors import TrainingWarning, UsageError
 from vaekit.objectives import Elbo
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Checkpoints, TrainingSettings
-from vaekit.training import compilation as room
-from vaekit.training.compilation import CompiledGradient, repays_compilation
+from vaekit.training import compiled_step as room
+from vaekit.training.compiled_step import CompiledGradient, repays_compilation
 
 COMPILED = {"compile": "on"}
 CASES = {

@@ -23,7 +23,7 @@ class Disk:
 
     def __init__(self, monkeypatch, full):
         self.syncs, self.full, self.sync = 0, full, os.fsync
-        monkeypatch.setattr("vaekit.training.checkpoint_file.os.fsync", self.fsync)
+        monkeypatch.setattr("vaekit.training.checkpoints.os.fsync", self.fsync)
 
     def fsync(self, descriptor):
         self.syncs += 1

@@ -9,9 +9,8 @@ from vaekit.errors import UsageError
 from vaekit.language.learning_rates import SCHEDULES, Plateau, parse_schedule
 from vaekit.language.optimizers import OPTIMIZERS
 from vaekit.training import TrainingSettings
-from vaekit.training.averaging import WeightAverage
-from vaekit.training.clipping import clip_gradient
-from vaekit.training.fused_adam import build_optimizer
+from vaekit.training.optimizing import build_optimizer, clip_gradient
+from vaekit.training.players import WeightAverage
 
 
 def stepped(scheduler, optimizer, steps):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vaekit.objectives import ObjectiveResult
-from vaekit.training.means import Means
+from vaekit.training.run_state import Means
 
 
 @pytest.mark.parametrize("steps", [1, 99, 100, 101, 450])

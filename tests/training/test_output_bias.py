@@ -8,7 +8,7 @@ from vaekit.errors import UsageError
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae
-from vaekit.training import TrainingSettings, train
+from vaekit.training import Examples, Progress, RunSetup, TrainingSettings, carry_out, train
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 
 SAYS = [
@@ -121,7 +121,15 @@ def test_it_is_set_once_and_not_again_when_a_run_goes_on():
     settings = TrainingSettings(epochs=1)
     history = train(model, Elbo(), x, settings=settings, seed=0)
     before = model.parts["decoder"].layers[-1].bias.detach().clone()
-    train(model, Elbo(), 0 * x, settings=settings, seed=0, history=history)
+    again = RunSetup(
+        model=model,
+        objective=Elbo(),
+        data=Examples(0 * x),
+        settings=settings,
+        seed=0,
+        progress=Progress(history),
+    )
+    carry_out(again)
     assert (model.parts["decoder"].layers[-1].bias - before).abs().max() < 1
 
 

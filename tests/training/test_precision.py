@@ -5,8 +5,8 @@ import torch
 
 from training.runs import make, numbers, run, table, weights
 from vaekit.errors import CheckpointError, UsageError
+from vaekit.runtime.precision import NetworkPrecision
 from vaekit.training import Checkpoints, TrainingSettings
-from vaekit.training.precision import products_in
 
 BF16 = {"precision": "bf16"}
 
@@ -55,9 +55,18 @@ def test_it_learns_what_float32_learns():
 
 def test_a_run_that_fails_leaves_float32_behind():
     model = make()
-    with pytest.raises(ZeroDivisionError), products_in(model, "bf16"):
-        raise ZeroDivisionError
-    assert model.product_type is None
+    encoder = model.parts["encoder"]
+    before = encoder(table())
+
+    def fail():
+        with NetworkPrecision([encoder], "bf16").chosen():
+            assert not torch.equal(encoder(table()), before)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert torch.equal(encoder(table()), before)
+    assert "forward" not in vars(encoder)
 
 
 def test_compiled_it_is_the_same():

@@ -6,12 +6,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.runs import StoppingAfter, make, numbers, run, settings, table, weights
+from training.runs import make, numbers, run, settings, stop_after_steps, table, train_with, weights
 from vaekit.contracts import Objective
 from vaekit.errors import CheckpointError, TrainingDivergedError, TrainingWarning
 from vaekit.objectives import Elbo
 from vaekit.training import Checkpoints, StopRequest, train
 from vaekit.training.checkpoints import numbered, remove_checkpoints
+from vaekit.training.optimizing import build_optimizer
+from vaekit.training.players import Players
 
 KINDS = {
     "plain": {},
@@ -197,8 +199,9 @@ def failing_run(model, limit, around=lambda objective: objective, **arguments):
     optimizer = torch.optim.Adam(model.parameters(), lr=1.0, fused=True)
     objective = Failing()
     objective.limit, objective.rate = limit, lambda: optimizer.param_groups[0]["lr"]
-    return train(model, around(objective), table(), table()[:20], settings=settings(),
-                 seed=3, optimizer=optimizer, **arguments)  # fmt: skip
+    return train_with(
+        model, around(objective), table(), table()[:20], settings=settings(), optimizer=optimizer, **arguments
+    )
 
 
 def test_a_loss_that_is_not_finite_returns_to_a_good_state_at_half_the_rate(tmp_path):
@@ -235,7 +238,11 @@ def test_stopped_between_a_good_state_and_trouble_it_still_returns_to_that_state
         failing_run(model, limit=5e-3 / 3)
     options = checkpoints(tmp_path)
     failing_run(
-        other, limit=5e-3 / 3, stop=stop, checkpoints=options, around=lambda o: StoppingAfter(o, steps, stop)
+        other,
+        limit=5e-3 / 3,
+        stop=stop,
+        checkpoints=options,
+        around=lambda o: stop_after_steps(o, steps, stop),
     )
     resumed = make(seed=9)
     with pytest.warns(TrainingWarning, match="back to step 0 of epoch 3"):
@@ -257,3 +264,18 @@ def test_set_back_too_often_it_ends_with_the_best_weights():
     assert len(warned) == 3
     for name, value in model.state_dict().items():
         assert torch.equal(value, good[name])
+
+
+def test_the_state_of_the_optimizer_keeps_the_names_and_the_form_that_older_checkpoints_have():
+    model = make()
+    players = Players(model, build_optimizer("adam", model.parameters(), 1e-3))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    players.optimizer.step()
+    held = {name: value for name, value in players.take().tensors.items() if name.startswith("optimizer.")}
+    expected = {}
+    for place, parameter in enumerate(model.parameters()):
+        expected |= {f"optimizer.{place}.{name}": parameter.shape for name in ("exp_avg", "exp_avg_sq")}
+        expected[f"optimizer.{place}.step"] = torch.Size(())
+    assert {name: value.shape for name, value in held.items()} == expected
+    assert {value.dtype for value in held.values()} == {torch.float32}

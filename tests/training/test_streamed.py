@@ -8,12 +8,12 @@ from training.runs import make, numbers, run, table, weights
 from vaekit.data import read
 from vaekit.errors import DataError
 from vaekit.estimator import VariationalAutoencoder
-from vaekit.training import Checkpoints, StreamedRows
-from vaekit.training.plan import plan_training
-from vaekit.training.streamed import sequential_shuffle, windowed_shuffle
+from vaekit.training import Checkpoints, Examples, RunSetup, StreamedRows
+from vaekit.training.streamed import RowSource, sequential_shuffle, windowed_shuffle
+from vaekit.training.training_plan import plan_training
 
 
-class Source:
+class Source(RowSource):
     """Counts the rows that are read."""
 
     def __init__(self, rows):
@@ -120,7 +120,8 @@ def test_an_estimate_leaves_the_model_and_the_generators_alone():
 
     model, x = make(), streamed(table(), window=20)
     before, state = weights(model).clone(), torch.get_rng_state()
-    assert "in windows of 16" in str(plan_training(x, model, Elbo(), settings()))
+    setup = RunSetup(model=model, objective=Elbo(), data=Examples(x), settings=settings(), seed=0)
+    assert "in windows of 16" in str(plan_training(setup))
     assert torch.equal(weights(model), before)
     assert torch.equal(torch.get_rng_state(), state)
 

@@ -9,8 +9,7 @@ from vaekit.evaluation import evaluate_bound
 from vaekit.objectives import Elbo, ImportanceWeighted, ObjectiveResult, Schedule
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae, parse
-from vaekit.training import TrainingSettings, train
-from vaekit.training.threads import threads_for
+from vaekit.training import Callbacks, Examples, Progress, RunSetup, TrainingSettings, carry_out, train
 
 
 @pytest.fixture
@@ -26,6 +25,17 @@ def make(seed=0):
 
 def settings(**changes):
     return TrainingSettings(**{"epochs": 5, "batch_size": 32, "learning_rate": 5e-3, **changes})
+
+
+def described(objective, x, model=None, progress=None, **changes):
+    return RunSetup(
+        model=make() if model is None else model,
+        objective=objective,
+        data=Examples(x),
+        settings=settings(epochs=1, **changes),
+        seed=0,
+        progress=Progress() if progress is None else progress,
+    )
 
 
 def test_it_learns(data):
@@ -81,7 +91,7 @@ def test_early_stopping_keeps_the_best_weights_and_says_why_it_stopped(data):
 
     history = train(
         model, Elbo(), data[:20], data[200:],
-        settings=settings(epochs=500, learning_rate=2e-2, patience=15), seed=0, on_epoch=keep,
+        settings=settings(epochs=500, learning_rate=2e-2, patience=15), seed=0, callbacks=Callbacks(on_epoch=keep),
     )  # fmt: skip
     assert history.stopped == "patience"
     assert len(history.epochs) == history.best_epoch + 15
@@ -115,7 +125,9 @@ def test_a_loss_that_is_not_finite_stops_with_step_term_and_column_and_gives_the
         pytest.warns(TrainingWarning, match=match + r".*half the learning rate \(\d of 3 times\)") as warned,
         pytest.raises(TrainingDivergedError, match=match),
     ):
-        train(model, Elbo(), data, settings=settings(), seed=0, on_epoch=poison_after_two)
+        train(
+            model, Elbo(), data, settings=settings(), seed=0, callbacks=Callbacks(on_epoch=poison_after_two)
+        )
     for name, value in model.state_dict().items():
         assert torch.equal(value, good[name])
     assert len(warned) == 3
@@ -130,7 +142,7 @@ def test_ctrl_c_gives_the_best_weights_back(data):
         if metrics.epoch == 2:
             raise KeyboardInterrupt
 
-    history = train(model, Elbo(), data, settings=settings(), seed=0, on_epoch=interrupt)
+    history = train(model, Elbo(), data, settings=settings(), seed=0, callbacks=Callbacks(on_epoch=interrupt))
     assert history.stopped == "interrupted"
     assert history.best_epoch == 2
     for name, value in model.state_dict().items():
@@ -183,14 +195,14 @@ def test_settings_by_rows_stay_within_reason(rows):
     assert 30 <= found.epochs <= 300
 
 
-def test_threads_are_put_back_even_after_an_error():
+def test_threads_are_put_back_even_after_an_error(data):
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError, match="inside"), threads_for(make(), Elbo(), 8):
+    with pytest.raises(RuntimeError, match="inside"), described(Elbo(), data).threads():
         raise RuntimeError("inside")
     assert torch.get_num_threads() == before
 
 
-def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypatch):
+def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypatch, data):
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
     model, before = (
@@ -198,7 +210,7 @@ def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypa
         torch.get_num_threads(),
     )
     for samples in (1, 50):
-        with threads_for(model, ImportanceWeighted(samples=samples), 20):
+        with described(ImportanceWeighted(samples=samples), data, model=model, batch_size=20).threads():
             pass
     assert asked == [1, before, before]
 
@@ -224,7 +236,7 @@ def test_an_objective_is_told_the_rows_once_and_the_epochs_done_before_every_ste
     assert told[0] == ("begin", 64)
     assert told[1:] == [event for t in done for event in (("at", t), ("call", beta(t)))]
     told.clear()
-    train(make(), objective, data[:64], settings=settings(epochs=1), seed=0, history=history)
+    carry_out(described(objective, data[:64], progress=Progress(history)))
     assert [event for event in told if event[0] == "at"] == [("at", 2.0), ("at", 2.5)], "goes on where it was"
     told.clear()
     train(make(), Listening(), data[:64], settings=settings(epochs=1), seed=0)
@@ -257,7 +269,7 @@ def test_denormals_are_flushed_while_training_and_no_longer(data):
     seen = []
     train(
         make(), Elbo(), data, settings=settings(epochs=1), seed=0,
-        on_epoch=lambda *_: seen.append(bool(tiny * 1 == 0)),
+        callbacks=Callbacks(on_epoch=lambda *_: seen.append(bool(tiny * 1 == 0))),
     )  # fmt: skip
     assert seen == [torch.set_flush_denormal(False)], "wherever the processor can"
     assert tiny * 1 > 0

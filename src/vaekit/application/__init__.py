@@ -6,7 +6,8 @@ write a file of what it makes of each row. All of them read paths, names of data
 frozen results; the command line parses, calls one of them, and prints.
 """
 
-from vaekit.application.fit_and_prove import FitResult, Stage, fit_and_prove
+from vaekit.application.fit_and_prove import FitResult, fit_and_prove
+from vaekit.application.fit_steps import Stage
 from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
 from vaekit.application.proving import (
     EvaluationResult,

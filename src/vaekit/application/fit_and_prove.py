@@ -3,38 +3,23 @@
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from sklearn.base import clone
 
-from vaekit import report
-from vaekit.application.sources import Source, read_source, source_name
-from vaekit.application.unfinished import (
-    can_resume,
-    checkpoint_folder,
-    prepare_destination,
-    remove_unfinished,
-    write_somewhere,
-)
-from vaekit.artifact import read_artifact
-from vaekit.data import Dataset, Parts, partition
-from vaekit.errors import ArtifactError, TrainingDivergedError, UsageError
-from vaekit.estimator import VariationalAutoencoder
-from vaekit.estimator.fitting import OnEpoch, draw_seed
-from vaekit.estimator.model_rows import read_names
+from vaekit.application.fit_steps import FitSteps, OnStage
+from vaekit.application.sources import Source, source_name
+from vaekit.application.unfinished import can_resume
+from vaekit.errors import UsageError
+from vaekit.estimator import RunOptions, VariationalAutoencoder
+from vaekit.estimator.fitting import OnEpoch
 from vaekit.evaluation import Evaluation
-from vaekit.networks.own_networks import own_network
-from vaekit.training import Logger, StopRequest, stopping_on
-from vaekit.training.joining import from_rank_zero
-from vaekit.training.plan import Plan
-from vaekit.training.process_group import process_group, was_restarted
+from vaekit.training import Logger, StopRequest, TrainingPlan
+from vaekit.training.process_group import from_rank_zero, process_group
 
-__all__ = ["FitResult", "OnStage", "Stage", "fit_and_prove"]
-
-Stage = Literal["training", "evaluating", "saving"]
-OnStage = Callable[[Stage], None]
+__all__ = ["FitResult", "fit_and_prove"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +50,7 @@ class FitResult:
     estimator: VariationalAutoencoder
     artifact: Path
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    plan: Plan | None = None
+    plan: TrainingPlan | None = None
     seconds: float = 0.0
     stopped_by: signal.Signals | None = None
     can_resume: bool = False
@@ -110,7 +95,7 @@ def fit_and_prove(
     shard: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
-    on_plan: Callable[[Plan], None] | None = None,
+    on_plan: Callable[[TrainingPlan], None] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: Callable[[float], None] | None = None,
     on_stage: OnStage | None = None,
@@ -183,7 +168,9 @@ def fit_and_prove(
     >>> test.examples, test.log_likelihood.standard_error > 0, len(test.baselines)
     (167, True, 2)
     """
-    run = _Run(
+    if not checkpoint_minutes > 0:
+        raise UsageError(f"checkpoint_minutes={checkpoint_minutes:g}: give a positive number, such as 5")
+    fit = FitSteps(
         data=data,
         destination=_destination(data, output),
         estimator=VariationalAutoencoder(random_state=0) if estimator is None else _copy(estimator),
@@ -195,62 +182,33 @@ def fit_and_prove(
         force=force,
         on_stage=on_stage or (lambda stage: None),
     )
-    if not checkpoint_minutes > 0:
-        raise UsageError(f"checkpoint_minutes={checkpoint_minutes:g}: give a positive number, such as 5")
+    options: RunOptions = {
+        "on_epoch": on_epoch,
+        "on_step": on_step,
+        "on_plan": on_plan,
+        "loggers": loggers,
+        "checkpoint_minutes": checkpoint_minutes,
+        "stop": stop,
+        "shard": shard,
+    }
     started = time.perf_counter()
     with process_group() as rank:
-        run = run.prepared()
-        parts, origin = run.divide()
-        if from_rank_zero(lambda: run.is_finished(origin)):
-            return FitResult(estimator=run.load(), artifact=run.destination, was_finished=True)
-        plans: list[Plan] = []
-
-        def planned(plan: Plan) -> None:
-            plans.append(plan)
-            if on_plan is not None:
-                on_plan(plan)
-
-        stop, diverged = StopRequest() if stop is None else stop, None
-        run.on_stage("training")
-        with stopping_on(stop, signal.SIGTERM):
-            try:
-                run.estimator.fit(
-                    parts.train,
-                    validation=False if parts.validation is None else parts.validation,
-                    on_epoch=on_epoch,
-                    on_step=on_step,
-                    on_plan=planned if rank == 0 else None,
-                    loggers=loggers,
-                    checkpoint=checkpoint_folder(run.destination),
-                    checkpoint_minutes=checkpoint_minutes,
-                    resume=run.resume,
-                    stop=stop,
-                    shard=shard,
-                )
-            except TrainingDivergedError as error:
-                diverged = error
-        history = run.estimator.history_
-        stopped_by = (stop.signal or signal.SIGINT) if history.stopped == "interrupted" else None
-        results: dict[str, Evaluation] = {}
-        if rank == 0:
-            if history.best_epoch:
-                results = {} if stopped_by or diverged else run.evaluate(parts)
-                run.save(parts, origin, results)
-            if not stopped_by:
-                remove_unfinished(run.destination)
-        if diverged is not None:
-            best, where = history.best_epoch, ""
-            if best and rank == 0:
-                where = f"; the best weights so far (epoch {best}) are in {run.destination}"
-            raise type(diverged)(f"{diverged}{where}")
+        fit = fit.prepared()
+        parts, origin = fit.divide()
+        if from_rank_zero(lambda: fit.is_finished(origin)):
+            return FitResult(estimator=fit.load(), artifact=fit.destination, was_finished=True)
+        ending = fit.train(parts, options, is_writer=rank == 0)
+        results = fit.prove(parts, origin, ending) if rank == 0 else {}
+        if ending.diverged is not None:
+            raise ending.diverged
         return FitResult(
-            estimator=run.estimator,
-            artifact=run.destination,
+            estimator=fit.estimator,
+            artifact=fit.destination,
             evaluations=results,
-            plan=plans[0] if plans else None,
+            plan=ending.plan,
             seconds=time.perf_counter() - started,
-            stopped_by=stopped_by,
-            can_resume=rank == 0 and stopped_by is not None and can_resume(run.destination),
+            stopped_by=ending.stopped_by,
+            can_resume=rank == 0 and ending.stopped_by is not None and can_resume(fit.destination),
         )
 
 
@@ -267,105 +225,3 @@ def _destination(data: Source, output: str | Path | None) -> Path:
 def _copy(estimator: VariationalAutoencoder) -> VariationalAutoencoder:
     """Return an estimator with the same parameters that is not fitted."""
     return cast(VariationalAutoencoder, clone(estimator))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """The arguments of a fit that its steps share, and the steps."""
-
-    data: Source
-    destination: Path
-    estimator: VariationalAutoencoder
-    validation: float
-    samples: int
-    label: str | None
-    data_dir: Path | None
-    resume: bool
-    force: bool
-    on_stage: OnStage
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.validation < 1:
-            raise UsageError(f"validation={self.validation:g}: give a share between 0 and 1, such as 0.1")
-        if self.samples < 1:
-            raise UsageError(f"samples={self.samples}: give a whole number of at least 1")
-
-    def prepared(self) -> "_Run":
-        """Make the destination ready; go on where a launcher started the processes again after one was lost."""
-        if was_restarted() and from_rank_zero(lambda: can_resume(self.destination)):
-            return replace(self, resume=True, force=False)
-        from_rank_zero(lambda: prepare_destination(self.destination, force=self.force, resume=self.resume))
-        return self
-
-    def divide(self) -> tuple[Parts, dict[str, Any]]:
-        """Read the data and divide them; return the parts, and where they came from."""
-        estimator = self.estimator
-        estimator.check_parameters()
-        estimator.set_params(random_state=draw_seed(estimator.random_state))
-        dataset = read_source(
-            self.data,
-            label=self.label,
-            data_dir=self.data_dir,
-            memory_limit=estimator.memory_limit,
-            conditions=list(read_names(estimator.condition)),
-        )
-        parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
-        if estimator.batch_size is not None and estimator.batch_size > len(parts.train):
-            raise UsageError(
-                f"batch_size={estimator.batch_size}: there are {len(parts.train)} training rows; give at most as many, "
-                "or none to let it follow from them"
-            )
-        return parts, self._origin(dataset)
-
-    def _origin(self, dataset: Dataset) -> dict[str, Any]:
-        return {
-            "source": source_name(self.data) or dataset.source,
-            "hash": dataset.hash(),
-            "rows": len(dataset),
-            "validation": self.validation,
-            "own_test_split": dataset.test is not None,
-            "label": self.label,
-        }
-
-    def is_finished(self, origin: dict[str, Any]) -> bool:
-        """Whether the artifact is there and there is nothing to resume; raise an error where it is of another run."""
-        has_checkpoint = can_resume(self.destination)
-        if not self.resume or self.force or has_checkpoint or not self.destination.exists():
-            return False
-        there, estimator = read_artifact(self.destination, network=self._own_network()), self.estimator
-        asked = {"data": origin["hash"], "seed": estimator.random_state, "latent": estimator.latent}
-        found = {"data": there.data.get("hash"), "seed": there.seed, "latent": there.latent}
-        if asked != found:
-            names = ", ".join(name for name in asked if asked[name] != found[name])
-            raise ArtifactError(
-                f"{self.destination} is finished, of another run ({names}); choose another path"
-            )
-        return True
-
-    def load(self) -> VariationalAutoencoder:
-        """Return the model of an artifact that was there."""
-        network, device = self._own_network(), self.estimator.device
-        artifact = read_artifact(self.destination, network=network)
-        return VariationalAutoencoder.from_artifact(artifact, device=device, network=network)
-
-    def _own_network(self) -> Any:
-        return own_network(self.estimator.network, self.estimator.encoder, self.estimator.decoder)
-
-    def evaluate(self, parts: Parts) -> dict[str, Evaluation]:
-        """Evaluate the held-out rows; baselines stand beside the test rows, for validation rows chose the weights."""
-        estimator, samples, results = self.estimator, self.samples, {}
-        if not estimator.model_.has_log_likelihood:
-            return {}
-        self.on_stage("evaluating")
-        if parts.validation is not None:
-            results["validation"] = estimator.evaluate(parts.validation, samples=samples, split="validation")
-        if parts.test is not None:
-            results["test"] = estimator.evaluate(parts.test, samples=samples, split="test", train=parts.train)
-        return results
-
-    def save(self, parts: Parts, origin: dict[str, Any], results: dict[str, Evaluation]) -> None:
-        """Write the artifact and its report."""
-        self.on_stage("saving")
-        artifact = self.estimator.to_artifact(origin)
-        page = report.render_report(self.estimator, artifact, parts.test, results)
-        write_somewhere(self.destination, artifact, {"report.html": page}, force=self.force or self.resume)

@@ -83,7 +83,7 @@ def reconstruct_to_file(
     """Write the model's version of each row, in the units of the data."""
     opened = open_artifact(artifact, data, **opening)
     estimator = opened.estimator
-    return _map_to_file(opened, output, estimator.reconstruct, **_as_the_data(estimator.schema_))
+    return _map_to_file(opened, output, estimator.reconstruct, schema=estimator.schema_)
 
 
 def score_to_file(
@@ -127,8 +127,7 @@ def decode_to_file(
     points = read_source(latents).values
     decode = estimator.inverse_transform_codes if codes else estimator.inverse_transform
     rows = decode(points, given=given)
-    write(Path(output), rows, **_as_the_data(estimator.schema_))
-    return WrittenRows(Path(output), rows.shape)
+    return WrittenRows(Path(output), write(Path(output), rows, schema=estimator.schema_))
 
 
 def sample_to_file(
@@ -149,14 +148,7 @@ def sample_to_file(
     # A picture shows means; any other file holds rows, which must be draws of p(x) unless means are asked for.
     noise = not mean and output.suffix.lower() != ".png"
     blocks = estimator.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
-    shape = write_blocks(output, blocks, rows=n_samples, **_as_the_data(estimator.schema_))
-    return WrittenRows(output, shape)
-
-
-def _as_the_data(schema: Schema) -> dict[str, Any]:
-    """Return how rows in the units of the data are written."""
-    is_images = schema.kind == "images"
-    return {"columns": schema.column_names, "categories": schema.categories, "images": is_images}
+    return WrittenRows(output, write_blocks(output, blocks, rows=n_samples, schema=estimator.schema_))
 
 
 def _map_to_file(
@@ -164,16 +156,17 @@ def _map_to_file(
     output: str | Path,
     function: Callable[[Dataset], np.ndarray],
     *,
-    columns: tuple[str, ...] | None,
+    columns: tuple[str, ...] | None = None,
     categories: Categories = None,
-    images: bool | None = None,
+    schema: Schema | None = None,
 ) -> WrittenRows:
-    """Write what a function makes of each row; of rows that were left in their file, block by block."""
+    """Write what a function makes of each row; of rows that were left in their file, block by block.
+
+    With a schema the rows are data, and are written in the types of the data of the fit.
+    """
     output, dataset = Path(output), opened.dataset
+    options: dict[str, Any] = {"columns": columns, "categories": categories, "schema": schema}
     if not isinstance(dataset.values, StoredRows):
-        rows = function(dataset)
-        write(output, rows, columns=columns, categories=categories, images=images)
-        return WrittenRows(output, rows.shape)
+        return WrittenRows(output, write(output, function(dataset), **options))
     blocks = (function(dataset.take(rows)) for rows in few_rows(dataset.values))
-    options: dict[str, Any] = {"columns": columns, "categories": categories, "images": images}
     return WrittenRows(output, write_blocks(output, blocks, rows=len(dataset), **options))

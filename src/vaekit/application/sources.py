@@ -38,6 +38,11 @@ def read_source(
     ------
     DataError
         For data that cannot be read, and values that are missing or infinite.
+
+    Warns
+    -----
+    DataWarning
+        For columns that are left out, and text that is read as numbers.
     """
     name = source_name(data)
     if name is None:
@@ -45,10 +50,17 @@ def read_source(
     else:
         memory = bytes_of(memory_limit)
         dataset = read(name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
+    _warn_of_notes(dataset)
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
     return dataset
+
+
+def _warn_of_notes(dataset: Dataset) -> None:
+    """Warn of what reading made of the columns: dates as days, thousands, columns that were left out."""
+    for note in dataset.notes:
+        warnings.warn(f"{dataset.source}: {note}", DataWarning, stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -153,6 +165,7 @@ def read_for_model(
         if told is None or not told.missing:
             raise
         dataset = read_with(())  # the column may be missing as a whole; any other mistake is met again
+    _warn_of_notes(dataset)
     what = source_name(data) or dataset.source
     dataset = estimator.schema_.align(dataset, what=what)
     if told is not None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaekit.classroom import derivation_formulas as formulas
+import vaekit.classroom.derivation_formulas as formulas
 from vaekit.errors import UsageError
 
 __all__ = ["DERIVATION", "SPECIAL_CASES", "Step", "derive", "render_derivation"]

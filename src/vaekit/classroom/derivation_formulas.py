@@ -60,11 +60,13 @@ FLOAT64 = Arithmetic(np.linalg.cholesky, np.linalg.inv, math.sqrt, math.log, mat
 
 
 def definition(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return E_p[log p(x) - log q(x)]."""
     log_p, log_q = _log_density(m_p, S_p, a), _log_density(m_q, S_q, a)
     return _expectation(lambda x: log_p(x) - log_q(x), m_p, S_p, a)
 
 
 def densities(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the expectation with both densities written out."""
     constant = len(m_p) * a.log(2 * a.pi) / 2
     half_p, half_q = _log_determinant(S_p, a) / 2, _log_determinant(S_q, a) / 2
     to_p, to_q = _quadratic(m_p, S_p, a), _quadratic(m_q, S_q, a)
@@ -74,12 +76,14 @@ def densities(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FL
 
 
 def constants(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the value with only what depends on x inside the expectations."""
     to_q = _expectation(_quadratic(m_q, S_q, a), m_p, S_p, a)
     to_p = _expectation(_quadratic(m_p, S_p, a), m_p, S_p, a)
     return (_log_ratio(S_p, S_q, a) + to_q - to_p) / 2
 
 
 def trace(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the value with each quadratic form as a trace."""
     about_q = _expectation(lambda x: np.outer(x - m_q, x - m_q), m_p, S_p, a)
     about_p = _expectation(lambda x: np.outer(x - m_p, x - m_p), m_p, S_p, a)
     to_q, to_p = np.trace(a.inverse(S_q) @ about_q), np.trace(a.inverse(S_p) @ about_p)
@@ -87,26 +91,31 @@ def trace(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT6
 
 
 def own_covariance(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the value with k in place of the trace for p itself."""
     about_q = _expectation(lambda x: np.outer(x - m_q, x - m_q), m_p, S_p, a)
     return (_log_ratio(S_p, S_q, a) + np.trace(a.inverse(S_q) @ about_q) - len(m_p)) / 2
 
 
 def second_moment(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the value with the second moment about m_q multiplied out."""
     about_q = S_p + np.outer(m_p, m_p) - np.outer(m_p, m_q) - np.outer(m_q, m_p) + np.outer(m_q, m_q)
     return (_log_ratio(S_p, S_q, a) + np.trace(a.inverse(S_q) @ about_q) - len(m_p)) / 2
 
 
 def displacement(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the value with the four products of means as one."""
     about_q = S_p + np.outer(m_p - m_q, m_p - m_q)
     return (_log_ratio(S_p, S_q, a) + np.trace(a.inverse(S_q) @ about_q) - len(m_p)) / 2
 
 
 def closed_form(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the closed form."""
     spread = np.trace(a.inverse(S_q) @ S_p)
     return (_log_ratio(S_p, S_q, a) + spread - len(m_p) + _quadratic(m_q, S_q, a)(m_p)) / 2
 
 
 def non_negative(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the closed form as a sum of terms that are never negative."""
     k = len(m_p)
     L_p, L_q = a.cholesky(S_p), a.cholesky(S_q)
     solved = _forward_substitution(L_q, np.column_stack([L_p, m_p - m_q]))
@@ -128,6 +137,7 @@ def _forward_substitution(L: Array, B: Array) -> Array:
 
 
 def diagonal(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the divergence for diagonal covariances."""
     terms = [
         (S_p[j, j] + (m_p[j] - m_q[j]) ** 2) / S_q[j, j] - 1 + a.log(S_q[j, j]) - a.log(S_p[j, j])
         for j in range(len(m_p))
@@ -136,10 +146,12 @@ def diagonal(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLO
 
 
 def standard_normal(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the divergence from N(0, I)."""
     return (np.trace(S_p) + m_p @ m_p - len(m_p) - _log_determinant(S_p, a)) / 2
 
 
 def vae_term(m_p: Array, S_p: Array, m_q: Array, S_q: Array, a: Arithmetic = FLOAT64) -> Any:
+    """Return the divergence of a Gaussian with diagonal covariance from N(0, I)."""
     terms = [m_p[j] ** 2 + S_p[j, j] - 1 - a.log(S_p[j, j]) for j in range(len(m_p))]
     return sum(terms[1:], start=terms[0]) / 2
 

@@ -107,7 +107,7 @@ class Verdict:
 
     @property
     def cost(self) -> int:
-        """How far the function is from right: notes cost least, and mistakes without a known cause most."""
+        """The distance of the function from a right one: notes cost least, mistakes without a known cause most."""
         costs = [1 if f.severity == "note" else 9 if f.code in VAGUE else 3 for f in self.findings]
         return sum(costs) + ("weight" in self.style)
 

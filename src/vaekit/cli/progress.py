@@ -8,8 +8,7 @@ from vaekit.cli.printing import say
 
 if TYPE_CHECKING:
     from vaekit.application import Stage
-    from vaekit.training import EpochMetrics
-    from vaekit.training.plan import Plan
+    from vaekit.training import EpochMetrics, TrainingPlan
 
 __all__ = ["Progress", "describe_epoch"]
 
@@ -63,7 +62,7 @@ class Progress:
         if stage == "evaluating":
             say("evaluating on held-out rows ...")
 
-    def plan(self, plan: "Plan") -> None:
+    def plan(self, plan: "TrainingPlan") -> None:
         """Print what the training is expected to take."""
         self._say(str(plan))
 
@@ -82,7 +81,7 @@ class Progress:
         """Show an epoch's bound, KL, active units and rate; where there is no bar, once, what time it will take."""
         left = (metrics.epochs - metrics.epoch) * metrics.seconds
         if self._bar is None and not self._told_time and left > _WORTH_TELLING:
-            from vaekit.training.plan import in_words
+            from vaekit.training.training_plan import in_words
 
             self._told_time = True
             self._say(

@@ -21,10 +21,10 @@ from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import log_likelihood
 from vaekit.likelihoods import GaussianLikelihood
 from vaekit.networks import TransformedInput
-from vaekit.objectives import Opposed
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
 from vaekit.sentence import parse
+from vaekit.training import begin_objective
 from vaekit.vae import VAE
 
 __all__ = ["ExactPosterior", "LinearGaussian", "Unlisted", "check_exact"]
@@ -201,9 +201,7 @@ def check_exact(posterior: str, objective: str, *, rows: int = 500) -> list[LawR
             ]
     except UsageError as refusal:
         return [LawResult(first, "not checked", str(refusal))]
-    maximised.begin(rows=rows)
-    if isinstance(maximised, Opposed):
-        maximised.build_opponent(model)
+    begin_objective(maximised, model, rows=rows)
     exact = truth.log_evidence(x)
     findings = []
     gap = exact - maximised(model, x).bound.detach()

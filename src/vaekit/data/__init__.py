@@ -16,6 +16,7 @@ from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
 from vaekit.data.reading import read
+from vaekit.data.restoring import restore_array, restore_table
 from vaekit.data.schema import Schema
 from vaekit.data.split import Parts, Split, partition, split_indices
 from vaekit.data.streams import stream
@@ -32,6 +33,8 @@ __all__ = [
     "from_object",
     "partition",
     "read",
+    "restore_array",
+    "restore_table",
     "split_indices",
     "stream",
     "write",

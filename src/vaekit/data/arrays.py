@@ -25,8 +25,8 @@ def dataset_from_array(
     Parameters
     ----------
     array : array_like
-        Of shape (n, columns), (n, height, width), (n, channels, height, width) or (n, height, width, channels);
-        the last where at most 4 stand last, and more than 4 stand second.
+        Of shape (n, columns), (n, height, width), (n, channels, height, width) or (n, height, width,
+        channels); the last where at most 4 stand last, and more than 4 stand second.
     source : str
         Name of the data in messages.
     columns : sequence of str, optional
@@ -37,8 +37,8 @@ def dataset_from_array(
     Raises
     ------
     DataError
-        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a table nor
-        images.
+        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a
+        table nor images.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def dataset_from_array(
         table = np.ascontiguousarray(values, dtype=np.float64)
         kinds: dict[str, StoredAs] = {"b": "boolean", "u": "integer", "i": "integer"}
         kind = kinds.get(values.dtype.kind)
-        stored_as: dict[str, StoredAs] | None = None if kind is None else {name: kind for name in names}
+        stored_as: dict[str, StoredAs] | None = None if kind is None else dict.fromkeys(names, kind)
         found = as_labels(labels, len(table), source)
         return Dataset(table, "table", names, found, test, source, stored_as=stored_as)
     layout = image_layout(values.shape)

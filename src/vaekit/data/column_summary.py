@@ -5,17 +5,20 @@ and sums of squares of blocks are then merged as in Chan, Golub & LeVeque, "Algo
 sample variance" (1983), eq. 2.1.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from vaekit.data.dataset import Dataset, row_blocks
+from vaekit.data.dataset import Dataset, StoredAs, row_blocks
 from vaekit.data.stored import StoredRows
 from vaekit.data.strict_json import Finite
 from vaekit.errors import DataError
 
 __all__ = ["Column", "summarise"]
+
+_MOST_DECIMALS = 6
 
 
 class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -30,11 +33,15 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     constant : bool
         Every row has the same value.
     integer : bool
-        Every value is a whole number.
+        Every value is a whole number, and not a date.
     missing_rate : float
         Share of rows in which the value is missing.
     categories : tuple of str, or None
         Names of the categories, where the column holds text: its values are their positions here.
+    stored_as : {"real", "integer", "boolean", "date", "time"}
+        The type in the source.
+    decimals : int or None
+        The most decimals that a value has, for a column of real numbers with at most 6; otherwise None.
     """
 
     name: str
@@ -46,6 +53,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     integer: bool
     missing_rate: Finite
     categories: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    stored_as: StoredAs = "real"
+    decimals: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
 def summarise(dataset: Dataset) -> tuple[Column, ...]:
@@ -65,7 +74,14 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
     names = dataset.columns if dataset.columns is not None else ("pixels",)
     decoded = isinstance(dataset.values, StoredRows) and dataset.values.decoded
     merged = _Moments(len(names)) if decoded else None
-    count, low, high, whole = _count_and_range(dataset, len(names), merged)
+    types: list[StoredAs] = [(dataset.stored_as or {}).get(name, "real") for name in names]
+    texts = dataset.categories or (None,) * len(names)
+    counted = [
+        dataset.kind == "table" and kind == "real" and text is None
+        for kind, text in zip(types, texts, strict=True)
+    ]
+    decimals = _Decimals(counted)
+    count, low, high, whole = _count_and_range(dataset, len(names), merged, decimals)
     for j in np.flatnonzero(count == 0):
         raise DataError(f"{dataset.source}: column {names[j]!r} has no value at all; remove it")
     with np.errstate(over="ignore"):
@@ -88,9 +104,11 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
             mean=float(mean[j]),
             standard_deviation=float(deviation[j]),
             constant=bool(deviation[j] == 0),
-            integer=bool(whole[j]),
+            integer=bool(whole[j]) and types[j] not in ("date", "time"),
             missing_rate=float(1 - count[j] / total),
-            categories=None if dataset.categories is None else dataset.categories[j],
+            categories=texts[j],
+            stored_as=types[j],
+            decimals=decimals.most(j),
         )
         for j, name in enumerate(names)
     )
@@ -127,8 +145,32 @@ class _Moments:
         return bool(np.isfinite(squares).all() and (squares > 1e-280).all() and not narrow.any())
 
 
+class _Decimals:
+    """The most decimals of a value in each column, counted up to 6; other columns than those ``counted`` have none."""
+
+    def __init__(self, counted: Sequence[bool]) -> None:
+        self._places = [0 if count else _MOST_DECIMALS + 1 for count in counted]
+
+    def add(self, block: np.ndarray) -> None:
+        """Count the decimals of a block."""
+        for j, places in enumerate(self._places):
+            values = block[:, j]
+            while places <= _MOST_DECIMALS and not _is_rounded(values, places):
+                places += 1
+            self._places[j] = places
+
+    def most(self, column: int) -> int | None:
+        """Return the most decimals of a column; None where they are not counted, or more than 6."""
+        return self._places[column] if self._places[column] <= _MOST_DECIMALS else None
+
+
+def _is_rounded(values: np.ndarray, places: int) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(((np.round(values, places) == values) | np.isnan(values)).all())
+
+
 def _count_and_range(
-    dataset: Dataset, width: int, moments: _Moments | None = None
+    dataset: Dataset, width: int, moments: _Moments | None, decimals: _Decimals
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     count = np.zeros(width, dtype=np.int64)
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
@@ -139,6 +181,7 @@ def _count_and_range(
         low = np.fmin(low, np.fmin.reduce(block, axis=0))
         high = np.fmax(high, np.fmax.reduce(block, axis=0))
         whole &= ((block == np.floor(block)) | missing).all(axis=0)
+        decimals.add(block)
         if moments is not None:
             moments.add(block, missing)
     return count, low, high, whole

@@ -90,8 +90,9 @@ def read_column(
         raise DataError(f"{source}: column {name!r} holds objects that are no numbers ({error})") from error
     text = np.isnan(numbers) & ~column.isna().to_numpy()
     if not text.any():
-        booleans = len(present) > 0 and all(isinstance(value, bool) for value in present)
-        return ReadColumn(numbers, None, "boolean" if booleans else "real")
+        if len(present) > 0 and all(isinstance(value, bool) for value in present):
+            return ReadColumn(numbers, None, "boolean")
+        return ReadColumn(numbers, None, "integer" if types.is_integer_dtype(parsed.dtype) else "real")
     return _read_text(column, text, name, source, lines, decimal_comma)
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset
+from vaekit.data.dataset import Dataset, StoredAs
 from vaekit.data.frame_columns import text_categories
 from vaekit.data.frames import check_names, column_as_found, dataset_from_frame, label_values
 from vaekit.data.messages import one_line
@@ -51,14 +51,17 @@ def read_parquet(
         if dataset is not None:
             return dataset
     try:
-        frame = pyarrow.parquet.read_table(path).to_pandas()
+        table = pyarrow.parquet.read_table(path)
+        frame = table.to_pandas()
     except (pyarrow.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: truncated, corrupt or no Parquet ({one_line(error)}); save it again"
         ) from error
-    return dataset_from_frame(
-        frame.reset_index(drop=True), source=str(path), label=label, conditions=conditions
-    )
+    frame = frame.reset_index(drop=True)
+    data = dataset_from_frame(frame, source=str(path), label=label, conditions=conditions)
+    # pandas makes floats of whole numbers beside missing ones; the file knows better
+    types = {**(data.stored_as or {}), **_types(table.schema, data.columns or ())}
+    return replace(data, stored_as=types or None)
 
 
 class ParquetRows(StoredRows):
@@ -173,6 +176,7 @@ def parquet_dataset(
     texts = tuple(categories.get(name) for name in columns) if categories else None
     # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
     data = Dataset(cast(np.ndarray, values), "table", tuple(columns), None, None, source, texts)
+    data = replace(data, stored_as=_types(file.schema_arrow, columns) or None)
     if not taken:
         return data
     with _reading(path):
@@ -180,6 +184,19 @@ def parquet_dataset(
     labels = None if label is None else label_values(frame[label])
     found = {name: column_as_found(frame[name]) for name in conditions if name in names}
     return replace(data, labels=labels, conditions=found or None)
+
+
+def _types(schema: Any, columns: Sequence[str]) -> dict[str, StoredAs]:
+    """Return the types of the columns of whole numbers and of booleans, by name."""
+    from pyarrow import types
+
+    found: dict[str, StoredAs] = {}
+    for name in columns:
+        kind = schema.field(name).type
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        if types.is_integer(kind) or types.is_boolean(kind):
+            found[name] = "integer" if types.is_integer(kind) else "boolean"
+    return found
 
 
 def _refuse_large_groups(file: Any, source: str, columns: int, limit: int) -> None:

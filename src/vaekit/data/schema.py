@@ -20,7 +20,7 @@ import numpy as np
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.column_summary import Column, summarise
 from vaekit.data.conditions import ConditionSchema
-from vaekit.data.dataset import Dataset, Kind, row_blocks
+from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
 from vaekit.data.messages import shape_in_words
 from vaekit.data.scaling import Scaling, offset_and_scale, require_few_categories
 from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
@@ -49,6 +49,8 @@ class Schema:
         a and b of the map above, one per entry of ``columns``.
     conditions : ConditionSchema or None
         The conditions that the model is given beside the data; None for a model without conditions.
+    layout : {"channels-first", "channels-last", "no-channels"}
+        The order of the axes of images in their source.
 
     Examples
     --------
@@ -71,6 +73,7 @@ class Schema:
     offset: tuple[Finite, ...]
     scale: tuple[AboveZero, ...]
     conditions: ConditionSchema | None = None
+    layout: Layout = "channels-first"
 
     @classmethod
     def fit(
@@ -116,7 +119,9 @@ class Schema:
         require_few_categories(dataset, columns)
         offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
         dtype = str(dataset.values.dtype)
-        return cls(dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale)
+        return cls(
+            dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale, layout=dataset.layout
+        )
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
@@ -278,7 +283,10 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""
-        return {key: value for key, value in to_document(self).items() if value is not None}
+        document = {key: value for key, value in to_document(self).items() if value is not None}
+        if self.layout == "channels-first":  # written as before there were other layouts
+            document.pop("layout", None)
+        return document
 
     @classmethod
     def from_json(cls, document: Any) -> "Schema":

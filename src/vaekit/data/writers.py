@@ -6,6 +6,7 @@ block by block, with one block in memory at a time.
 """
 
 import errno
+import functools
 import itertools
 import os
 import secrets
@@ -19,6 +20,8 @@ from numpy.lib import format as npy_format
 from vaekit.data.dataset import made_up_names
 from vaekit.data.messages import plural
 from vaekit.data.pictures import write_grid
+from vaekit.data.restoring import restore_array, restore_table
+from vaekit.data.schema import Schema
 from vaekit.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ __all__ = ["ENDINGS", "write", "write_atomically", "write_blocks", "write_text"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".png")
 _BY_BLOCKS = (".npy", ".csv", ".tsv")
+_TABLES = (".csv", ".tsv", ".parquet")
 
 
 def write(
@@ -38,7 +42,8 @@ def write(
     categories: "Sequence[Sequence[str] | None] | None" = None,
     images: bool | None = None,
     white: float | None = None,
-) -> None:
+    schema: Schema | None = None,
+) -> tuple[int, ...]:
     """Write an array to a file, in the format its ending names.
 
     Parameters
@@ -59,6 +64,15 @@ def write(
         dimensions.
     white : float, optional
         The value shown as white in a ``.png``: by default 1 where no value is larger, and 255 otherwise.
+    schema : Schema, optional
+        Of a model whose data the array holds: they are written in the types of its training data, as
+        :mod:`vaekit.data.restoring` says. ``columns``, ``categories`` and ``images`` are then those of the
+        schema.
+
+    Returns
+    -------
+    tuple of int
+        The shape of what was written.
 
     Raises
     ------
@@ -72,7 +86,7 @@ def write(
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write(f"{folder}/out.csv", [[0.1, 2.0]], columns=["a", "b"])
+    ...     shape = write(f"{folder}/out.csv", [[0.1, 2.0]], columns=["a", "b"])
     ...     print(Path(f"{folder}/out.csv").read_text(), end="")
     a,b
     0.1,2.0
@@ -82,6 +96,13 @@ def write(
         raise DataError(f"{str(path)!r}: a zero byte in the name of a file; choose another name")
     values = np.asarray(array)
     ending = path.suffix.lower()
+    frame = None
+    if schema is not None:
+        columns, categories, images = schema.column_names, schema.categories, schema.kind == "images"
+        if schema.kind == "table" and ending in _TABLES:
+            frame = restore_table(schema, values)
+        elif ending != ".png":
+            values = restore_array(schema, values, layout=ending not in _TABLES)
     if ending not in ENDINGS:
         raise DataError(
             f"{path}: unknown ending {path.suffix!r} for an output; expected one of {', '.join(ENDINGS)}"
@@ -103,7 +124,9 @@ def write(
         )
         write_atomically(path, lambda file: np.savez_compressed(file, X=values, **extra))
     else:
-        _write_table(path, values, columns, categories, ending)
+        frame = table_frame(values, names_for(path, values, columns), categories) if frame is None else frame
+        _write_frame(path, frame, ending)
+    return values.shape
 
 
 def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
@@ -141,14 +164,7 @@ def write_text(path: "str | os.PathLike[str]", text: str) -> None:
     write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
-def _write_table(
-    path: Path,
-    values: np.ndarray,
-    columns: Sequence[str] | None,
-    categories: "Sequence[Sequence[str] | None] | None",
-    ending: str,
-) -> None:
-    frame = table_frame(values, names_for(path, values, columns), categories)
+def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:
     if ending == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -225,6 +241,7 @@ def write_blocks(
     columns: Sequence[str] | None = None,
     categories: "Sequence[Sequence[str] | None] | None" = None,
     images: bool | None = None,
+    schema: Schema | None = None,
 ) -> tuple[int, ...]:
     """Write blocks of rows one after another: the bytes that :func:`vaekit.data.write` would, whole or not at all.
 
@@ -237,7 +254,7 @@ def write_blocks(
         At least one; the same type and shape of rows in each.
     rows : int
         Number of rows of all blocks together.
-    columns, categories, images
+    columns, categories, images, schema
         As for :func:`vaekit.data.write`.
 
     Returns
@@ -262,8 +279,12 @@ def write_blocks(
     ending = path.suffix.lower()
     if ending not in _BY_BLOCKS:
         array = np.concatenate(list(blocks))
-        write(path, array, columns=columns, categories=categories, images=images)
-        return array.shape
+        return write(path, array, columns=columns, categories=categories, images=images, schema=schema)
+    frames: Callable[[np.ndarray], pd.DataFrame] | None = None
+    if schema is not None and schema.kind == "table" and ending in _TABLES:
+        frames = functools.partial(restore_table, schema)
+    elif schema is not None:
+        blocks = (restore_array(schema, block, layout=ending not in _TABLES) for block in blocks)
     iterator = iter(blocks)
     first = next(iterator)
     shape = (rows, *first.shape[1:])
@@ -271,8 +292,11 @@ def write_blocks(
     if ending == ".npy":
         write_atomically(path, lambda file: _write_npy(file, counted, shape, first.dtype))
     else:
-        names = names_for(path, first, columns)
-        write_atomically(path, lambda file: _write_text(file, counted, names, categories, ending))
+        if frames is None:
+            frames = functools.partial(
+                table_frame, names=names_for(path, first, columns), categories=categories
+            )
+        write_atomically(path, lambda file: _write_text(file, map(frames, counted), ending))
     return shape
 
 
@@ -297,14 +321,6 @@ def _write_npy(
         file.write(np.ascontiguousarray(block, dtype=dtype).data)
 
 
-def _write_text(
-    file: IO[bytes],
-    blocks: Iterable[np.ndarray],
-    columns: Sequence[str],
-    categories: "Sequence[Sequence[str] | None] | None",
-    ending: str,
-) -> None:
-    header = True
-    for block in blocks:
-        table_frame(block, columns, categories).to_csv(file, header=header, **text_dialect(ending))
-        header = False
+def _write_text(file: IO[bytes], frames: "Iterable[pd.DataFrame]", ending: str) -> None:
+    for number, frame in enumerate(frames):
+        frame.to_csv(file, header=number == 0, **text_dialect(ending))

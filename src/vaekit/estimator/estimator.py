@@ -19,7 +19,6 @@ from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset, Schema
 from vaekit.data.condition_columns import LABELS
 from vaekit.estimator.fitting import (
-    Momentum,
     Recipe,
     RunOptions,
     begin,
@@ -42,7 +41,7 @@ from vaekit.language.settings import Compilation, OutputBias, Precision, Trainin
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
 from vaekit.sentence import Sentence
-from vaekit.training import History
+from vaekit.training import History, Progress
 from vaekit.vae import VAE
 
 __all__ = ["VariationalAutoencoder", "load"]
@@ -116,7 +115,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     origin_: dict[str, Any]  #: Where the data came from, where the artifact it was loaded from says so.
     prior_fit_: PriorFit  #: How well a prior was fitted after training, where :meth:`fit_prior` was called.
     n_features_in_: int
-    _momentum: Momentum = Momentum()
+    _progress: Progress | None = None
 
     def __init__(
         self,
@@ -257,9 +256,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         if is_first:
             self._begin(recipe, rows, draw_seed(self.random_state))
             self.settings_ = settings
-        self._momentum = train_more(
-            self._fitted(), rows, settings, self.history_, momentum=self._momentum, verbose=self.verbose
-        )
+        progress = self._progress or Progress(self.history_)
+        self._progress = train_more(self._fitted(), rows, progress, settings, verbose=self.verbose)
         return self
 
     def fit_prior(
@@ -314,7 +312,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.sentence_, self.prior_fit_ = replace_prior(
             self._fitted(), prior, rows, held_out, recipe=self._recipe(), seed=seed
         )
-        self._momentum = Momentum()
+        self._progress = None
         return self
 
     def transform(self, X: Any, *, conditions: Any = None) -> Floats:
@@ -501,7 +499,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """Build the model, and keep it with all that is known of it before it is trained."""
         fitted, self.likelihood_reason_ = begin(recipe, rows, seed)
         self.model_, self.schema_, self.sentence_ = fitted.model, fitted.schema, fitted.sentence
-        self.seed_, self.history_, self.origin_, self._momentum = seed, History(), {}, Momentum()
+        self.seed_, self.history_, self.origin_, self._progress = seed, History(), {}, None
 
     def _fitted(self) -> FittedModel:
         check_is_fitted(self, "model_")

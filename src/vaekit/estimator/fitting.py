@@ -25,22 +25,24 @@ from vaekit.networks.own_networks import own_network, sentence_of
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (
+    Callbacks,
     Checkpoints,
     EpochMetrics,
+    Examples,
     History,
+    Launch,
     Logger,
-    OpponentSteps,
+    Progress,
+    RunSetup,
     StopRequest,
-    has_opponent,
-    train,
+    TrainingPlan,
+    carry_out,
+    plan_training,
 )
-from vaekit.training.fused_adam import build_optimizer
-from vaekit.training.joining import from_rank_zero
-from vaekit.training.plan import Plan, plan_training
+from vaekit.training.process_group import from_rank_zero
 
 __all__ = [
     "Beginning",
-    "Momentum",
     "OnEpoch",
     "Recipe",
     "RunOptions",
@@ -136,13 +138,6 @@ class Beginning(NamedTuple):
     likelihood_reason: str
 
 
-class Momentum(NamedTuple):
-    """The optimiser's state and a second player, which one epoch leaves to the next beside the weights."""
-
-    optimizer_state: dict[str, Any] | None = None
-    opponent: OpponentSteps | None = None
-
-
 def draw_seed(random_state: Any) -> int:
     """Return a whole number as it is; otherwise draw a seed from it, the same in all processes."""
     if isinstance(random_state, (int, np.integer)):
@@ -212,7 +207,7 @@ class RunOptions(TypedDict, total=False):
         Called with the epochs done, a fraction, some times a second.
     on_plan
         Called once before training with an estimate of memory and time, and where the rows are read from and how they
-        are shuffled: see :class:`vaekit.training.plan.Plan`; ``on_plan=print`` prints it.
+        are shuffled: see :class:`vaekit.training.TrainingPlan`; ``on_plan=print`` prints it.
     loggers
         Their ``log`` is called after every epoch with its metrics.
     checkpoint
@@ -225,12 +220,12 @@ class RunOptions(TypedDict, total=False):
         To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
     shard
         Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-        :mod:`vaekit.training.shards`.
+        :mod:`vaekit.training.sharding`.
     """
 
     on_epoch: OnEpoch | None
     on_step: Callable[[float], None] | None
-    on_plan: Callable[[Plan], None] | None
+    on_plan: Callable[[TrainingPlan], None] | None
     loggers: Sequence[Logger]
     checkpoint: str | Path | None
     checkpoint_minutes: float
@@ -251,29 +246,30 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
-    x, c = fitted.tensors(rows)
-    held_out_x, held_out_c = (None, None) if held_out is None else fitted.tensors(held_out)
-    if on_plan := run.get("on_plan"):
-        objective, found = fitted.sentence.objective.build(), found_bytes(rows, held_out)
-        on_plan(plan_training(x, fitted.model, objective, settings, found_bytes=found, c=c))
-    on_epoch = run.get("on_epoch")
-    train(
-        fitted.model,
-        fitted.sentence.objective.build(),
-        x,
-        held_out_x,
+    setup = RunSetup(
+        model=fitted.model,
+        objective=fitted.sentence.objective.build(),
+        data=Examples(*fitted.tensors(rows)),
+        held_out=None if held_out is None else Examples(*fitted.tensors(held_out)),
         settings=settings,
         seed=fitted.seed,
-        c=c,
-        validation_c=held_out_c,
+        column_names=_model_columns(fitted.schema),
+        progress=Progress(history),
+    )
+    if on_plan := run.get("on_plan"):
+        on_plan(plan_training(setup, found_bytes=found_bytes(rows, held_out)))
+    on_epoch = run.get("on_epoch")
+    callbacks = Callbacks(
         on_epoch=_printing(on_epoch) if verbose else on_epoch,
         on_step=run.get("on_step"),
         loggers=run.get("loggers", ()),
-        history=history,
-        checkpoints=_checkpoints(fitted, recipe, run),
         stop=run.get("stop"),
-        column_names=_model_columns(fitted.schema),
-        shard=run.get("shard", False),
+    )
+    carry_out(
+        setup,
+        callbacks=callbacks,
+        checkpoints=_checkpoints(fitted, recipe, run),
+        launch=Launch(shard=run.get("shard", False)),
     )
 
 
@@ -292,35 +288,21 @@ def _checkpoints(fitted: FittedModel, recipe: Recipe, run: RunOptions) -> Checkp
 def train_more(
     fitted: FittedModel,
     rows: Dataset,
+    progress: Progress,
     settings: TrainingSettings,
-    history: History,
     *,
-    momentum: Momentum,
     verbose: bool,
-) -> Momentum:
+) -> Progress:
     """Train one epoch more, from where the last one ended; see ``VariationalAutoencoder.partial_fit``."""
-    optimizer = build_optimizer(settings.optimizer, fitted.model.parameters(), settings.learning_rate)
-    if momentum.optimizer_state is not None:
-        optimizer.load_state_dict(momentum.optimizer_state)
-    opponent = momentum.opponent
-    objective = fitted.sentence.objective.build() if opponent is None else opponent.objective
-    if opponent is None and has_opponent(objective):
-        rate, seed = settings.learning_rate, fitted.seed + 2
-        opponent = OpponentSteps(objective, fitted.model, learning_rate=rate, seed=seed)
-    x, c = fitted.tensors(rows)
-    train(
-        fitted.model,
-        objective,
-        x,
-        c=c,
+    setup = RunSetup(
+        model=fitted.model,
+        objective=progress.objective or fitted.sentence.objective.build(),
+        data=Examples(*fitted.tensors(rows)),
         settings=settings,
-        seed=fitted.seed + len(history.epochs),
-        on_epoch=_printing(None) if verbose else None,
-        history=history,
-        optimizer=optimizer,
-        opponent=opponent,
+        seed=fitted.seed + len(progress.history.epochs),
+        progress=progress,
     )
-    return Momentum(optimizer.state_dict(), opponent)
+    return carry_out(setup, callbacks=Callbacks(on_epoch=_printing(None) if verbose else None))
 
 
 def replace_prior(

@@ -4,27 +4,37 @@ r"""The evidence by importance sampling.
           w_k = \frac{p(x \mid z_k)\, p(z_k)}{q(z_k \mid x)}, \quad z_k \sim q(z \mid x)
 
 A lower bound in expectation that tightens with :math:`K` (Burda, Grosse and Salakhutdinov, 2015, equation 8;
-Rezende, Mohamed and Wierstra, 2014, appendix E). How far to trust it is told by the effective sample size
-:math:`(\sum_k w_k)^2 / \sum_k w_k^2` of each example.
+Rezende, Mohamed and Wierstra, 2014, appendix E). How far to trust it is told for each example by the effective sample
+size :math:`(\sum_k w_k)^2 / \sum_k w_k^2`, the standard error and the Pareto shape of the weights
+(:mod:`vaekit.evaluation.pareto`). Examples whose posterior is no proposal, outliers above all, get a better one
+(:mod:`vaekit.evaluation.mending`); all others are left as they are.
 """
 
 from contextlib import nullcontext
 from math import log, prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.allocation import keep_freed_memory
 from vaekit.contracts import Model
 from vaekit.errors import UsageError
 from vaekit.evaluation.bound import Estimate
 from vaekit.evaluation.log_weights import LogWeights, choose_log_weights, proposal
+from vaekit.evaluation.mending import MendedRows, can_be_mended, mend_rows
+from vaekit.evaluation.pareto import largest_weights, pareto_shape, shape_limit, tail_size
+from vaekit.evaluation.probe import misses_mass
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
+
+
+_NOT_KNOWN = torch.empty(0)
+_ROWS_OF_TAILS = 4096  # whose tails are fitted at once
+_LARGEST_ERROR = 0.1  # nats: the standard error above which a mended row is not reliable
+_ROUNDED_OFF = 0.05  # nats: rounding errors above which a row is mended in double precision
 
 
 class LogLikelihood(NamedTuple):
@@ -43,6 +53,18 @@ class LogLikelihood(NamedTuple):
         and equal to them where the posterior is exact.
     kl
         ``(n,)`` float64, in nats: the mean of the same draws' :math:`\log q(z_k \mid x) - \log p(z_k)`.
+    standard_error
+        ``(n,)`` float64, in nats: that of each value, by the spread of its weights. It is too small where few weights
+        have all the mass, which the Pareto shape tells.
+    pareto_shape
+        ``(n,)`` float64: the Pareto shape :math:`k` of each example's weights; NaN where there are fewer than 25.
+    mended
+        ``(n,)`` of booleans: the examples whose samples are not drawn from the posterior, which misses
+        :math:`p(x, z)`, but from a proposal of their own, with more draws than ``samples``; their ``elbo`` and ``kl``
+        are still those of the posterior.
+    reliable
+        ``(n,)`` of booleans: False where the value cannot be trusted, because the Pareto shape is too large for so
+        many draws or not known. Such a value is a lower bound, and may be far too low.
     """
 
     values: Tensor
@@ -50,6 +72,10 @@ class LogLikelihood(NamedTuple):
     samples: int
     elbo: Tensor
     kl: Tensor
+    standard_error: Tensor = _NOT_KNOWN
+    pareto_shape: Tensor = _NOT_KNOWN
+    mended: Tensor = _NOT_KNOWN
+    reliable: Tensor = _NOT_KNOWN
 
     @property
     def estimate(self) -> Estimate:
@@ -78,6 +104,9 @@ def log_likelihood(
     memory: int = 32 * 2**20,
 ) -> LogLikelihood:
     r"""Estimate :math:`\log p(x)` with exactly ``samples`` importance samples an example, encoding once.
+
+    From 25 samples on, examples whose weights show that the posterior misses :math:`p(x, z)` are estimated again with
+    more draws from a better proposal.
 
     Parameters
     ----------
@@ -120,7 +149,6 @@ def log_likelihood(
     -3.0
     """
     require_log_likelihood(model)
-    keep_freed_memory()
     if samples < 1:
         raise ValueError(f"samples={samples}: an estimate needs at least 1 importance sample")
     # A likelihood may want many features for each dimension of x.
@@ -147,9 +175,82 @@ def log_likelihood(
                     None if common_noise else weigh,
                 )
             )
-    empty = torch.zeros(4, 0, dtype=torch.float64)
-    values, sizes, elbos, kls = torch.cat([*map(torch.stack, results), empty], 1)
-    return LogLikelihood(values, sizes, samples, elbos, kls)
+    return _with_mended_rows(
+        model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
+    )
+
+
+def _with_mended_rows(
+    model: Model,
+    x: Tensor,
+    c: Tensor | None,
+    results: list[list[Tensor]],
+    *,
+    samples: int,
+    seed: int | None,
+    memory: int,
+    rows_at_once: int,
+) -> LogLikelihood:
+    """Judge the weights of every row, and estimate again where they are not fit to be averaged."""
+    if not results:
+        none = torch.zeros(0, dtype=torch.float64)
+        return LogLikelihood(none, none, samples, none, none, none, none, none.bool(), none.bool())
+    values, sizes, elbos, kls = (torch.cat([part[i] for part in results]) for i in range(4))
+    tails = torch.cat([part[4] for part in results], 1)
+    missed = torch.zeros(len(x), dtype=torch.bool)
+    if tail_size(samples):
+        missed = misses_mass(model, x, c, rows_at_once=rows_at_once)
+        shapes = torch.cat([pareto_shape(part) for part in tails.split(_ROWS_OF_TAILS, 1)])
+    else:
+        shapes = torch.full_like(values, torch.nan)
+    errors = (1 / sizes - 1 / samples).clamp_min(0).sqrt()
+    reliable = values.isfinite() & (shapes <= shape_limit(samples)) & ~missed
+    found = LogLikelihood(
+        values, sizes, samples, elbos, kls, errors, shapes, torch.zeros_like(missed), reliable
+    )
+    p = model.prior(None if c is None else c[:1])
+    if not tail_size(samples) or not can_be_mended(p):
+        return found
+    # The fewer dimensions, the more there is to gain, and the less it costs.
+    few = max(2.0, samples / 2 ** max(2, prod(p.event_shape)))
+    poor = ((shapes > shape_limit(samples)) & ~(sizes >= few)) | (sizes < few / 4)
+    rounded = values.abs() * torch.finfo(x.dtype).eps > _ROUNDED_OFF * max(1.0, prod(x.shape[1:]) / 1000)
+    rows = (poor | rounded | missed | ~values.isfinite()).nonzero()[:, 0]
+    if not len(rows):
+        return found
+    at = rows.to(x.device)
+    mended = _mend(
+        model,
+        x[at],
+        None if c is None else c[at],
+        samples=samples,
+        seed=int(torch.randint(2**62, ())) if seed is None else seed,
+        common_noise=seed is not None,
+        memory=memory,
+    )
+    if mended is None:
+        return found
+    limits = torch.tensor([shape_limit(int(draws)) for draws in mended.draws], dtype=torch.float64)
+    good = (
+        mended.values.isfinite() & (mended.pareto_shape <= limits) & (mended.standard_error <= _LARGEST_ERROR)
+    )
+    # Of two lower bounds of which neither can be trusted, the larger is nearer.
+    taken = good | ~(mended.values <= values[rows])
+    rows, mended = rows[taken], MendedRows(*(term[taken] for term in mended))
+    values[rows], errors[rows], shapes[rows] = mended.values, mended.standard_error, mended.pareto_shape
+    sizes[rows] = mended.effective_sample_size.clamp_max(samples)
+    found.mended[rows], found.reliable[rows] = True, good[taken]
+    return found
+
+
+def _mend(model: Model, *given: Any, **options: Any) -> MendedRows | None:
+    """Mend rows; None for a model of somebody else's that cannot be evaluated where its posterior does not go."""
+    if isinstance(model, VAE):
+        return mend_rows(model, *given, **options)
+    try:
+        return mend_rows(model, *given, **options)
+    except Exception:  # its distributions may refuse parameters far out, or lack what draws of others need
+        return None
 
 
 def _samples_at_once(samples: int, most: int) -> int:
@@ -166,11 +267,12 @@ def _samples_at_once(samples: int, most: int) -> int:
 def _estimate(
     model: Model, x: Tensor, c: Tensor | None, samples: int, samples_at_once: int, weigh: LogWeights | None
 ) -> list[Tensor]:
-    """Stream over the samples, keeping the running maximum of log w and the sums of w and w^2 relative to it.
+    """Stream over the samples, keeping the running maximum of log w, sums of w and w^2 relative to it, and the tail.
 
     Without ``weigh``, all examples share the noise.
     """
     q, p = proposal(model, x, c), model.prior(c)
+    kept: list[Tensor] = []
     largest = torch.full((len(x),), -torch.inf, dtype=torch.float64, device=x.device)
     total, total_of_squares, total_of_logs, total_of_kls = (torch.zeros_like(largest) for _ in range(4))
     for start in range(0, samples, samples_at_once):
@@ -182,6 +284,7 @@ def _estimate(
         else:
             log_weight, kl = weigh(q, p, x, c, shape)
         log_weight = log_weight.double()
+        kept.append(log_weight)
         new_largest = torch.maximum(largest, log_weight.amax(0))
         # -inf - -inf would be NaN: where no sample has weight yet, shift by zero.
         shift = torch.where(new_largest.isinf(), torch.zeros_like(new_largest), new_largest)
@@ -194,7 +297,8 @@ def _estimate(
     value = largest + total.log() - log(samples)
     value = torch.where(largest.isinf(), largest, value)
     size = total.square() / total_of_squares
-    return [term.cpu() for term in (value, size, total_of_logs / samples, total_of_kls / samples)]
+    tail = largest_weights(torch.cat(kept))
+    return [term.cpu() for term in (value, size, total_of_logs / samples, total_of_kls / samples, tail)]
 
 
 def _draw_with_common_noise(

@@ -2,13 +2,13 @@ r"""The divergence between Gaussians with diagonal covariances: a sum over coord
 
 With `t = (s_p - s_q) / s_q` and `z = (m_p - m_q) / s_q`, the term of one coordinate is
 $$ \mathrm{KL} = \tfrac12 t^2 + (t - \log(1 + t)) + \tfrac12 z^2, $$
-three non-negative terms, where the usual `log s_q/s_p + (s_p^2 + (m_p-m_q)^2) / (2 s_q^2) - 1/2` cancels as `t -> 0`.
-With variances and `u = (v_p - v_q) / v_q` it is `(u - log(1 + u) + z^2) / 2`.
+three non-negative terms, where the usual `log s_q/s_p + (s_p^2 + (m_p-m_q)^2) / (2 s_q^2) - 1/2` cancels as
+`t -> 0`. With variances and `u = (v_p - v_q) / v_q` it is `(u - log(1 + u) + z^2) / 2`.
 
 The elementwise term, `normal_kl`, is one autograd node with its derivatives in closed form; these are made of
-differentiable operations, so they can be differentiated again. Its sums over rows are done in blocks that stay in the
-cache: the divergence of 20,000 pairs in 64 dimensions reads four numbers for each term and writes one for each pair,
-and operations on the whole would write and read dozens of temporaries of that size.
+differentiable operations, so they can be differentiated again. Its sums over rows are done in blocks that
+stay in the cache: the divergence of 20,000 pairs in 64 dimensions reads four numbers for each term and writes
+one for each pair, and operations on the whole would write and read dozens of temporaries of that size.
 """
 
 from typing import Any
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.double_double import two_product
+from vaekit.gaussian.exact import power_of_two_scale
 from vaekit.gaussian.parameters import Parameterised, check_one_kind, is_concrete
 from vaekit.gaussian.stable import log_excess
 
@@ -26,10 +27,12 @@ __all__ = ["diagonal_divergence", "elementwise_divergence", "normal_kl", "varian
 BLOCK = 65_536
 #: Rounding errors, in ulps of the sum over a row, that the plain difference may leave.
 TOLERATED_ULPS = 8
+#: Quotients below this have lost digits, or are 0.
+TINY = 1e-300
 
 
 def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
-    """`KL(N(mean_p, scale_p^2) || N(mean_q, scale_q^2))` of univariate normals, elementwise, in nats.
+    """Return `KL(N(mean_p, scale_p^2) || N(mean_q, scale_q^2))` of univariate normals, elementwise, in nats.
 
     Parameters
     ----------
@@ -45,8 +48,7 @@ def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) 
     Notes
     -----
     Values are not inspected: a scale that is 0 or negative gives inf or NaN. Works under
-    `torch.compile(fullgraph=True)`,
-    `torch.func.vmap` and double backward.
+    `torch.compile(fullgraph=True)`, `torch.func.vmap` and double backward.
 
     Examples
     --------
@@ -64,16 +66,36 @@ def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) 
 
 
 def elementwise_divergence(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
-    """`normal_kl` without its checks: one node, or open to fusion while a graph is being compiled."""
+    """Return `normal_kl` without its checks.
+
+    One autograd node, or a plain formula while a graph is compiled.
+    """
     inputs = torch.broadcast_tensors(mean_p, scale_p, mean_q, scale_q)
     return formula(*inputs) if torch.compiler.is_compiling() else NormalDivergence.apply(*inputs)
 
 
 def formula(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
-    """The three terms."""
+    """Return the sum of the three terms."""
     t = (scale_p - scale_q) / scale_q
     z = (mean_p - mean_q) / scale_q
     return log_excess(t, scale_p / scale_q) + 0.5 * (t * t + z * z)
+
+
+def formula_of_any(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
+    """Return the same for scales whose ratio may underflow."""
+    t = (scale_p - scale_q) / scale_q
+    z = (mean_p - mean_q) / scale_q
+    return far_excess(t, scale_p, scale_q) + 0.5 * (t * t + z * z)
+
+
+def far_excess(u: Tensor, numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Return `u - log(1 + u)`, where the quotient of the other two is `1 + u`, or underflows."""
+    ratio = numerator / denominator
+    found = log_excess(u, ratio)
+    if not is_concrete(found) or not (ratio < TINY).any():
+        return found
+    apart = u - (torch.log(numerator) - torch.log(denominator))
+    return torch.where(ratio < TINY, apart, found)
 
 
 class NormalDivergence(torch.autograd.Function):
@@ -97,7 +119,7 @@ class NormalDivergence(torch.autograd.Function):
     def gradients(
         inputs: tuple[Tensor, ...], grad: Tensor, needs: tuple[bool, ...]
     ) -> tuple[Tensor | None, ...]:
-        """Times ``grad``, by each input that needs one."""
+        """Return the gradients times ``grad``, by each input that needs one."""
         mean_p, scale_p, mean_q, scale_q = inputs
         t = (scale_p - scale_q) / scale_q
         z = (mean_p - mean_q) / scale_q
@@ -112,7 +134,7 @@ class NormalDivergence(torch.autograd.Function):
 
 
 def diagonal_divergence(p: Parameterised, q: Parameterised) -> Tensor:
-    """The divergence, (...), between Gaussians whose structure is diagonal or isotropic."""
+    """Return the divergence, (...), between Gaussians whose structure is diagonal or isotropic."""
     mean_p, mean_q = p.parameters["mean"], q.parameters["mean"]
     if p.parameterisation != "variance" and q.parameterisation != "variance":
         inputs = (mean_p, deviation_of(p), mean_q, deviation_of(q))
@@ -121,8 +143,15 @@ def diagonal_divergence(p: Parameterised, q: Parameterised) -> Tensor:
         return elementwise_divergence(*inputs).sum(-1)
     variance_p, rest_p = variance_of(p)
     variance_q, rest_q = variance_of(q)
-    rest = rest_p if rest_q is None else -rest_q
     z = (mean_p - mean_q) / variance_q.sqrt()
+    if p.parameterisation != q.parameterisation and is_concrete(variance_p, variance_q):
+        # In units in which no square leaves the range of numbers.
+        given = p if p.parameterisation == "variance" else q
+        unit = power_of_two_scale(given.parameters["variance"].detach())
+        variance_p, rest_p = variance_of(p, unit)
+        variance_q, rest_q = variance_of(q, unit)
+        z = (mean_p - mean_q) * unit / variance_q.sqrt()
+    rest = rest_p if rest_q is None else -rest_q
     pair = torch.broadcast_tensors(variance_p, variance_q)
     compiling = torch.compiler.is_compiling()
     excess = half_excess if compiling else VarianceDivergence.apply
@@ -131,7 +160,7 @@ def diagonal_divergence(p: Parameterised, q: Parameterised) -> Tensor:
 
 
 def deviation_of(g: Parameterised) -> Tensor:
-    """Standard deviations, (..., k) or (..., 1)."""
+    """Return standard deviations, (..., k) or (..., 1)."""
     return (
         g.parameters["scale"].unsqueeze(-1)
         if g.structure == "isotropic"
@@ -139,21 +168,22 @@ def deviation_of(g: Parameterised) -> Tensor:
     )
 
 
-def variance_of(g: Parameterised) -> tuple[Tensor, Tensor | None]:
-    """Variances, and what their rounding has taken away, where they are squares."""
+def variance_of(g: Parameterised, unit: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """Return the variances of `unit x`, and what rounding has taken from them where they are squares."""
     if g.parameterisation == "variance":
-        return g.parameters["variance"], None
-    deviation = deviation_of(g)
+        variance = g.parameters["variance"]
+        return variance if unit is None else variance * unit * unit, None
+    deviation = deviation_of(g) if unit is None else deviation_of(g) * unit
     with torch.no_grad():
         _, rest = two_product(deviation, deviation)
     return deviation.square(), rest
 
 
 def half_excess(variance_p: Tensor, variance_q: Tensor, rest: Tensor | None) -> Tensor:
-    """`(u - log(1 + u)) / 2` with `u = (v_p - v_q + rest) / v_q`, elementwise."""
+    """Return `(u - log(1 + u)) / 2` with `u = (v_p - v_q + rest) / v_q`, elementwise."""
     difference = variance_p - variance_q
     u = (difference if rest is None else difference + rest) / variance_q
-    return 0.5 * log_excess(u, variance_p / variance_q)
+    return 0.5 * far_excess(u, variance_p, variance_q)
 
 
 class VarianceDivergence(torch.autograd.Function):
@@ -180,7 +210,7 @@ class VarianceDivergence(torch.autograd.Function):
 
 
 class RowwiseDivergence(torch.autograd.Function):
-    """From means and deviations (..., k) of p and q, the sum of `normal_kl` over the last dimension."""
+    """The sum of `normal_kl` over the last dimension, from means and deviations (..., k) of p and q."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
@@ -208,12 +238,12 @@ class RowwiseDivergence(torch.autograd.Function):
 
 
 def as_rows(tensors: tuple[Tensor, ...]) -> list[Tensor]:
-    """One batch dimension; views where the batch is not broadcast in the middle."""
+    """Return the tensors with one batch dimension; views where that is possible."""
     return [t.detach().reshape(-1, t.shape[-1]) for t in tensors]
 
 
 def blockwise_sums(rows: list[Tensor]) -> Tensor:
-    """The sums, in blocks of rows that share their work arrays."""
+    """Return the sums over rows, in blocks that share their work arrays."""
     n, k = rows[0].shape
     value = rows[0].new_empty(n)
     step = max(1, BLOCK // max(1, k))
@@ -224,15 +254,16 @@ def blockwise_sums(rows: list[Tensor]) -> Tensor:
         sums = value[first : first + step]
         lost = plain_sums(block, room[:, :size], sums)
         if bool(lost.any()):
-            sums[lost] = formula(*(t[lost] for t in block)).sum(-1)
+            sums[lost] = formula_of_any(*(t[lost] for t in block)).sum(-1)
     return value
 
 
 def plain_sums(block: list[Tensor], room: Tensor, value: Tensor) -> Tensor:
-    """Sums of `t - log1p(t) + (t^2 + z^2) / 2`, and which rows have lost digits to the plain difference.
+    """Write sums of `t - log1p(t) + (t^2 + z^2) / 2`; return which rows have lost digits to the plain
+    difference.
 
-    It is off by at most an ulp of `t + t / (1 + t)` in each coordinate: nothing beside the sum, unless all
-    coordinates of a row are close.
+    The difference is off by at most an ulp of `t + t / (1 + t)` in each coordinate: nothing beside the sum,
+    unless all coordinates of a row are close.
     """
     mean_p, scale_p, mean_q, scale_q = block
     t, z, term = room.unbind()
@@ -242,4 +273,4 @@ def plain_sums(block: list[Tensor], room: Tensor, value: Tensor) -> Tensor:
     size, least = torch.linalg.vector_norm(t, 1, -1), t.amin(-1)
     term.add_(t.mul_(t).addcmul_(z, z), alpha=0.5)
     torch.sum(term, -1, out=value)
-    return ~(size * (1 + 1 / (1 + least)) <= TOLERATED_ULPS * value)
+    return ~(size * (1 + 1 / (1 + least)) <= TOLERATED_ULPS * value) | value.isinf()

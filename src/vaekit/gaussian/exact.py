@@ -1,8 +1,8 @@
 r"""The divergence and its gradients in double-double arithmetic: right to the last digits for the given bits.
 
-The quantities are those of `dense`. The coordinates are first multiplied by powers of two, which is exact, so that
-the variances of q lie between 1/4 and 4. Everything is computed to about 32 digits and rounded once at the end: a
-condition number of 1e14 costs 14 of the 32.
+The quantities are those of `dense`. The coordinates are first multiplied by powers of two, which is exact, so
+that the variances of q lie between 1/4 and 4. Everything is computed to about 32 digits and rounded once at
+the end: a condition number of 1e14 costs 14 of the 32.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,14 @@ from torch import Tensor
 from vaekit.gaussian.double_double import DoubleDouble, cholesky, solve_lower_exact, two_product, two_sum
 from vaekit.gaussian.stable import identity_like, log_excess_series
 
-__all__ = ["ExactDivergence", "ExactRoot", "covariance_exactly", "exact_divergence", "exact_root"]
+__all__ = [
+    "ExactDivergence",
+    "ExactRoot",
+    "covariance_exactly",
+    "exact_divergence",
+    "exact_root",
+    "power_of_two_scale",
+]
 
 #: Items with every entry of `X` below this are close: `X` is then found from the difference.
 NEAR = 0.5
@@ -42,6 +49,15 @@ class ExactDivergence:
         by_p = 0.5 * (W.mT @ relative @ W).value * outer * outer.mT
         by_q = -0.5 * (W.mT @ moment @ W).value * outer * outer.mT
         return (W.mT @ z).value.squeeze(-1) * self.power, by_p, by_q
+
+    def frame(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return, rounded, `D`, `z`, `L_q^-1`, `I + X` and its inverse, with `D = X + X^T + X X^T`."""
+        eye = DoubleDouble.of(identity_like(self.X.hi))
+        W, M = solve_lower_exact(self.root_q, eye), self.X + eye
+        D = self.X + self.X.mT + self.X @ self.X.mT
+        parts = D, self.z, W, M, solve_lower_exact(M, eye)
+        D, z, W, M, N = (x.value for x in parts)
+        return 0.5 * (D + D.mT), z, W * self.power.unsqueeze(-2), M, N
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ $$ D = L_q^{-1} (S_p - S_q) L_q^{-T}, \qquad z = L_q^{-1} (m_p - m_q). $$
 `D = V diag(e) V^T` gives the excesses `e_i` (the generalised eigenvalues of `(S_p, S_q)` less one), the
 ratios `r_i = 1 + e_i` and the shifts `w = V^T z`. The difference is taken first, of the parameters as they
 were given (factors from factors, precisions from precisions), so `e` is accurate relative to `|D|` however
-close p and q are.
-Where they are far apart, ratios come from the singular values of `L_q^{-1} L_p` (the large ones) and of its
-inverse (the small ones).
+close p and q are. Where they are far apart, ratios come from the singular values of `L_q^{-1} L_p` (the large
+ones) and of its inverse (the small ones).
 """
 
 from dataclasses import dataclass
@@ -17,11 +16,13 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
+from vaekit.gaussian.common_support import reduce_to_support
+from vaekit.gaussian.dense import KNOWN, LARGEST_ESCALATED, exact_of, taken
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.kl import deliver, pair_of
+from vaekit.gaussian.kl import deliver, dense_inputs, pair_of
 from vaekit.gaussian.parameters import is_concrete
 from vaekit.gaussian.stable import precision_factor, solve_lower
-from vaekit.gaussian.support import reduce_to_support
+from vaekit.gaussian.transformation import in_common_units
 
 __all__ = [
     "RelativeSpectrum",
@@ -34,13 +35,17 @@ __all__ = [
 
 #: Items whose excesses all lie within this of zero keep the spectrum of D; others take that of the factors.
 NEAR = 0.5
+#: Items of two kinds whose `D` lies within this of zero have lost digits of it.
+CLOSE = 0.1
+#: Neighbouring singular values whose ratio is less count as equal.
+LEAST_GAP = 1.5
 
 
 class RelativeSpectrum(NamedTuple):
     """The generalised eigenvalues of `(S_p, S_q)` and the mean difference in their basis, each (..., k).
 
-    ``excess`` is the eigenvalue less one and ascends, ``ratio`` the eigenvalue itself, ``shift`` is
-    `V^T L_q^{-1} (m_p - m_q)` (its signs are those of the eigenvectors, so arbitrary).
+    ``excess`` is the eigenvalue less one and ascends, ``ratio`` the eigenvalue itself, ``shift`` is `V^T
+    L_q^{-1} (m_p - m_q)` (its signs are those of the eigenvectors, so arbitrary).
     """
 
     excess: Any
@@ -50,7 +55,7 @@ class RelativeSpectrum(NamedTuple):
 
 @dataclass(frozen=True)
 class Moments:
-    """What a pair that is not diagonal is a function of, broadcast to the batch, with gradients."""
+    """The moments of a pair that is not diagonal, broadcast to the batch, with gradients."""
 
     covariance_p: Tensor
     covariance_q: Tensor
@@ -59,7 +64,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the whitened coordinates of a pair that is not diagonal come from; without gradients.
+    """The matrices that whiten a pair that is not diagonal, without gradients.
 
     Parameters
     ----------
@@ -105,7 +110,7 @@ class Whitened:
 
 
 def relative_spectrum(p: Any, q: Any) -> RelativeSpectrum:
-    """The spectrum of p relative to q, the shared way to every divergence between Gaussians.
+    """Return the spectrum of p relative to q, the shared way to every divergence between Gaussians.
 
     Parameters
     ----------
@@ -146,7 +151,8 @@ def relative_spectrum(p: Any, q: Any) -> RelativeSpectrum:
 
 
 def whitened(p: Gaussian, q: Gaussian) -> Whitened:
-    """The pair in q's coordinates; both Gaussians in float64 with tensors out."""
+    """Return the pair in q's coordinates; both Gaussians in float64 with tensors out."""
+    p, q, _ = in_common_units(p, q)
     shape = torch.broadcast_shapes(p.batch_shape, q.batch_shape)
     if _elementwise(p) and _elementwise(q):
         return _whitened_diagonal(p, q, shape + p.event_shape)
@@ -159,22 +165,53 @@ def whitened(p: Gaussian, q: Gaussian) -> Whitened:
         D, z = D.expand(*shape, k, k), z.expand(*shape, k)
         Lp, Lq = (lower_factor(g).expand(*shape, k, k) for g in (p, q))
         eye = torch.eye(k, dtype=D.dtype, device=D.device)
-        W, disjoint = solve_lower(Lq, eye.expand(*shape, k, k)), None
+        W, disjoint, again = solve_lower(Lq, eye.expand(*shape, k, k)), None, None
         if is_concrete(D):
-            singular = p.is_singular | q.is_singular
-            if bool(singular.any()):
+            singular = (p.singular_items() | q.singular_items()).expand(shape)
+            again = to_repeat(p, q, D) & ~singular
+            if singular.any():
                 resolution = max(p.resolution, q.resolution)
                 moved = (p.parameters["mean"].abs() + q.parameters["mean"].abs()).expand(*shape, k)
                 D, z, W, Lp, Lq, disjoint = reduce_to_support(
-                    (Sp, Sq, mean_difference, moved), (D, z, W, Lp, Lq), singular.expand(shape), resolution
+                    (Sp, Sq, mean_difference, moved), (D, z, W, Lp, Lq), singular, resolution
                 )
-        frame = Frame(W, solve_lower(Lq, Lp), solve_lower(Lp, Lq))
-        spectrum = _spectrum(D, z, frame.M, frame.N)
-    return Whitened(D, z, *spectrum, disjoint, given, frame)
+        found = D, z, W, solve_lower(Lq, Lp), solve_lower(Lp, Lq)
+        if again is not None and again.any():
+            found = _repeated(p, q, again, found)
+        D, z, W, M, N = found
+        spectrum = _spectrum(D, z, M, N)
+    return Whitened(D, z, *spectrum, disjoint, given, Frame(W, M, N))
+
+
+def to_repeat(p: Gaussian, q: Gaussian, D: Tensor) -> Tensor:
+    """Return which items, (...) of bool, float64 gets wrong.
+
+    Ill-conditioned ones, and close ones of two kinds.
+    """
+    again = torch.zeros(D.shape[:-2], dtype=torch.bool, device=D.device)
+    if p.dimension > LARGEST_ESCALATED:
+        return again
+    for exact in (p.exact_factor(), q.exact_factor()):
+        again = again if exact is None else again | exact[0]
+    kinds = {p.parameterisation, q.parameterisation}
+    if len(kinds) > 1 and not kinds <= set(KNOWN):
+        again = again | (D.abs().amax((-2, -1)) < CLOSE)
+    return again
+
+
+def _repeated(p: Gaussian, q: Gaussian, again: Tensor, found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return `D`, `z`, `W`, `M` and `N` with some items from double-double arithmetic."""
+    plan, tensors = dense_inputs(p.detach(), q.detach(), "auto")
+    better = exact_of(plan, *taken(plan, tensors, again)).frame()
+    result = tuple(x.clone() for x in found)
+    good = torch.stack([x.flatten(1).isfinite().all(-1) for x in better]).all(0)
+    for whole, part in zip(result, better, strict=True):
+        whole[again] = torch.where(good[(...,) + (None,) * (part.dim() - 1)], part, whole[again])
+    return result
 
 
 def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
-    """`S_p - S_q`, (..., k, k), from the difference of the factors where both are of low rank."""
+    """Return `S_p - S_q`, (..., k, k), from the difference of the factors where both are of low rank."""
     a, b = p.parameters, q.parameters
     if "factor" in a and "factor" in b and a["factor"].shape[-1] == b["factor"].shape[-1]:
         change = a["factor"] - b["factor"]
@@ -184,7 +221,7 @@ def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
 
 
 def lower_factor(g: Gaussian) -> Tensor:
-    """Lower triangular `L` with `L L^T = S`, (..., k, k), inside `torch.func.vmap` too."""
+    """Return the lower triangular `L` with `L L^T = S`, (..., k, k), inside `torch.func.vmap` too."""
     if g.parameterisation != "covariance" or is_concrete(g.parameters["covariance"]):
         return g.scale_tril
     factor, failed = torch.linalg.cholesky_ex(moments.covariance(g))
@@ -219,7 +256,7 @@ def _whitened_diagonal(p: Gaussian, q: Gaussian, shape: torch.Size) -> Whitened:
 
 
 def _difference_and_shift(p: Gaussian, q: Gaussian) -> tuple[Tensor, Tensor]:
-    """`D` and `z` of a pair that is not diagonal."""
+    """Return `D` and `z` of a pair that is not diagonal."""
     mean_difference = p.parameters["mean"] - q.parameters["mean"]
     if _elementwise(q):
         s = moments.deviation(q)
@@ -247,7 +284,10 @@ def _symmetric(matrix: Tensor) -> Tensor:
 
 
 def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Excess, ratio, forward and backward shift, (..., k); NaN for items that hold something not finite."""
+    """Return the excess, ratio, forward and backward shift, (..., k).
+
+    NaN for items that hold something not finite.
+    """
     good = D.isfinite().all(-1).all(-1) & M.isfinite().all(-1).all(-1) & N.isfinite().all(-1).all(-1)
     D, M, N = (torch.where(good[..., None, None], x, torch.zeros_like(x)) for x in (D, M, N))
     excess, V = torch.linalg.eigh(D)
@@ -259,7 +299,7 @@ def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tenso
         U, s, _ = torch.linalg.svd(M)
         W, t, _ = torch.linalg.svd(N)
         s, t = s.flip(-1), 1 / t
-        large = s >= (s[..., -1:] * t[..., :1]).sqrt()
+        large = _from_the_large(s, t)
         root = torch.where(large, s, t)
         from_large = (U.flip(-1).mT @ z.unsqueeze(-1)).squeeze(-1)
         from_small = (W.mT @ (N @ z.unsqueeze(-1))).squeeze(-1) * root
@@ -269,3 +309,17 @@ def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tenso
     bad = ~good.unsqueeze(-1)
     excess, ratio, forward = (torch.where(bad, torch.nan, x) for x in (excess, ratio, forward))
     return excess, ratio, forward, forward / ratio.sqrt()
+
+
+def _from_the_large(s: Tensor, t: Tensor) -> Tensor:
+    """Return which singular values are taken from `M`, where the large ones are accurate; the others are from
+    `N`.
+
+    The ascending values are split at their largest gap, so that no two nearly equal ones, whose vectors may
+    be any basis of a plane, come from both; without a gap all are taken from `M`.
+    """
+    value = torch.where(s >= (s[..., -1:] * t[..., :1]).sqrt(), s, t)
+    if value.shape[-1] == 1:
+        return torch.ones_like(value, dtype=torch.bool)
+    gap, place = (value[..., 1:] / value[..., :-1]).max(-1, keepdim=True)
+    return (torch.arange(value.shape[-1], device=value.device) > place) | (gap < LEAST_GAP)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.dense import LARGEST_ESCALATED, TOLERATED_LOSS, cancellation
-from vaekit.gaussian.errors import SingularCovarianceError
 from vaekit.gaussian.exact import ExactRoot, exact_root
+from vaekit.gaussian.exceptions import SingularCovarianceError
 from vaekit.gaussian.many import LARGEST_COMPILED, many_factors
 from vaekit.gaussian.parameters import (
     EVENT_DIMENSIONS,
@@ -37,6 +37,9 @@ from vaekit.gaussian.stable import (
 )
 
 __all__ = ["GaussianState"]
+
+#: Covariances of deviations from this to its inverse can be multiplied with each other.
+LEAST_DEVIATION = 1e-70
 
 
 class GaussianState:
@@ -77,7 +80,7 @@ class GaussianState:
         return self
 
     def promoted(self) -> Self:
-        """Return the same Gaussian in float64 and with tensors out, with its own caches; itself where it is so already."""
+        """Return the same Gaussian in float64 and with tensors out; itself where it is so already."""
         if self.dtype == torch.float64 and not self.from_numpy:
             return self
         return self._cached(f"promoted {torch.is_grad_enabled()}", self._double)
@@ -91,7 +94,9 @@ class GaussianState:
         if self.validated or not is_concrete(*self.parameters.values()):
             return self
         name = self.parameterisation
-        if name == "covariance" and self._factors_cleanly():
+        factor = self.promoted()._clean_factor() if name == "covariance" else None
+        if factor is not None:
+            self.promoted()._cached("matrix_factor", lambda: factor)
             check_finite(self.parameters["mean"], label + "mean", 1)
             self.validated = True
             return self
@@ -113,31 +118,27 @@ class GaussianState:
         self.validated = True
         return self
 
-    def _factors_cleanly(self) -> bool:
-        """Return whether the covariance is symmetric to the bit and has a Cholesky factor, which is kept.
+    def _clean_factor(self) -> Tensor | None:
+        """Return Cholesky's factor of the covariance if it is symmetric to the bit and has one, which says
+        everything.
 
-        That says everything: a matrix with an entry that is not finite has no such factor, or is not symmetric.
+        A matrix with an entry that is not finite has no such factor, or is not symmetric.
         """
-        g = self.promoted()
-        S = g.parameters["covariance"].detach()
-        factor = many_factors(S) if g.dimension <= LARGEST_COMPILED else None
+        S = self.parameters["covariance"].detach()
+        factor = many_factors(S) if self.dimension <= LARGEST_COMPILED else None
         if factor is not None:
-            g._cached("exactly symmetric", lambda: True)
-            g._cached("matrix_factor", lambda: factor)
-            return True
-        if not g.exactly_symmetric():
-            return False
+            self._cached("exactly symmetric", lambda: True)
+            return factor
+        if not self.exactly_symmetric():
+            return None
         factor, info = torch.linalg.cholesky_ex(S)
-        if info.any() or not factor.diagonal(dim1=-2, dim2=-1).isfinite().all():
-            return False
-        g._cached("matrix_factor", lambda: factor)
-        return True
+        return None if info.any() or not factor.diagonal(dim1=-2, dim2=-1).isfinite().all() else factor
 
     def matrix_factor(self) -> Tensor:
         """Return `L` of the covariance, or the upper triangular `U` of the precision `U U^T`, without gradients.
 
-        It is cached. Items that are not positive semidefinite hold NaN; singular covariances have zeros on the
-        diagonal of `L`.
+        It is cached. Items that are not positive semidefinite hold NaN; singular covariances have zeros on
+        the diagonal of `L`.
         """
         name = self.parameterisation
 
@@ -147,6 +148,9 @@ class GaussianState:
                 if name == "precision":
                     return precision_factor(theta[0])
                 if name == "covariance":
+                    clean = self._clean_factor()
+                    if clean is not None:
+                        return clean
                     symmetric = self.exactly_symmetric()
                     return covariance_factor(
                         theta[0], resolution=self.resolution, exactly_symmetric=symmetric
@@ -186,7 +190,7 @@ class GaussianState:
         return self._cached("lower factor", compute)
 
     def exact_factor(self) -> tuple[Tensor, ExactRoot] | None:
-        """Return the mask of ill-conditioned items, without the batch's broadcasting, and their factor; None if none."""
+        """Return which items are ill-conditioned, and their factors in double-double; None if none is."""
 
         def compute() -> tuple[Tensor, ExactRoot] | None:
             name = self.parameterisation
@@ -214,7 +218,10 @@ class GaussianState:
         return self._cached("exact factor", compute)
 
     def exact_mahalanobis(self, difference: Tensor) -> Tensor | None:
-        """Return `d^T S^-1 d` where the covariance is ill-conditioned, NaN elsewhere; None if it is nowhere."""
+        """Return `d^T S^-1 d` where the covariance is ill-conditioned, NaN elsewhere.
+
+        None if it is nowhere.
+        """
         exact = self.exact_factor()
         if exact is None:
             return None
@@ -244,7 +251,10 @@ class GaussianState:
         return bool(asymmetric_items(self.parameters[name]).any())
 
     def bad_items(self) -> Tensor:
-        """Return which items, (...) of bool, are not Gaussians: those that `validate` would raise an error about."""
+        """Return which items, (...) of bool, are not Gaussians.
+
+        Those that `validate` would raise an error about.
+        """
         bad = torch.zeros(self.batch_shape, dtype=torch.bool, device=self.device)
         for name, tensor in self.parameters.items():
             wrong = ~tensor.isfinite()
@@ -266,6 +276,56 @@ class GaussianState:
         """Return whether a low-rank Gaussian has a zero on its diagonal, where Woodbury's identity does not hold."""
         diagonal = self.parameters["diagonal"]
         return is_concrete(diagonal) and bool((diagonal == 0).any())
+
+    def rough_deviation(self) -> Tensor:
+        """Return the order of magnitude of the standard deviations, (..., k), without squares of what was given."""
+        name, first = self.parameterisation, tuple(self.parameters.values())[1].detach()
+        if name == "precision":
+            return first.diagonal(dim1=-2, dim2=-1).rsqrt()
+        if name in ("covariance", "variance"):
+            return (first.diagonal(dim1=-2, dim2=-1) if name == "covariance" else first).clamp_min(0).sqrt()
+        if name == "scale":
+            return first.unsqueeze(-1).expand(*first.shape, self.dimension)
+        if name == "standard_deviation":
+            return first
+        largest = first.abs().amax(-1) if first.shape[-1] else torch.zeros_like(self.parameters["mean"])
+        return (
+            torch.maximum(largest, self.parameters["diagonal"].detach().sqrt())
+            if name == "factor"
+            else largest
+        )
+
+    def has_plain_scale(self) -> bool:
+        """Return whether the covariance and its products are far from both ends of the range of numbers.
+
+        Cached.
+        """
+
+        def compute() -> bool:
+            size = self.rough_deviation()
+            return bool(((size == 0) | ((size > LEAST_DEVIATION) & (size < 1 / LEAST_DEVIATION))).all())
+
+        return self._cached("plain scale", compute)
+
+    def rescaled(self, power: Tensor, mean: Tensor) -> Self:
+        """Return the Gaussian of `diag(power) x`, with another mean."""
+        name = self.parameterisation
+        tensors = dict(self.parameters) | {"mean": mean}
+        first, row = tensors[name], power.unsqueeze(-1)
+        if name == "covariance":
+            tensors[name] = first * row * row.mT
+        elif name == "precision":
+            tensors[name] = first / row / row.mT
+        elif name == "variance":
+            tensors[name] = first * power * power
+        elif name in ("scale_tril", "factor"):
+            tensors[name] = first * row
+        if name == "factor":
+            tensors["diagonal"] = tensors["diagonal"] * power * power
+        if name in ("standard_deviation", "scale"):
+            del tensors[name]
+            tensors["standard_deviation"] = (first.unsqueeze(-1) if name == "scale" else first) * power
+        return self._from_tensors(tensors, resolution=self.resolution, validated=self.validated)
 
     def singular_items(self) -> Tensor:
         """Return which items are singular, (...) of bool; cached."""

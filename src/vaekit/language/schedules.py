@@ -135,6 +135,10 @@ class Annealed:
         for name, value in scalars.items():
             setattr(self, name, value(0.0) if isinstance(value, Schedule) else value)
 
+    def scheduled_values(self) -> list[float]:
+        """Return the present value of every scheduled scalar."""
+        return [getattr(self, name) for name in self.schedules]
+
     def at(self, epochs_done: float) -> None:
         """Move every scheduled scalar to its value after ``epochs_done`` epochs, a fraction included."""
         for name, schedule in self.schedules.items():

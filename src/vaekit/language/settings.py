@@ -1,4 +1,4 @@
-"""How long, how fast and in what steps to train: the settings of a run, written once for every caller."""
+"""The settings of a training run, written once for every caller: epochs, steps, learning rate, precision, ..."""
 
 from dataclasses import asdict, dataclass
 from math import isfinite, log2
@@ -8,7 +8,7 @@ from vaekit.errors import UsageError
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.optimizers import parse_optimizer
 
-__all__ = ["Compilation", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
+__all__ = ["Compilation", "Launch", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
 
 Compilation = Literal["auto", "on", "off"]
 OutputBias = Literal["auto", "marginal", "none"]
@@ -19,7 +19,7 @@ _STAIRCASE_EPOCHS = 3280
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How to train. Epochs and batch size that are left open follow from the number of rows.
+    """Options of a training run. Epochs and batch size that are left open follow from the number of rows.
 
     Parameters
     ----------
@@ -32,21 +32,24 @@ class TrainingOptions:
     patience
         Stop after this many epochs without a better validation bound; none: never.
     schedule
-        Schedule of the learning rate: constant, cosine (it falls to zero), one-cycle, plateau:patience=10, staircase.
+        Schedule of the learning rate: constant, cosine (it falls to zero), one-cycle, plateau:patience=10,
+        staircase.
     optimizer
         The optimiser and its options: adam:epsilon=1e-8, rmsprop:centered=true, ...
     clip
-        Longest gradient, by its global norm; auto: ten times the dimensions of the data and at least 100, out of reach
-        of training that goes well; none: no limit.
+        Longest gradient, by its global norm; auto: ten times the dimensions of the data and at least 100, out
+        of reach of training that goes well; none: no limit.
     averaging
-        Decay of an exponential moving average of the weights, such as 0.999, which is then evaluated, selected and kept
-        in their place; none: no average.
+        Decay of an exponential moving average of the weights, such as 0.999, which is then evaluated,
+        selected and kept in their place; none: no average.
     output_bias
         Begin the decoder at the data's means: marginal; auto: for counts alone; none.
     compile
-        Make native code of a training step, which takes 10 seconds: on, off; auto: where the run is long enough.
+        Make native code of a training step, which takes 10 seconds: on, off; auto: where the run is long
+        enough.
     precision
-        Precision of the networks' products in training: float32; tf32, on NVIDIA cards; bf16. Evaluation is in float32.
+        Precision of the networks' products in training: float32; tf32, on NVIDIA cards; bf16. Evaluation is
+        in float32.
 
     Raises
     ------
@@ -92,8 +95,8 @@ class TrainingOptions:
     def filled_in(self, rows: int) -> "TrainingSettings":
         """Return the settings of a run over so many training rows.
 
-        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500 steps, but are
-        at least 30 and at most 300; a staircase has its own 3,280.
+        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
+        steps, but are at least 30 and at most 300; a staircase has its own 3,280.
 
         Examples
         --------
@@ -154,10 +157,23 @@ class TrainingSettings(TrainingOptions):
     def clip_at(self, dimensions: int) -> float | None:
         """Return the norm that gradients are shortened to, for data of so many dimensions.
 
-        The loss is a sum over the dimensions, and its gradient grows with them: that of a scale that all share is about
-        their number.
+        The loss is a sum over the dimensions, and its gradient grows with them: that of a scale that all
+        share is about their number.
 
         >>> TrainingSettings().clip_at(5), TrainingSettings().clip_at(784), TrainingSettings(clip=1.0).clip_at(5)
         (100.0, 7840.0, 1.0)
         """
         return 10.0 * max(dimensions, 10) if self.clip == "auto" else self.clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """The way in which processes that train one model share the work; the results do not depend on it.
+
+    Parameters
+    ----------
+    shard
+        Under torchrun: spread the networks over the processes, for models too large for one device.
+    """
+
+    shard: bool = False

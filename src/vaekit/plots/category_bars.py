@@ -17,7 +17,7 @@ _MOST_CATEGORIES = 8  # more names than these would overlap
 
 
 class CategoryScores(NamedTuple):
-    """How well the categories of a column are reconstructed, and how well a constant guess does.
+    """The accuracy of a column's reconstructed categories, beside that of a constant guess.
 
     Parameters
     ----------

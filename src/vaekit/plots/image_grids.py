@@ -10,7 +10,7 @@ from vaekit.plots.canvas import new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["image_grid", "montage", "reconstruction_pairs", "shrink"]
+__all__ = ["image_grid", "montage", "reconstruction_pairs", "show", "shrink", "size_of"]
 
 
 def image_grid(

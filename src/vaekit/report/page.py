@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 from markupsafe import Markup, escape
 
+import vaekit.report.image_sections as image_sections
+import vaekit.report.table_sections as table_sections
 from vaekit.plots import kl_per_dimension, latent_scatter, learning_curve, log_likelihood_comparison
-from vaekit.report import image_sections, table_sections
 from vaekit.report.drawing import drawn, theme
 from vaekit.report.numbers import count, estimate, main_result, number_rows
 from vaekit.report.provenance import command, data_name, facts, parts

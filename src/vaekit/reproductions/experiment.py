@@ -18,8 +18,8 @@ from vaekit.reproductions.protocol import Protocol
 from vaekit.reproductions.sittings import Sittings, describe
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
-from vaekit.training import Checkpoints, EpochMetrics, StopRequest, stopping_on, train
-from vaekit.training.plan import in_words
+from vaekit.training import Callbacks, Checkpoints, EpochMetrics, StopRequest, stopping_on, train
+from vaekit.training.training_plan import in_words
 from vaekit.vae import VAE
 
 __all__ = ["reproduce"]
@@ -42,7 +42,6 @@ def reproduce(
     resume: bool = False,
     stop: StopRequest | None = None,
     say: Callable[[str], None] = lambda line: None,
-    **training: Any,
 ) -> dict[str, Any]:
     """Train and measure by a protocol, in one sitting or in several.
 
@@ -67,8 +66,6 @@ def reproduce(
         measurements are never interrupted, and do not start if the stop was requested before.
     say
         Called with a line of progress after epochs with measurements, and several times a minute.
-    training
-        Passed on to :func:`vaekit.training.train`.
 
     Returns
     -------
@@ -110,10 +107,11 @@ def reproduce(
             held_out,
             settings=done.settings,
             seed=seed,
-            on_epoch=_Reporter(done, model, test if held_out is None else held_out, seed, sittings, say),
+            callbacks=Callbacks(
+                on_epoch=_Reporter(done, model, test if held_out is None else held_out, seed, sittings, say),
+                stop=stop,
+            ),
             checkpoints=_checkpoints(folder, resume, done, sentence),
-            stop=stop,
-            **training,
         )
     sittings.write()
     finished = history.stopped != "interrupted" and not stop

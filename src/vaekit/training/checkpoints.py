@@ -1,10 +1,17 @@
 """A folder of checkpoints: the last two are kept, and a disk that gives out does not end the training.
 
-Beside the artifact ``NAME.vae`` lies ``NAME.vae.training`` while the model is trained: ``checkpoint-N.safetensors``,
-the newest of which has the highest number, and ``metrics.jsonl``. It is removed once the artifact is written.
+Beside the artifact ``NAME.vae`` lies ``NAME.vae.training`` while the model is trained:
+``checkpoint-N.safetensors``, the newest of which has the highest number, and ``metrics.jsonl``. It is removed
+once the artifact is written.
+
+One checkpoint is one file: tensors and facts in the safetensors format, without pickle. The facts are JSON
+in the header of the file; a hash covers them and every tensor's name, type, shape and bytes.
 """
 
 import errno
+import hashlib
+import json
+import os
 import re
 import time
 import warnings
@@ -13,14 +20,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vaekit.errors import CheckpointError, TrainingWarning, UsageError
-from vaekit.training.checkpoint_file import read_checkpoint, write_checkpoint
 
-__all__ = ["CheckpointFolder", "Checkpoints", "numbered", "remove_checkpoints"]
+__all__ = [
+    "CheckpointFolder",
+    "Checkpoints",
+    "numbered",
+    "read_checkpoint",
+    "remove_checkpoints",
+    "write_checkpoint",
+]
 
 _NAME = re.compile(r"checkpoint-(\d+)\.safetensors")
+_FORMAT_VERSION = 1
 _KEPT = 2
 _SHARE = 0.02  # of the time, at most, for checkpoints that nothing but an improvement asks for
 _SLOWEST_DISK = 50e6  # bytes a second; what a first checkpoint may cost is guessed from it
@@ -28,24 +43,24 @@ _SLOWEST_DISK = 50e6  # bytes a second; what a first checkpoint may cost is gues
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoints:
-    """Where and how often to write checkpoints, and whether to go on from one.
+    """The folder and the times of checkpoints, and whether to go on from one.
 
-    One is written every so many minutes, when the run is stopped, and, if all of these together take at most 2 % of
-    the time, at the end and after an epoch that is the best so far.
+    One is written every so many minutes, when the run is stopped, and, if all of these together take at most
+    2 % of the time, at the end and after an epoch that is the best so far.
 
     Parameters
     ----------
     folder
         Made where missing, in a folder that is there.
     minutes
-        Between two of them.
+        The time between two of them.
     resume
-        Go on from the newest one, to the same bytes (on the CPU) as if nothing had happened; from the beginning
-        where there is none.
+        Go on from the newest one, to the same bytes (on the CPU) as if nothing had happened; from the
+        beginning where there is none.
     at_end
         Write one at the end whatever it costs, for somebody who still has much to do with the model then.
     identity
-        What else must be the same for that, by name: ``{"data file": ...}``.
+        Facts that must be the same too for a run to go on, by name: ``{"data file": ...}``.
 
     Raises
     ------
@@ -74,11 +89,11 @@ class CheckpointFolder:
         self._complaints: set[str] = set()
 
     def is_due(self) -> bool:
-        """Whether so many minutes have passed since the last one."""
+        """Return whether so many minutes have passed since the last one."""
         return time.perf_counter() - self._written_at >= 60 * self.minutes
 
     def is_cheap(self, size: int) -> bool:
-        """Whether one of so many bytes, about, would take a small share of the time since the last one."""
+        """Return whether one of about so many bytes would take a small share of the time since the last one."""
         cost = self._cost or 0.02 + size / _SLOWEST_DISK
         return cost <= _SHARE * (time.perf_counter() - self._written_at)
 
@@ -153,7 +168,7 @@ class CheckpointFolder:
 
 
 def numbered(folder: Path) -> dict[int, Path]:
-    """The checkpoints of a folder by number; none where there is no such folder."""
+    """Return the checkpoints of a folder by number; none where there is no such folder."""
     if not folder.is_dir():
         return {}
     found = ((_NAME.fullmatch(path.name), path) for path in folder.iterdir())
@@ -168,3 +183,77 @@ def remove_checkpoints(folder: Path) -> None:
                 path.unlink()
     with suppress(OSError):
         folder.rmdir()
+
+
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write a checkpoint aside, sync it, and rename it: it is there whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If the disk gives out; what was written of it is removed.
+    """
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    written = json.dumps(facts)
+    header = {"vaekit": str(_FORMAT_VERSION), "facts": written, "sha256": _digest(tensors, written)}
+    content = save(tensors, metadata=header)
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        _sync_folder(path.parent)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and facts of a checkpoint, once its hash is found right.
+
+    Raises
+    ------
+    CheckpointError
+        If it is damaged, or from a newer version.
+    """
+    from safetensors.torch import load
+
+    try:
+        content = path.read_bytes()
+        tensors = {name: value.clone() for name, value in load(content).items()}
+        header = _header(content)
+        version, facts, digest = int(header["vaekit"]), header["facts"], header["sha256"]
+    except Exception as error:  # whatever the library raises on bytes that it cannot read
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if version > _FORMAT_VERSION:
+        raise CheckpointError(f"{path} was written by a newer version of vaekit: upgrade to go on from it")
+    if _digest(tensors, facts) != digest:
+        raise CheckpointError(f"{path} is damaged: its hash differs from what was written")
+    return tensors, json.loads(facts)
+
+
+def _header(content: bytes) -> dict[str, str]:
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length])["__metadata__"]
+
+
+def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

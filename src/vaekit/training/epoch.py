@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from vaekit.errors import TrainingDivergedError, TrainingWarning
-from vaekit.training.diagnosis import diagnose
-from vaekit.training.run import Run
-from vaekit.training.step import Gradient
+from vaekit.objectives import Objective
+from vaekit.training.run_state import Run
+from vaekit.training.setup import Batch
+from vaekit.training.stepper import Gradient
+from vaekit.vae import VAE
 
-__all__ = ["train_epoch"]
+__all__ = ["diagnose", "train_epoch"]
 
 _KEEP_EVERY = 100  # steps between states to return to, and between looks where a look would stall the device
 
@@ -25,7 +27,7 @@ _ROLLBACKS = 3  # in a run, at most
 
 
 class _Look(NamedTuple):
-    """What a step leaves to be looked at."""
+    """The loss and gradient of a step, to be looked at later."""
 
     rows: Tensor
     step: int
@@ -42,10 +44,10 @@ def train_epoch(run: Run, between_steps: Callable[[float, Callable[[], None]], N
     Parameters
     ----------
     run
-        Where it stands, and what is moved.
+        The run, which is moved on.
     between_steps
-        Called before every step with the epochs done, and with a function to call before the state is saved: it
-        looks at losses that were not looked at.
+        Called before every step with the epochs done, and with a function to call before the state is saved:
+        it checks the losses that were not checked yet.
 
     Raises
     ------
@@ -107,9 +109,8 @@ def _look(run: Run, unseen: Sequence[_Look]) -> None:
         if isfinite(loss) and isfinite(norm):
             continue
         what = f"the loss became {loss:g}" if not isfinite(loss) else f"the gradient's norm became {norm:g}"
-        cause = diagnose(
-            run.players.model, run.stepper.objective, *run.data.rows(look.rows), run.column_names
-        )
+        batch, names = run.data.rows(look.rows), run.setup.column_names
+        cause = diagnose(run.players.model, run.stepper.objective, batch, names)
         raise _NotFiniteError(f"{what} in epoch {run.epoch}, step {look.step + 1}: {cause}")
 
 
@@ -125,3 +126,31 @@ def _roll_back(run: Run, trouble: str) -> None:
         TrainingWarning,
         stacklevel=4,
     )
+
+
+@torch.no_grad()
+def diagnose(model: VAE, objective: Objective, batch: Batch, names: Sequence[str] | None = None) -> str:
+    """Return a sentence on which weights, term or columns make the loss of a batch not finite.
+
+    Parameters
+    ----------
+    model, objective
+        As they are at the step that failed.
+    batch
+        The examples of that step, and their condition.
+    names
+        The names of the columns, where they have some.
+    """
+    broken = [name for name, value in model.named_parameters() if not bool(value.isfinite().all())]
+    if broken:
+        cause = f"the weights {broken[0]} are no longer finite"
+    else:
+        result = objective(model, *batch)
+        terms = {"reconstruction": result.reconstruction, "KL": result.kl, "bound": result.bound}
+        bad = [name for name, value in terms.items() if not bool(value.isfinite().all())]
+        cause = f"the {bad[0]} term overflowed" if bad else "the surrogate or its gradient overflowed"
+    size = batch.x.flatten(1).abs().amax(0)
+    column = int(size.argmax())
+    name = repr(names[column]) if names is not None and len(names) == len(size) else str(column)
+    extreme = f"; column {name} holds the most extreme value of that batch, {float(size[column]):.4g} in scaled units"
+    return cause + extreme + "; try a lower learning rate, and look for outliers in the data"

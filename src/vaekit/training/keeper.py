@@ -1,16 +1,18 @@
-"""Keeps what a run has done on disk, while there is a disk to keep it on."""
+"""Keeping a run on disk: its checkpoints, its metrics, and going on from a checkpoint of the same run."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from vaekit.errors import CheckpointError, TrainingWarning
 from vaekit.training.checkpoints import CheckpointFolder, Checkpoints
-from vaekit.training.identity import describe_environment, require_same_run, warn_of_another_environment
 from vaekit.training.loggers import JsonLinesLogger
-from vaekit.training.run import Run
+from vaekit.training.run_state import Run
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "warn_of_another_environment"]
 
 
 class Keeper:
@@ -21,11 +23,11 @@ class Keeper:
     Parameters
     ----------
     run
-        What is kept.
+        The run to keep.
     options
         Where and when; None: nothing is kept.
     identity
-        Describes the run; called when first needed, for it reads all of the data.
+        A function that describes the run; called when first needed, for it reads all of the data.
     """
 
     def __init__(self, run: Run, options: Checkpoints | None, identity: Callable[[], dict[str, str]]) -> None:
@@ -58,7 +60,7 @@ class Keeper:
             return False
         tensors, facts = found
         folder = "the folder" if self._options is None else self._options.folder
-        require_same_run(facts["identity"], self.identity, folder)
+        _require_same_run(facts["identity"], self.identity, folder)
         warn_of_another_environment({"processes": "1", **facts["environment"]}, self._environment)
         self.run.load(tensors, facts)
         return True
@@ -75,7 +77,7 @@ class Keeper:
     @property
     def _environment(self) -> dict[str, str]:
         return {
-            **describe_environment(self.run.data.x.device),
+            **_describe_environment(self.run.setup.device),
             "processes": str(self.run.world.size),
         }
 
@@ -110,7 +112,50 @@ class Keeper:
 
     @property
     def identity(self) -> dict[str, str]:
-        """What makes this run itself."""
+        """The description of the run, which another must share to go on from its checkpoint."""
         if self._identity is None:
             self._identity = self._describe()
         return self._identity
+
+
+def _require_same_run(then: Mapping[str, str], now: Mapping[str, str], folder: object) -> None:
+    """Refuse to go on from another run's checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        Naming every difference, what it was and what it is.
+    """
+    differences = [
+        f"{name} was {then.get(name, 'not given')}, and is {now.get(name, 'not given')}"
+        for name in {**then, **now}
+        if then.get(name) != now.get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"the checkpoints in {folder} are of another run: {'; '.join(differences)}; give the same data and options "
+            "to go on with it, or remove the folder to begin again"
+        )
+
+
+def _describe_environment(device: torch.device) -> dict[str, str]:
+    """Return what the last digits of a run depend on, though it may go on elsewhere."""
+    return {
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def warn_of_another_environment(then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Warn where a run goes on in another environment than it began in: it will not end in the same bytes."""
+    differences = [
+        f"{name} was {then.get(name)}, and is {now[name]}" for name in now if then.get(name) != now[name]
+    ]
+    if differences:
+        warnings.warn(
+            f"going on in another environment ({', '.join(differences)}): the result may differ in its last digits "
+            "from that of a run left alone",
+            TrainingWarning,
+            stacklevel=4,
+        )

@@ -1,36 +1,48 @@
-"""The process group of processes that a launcher such as torchrun started: joined on the way in, left on the way out.
+"""The processes that a launcher such as torchrun started: their process group, and joining it for a run.
 
 A launcher says in the environment who is who: ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, and where they meet,
-``MASTER_ADDR`` and ``MASTER_PORT``. A group that is there already, of SLURM's, Ray's or one's own making, is left as it
-is.
+``MASTER_ADDR`` and ``MASTER_PORT``. A group that is there already, of SLURM's, Ray's or one's own making, is
+left as it is.
 """
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
-from vaekit.errors import ProcessLostError, UsageError
+from vaekit.errors import ProcessLostError, TrainingWarning, UsageError
+from vaekit.language.settings import Launch
+from vaekit.training.ranks import Ranks
+from vaekit.training.setup import RunSetup
+from vaekit.training.sharding import ShardedRanks, require_shardable
+from vaekit.training.world import ALONE, World, others_may_be_lost
 
-__all__ = ["process_group", "was_restarted"]
+__all__ = ["check_launch", "from_rank_zero", "is_distributed", "joined", "process_group", "was_restarted"]
+
+T = TypeVar("T")
 
 _MEETING = timedelta(minutes=5)  # for all processes to come; VAEKIT_MEETING, in seconds, instead
 _PATIENCE = timedelta(minutes=30)  # of the group itself: the run has its own
+_STEP_PATIENCE = (
+    50.0  # seconds without a word from the others in the middle of a step; VAEKIT_TIMEOUT instead
+)
+_LONG_PATIENCE = timedelta(minutes=30)  # for rank 0, while it reads data or writes files
 
 
 def was_restarted() -> bool:
-    """Whether torchrun started this process again, after one of the run was lost."""
+    """Return whether torchrun started this process again, after one of the run was lost."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 @contextmanager
 def process_group() -> Iterator[int]:
-    """Be one of the processes that a launcher started, in a block; alone where none did. Gives the rank.
+    """Join the processes that a launcher started, for a block, and give the rank in it: 0 where there is one process.
 
     Raises
     ------
@@ -112,7 +124,7 @@ def _meet(rank: int, size: int) -> None:
 
 
 def _compare(store: Store, rank: int, size: int, patience: timedelta) -> list[int]:
-    """How many processes there are by what each was told; where two were told differently, as far as is known."""
+    """Return the number of processes that each was told of, up to the first that was told of another number."""
     store.set(f"size/{rank}", str(size))
     told: list[int] = []
     for other in range(size):
@@ -125,3 +137,79 @@ def _compare(store: Store, rank: int, size: int, patience: timedelta) -> list[in
         with suppress(RuntimeError):
             store.wait([f"compared/{other}" for other in range(len(told))], timedelta(seconds=5))
     return told
+
+
+def is_distributed() -> bool:
+    """Return whether there is a process group of more than one process."""
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def check_launch(setup: RunSetup, launch: Launch | None) -> None:
+    """Refuse a run that processes cannot share in the way that is asked for.
+
+    Raises
+    ------
+    UsageError
+        If they cannot.
+    """
+    if launch is not None and launch.shard:
+        require_shardable(setup)
+
+
+@contextmanager
+def joined(device: torch.device, launch: Launch | None = None) -> Iterator[World]:
+    """Join the processes of an initialised process group, in groups of the run's own, which are destroyed after it.
+
+    Parameters
+    ----------
+    device
+        The device of the model: gradients go over NCCL where it is an accelerator of that kind, over gloo
+        otherwise.
+    launch
+        The way in which processes share the work; None: each holds the whole model.
+
+    Raises
+    ------
+    UsageError
+        For networks that are to be spread over several processes, where there is one.
+    """
+    shard = launch is not None and launch.shard
+    if not is_distributed():
+        if shard:
+            raise UsageError(
+                "--shard (shard=True) spreads a model over several processes, and this is one; start them with "
+                "torchrun --nproc-per-node N, or leave it out"
+            )
+        yield ALONE
+        return
+    rank, size = dist.get_rank(), dist.get_world_size()
+    patience = float(os.environ.get("VAEKIT_TIMEOUT", _STEP_PATIENCE))
+    with others_may_be_lost(rank, size), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch's, about its own workings
+        if dist.get_backend() == dist.Backend.GLOO:
+            dist.barrier()  # one that is gone is noticed at once here, and after minutes below
+        control = dist.new_group(backend="gloo", timeout=_LONG_PATIENCE)
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        steps = dist.new_group(backend=backend, timeout=timedelta(seconds=patience))
+    world = (ShardedRanks if shard else Ranks)(rank, size, steps=steps, control=control)
+    lost = False
+    try:
+        with warnings.catch_warnings():
+            if not world.is_writer:
+                warnings.simplefilter("ignore", TrainingWarning)
+            yield world
+    except BaseException:
+        lost = True
+        raise
+    finally:
+        for group in (control,) if lost and backend == "nccl" else (control, steps):
+            with suppress(RuntimeError):  # NCCL would wait for whoever is gone
+                dist.destroy_process_group(cast(dist.ProcessGroup, group))
+
+
+def from_rank_zero(function: Callable[[], T]) -> T:
+    """Return what a function returns in rank 0 of a process group, or raise its error; call it where there is none."""
+    if not is_distributed():
+        return function()
+    with joined(torch.device("cpu")) as world:
+        return world.from_writer(function)

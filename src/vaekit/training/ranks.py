@@ -1,16 +1,17 @@
 r"""Several processes that train one model together, over ``torch.distributed``.
 
-Of a batch of :math:`n` rows rank :math:`r` of :math:`w` takes the rows from :math:`\lfloor n r / w \rfloor` to
-:math:`\lfloor n (r + 1) / w \rfloor`, :math:`n_r` of them, and its gradient counts by their share, so that all ranks
-hold the gradient of the batch's mean, whatever their number:
+Of a batch of :math:`n` rows rank :math:`r` of :math:`w` takes the rows from :math:`\lfloor n r / w \rfloor`
+to :math:`\lfloor n (r + 1) / w \rfloor`, :math:`n_r` of them, and its gradient counts by their share, so that
+all ranks hold the gradient of the batch's mean, whatever their number:
 
 .. math::
 
     g = \sum_r \frac{n_r}{n} g_r, \qquad g_r = \frac{1}{n_r} \sum_{i \in r} \nabla \ell_i .
 
-One all-reduce a step carries it, with the loss, the means of the results, and whether anybody wants to stop or to save:
-so that all ranks take the same decisions, about losses that are not finite among them. Decisions of rank 0 between
-steps go over a second group, over gloo and with a long patience, for whoever waits for a slow disk.
+One all-reduce a step carries it, with the loss, the means of the results, and whether anybody wants to stop
+or to save: so that all ranks take the same decisions, about losses that are not finite among them. Decisions
+of rank 0 between steps go over a second group, over gloo and with a long patience, for whoever waits for a
+slow disk.
 """
 
 import warnings
@@ -30,32 +31,17 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vaekit.errors import TrainingWarning, UsageError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.runtime.rows import gathering
-from vaekit.training.clipping import global_norm
-from vaekit.training.lost import others_may_be_lost
-from vaekit.training.shards import is_sharded
-from vaekit.training.shared_noise import SharedNoise, Slice
-from vaekit.training.shared_objective import SharedObjective
-from vaekit.training.state import Players
-from vaekit.training.world import BuildOptimizer
+from vaekit.runtime.spread import is_spread
+from vaekit.training.optimizing import global_norm
+from vaekit.training.sharing import SharedNoise, SharedObjective, Slice, slice_of
+from vaekit.training.world import others_may_be_lost
 from vaekit.vae import VAE
 
-__all__ = ["Ranks", "slice_of"]
+__all__ = ["Ranks"]
 
 T = TypeVar("T")
 
 _READ_EVERY = 20  # steps between looks at what was asked, where a look would stall the device
-
-
-def slice_of(rows: int, rank: int, size: int) -> Slice:
-    """Which rows of a batch are a rank's.
-
-    Examples
-    --------
-    >>> [tuple(slice_of(5, rank, 3)) for rank in range(3)]
-    [(0, 1, 5), (1, 2, 5), (3, 2, 5)]
-    """
-    start = rows * rank // size
-    return Slice(start, rows * (rank + 1) // size - start, rows)
 
 
 class Ranks:
@@ -64,14 +50,14 @@ class Ranks:
     Parameters
     ----------
     rank, size
-        Which one this is, of how many.
+        The number of this process, and of all.
     steps
-        The group that gradients go over.
+        The process group that gradients go over.
     control
-        The group that all else goes over: gloo.
+        The process group that all else goes over: gloo.
     """
 
-    is_sharded = False
+    holds_all = True
 
     def __init__(self, rank: int, size: int, *, steps: Any, control: Any) -> None:
         self.rank, self.size = rank, size
@@ -90,7 +76,7 @@ class Ranks:
         return self.rank == 0
 
     def mine(self, rows: Tensor) -> Tensor:
-        """The slice of a step's rows that is this rank's; where there is none, a row that will not count."""
+        """Return this rank's slice of a step's rows; where there is none, a row that will not count."""
         part = slice_of(len(rows), self.rank, self.size)
         self._share = part.rows / part.batch
         self._part = part if part.rows else Slice(0, 1, part.batch)
@@ -110,14 +96,14 @@ class Ranks:
         return self.gather(values.detach().unflatten(0, (self._part.rows, -1))).flatten(0, 1)
 
     def weigh(self, loss: Tensor) -> Tensor:
-        """Count the loss of a slice by its share of the batch: what is to be differentiated."""
+        """Return the loss of a slice times its share of the batch, which is to be differentiated."""
         return loss * self._share
 
     def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
-        """Make the gradient of a slice, weighed, the gradient of the batch, and the same of results and loss.
+        """Turn the weighed gradient of a slice into the gradient of the batch, and result and loss alike.
 
-        Of the results the mean of the batch is known, and stands for each of its rows. The running averages of
-        batch normalisation, which is by slices, become the mean of the slices'.
+        Of the results only the mean over the batch is known, and stands for each of its rows. The running
+        averages of batch normalisation, which looks at slices, become the mean of the slices'.
         """
         terms = [loss, result.bound.mean(), result.reconstruction.mean(), result.kl.mean()]
         if result.kl_per_dimension is not None:
@@ -134,31 +120,31 @@ class Ranks:
         return ObjectiveResult(bound, surrogate, reconstruction, kl, each), loss
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make the gradient of a slice, weighed, the gradient of the batch."""
+        """Turn the weighed gradient of a slice into the gradient of the batch."""
         self._add(parameters, [])
 
-    def spread(self, players: Players, build: BuildOptimizer) -> Players:
-        """The players: every rank holds all of them."""
+    def spread(self, model: VAE, average: VAE | None) -> tuple[VAE, VAE | None]:
+        """Return the models as they are: every rank holds all of them."""
         self._running = [
             buffer
-            for module in players.model.modules()
+            for module in model.modules()
             if isinstance(module, _BatchNorm)
             for buffer in (module.running_mean, module.running_var)
             if buffer is not None
         ]
-        return players
+        return model, average
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
-        """The norm."""
+        """Return the norm."""
         return global_norm(gradients)
 
     def whole(self, tensors: Mapping[str, Tensor], *, everywhere: bool = False) -> dict[str, Tensor]:
-        """The tensors: every rank holds all of them."""
+        """Return the tensors: every rank holds all of them."""
         return dict(tensors)
 
     def _add(self, parameters: Iterable[nn.Parameter], numbers: list[Tensor]) -> list[Tensor]:
         """Sum the gradients that are whole, in place, and numbers, which are given back."""
-        gradients = [p.grad for p in parameters if p.grad is not None and not is_sharded(p.grad)]
+        gradients = [p.grad for p in parameters if p.grad is not None and not is_spread(p.grad)]
         parts = [*gradients, *numbers]
         flat = torch.cat([*(part.detach().reshape(-1) for part in parts), parts[0].new_zeros(2)])
         if not self._share:
@@ -174,7 +160,7 @@ class Ranks:
         return found[len(gradients) :]
 
     def evaluating(self, objective: Objective) -> Objective:
-        """The objective, evaluated by all ranks together: every one gets the results of all rows."""
+        """Return the objective as all ranks evaluate it together: every rank gets the results of all rows."""
         return SharedObjective(objective, self)
 
     def gather(self, values: Tensor) -> Tensor:
@@ -189,9 +175,10 @@ class Ranks:
         return torch.cat([part[:rows] for part, rows in zip(parts, sizes, strict=True)])
 
     def ask(self, *, stop: bool, save: bool) -> tuple[bool, bool]:
-        """Whether to stop, and to write a checkpoint, before the next step: the same answer in every rank.
+        """Return whether to stop, and to write a checkpoint, before the next step: the same in every rank.
 
-        What is asked before a step is answered after it, or some steps after it where a look would stall the device.
+        A question before a step is answered after it, or some steps later where a look would stall the
+        device.
         """
         self._asks = (stop, save)
         answer, self._asked = self._answer, self._asked + 1
@@ -202,11 +189,11 @@ class Ranks:
         return stops > 0, saves > 0
 
     def decide(self, choice: bool) -> bool:
-        """Rank 0's choice."""
+        """Return rank 0's choice."""
         return self.from_writer(lambda: choice)
 
     def from_writer(self, function: Callable[[], T]) -> T:
-        """What a function gives in rank 0, or the error that it raises there."""
+        """Return what a function returns in rank 0, or raise the error that it raises there."""
         found: list[Any] = [None, None]
         if self.is_writer:
             try:
@@ -224,8 +211,8 @@ class Ranks:
         with self._others_may_be_lost():
             dist.barrier(group=self._control)
 
-    def begin(self, describe: Callable[[], dict[str, str]], players: Players, objective: Objective) -> None:
-        """Refuse to train where a rank was given something else, and begin from the state that rank 0 is in.
+    def begin(self, objective: Objective, describe: Callable[[], dict[str, str]]) -> None:
+        """Refuse to train where a rank was given another run than rank 0.
 
         Raises
         ------
@@ -237,7 +224,7 @@ class Ranks:
         TrainingWarning
             If the objective looks over a batch, of which each rank shows it a slice.
         """
-        self.require_same(describe())
+        self._require_same(describe())
         if objective.traits.looks_over_batch:
             warnings.warn(
                 f"the objective compares the examples of a batch, and each of the {self.size} processes shows it a "
@@ -245,8 +232,6 @@ class Ranks:
                 TrainingWarning,
                 stacklevel=3,
             )
-        state = self.from_writer(lambda: players.take().to("cpu"))
-        players.put(state)
 
     def align(self) -> None:
         """Put every rank's generators where rank 0's are: draws that are no row's may have moved them apart."""
@@ -260,14 +245,8 @@ class Ranks:
         if self._on_cuda:
             torch.cuda.set_rng_state(here[1])
 
-    def require_same(self, facts: dict[str, str]) -> None:
-        """Refuse to train where another rank was given other data or another model.
-
-        Raises
-        ------
-        UsageError
-            In every rank, naming every difference.
-        """
+    def _require_same(self, facts: dict[str, str]) -> None:
+        """Raise an error in every rank, naming every difference, where one was given other data or another model."""
         everybody: list[Any] = [None] * self.size
         with self._others_may_be_lost():
             dist.all_gather_object(everybody, facts, group=self._control)

@@ -1,15 +1,15 @@
 """Training rows that stay where they are, behind the small part of a tensor's interface that training uses.
 
-An epoch's order is a *windowed shuffle*: the rows are cut into chunks of neighbours, 64 a window; the chunks are
-permuted; and of the sequence of rows that results, every window is permuted again. Each row comes once an epoch, and
-its companions in a batch come from 64 places all over the data. What can only be read in larger pieces, as row groups
-of a table, has its pieces for chunks; what can only be read from its beginning to its end has windows of neighbours,
-which begin elsewhere every epoch.
+An epoch's order is a *windowed shuffle*: the rows are cut into chunks of neighbours, 64 a window; the chunks
+are permuted; and of the sequence of rows that results, every window is permuted again. Each row comes once an
+epoch, and its companions in a batch come from 64 places all over the data. What can only be read in larger
+pieces, as row groups of a table, has its pieces for chunks; what can only be read from its beginning to its
+end has windows of neighbours, which begin elsewhere every epoch.
 
-A window is read in the order of the source, brought to the model's units, and kept until the next is asked for. While
-it is trained on another thread reads the next, where that runs no code of a user. The order is drawn from the run's
-generator like that of data in memory, so that a run that is resumed goes on in it. Where one window holds all rows, it
-is a full shuffle.
+A window is read in the order of the source, brought to the model's units, and kept until the next is asked
+for. While it is trained on another thread reads the next, where that runs no code of a user. The order is
+drawn from the run's generator like that of data in memory, so that a run that is resumed goes on in it. Where
+one window holds all rows, it is a full shuffle.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["StreamedRows", "sequential_shuffle", "windowed_shuffle"]
+__all__ = ["RowSource", "StreamedRows", "sequential_shuffle", "windowed_shuffle"]
 
 _CHUNKS = 64  # a window
 _LARGEST_WINDOW = 128 * 2**20  # bytes in float32: the same on all machines with enough memory
@@ -44,9 +44,9 @@ def windowed_shuffle(
     window
         Rows that are together in memory.
     generator
-        What the order is a function of.
+        The order is a function of its state.
     pieces
-        Where the chunks begin, in order; by default 64 chunks of one size make a window.
+        The rows at which chunks begin, in order; by default 64 chunks of one size make a window.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def sequential_shuffle(
     Returns
     -------
     Tensor, list of int
-        ``(n,)`` int64, and where the windows begin.
+        ``(n,)`` int64, and the places where windows begin.
 
     Examples
     --------
@@ -103,28 +103,59 @@ def sequential_shuffle(
     return torch.cat(parts), starts
 
 
+class RowSource(Protocol):
+    """Rows that are read where they are asked for. Inherit from this to leave out what has a default.
+
+    Attributes
+    ----------
+    in_order : bool
+        Whether reading is quick only in the order of the rows.
+    in_thread : bool
+        Whether another thread may read, since reading runs no code of a user.
+    """
+
+    in_order: bool = False
+    in_thread: bool = True
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        ...
+
+    def __getitem__(self, key: slice | np.ndarray, /) -> Any:
+        """Return rows by slice or by array of indices."""
+        ...
+
+    def pieces(self) -> np.ndarray | None:
+        """Return the rows at which pieces begin that are read as a whole; None where any row is read alone."""
+        return None
+
+    def fingerprint(self) -> str | None:
+        """Return a text that identifies the rows without reading them; None where only their values do."""
+        return None
+
+
 class StreamedRows:
     """Rows in the coordinates of the model, read where they are asked for.
 
     Parameters
     ----------
     values
-        ``(n, ...)``: gives rows by slice and by array of indices, in the units of the data; as a rule
-        :class:`vaekit.data.stored.StoredRows`.
+        ``(n, ...)`` in the units of the data; as a rule :class:`vaekit.data.stored.StoredRows`.
     transform
-        Of an array of rows, to float32 in the coordinates of the model, on the CPU.
+        A function from an array of rows to float32 in the coordinates of the model, on the CPU.
     limit
-        Memory in bytes that the data may take; an eighth of it, and at most 128 MiB, goes to the window, and as much to
-        the next. Where rows are read in pieces, a window is to hold eight, if they are not more than that eighth.
+        Memory in bytes that the data may take; an eighth of it, and at most 128 MiB, goes to the window, and
+        as much to the next. Where rows are read in pieces, a window is to hold eight, if they are not more
+        than that eighth.
     window
-        Rows of the window instead.
+        The number of rows of a window, instead.
     device
-        Of the tensors that are given.
+        The device of the tensors that are returned.
     """
 
     def __init__(
         self,
-        values: Any,
+        values: RowSource,
         transform: Callable[[np.ndarray], Tensor],
         *,
         limit: int = _SHARE_OF_LIMIT * _LARGEST_WINDOW,
@@ -133,9 +164,8 @@ class StreamedRows:
     ) -> None:
         self._values, self._transform, self._limit = values, transform, limit
         self.device = torch.device("cpu") if device is None else device
-        self.in_order: bool = getattr(values, "in_order", False)
-        self.in_thread: bool = getattr(values, "in_thread", True)
-        self._pieces: np.ndarray | None = values.pieces() if hasattr(values, "pieces") else None
+        self.in_order, self.in_thread = values.in_order, values.in_thread
+        self._pieces = values.pieces()
         self.shape = torch.Size([len(values), *transform(values[:1]).shape[1:]])
         if window is None:
             window = self._default_window()
@@ -159,11 +189,11 @@ class StreamedRows:
         return self.shape[0]
 
     def element_size(self) -> int:
-        """Bytes of a number."""
+        """Return the bytes of a number."""
         return 4
 
     def to(self, device: torch.device) -> "StreamedRows":
-        """The same rows for another device."""
+        """Return the same rows for another device."""
         return StreamedRows(
             self._values, self._transform, limit=self._limit, window=self.window, device=device
         )
@@ -175,7 +205,7 @@ class StreamedRows:
         return self._read(key).to(self.device)
 
     def _read(self, key: slice | np.ndarray) -> Tensor:
-        """Read rows, on the CPU; numbers that a user's data set draws are not missed in the run's noise."""
+        """Read rows, on the CPU; random numbers that a user's data set draws leave the run's noise as it is."""
         if self.in_thread:
             return self._transform(self._values[key])
         state = torch.get_rng_state()
@@ -185,21 +215,21 @@ class StreamedRows:
             torch.set_rng_state(state)
 
     def window_for(self, batch_size: int) -> int:
-        """Rows of a window that holds whole batches."""
+        """Return the number of rows of a window that holds whole batches."""
         if self.window == len(self):
             return -(-self.window // batch_size) * batch_size
         return max(1, self.window // batch_size) * batch_size
 
     @property
     def places(self) -> int | None:
-        """How many pieces a window holds, about, where rows are read in pieces."""
+        """The number of pieces that a window holds, about; None where rows are not read in pieces."""
         if self._pieces is None:
             return None
         return max(1, round(self.window * len(self._pieces) / len(self)))
 
     @property
     def piece_bytes(self) -> int:
-        """Of the largest piece while it is decoded; 0 where rows are not read in pieces."""
+        """The bytes of the largest piece while it is decoded; 0 where rows are not read in pieces."""
         if self._pieces is None:
             return 0
         return 20 * prod(self.shape[1:]) * int(np.diff([*self._pieces, len(self)]).max())
@@ -228,14 +258,14 @@ class StreamedRows:
         return self._buffer.index_select(dim, torch.from_numpy(places).to(self.device))
 
     def _places(self, wanted: np.ndarray) -> np.ndarray | None:
-        """Where rows stand in the window, if all do."""
+        """Return where rows stand in the window, if all do."""
         places = np.searchsorted(self._held, wanted)
         if not len(self._held) or places.max() >= len(self._held):
             return None
         return places if np.array_equal(self._held[places], wanted) else None
 
     def _turn_to(self, row: int) -> None:
-        """Have the window that a row stands in, and begin to read the one after it."""
+        """Turn to the window that a row stands in, and begin to read the one after it."""
         found = np.flatnonzero(self._order == row)
         if not len(found):
             return
@@ -277,12 +307,12 @@ class StreamedRows:
             self._ahead = None
 
     def evenly_spread(self) -> Tensor:
-        """One window of rows at even distances, for what needs many rows at once."""
+        """Return one window of rows at even distances, for what needs many rows at once."""
         return self[np.linspace(0, len(self) - 1, self.window).round().astype(np.int64)]
 
     def digest(self) -> str:
-        """SHA-256, hexadecimal, of what identifies the source, or of the bytes of the tensor of all rows."""
-        known = self._values.fingerprint() if hasattr(self._values, "fingerprint") else None
+        """Return a text that identifies the rows: the source's own, or the SHA-256 of the bytes of all of them."""
+        known = self._values.fingerprint()
         if known is not None:
             return known
         digest = hashlib.sha256()

@@ -1,66 +1,61 @@
-"""The processes that train one model together, as a run sees them; most often there is one, which asks nobody.
+"""The processes that train one model together, as a run sees them; most often there is only one.
 
-In a run of several processes (``ranks``) every rank holds the model, draws the same order, and takes its slice of every
-batch: :class:`vaekit.training.ranks.Ranks`. This is the interface, and the one process that does nothing for it.
+In a run of several processes (:class:`vaekit.training.ranks.Ranks`) every rank holds the model, draws the
+same order, and takes its slice of every batch. This file holds the interface, the one process that has
+nothing to share, and the error that says that another process is gone.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol, TypeVar
 
-import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from vaekit.errors import ProcessLostError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
-from vaekit.training.clipping import global_norm
+from vaekit.training.optimizing import global_norm
 from vaekit.vae import VAE
 
-if TYPE_CHECKING:
-    from vaekit.training.state import Players
-
-__all__ = ["ALONE", "Alone", "BuildOptimizer", "World"]
+__all__ = ["ALONE", "Alone", "World", "others_may_be_lost"]
 
 T = TypeVar("T")
 
-BuildOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
 
 class World(Protocol):
-    """What a run asks of the processes that train together.
+    """The processes that train together, as a run sees them.
 
     Attributes
     ----------
     size, rank : int
-        How many there are, and which one this is, from 0.
-    is_writer : bool
-        Whether this one writes files and calls the user's functions: rank 0.
-    is_sharded : bool
-        Whether each holds a share of the networks alone.
+        The number of processes, and the number of this one, from 0.
+    holds_all : bool
+        Whether this process holds the whole model, and can go on without the others.
     """
 
     size: int
     rank: int
-    is_sharded: bool
+    holds_all: bool
 
     @property
     def is_writer(self) -> bool:
-        """Whether this is rank 0."""
+        """Whether this process writes files and calls the user's functions: rank 0."""
         ...
 
-    def begin(self, describe: Callable[[], dict[str, str]], players: "Players", objective: Objective) -> None:
-        """Refuse to train where a rank was given something else, and begin from the state that rank 0 is in."""
+    def begin(self, objective: Objective, describe: Callable[[], dict[str, str]]) -> None:
+        """Refuse to train where a rank was given another run than rank 0."""
         ...
 
-    def spread(self, players: "Players", build: BuildOptimizer) -> "Players":
-        """The players as this rank trains them; ``build`` makes the optimiser of other parameters."""
+    def spread(self, model: VAE, average: VAE | None) -> tuple[VAE, VAE | None]:
+        """Return the model, and the average of its weights, as this rank trains them."""
         ...
 
     def align(self) -> None:
-        """Put every rank's generators where rank 0's are."""
+        """Put every rank's random generators where rank 0's are."""
         ...
 
     def mine(self, rows: Tensor) -> Tensor:
-        """The slice of a step's rows that is this rank's."""
+        """Return this rank's slice of a step's rows."""
         ...
 
     def sharing(self, model: VAE) -> AbstractContextManager[object]:
@@ -68,43 +63,43 @@ class World(Protocol):
         ...
 
     def weigh(self, loss: Tensor) -> Tensor:
-        """Count the loss of a slice by its share of the batch: what is to be differentiated."""
+        """Return the loss of a slice times its share of the batch, which is to be differentiated."""
         ...
 
     def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
-        """Make the gradient of a slice, weighed, the gradient of the batch, and the same of results and loss."""
+        """Turn the weighed gradient of a slice into the gradient of the batch, and result and loss alike."""
         ...
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Make the gradient of a slice, weighed, the gradient of the batch."""
+        """Turn the weighed gradient of a slice into the gradient of the batch."""
         ...
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
-        """The norm of a gradient, of which others may hold shards."""
+        """Return the norm of a gradient, of which other processes may hold parts."""
         ...
 
     def whole(self, tensors: Mapping[str, Tensor], *, everywhere: bool = False) -> dict[str, Tensor]:
-        """Put tensors together of which others may hold shards, in rank 0 or everywhere."""
+        """Put tensors together of which other processes may hold parts, in rank 0 or everywhere."""
         ...
 
     def evaluating(self, objective: Objective) -> Objective:
-        """The objective, evaluated by all ranks together: every one gets the results of all rows."""
+        """Return the objective as all ranks evaluate it together: every rank gets the results of all rows."""
         ...
 
     def gather(self, values: Tensor) -> Tensor:
-        """Put the rows of all slices together, in the order of the batch that :meth:`mine` was asked of last."""
+        """Put the rows of all slices together, in the order of the batch that :meth:`mine` was last called with."""
         ...
 
     def ask(self, *, stop: bool, save: bool) -> tuple[bool, bool]:
-        """Whether to stop, and to write a checkpoint, before the next step: the same answer in every rank."""
+        """Return whether to stop, and to write a checkpoint, before the next step: the same in every rank."""
         ...
 
     def decide(self, choice: bool) -> bool:
-        """Rank 0's choice."""
+        """Return rank 0's choice."""
         ...
 
     def from_writer(self, function: Callable[[], T]) -> T:
-        """What a function gives in rank 0, or the error that it raises there."""
+        """Return what a function returns in rank 0, or raise the error that it raises there."""
         ...
 
     def wait(self) -> None:
@@ -113,7 +108,7 @@ class World(Protocol):
 
 
 class Alone:
-    """One process.
+    """One process, which has nothing to share.
 
     Examples
     --------
@@ -121,67 +116,97 @@ class Alone:
     (1, True, (True, False))
     """
 
-    size, rank, is_writer, is_sharded = 1, 0, True, False
+    size, rank, is_writer, holds_all = 1, 0, True, True
 
-    def begin(self, describe: Callable[[], dict[str, str]], players: "Players", objective: Objective) -> None:
-        """Nothing to compare."""
+    def begin(self, objective: Objective, describe: Callable[[], dict[str, str]]) -> None:
+        """Do nothing: there is no other process to compare with."""
 
-    def spread(self, players: "Players", build: BuildOptimizer) -> "Players":
-        """The players."""
-        return players
+    def spread(self, model: VAE, average: VAE | None) -> tuple[VAE, VAE | None]:
+        """Return the models as they are."""
+        return model, average
 
     def align(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def mine(self, rows: Tensor) -> Tensor:
-        """All rows."""
+        """Return all rows."""
         return rows
 
     def sharing(self, model: VAE) -> AbstractContextManager[object]:
-        """Nothing to do."""
+        """Return a block in which nothing is different."""
         return nullcontext()
 
     def weigh(self, loss: Tensor) -> Tensor:
-        """The loss."""
+        """Return the loss."""
         return loss
 
     def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
-        """Nothing to do."""
+        """Return result and loss."""
         return result, loss
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def norm(self, gradients: list[Tensor]) -> Tensor:
-        """The norm."""
+        """Return the norm."""
         return global_norm(gradients)
 
     def whole(self, tensors: Mapping[str, Tensor], *, everywhere: bool = False) -> dict[str, Tensor]:
-        """The tensors."""
+        """Return the tensors."""
         return dict(tensors)
 
     def evaluating(self, objective: Objective) -> Objective:
-        """The objective."""
+        """Return the objective."""
         return objective
 
     def gather(self, values: Tensor) -> Tensor:
-        """All rows."""
+        """Return all rows."""
         return values
 
     def ask(self, *, stop: bool, save: bool) -> tuple[bool, bool]:
-        """What was asked."""
+        """Return what was asked."""
         return stop, save
 
     def decide(self, choice: bool) -> bool:
-        """The choice."""
+        """Return the choice."""
         return choice
 
     def from_writer(self, function: Callable[[], T]) -> T:
-        """What the function gives."""
+        """Return what the function returns."""
         return function()
 
     def wait(self) -> None:
-        """Nothing to wait for."""
+        """Do nothing."""
 
 
 ALONE = Alone()
+
+
+@contextmanager
+def others_may_be_lost(rank: int, size: int, *, computing: bool = False) -> Iterator[None]:
+    """Turn the error of a process group whose process is gone into one that says what to do.
+
+    Where the block computes as well, an error counts if it is one of torch's distributed package or names
+    what carries its messages.
+
+    Raises
+    ------
+    ProcessLostError
+        In place of such an error.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, VaekitError) or (computing and not _is_of_a_group(error)):
+            raise
+        reason = next(
+            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+        )
+        raise ProcessLostError(
+            f"rank {rank} of {size}: another process of the run is gone or does not answer, so this one ends "
+            f"({reason}); to go on from the last checkpoint, start all processes again with --resume"
+        ) from error
+
+
+def _is_of_a_group(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or any(word in str(error).lower() for word in ("gloo", "nccl"))

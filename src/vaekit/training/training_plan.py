@@ -1,6 +1,5 @@
-"""What a training will take, said before it begins."""
+"""The memory and the time that a training will take, estimated before it begins."""
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,18 +7,12 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from vaekit.language.settings import TrainingSettings
-from vaekit.objectives import Objective
 from vaekit.runtime.randomness import seeded
-from vaekit.training.fused_adam import build_optimizer
-from vaekit.training.opponent import has_opponent
+from vaekit.training.setup import RunSetup, begin_objective
 from vaekit.training.streamed import StreamedRows
-from vaekit.training.threads import threads_for
-from vaekit.vae import VAE
 
-__all__ = ["Plan", "in_words", "plan_training"]
+__all__ = ["TrainingPlan", "in_words", "plan_training"]
 
 _COPIES_OF_WEIGHTS = (
     9  # weights, gradients, Adam's two; a good state's three; the best; one while they are copied
@@ -27,15 +20,13 @@ _COPIES_OF_WEIGHTS = (
 _PROCESS = 530 * 2**20  # a fit of next to no data, report included, as measured
 _WORK = 200 * 2**20  # blocks of a million numbers on their way, in float64, and what the report shows
 _MAPPED = 150 * 2**20  # pages of the file, as they are counted: see vaekit.data.mapped
-_BYTES_A_ROW, _BYTES_A_LATENT = (
-    36,
-    16,
-)  # order and split; an epoch's results, and once more while they are summed
+_BYTES_A_ROW = 36  # order and split
+_BYTES_A_LATENT = 16  # an epoch's results, and once more while they are summed
 _TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """Memory and time of a training, estimated; ``str`` says it in a sentence.
 
     Parameters
@@ -45,16 +36,16 @@ class Plan:
     window
         Rows of a window of the shuffle; None where they are in memory, and shuffled as a whole.
     window_bytes
-        Of such a window in float32; 0 where there is none.
+        The size of such a window in float32; 0 where there is none.
     pieces
-        From how many pieces of the source a window comes, where it is read in pieces; 1 where windows are rows that
-        follow one another; None where chunks of any size can be read.
+        The number of pieces of the source that a window comes from, where it is read in pieces; 1 where
+        windows are rows that follow one another; None where chunks of any size can be read.
     memory_bytes
-        Of the process, at its largest.
+        The memory of the process, at its largest.
     seconds_per_epoch
-        Of steps, and of reading; validation, and the time of a second player, are not in it.
+        The time of steps and of reading; validation, and the time of a second player, are not in it.
     epochs
-        At most.
+        The largest number of epochs.
     """
 
     rows: int
@@ -86,49 +77,41 @@ class Plan:
         return f"{read} in windows {size} from about {self.pieces} pieces each"
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """Return all of it, for JSON."""
         return asdict(self)
 
 
-def plan_training(
-    x: Tensor,
-    model: VAE,
-    objective: Objective,
-    settings: TrainingSettings,
-    *,
-    found_bytes: int = 0,
-    c: Tensor | None = None,
-) -> Plan:
+def plan_training(setup: RunSetup, *, found_bytes: int = 0) -> TrainingPlan:
     """Estimate memory and time of a training.
 
     Parameters
     ----------
-    x
-        The training rows, or :class:`~vaekit.training.streamed.StreamedRows`, of which a few are read.
-    model, objective
-        Of which copies take a few steps, so that the model and torch's generators stay what they are.
-    settings
-        Epochs and batch size.
+    setup
+        The run; copies of its model and objective take a few steps, so that they and torch's generators stay
+        what they are. Of rows that are read as they are needed, a few are read.
     found_bytes
-        What the data take in memory beside ``x``.
-    c
-        Conditions of the rows.
+        Memory that the data take beside the training rows.
 
     Examples
     --------
+    >>> from vaekit.language.settings import TrainingSettings
     >>> from vaekit.objectives import Elbo
     >>> from vaekit.sentence import Sentence, build_vae
+    >>> from vaekit.training import Examples
     >>> model = build_vae(Sentence.parse(network="mlp:hidden=8"), (3,), latent=2)
-    >>> str(plan_training(torch.zeros(90, 3), model, Elbo(), TrainingSettings(epochs=2)))
+    >>> settings = TrainingSettings(epochs=2)
+    >>> setup = RunSetup(model=model, objective=Elbo(), data=Examples(torch.zeros(90, 3)), settings=settings, seed=0)
+    >>> str(plan_training(setup))
     '90 training rows in memory; about 0.6 GB of memory, and less than 1 s an epoch, less than 1 s for at most 2'
     """
+    x, settings, model = setup.data.x, setup.settings, setup.model
     each = 4 * prod(x.shape[1:])
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     memory = _PROCESS + found_bytes + _COPIES_OF_WEIGHTS * weights
     memory += len(x) * (_BYTES_A_ROW + _BYTES_A_LATENT * prod(model.latent_shape))
-    seconds = -(-len(x) // settings.batch_size) * _seconds_a_step(x, c, model, objective, settings)
+    seconds = -(-len(x) // settings.batch_size) * _seconds_a_step(setup.copied())
     if not isinstance(x, StreamedRows):
-        return Plan(
+        return TrainingPlan(
             rows=len(x),
             window=None,
             window_bytes=0,
@@ -141,7 +124,7 @@ def plan_training(
     held = min(window, len(x)) * each
     reading = len(x) * _seconds_a_row(x, settings.batch_size)
     ahead = x.in_thread and window < len(x)
-    return Plan(
+    return TrainingPlan(
         rows=len(x),
         window=window,
         window_bytes=held,
@@ -152,32 +135,26 @@ def plan_training(
     )
 
 
-def _seconds_a_step(
-    x: Tensor, c: Tensor | None, model: VAE, objective: Any, settings: TrainingSettings
-) -> float:
-    model, objective = copy.deepcopy(model).train(), copy.deepcopy(objective)
-    optimizer = build_optimizer(settings.optimizer, model.parameters(), settings.learning_rate)
-    some = slice(settings.batch_size)
-    batch, condition = x[some], None if c is None else c[some]
-    objective.begin(rows=len(x))
-    if c is not None:
-        objective.count_labels(c)
+def _seconds_a_step(setup: RunSetup) -> float:
+    """Return the time of a step of a run whose model and objective may be moved."""
+    model, objective = setup.model.train(), setup.objective
+    optimizer = setup.build_optimizer(model.parameters())
+    batch = setup.data.first(setup.settings.batch_size)
 
     def step() -> None:
-        (-objective(model, batch, condition).surrogate.mean()).backward()
+        (-objective(model, *batch).surrogate.mean()).backward()
         optimizer.step()
         optimizer.zero_grad()
-        if batch.device.type == "cuda":
-            torch.cuda.synchronize(batch.device)
+        if batch.x.device.type == "cuda":
+            torch.cuda.synchronize(batch.x.device)
 
-    with seeded(0), threads_for(model, objective, settings.batch_size):
-        if has_opponent(objective):
-            objective.build_opponent(model)
+    with seeded(0), setup.threads():
+        begin_objective(objective, model, rows=len(setup.data.x), c=setup.data.c)
         return _seconds(step)
 
 
 def _seconds_a_row(x: StreamedRows, batch_size: int) -> float:
-    """Of reading: rows that were not read before, for some sources keep what they read."""
+    """Return the time of reading a row that was not read before, for some sources keep what they read."""
     some = min(x.window, max(batch_size, 10_000_000 // (4 * prod(x.shape[1:]))), max(1, len(x) // 4))
     if x.in_order or x.places is not None:
         started = time.perf_counter()
@@ -187,7 +164,7 @@ def _seconds_a_row(x: StreamedRows, batch_size: int) -> float:
 
 
 def _seconds(action: Callable[[], Any]) -> float:
-    """The shortest of some tries, after one that pays for what is paid once."""
+    """Return the shortest time of some tries, after one that pays for what is paid once."""
     action()
     taken = []
     for _ in range(_TRIES):
@@ -198,7 +175,7 @@ def _seconds(action: Callable[[], Any]) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """Say a time to one figure that matters.
+    """Return a time in words, to one figure that matters.
 
     >>> in_words(0.2), in_words(4), in_words(600), in_words(20000)
     ('less than 1 s', '4 s', '10 min', '5.6 h')

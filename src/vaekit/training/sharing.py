@@ -1,12 +1,13 @@
-"""The noise of a whole batch, of which every rank keeps its slice.
+"""A batch of which every rank has a slice: its noise, and its evaluation.
 
-Ranks whose generators are in the same state draw the same numbers, which would be the same noise for other rows. So a
-rank draws for the whole batch, and keeps what belongs to its rows: the ranks' noise differs, and together it is what
-one process would have drawn for the batch, so that a run is the same at any number of ranks.
+Ranks whose generators are in the same state draw the same numbers, which would be the same noise for other
+rows. So a rank draws for the whole batch, and keeps what belongs to its rows: the ranks' noise differs, and
+together it is what one process would have drawn for the batch, so that a run is the same at any number of
+ranks.
 
-What a draw's batch dimension is, its shape tells: it has the size of the slice. Of several that have, it is the last
-before those of a latent, as importance samples lead. Where that is still mistaken, the noise is as random, and differs
-as much between ranks, but it is not what one process would have drawn.
+The batch dimension of a draw is recognised by its size: it has the size of the slice. Of several such
+dimensions it is the last before those of a latent, as importance samples lead. Where that guess is wrong, the
+noise is as random, and differs as much between ranks, but it is not what one process would have drawn.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["SharedNoise", "Slice"]
+from vaekit.contracts import Objective, ObjectiveResult, WrappedObjective
+from vaekit.training.world import World
+from vaekit.vae import VAE
+
+__all__ = ["SharedNoise", "SharedObjective", "Slice", "slice_of"]
 
 
 class Slice(NamedTuple):
@@ -28,15 +33,27 @@ class Slice(NamedTuple):
     batch: int
 
 
+def slice_of(rows: int, rank: int, size: int) -> Slice:
+    """Return the rows of a batch that are a rank's.
+
+    Examples
+    --------
+    >>> [tuple(slice_of(5, rank, 3)) for rank in range(3)]
+    [(0, 1, 5), (1, 2, 5), (3, 2, 5)]
+    """
+    start = rows * rank // size
+    return Slice(start, rows * (rank + 1) // size - start, rows)
+
+
 class SharedNoise(TorchFunctionMode):
-    """A block in which what is drawn for the rows of a slice is drawn for the whole batch.
+    """A block in which every draw for the rows of a slice is made for the whole batch, and the slice's part kept.
 
     Parameters
     ----------
     part
         The slice.
     latent_shape
-        Of a latent: the last dimensions of most draws.
+        The shape of a latent: the last dimensions of most draws.
 
     Examples
     --------
@@ -56,14 +73,14 @@ class SharedNoise(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Draw for the whole batch, where it is a draw."""
+        """Call a function of torch; where it draws, draw for the whole batch."""
         draw = _DRAWS.get(func)
         if draw is None:
             return func(*args, **(kwargs or {}))
         return draw(self, func, args, dict(kwargs or {}))
 
     def dimension(self, shape: torch.Size, *, of_rows: bool = False) -> int | None:
-        """Which dimension of a draw, or of something whose rows lead, is the batch's."""
+        """Return the batch dimension of a draw, or of something whose rows lead; None: there is none."""
         tail = len(self.latent_shape)
         of_latents = 0 < tail < len(shape) and shape[-tail:] == self.latent_shape
         lead = shape[:-tail] if of_latents and not of_rows else shape
@@ -73,14 +90,14 @@ class SharedNoise(TorchFunctionMode):
         return same[0] if of_rows or (len(lead) == 2 and not of_latents) else same[-1]
 
     def folded(self, shape: torch.Size) -> bool:
-        """Whether the first dimension is one of samples and that of the batch, flattened."""
+        """Return whether the first dimension is that of samples and that of the batch, flattened."""
         rows = self.part.rows
         return rows > 1 and len(shape) > 0 and shape[0] > rows and shape[0] % rows == 0
 
     def whole(
         self, shape: torch.Size, *, of_rows: bool = False
     ) -> tuple[torch.Size, Callable[[Tensor], Tensor]] | None:
-        """The shape to draw for the whole batch, and how to get the slice from it; None: not a draw of rows."""
+        """Return the shape to draw for the whole batch, and how to get the slice from it; None: not a draw of rows."""
         start, rows, batch = self.part
         place = self.dimension(shape, of_rows=of_rows)
         if place is not None:
@@ -93,6 +110,41 @@ class SharedNoise(TorchFunctionMode):
                 :, start : start + rows
             ].flatten(0, 1)
         return None
+
+
+class SharedObjective(WrappedObjective):
+    """An objective of which every rank evaluates its slice of the rows, and knows the results of all.
+
+    Parameters
+    ----------
+    objective
+        The objective to evaluate.
+    world
+        The ranks that evaluate it together.
+    """
+
+    def __init__(self, objective: Objective, world: World) -> None:
+        super().__init__(objective)
+        self._world = world
+
+    def __call__(self, model: VAE, x: Tensor, c: Tensor | None = None) -> ObjectiveResult:
+        """Evaluate the objective on all rows."""
+        rows = self._world.mine(torch.arange(len(x), device=x.device))
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        with self._world.sharing(model):
+            result = self.inner(model, x[part], None if c is None else c[part])
+        columns = [result.bound, result.surrogate, result.reconstruction, result.kl]
+        table = torch.stack(columns, 1)
+        if result.kl_per_dimension is not None:
+            table = torch.cat([table, result.kl_per_dimension.flatten(1)], 1)
+        table = self._world.gather(table)
+        each = (
+            None
+            if result.kl_per_dimension is None
+            else table[:, 4:].unflatten(1, result.kl_per_dimension.shape[1:])
+        )
+        bound, surrogate, reconstruction, kl = table[:, :4].unbind(1)
+        return ObjectiveResult(bound, surrogate, reconstruction, kl, each)
 
 
 def _sized(mode: SharedNoise, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

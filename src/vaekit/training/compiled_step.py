@@ -1,9 +1,10 @@
-"""A compiled step: the objective and its gradient as one graph, where the planned work repays its making.
+"""A compiled step: the objective and its gradient as one graph, where the planned work repays the time it takes.
 
-torch's compiler traces the objective over the model's distributions, and its differentiation, into one graph, and makes
-that into native loops (it needs a C++ compiler for that). The graph draws the very numbers that the objective draws
-uncompiled, so results differ by rounding alone. What follows a schedule is an input of the graph, no constant. A
-batch of another size, as the last of an epoch may be, goes through the objective as it is.
+torch's compiler traces the objective over the model's distributions, and its differentiation, into one graph,
+and makes that into native loops (it needs a C++ compiler for that). The graph draws the very numbers that the
+objective draws uncompiled, so results differ by rounding alone. What follows a schedule is an input of the
+graph, no constant. A batch of another size, as the last of an epoch may be, goes through the objective as it
+is.
 
 The default choice depends on the plan alone, and not on a clock: a run that is resumed makes it again.
 """
@@ -20,13 +21,12 @@ from torch.func import functional_call, grad_and_value
 from vaekit.contracts import WrappedObjective
 from vaekit.errors import TrainingWarning
 from vaekit.language.schedules import Annealed
-from vaekit.language.settings import Compilation
 from vaekit.objectives import Objective, ObjectiveResult
 from vaekit.runtime.compiler import compile_graph, has_compiler, reason_of
-from vaekit.training.identity import warn_of_another_environment
-from vaekit.training.run import Run
-from vaekit.training.step import Batch, loss_of, plain_gradient
-from vaekit.training.work import multiplications
+from vaekit.training.keeper import warn_of_another_environment
+from vaekit.training.run_state import Run
+from vaekit.training.setup import Batch, has_convolutions, multiplications
+from vaekit.training.stepper import PlainGradient, loss_of
 from vaekit.vae import VAE
 
 __all__ = ["CompiledGradient", "compile_step", "repays_compilation"]
@@ -39,9 +39,9 @@ _NO_TERMS = dict.fromkeys(ObjectiveResult._fields)
 
 
 def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, steps: int) -> bool:
-    """Whether so many steps are worth compiling, by an estimate on the careful side.
+    """Return whether so many steps are worth compiling, by an estimate on the careful side.
 
-    Convolutions, whose time is nearly all in products that stay what they are, are not.
+    Convolutions are not: their time is nearly all in products, which compiling leaves as they are.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
     >>> [repays_compilation(model, Elbo(), batch_size=128, steps=n * 469) for n in (10, 100)]
     [False, True]
     """
-    if any(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in model.modules()):
+    if has_convolutions(model):
         return False
     work = multiplications(model, objective, batch_size)
     return steps * (_SAVED_PER_STEP + _SAVED_PER_MULTIPLICATION * work) > _COLD
@@ -60,17 +60,18 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
 class CompiledGradient:
     """The gradient of an objective's loss, compiled for batches of one size.
 
-    Objective, tape and differentiation are one function of the parameters, traced into one graph: at a step nothing is
-    taped. Buffers that the model changes in training (running means, codebooks) are the graph's inputs and outputs.
+    Objective, tape and differentiation are one function of the parameters, traced into one graph: at a step
+    nothing is taped. Buffers that the model changes in training (running means, codebooks) are the graph's
+    inputs and outputs.
 
     Parameters
     ----------
     objective, model
-        What is evaluated.
+        The objective to evaluate, and the model.
     batch_size
-        Of the batches that go through the graph.
+        The size of the batches that go through the graph.
     backend
-        Of torch's compiler.
+        The backend of torch's compiler.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class CompiledGradient:
         backend: str | Callable[..., Any] = "inductor",
     ) -> None:
         self.batch_size = batch_size
-        self.plain = plain_gradient(objective, model)
+        self.plain = PlainGradient(objective, model)
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self._parameters = [parameter for _, parameter in named]
         self._buffers = list(model.buffers())
@@ -99,7 +100,11 @@ class CompiledGradient:
     def __call__(
         self, x: Tensor, c: Tensor | None = None, *, fall_back: bool = True
     ) -> tuple[ObjectiveResult, Tensor]:
-        """Differentiate; without the compiler if it gives up, and may."""
+        """Return results and loss, and leave the gradient in the parameters.
+
+        If the compiler gives up, the plain gradient takes its place, or the error is raised without
+        ``fall_back``.
+        """
         if self._compiled is None or len(x) != self.batch_size:
             return self.plain(x, c)
         for part in (x, c):
@@ -137,18 +142,17 @@ class _Loss(nn.Module):
 def _gradient_function(
     objective: Objective, model: VAE, names: Sequence[str], buffer_names: Sequence[str]
 ) -> FunctionType:
-    """Give gradient, changed buffers, loss and results as a function of parameters, buffers and a batch.
+    """Return a function from parameters, buffers and a batch to gradient, changed buffers, loss and results.
 
-    The compiler takes a number for a constant of the graph where it is first read under the differentiation, and for
-    an input where that is before: so what follows a schedule is read before. The objective is no part of the module,
-    whose numbers are taken for constants always.
+    The compiler takes a number for a constant of the graph where it is first read under the differentiation,
+    and for an input where that is before: so what follows a schedule is read before. The objective is no part
+    of the module, whose numbers are taken for constants always.
     """
     module = _Loss(model)
     inner = objective
     while isinstance(inner, WrappedObjective):
         inner = inner.inner
-    parts = [part for part in model.modules() if isinstance(part, Annealed)]
-    moved = [(thing, name) for thing in (inner, *parts) for name in thing.schedules]
+    moved = [part for part in (inner, *model.modules()) if isinstance(part, Annealed)]
 
     def loss(
         parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None
@@ -161,7 +165,7 @@ def _gradient_function(
     def gradient(
         parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor, c: Tensor | None
     ) -> tuple[Sequence[Tensor], list[Tensor], Tensor, dict[str, Tensor]]:
-        _ = [getattr(thing, name) * 1.0 for thing, name in moved]
+        _ = [value * 1.0 for part in moved for value in part.scheduled_values()]
         differentiated = grad_and_value(loss, has_aux=True)(parameters, buffers, x, c)
         gradients, (value, (changed, result)) = differentiated
         return gradients, changed, value, result
@@ -169,19 +173,18 @@ def _gradient_function(
     return gradient
 
 
-def compile_step(run: Run, choice: Compilation, *, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Compile the step of a run if that is wanted, and leave the run's state as it is.
+def compile_step(run: Run, *, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Compile the step of a run if its settings want that, and leave the run's state as it is.
 
-    A run that is resumed goes on as it was.
+    ``on``: try; ``auto``: on a CPU, where it pays and there is a C++ compiler; ``off``: never. A run that is
+    resumed goes on as it was.
 
     Parameters
     ----------
     run
         Before its first step, or about to go on.
-    choice
-        ``on``: try; ``auto``: on a CPU, where it pays and there is a C++ compiler; ``off``: never.
     backend
-        Of torch's compiler.
+        The backend of torch's compiler.
 
     Warns
     -----
@@ -192,23 +195,23 @@ def compile_step(run: Run, choice: Compilation, *, backend: str | Callable[..., 
         return
     wanted = run.compiled_before
     if run.world.size > 1:  # the graph would draw noise for a slice
-        if choice == "on":
+        if run.settings.compile == "on":
             _warn("a run of several processes takes its steps as they are")
         return
-    if _wants(run, choice) if wanted is None else wanted:
+    if _wants(run) if wanted is None else wanted:
         _compile(run, backend)
     if wanted is not None:
         words = {True: "compiled", False: "not compiled"}
         warn_of_another_environment({"the step": words[wanted]}, {"the step": words[run.stepper.compiled]})
 
 
-def _wants(run: Run, choice: Compilation) -> bool:
-    rows, size = len(run.data.x), run.settings.batch_size
+def _wants(run: Run) -> bool:
+    rows, size, choice = len(run.data.x), run.settings.batch_size, run.settings.compile
     if choice != "auto":
         return choice == "on" and rows >= size
     steps = run.settings.epochs * (rows // size)
     return (
-        run.data.x.device.type == "cpu"
+        run.setup.device.type == "cpu"
         and run.players.opponent is None
         and repays_compilation(run.players.model, run.stepper.objective, batch_size=size, steps=steps)
         and has_compiler()
@@ -237,7 +240,7 @@ def _compile(run: Run, backend: str | Callable[..., Any]) -> None:
 def _trace(run: Run, gradient: CompiledGradient) -> None:
     """Take the gradient at some times of the schedules, so that what they move becomes an input."""
     run.players.model.train()
-    batch = run.data.rows(torch.arange(gradient.batch_size, device=run.data.x.device))
+    batch = run.data.rows(torch.arange(gradient.batch_size, device=run.setup.device))
     for share in (0.31, 0.57, 0.83):
         run.stepper.move_schedules(share * run.last_epoch)
         gradient(*batch, fall_back=False)

@@ -1,8 +1,14 @@
-"""A training run: its players and data, and where between two steps it stands."""
+"""A training run and where between two steps it stands: all that changes in it, for a checkpoint and a way back.
+
+The results of an epoch's steps are kept per example on the device, and summed in float64 at the end. Every
+hundred steps they are put together: thousands of small tensors would stand between what a step needs for a
+moment, and memory would grow with every step.
+"""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
@@ -10,16 +16,80 @@ from torch import Tensor
 
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.settings import TrainingSettings
+from vaekit.objectives import ObjectiveResult
 from vaekit.training.history import EpochMetrics, History
-from vaekit.training.means import Means
-from vaekit.training.state import Players, StepState, placed_in
-from vaekit.training.step import Batch, Stepper
+from vaekit.training.players import Players, StepState, placed_in
+from vaekit.training.setup import Examples, RunSetup
+from vaekit.training.stepper import Stepper
 from vaekit.training.streamed import StreamedRows
 from vaekit.training.world import ALONE, World
 
-__all__ = ["Good", "Run"]
+__all__ = ["Good", "Means", "Run"]
 
 _COUNTED = ("epoch", "steps_done", "best_bound", "rollbacks")
+_TOGETHER = 100  # steps whose results are put together
+_PER_EXAMPLE = ("bound", "reconstruction", "kl", "kl_per_dimension")
+
+
+class Means:
+    """The results of an epoch's steps so far, and the norms of their gradients."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[Tensor]] = {}
+        self._fresh: dict[str, list[Tensor]] = {}
+        self._steps = 0
+
+    def add(self, result: ObjectiveResult, norm: Tensor | None) -> None:
+        """Keep a batch: a few references, and once in a while some copies."""
+        for name, term in result._asdict().items():
+            if name in _PER_EXAMPLE and term is not None:
+                self._fresh.setdefault(name, []).append(term.detach())
+        if norm is not None:
+            self._fresh.setdefault("norm", []).append(norm.detach().reshape(1))
+        self._steps += 1
+        if self._steps % _TOGETHER == 0:
+            for name, values in self._fresh.items():
+                self._kept.setdefault(name, []).append(torch.cat(values))
+            self._fresh = {}
+
+    def _all(self) -> dict[str, list[Tensor]]:
+        names = {**self._kept, **self._fresh}
+        return {name: [*self._kept.get(name, ()), *self._fresh.get(name, ())] for name in names}
+
+    def __getitem__(self, name: str) -> Tensor | None:
+        """Return all values of a term, ``(examples, ...)`` float64; None where there is none of it."""
+        kept = self._all()
+        return torch.cat(kept[name]).double() if name in kept else None
+
+    def mean(self, name: str) -> Tensor:
+        """Return the mean of a term over the examples, float64.
+
+        >>> from vaekit.objectives import ObjectiveResult
+        >>> means = Means()
+        >>> means.add(ObjectiveResult(*4 * [torch.arange(3.0)], None), norm=None)
+        >>> means.mean("kl"), means["kl_per_dimension"]
+        (tensor(1., dtype=torch.float64), None)
+        """
+        return torch.cat(self._all()[name]).double().mean(0)
+
+    def copy(self) -> "Means":
+        """Return what is kept now, and nothing that is added later."""
+        other = Means()
+        other._kept = {name: list(values) for name, values in self._kept.items()}
+        other._fresh = {name: list(values) for name, values in self._fresh.items()}
+        other._steps = self._steps
+        return other
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return everything by name, for a checkpoint."""
+        return {name: torch.cat(values) for name, values in self._all().items()}
+
+    @classmethod
+    def of(cls, tensors: dict[str, Tensor]) -> "Means":
+        """Go on from :meth:`tensors`."""
+        means = cls()
+        means._kept = {name: [value] for name, value in tensors.items()}
+        return means
 
 
 @dataclass(frozen=True)
@@ -31,68 +101,70 @@ class Good:
     means: Means
 
 
-@dataclass
 class Run:
     """One run; all that changes in it is in a checkpoint.
 
     Parameters
     ----------
-    players, stepper, data, settings
-        Who learns, how, from what.
-    order
-        The generator that the order of the data comes from.
-    history
-        The epochs that are done.
-    column_names
-        Of the data, for messages.
+    setup
+        The description that it follows.
+    players
+        All that learns, as this process trains it.
     world
         The processes that train together.
-    steps_done, means, seconds_before
-        The steps of the present epoch that are done, their results, and the time that they took before the run was
-        resumed.
-    best_bound
-        Of the epochs of this run.
-    rollbacks
-        How often it was set back; each halved the learning rate.
 
     Attributes
     ----------
+    stepper : Stepper
+        Takes the steps.
     epochs_before : int
-        How many epochs were done before this run.
+        The number of epochs that were done before this run.
     epoch : int
         The epoch that is trained, counted from 1.
-    best_weights : dict
-        Of the best epoch of this run.
+    steps_done, means, seconds_before : int, Means, float
+        The steps of the present epoch that are done, their results, and the time that they took before the
+        run was resumed.
+    best_bound, best_weights : float, dict
+        The bound and the weights of the best epoch of this run.
+    rollbacks : int
+        The number of times it was set back; each halved the learning rate.
     good : Good
         The state that a loss that is not finite returns to.
     compiled_before : bool or None
         Whether the steps before the run was resumed were compiled; None where it was not resumed.
     order_state : Tensor
-        Of the generator, before it gave the order of this epoch.
+        The state of the generator of the data's order, before it gave the order of this epoch.
     """
 
-    players: Players
-    stepper: Stepper
-    data: Batch
-    settings: TrainingSettings
-    order: torch.Generator
-    history: History
-    column_names: Sequence[str] | None = None
-    world: World = ALONE
-    best_bound: float = -float("inf")
-    steps_done: int = 0
-    seconds_before: float = 0.0
-    means: Means = field(default_factory=Means)
-    rollbacks: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self, setup: RunSetup, players: Players, world: World = ALONE) -> None:
+        self.setup, self.players, self.world = setup, players, world
+        limit = setup.settings.clip_at(prod(setup.data.x.shape[1:]))
+        self.stepper = Stepper(players, setup.objective, limit, world)
         self.epochs_before = len(self.history.epochs)
-        self.epoch = self.epochs_before + 1
-        self.best_weights = self._evaluated_weights()
-        self.order_state = self.order.get_state()
+        self.epoch, self.steps_done, self.seconds_before = self.epochs_before + 1, 0, 0.0
+        self.means = Means()
+        self.best_bound, self.best_weights = -float("inf"), self._evaluated_weights()
+        self.rollbacks = 0
+        self._order = torch.Generator().manual_seed(setup.seed)
+        self.order_state = self._order.get_state()
         self.good = self.here()
         self.started = time.perf_counter()
         self.compiled_before: bool | None = None
+
+    @property
+    def data(self) -> Examples:
+        """The training rows."""
+        return self.setup.data
+
+    @property
+    def settings(self) -> TrainingSettings:
+        """The settings of the run."""
+        return self.setup.settings
+
+    @property
+    def history(self) -> History:
+        """The epochs that are done."""
+        return self.setup.progress.history
 
     @property
     def seconds(self) -> float:
@@ -114,14 +186,14 @@ class Run:
 
     def shuffle(self) -> tuple[Tensor, ...]:
         """Draw the order of this epoch: the rows of each step."""
-        self.order.set_state(self.order_state)
+        self._order.set_state(self.order_state)
         if isinstance(self.data.x, StreamedRows):
-            return self.data.x.shuffle(self.order, self.settings.batch_size)
-        rows = torch.randperm(len(self.data.x), generator=self.order)
+            return self.data.x.shuffle(self._order, self.settings.batch_size)
+        rows = torch.randperm(len(self.data.x), generator=self._order)
         return rows.to(self.data.x.device).split(self.settings.batch_size)
 
     def learning_rates(self) -> Callable[[float], float]:
-        """The learning rate when a share of this epoch is done."""
+        """Return a function from the share of this epoch that is done to the learning rate."""
         bounds = [metrics.bound for metrics in self.history.epochs[self.epochs_before :]]
         schedule = parse_schedule(self.settings.schedule).given(bounds)
         highest = self.settings.learning_rate * 0.5**self.rollbacks
@@ -130,7 +202,7 @@ class Run:
         )
 
     def here(self) -> Good:
-        """The present state, out of reach of later steps."""
+        """Return a copy of the present state, which later steps do not change."""
         return Good(self.steps_done, self.players.take().copy(), self.means.copy())
 
     def return_to(self, good: Good) -> None:
@@ -146,7 +218,7 @@ class Run:
         self.history.epochs.append(metrics)
         self.epoch, self.steps_done, self.means = self.epoch + 1, 0, Means()
         self.seconds_before, self.started = 0.0, time.perf_counter()
-        self.order_state = self.order.get_state()
+        self.order_state = self._order.get_state()
         self.good = self.here()
 
     def _evaluated_weights(self) -> dict[str, Tensor]:
@@ -154,13 +226,13 @@ class Run:
         return {name: value.detach().clone() for name, value in state.items()}
 
     def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything, for a checkpoint: tensors, and facts for JSON. Where the model is sharded, all ranks must ask."""
+        """Return tensors, and facts for JSON, for a checkpoint; of ranks that hold parts of the model all must call."""
         now = self.players.take()
         tensors = {f"now.{name}": value for name, value in now.tensors.items()}
         tensors |= {f"best.{name}": value for name, value in self.best_weights.items()}
         tensors |= {f"means.{name}": value for name, value in self.means.tensors().items()}
         tensors["order"] = self.order_state
-        facts: dict[str, Any] = {name: getattr(self, name) for name in _COUNTED}
+        facts: dict[str, Any] = {name: vars(self)[name] for name in _COUNTED}
         facts["seconds_before"] = self.seconds
         facts["numbers"] = now.numbers
         facts["compiled"] = self.stepper.compiled
@@ -173,7 +245,7 @@ class Run:
         return self.world.whole(tensors), facts
 
     def move_schedules_to_last_step(self) -> None:
-        """Put what follows a schedule where the last step that is done had it; nowhere before the first."""
+        """Set what follows a schedule as the last step that is done had it; leave it before the first step."""
         steps = -(-len(self.data.x) // self.settings.batch_size)
         last_step = (self.epoch - 1) * steps + self.steps_done - 1
         if last_step >= self.epochs_before * steps:
