@@ -58,7 +58,7 @@ def exponential_map(centre: Tensor, v: Tensor, curvature: float) -> Tensor:
     Examples
     --------
     >>> exponential_map(torch.tensor([1.0, 0.0]), torch.tensor([2.0, 0.0]), 0.7)
-    tensor([3., 0.])
+    tensor([3.0000, 0.0000])
     """
     return _boost(centre, v, curvature, forwards=True)
 

@@ -79,7 +79,7 @@ def probe_posterior(model: VAE) -> Distribution | None:
     --------
     >>> from vaekit.sentence import Sentence, build_vae
     >>> type(probe_posterior(build_vae(Sentence.parse(posterior="full"), (3,), latent=2))).__name__
-    'MultivariateNormal'
+    'FullNormal'
     """
     posterior = model.posterior_part
     like = next(model.parameters(), torch.zeros(()))

@@ -83,7 +83,7 @@ class TwoStagePrior(nn.Module, Prior):
     --------
     >>> prior = TwoStagePrior((2,), samples=8).eval()
     >>> prior().log_prob(torch.zeros(5, 2)), prior().sample(torch.Size((5,))).shape
-    (tensor([-1.8379, -1.8379, -1.8379, -1.8379, -1.8379], grad_fn=<SubBackward0>), torch.Size([5, 2]))
+    (tensor([-1.8379, -1.8379, -1.8379, -1.8379, -1.8379], grad_fn=...), torch.Size([5, 2]))
     """
 
     points: Tensor
