@@ -76,7 +76,7 @@ def test_a_module_that_was_given_is_copied_and_not_trained(x):
 def test_without_the_class_it_says_what_is_missing_and_how_to_give_it(x, tmp_path):
     make(encoder=Net, decoder=Net).fit(x).save(tmp_path / "a.vae")
     with pytest.raises(
-        UsageError, match=r"encoder \(Net\) and a decoder \(Net\).*vaekit\.load\(path, encoder="
+        UsageError, match=r"encoder \(Net\) and decoder \(Net\).*vaekit\.load\(path, encoder="
     ):
         load(tmp_path / "a.vae")
     with pytest.raises(UsageError, match="give both"):
@@ -103,7 +103,7 @@ def test_what_is_no_network_is_refused_before_training(x):
         make(encoder=3, decoder=Net).fit(x)
     with pytest.raises(UsageError, match=r"gave a int; expected an nn\.Module"):
         make(encoder=lambda i, o: 3, decoder=Net).fit(x)
-    with pytest.raises(UsageError, match="maker's own"):
+    with pytest.raises(UsageError, match="has its own encoder"):
         make(network="own").fit(x)
     with pytest.raises(ValueError, match=r"features of shape \(3,\).*change the encoder's last layer"):
         make(encoder=nn.Linear(5, 3), decoder=Net).fit(x)

@@ -86,7 +86,10 @@ def reference_page(module: str) -> str:
     loaded = import_module(module)
     lines = [MARK, title(module), f".. automodule:: {module}", "   :no-members:", ""]
     groups: dict[str, list[str]] = {}
+    offered = () if module == "vaekit" else import_module("vaekit").__all__  # those are on its own page
     for name in loaded.__all__:
+        if name in offered and getattr(loaded, name) is getattr(import_module("vaekit"), name):
+            continue
         groups.setdefault(getattr(getattr(loaded, name), "__module__", None) or module, []).append(name)
     for home, names in groups.items():
         lines += [title(", ".join(f"{name}" for name in names), "-")]

@@ -60,7 +60,7 @@ class TrainingWarning(UserWarning):
 
 
 class DataWarning(UserWarning):
-    """Data differ from those of the fit in a column that plays no part in the model."""
+    """Data are not read as they stand, or differ from those of the fit in a column that plays no part in the model."""
 
 
 class StreamWarning(UserWarning):

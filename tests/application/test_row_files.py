@@ -12,7 +12,10 @@ from vaekit.errors import DataWarning, UsageError
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
-    x = np.c_[load_iris().data, np.full(150, 7.0)]
+    noise = np.random.default_rng(0).normal(
+        scale=0.01, size=(150, 4)
+    )  # data of few decimals are written in as many
+    x = np.c_[load_iris().data + noise, np.full(150, 7.0)]
     vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=2, random_state=0).fit(x)
     folder = tmp_path_factory.mktemp("fitted") / "iris.vae"
     vae.save(folder)

@@ -42,6 +42,12 @@ def test_numbers_between_are_rounded_and_true_or_false(schema):
     }
 
 
+def test_a_number_rounded_to_nothing_has_no_sign(tmp_path):
+    schema = Schema.fit(np.array([[0.5], [-0.5]]), scaling="none")
+    write(tmp_path / "x.csv", np.array([[-0.01], [-0.26]]), schema=schema)
+    assert (tmp_path / "x.csv").read_text() == "x0\n0.0\n-0.3\n"
+
+
 def test_the_types_survive_json(schema):
     assert Schema.from_json(schema.to_json()) == schema
     assert [column.stored_as for column in schema.columns] == [

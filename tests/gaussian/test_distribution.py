@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaekit.gaussian import Gaussian, SingularCovarianceError
-from vaekit.gaussian.errors import GaussianError, GaussianShapeError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError, GaussianTypeError
 
 K = 4
 generator = torch.Generator().manual_seed(0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vaekit.gaussian import Gaussian, explain, kl_divergence
-from vaekit.gaussian.errors import GaussianShapeError, SingularCovarianceError
+from vaekit.gaussian.exceptions import GaussianShapeError, SingularCovarianceError
 
 
 def pair():

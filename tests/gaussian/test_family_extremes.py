@@ -14,7 +14,7 @@ from vaekit.gaussian import (
     jensen_shannon,
     renyi,
 )
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 
 
 def test_heavy_orders_diverge_where_the_mixed_covariance_is_not_positive_definite():

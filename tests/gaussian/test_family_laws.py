@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from oracles.gaussian_family import EVERYTHING, PARAMETERISATIONS, SYMMETRIC, covariance, random_pair
 from vaekit.gaussian import Gaussian
-from vaekit.gaussian.errors import GaussianShapeError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianShapeError, GaussianTypeError
 
 
 @pytest.mark.parametrize("name", EVERYTHING)

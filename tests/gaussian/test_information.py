@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vaekit.gaussian import Gaussian, cross_entropy, entropy, kl_divergence, mutual_information
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 
 
 def joint(seed, k, strength):

@@ -7,7 +7,7 @@ import torch
 from scipy.integrate import solve_ivp
 
 from vaekit.gaussian import Gaussian, fisher_rao, fisher_rao_bounds
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 
 mp = mpmath.mp.clone()
 mp.dps = 50

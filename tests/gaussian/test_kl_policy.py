@@ -15,7 +15,7 @@ from vaekit.gaussian import (
     register_with_torch,
     use_lanes,
 )
-from vaekit.gaussian.errors import GaussianShapeError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianShapeError, GaussianTypeError
 
 EYE = np.eye(2)
 BAD = {

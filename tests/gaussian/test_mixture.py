@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaekit.gaussian import Gaussian, GaussianMixture
-from vaekit.gaussian.errors import GaussianError, GaussianShapeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError
 
 KINDS = {
     "covariance": {"covariance": np.array([[[1.0, 0.5], [0.5, 2.0]], [[2.0, -0.3], [-0.3, 0.5]], np.eye(2)])},

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vaekit.gaussian import Gaussian, GaussianMixture, kl_divergence, mixture_kl
-from vaekit.gaussian.errors import GaussianError, GaussianShapeError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError, GaussianTypeError
 
 
 def random_mixture(seed, n, k, kind="covariance", spread=2.0):

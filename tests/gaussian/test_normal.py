@@ -6,7 +6,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from vaekit.gaussian import normal_kl
-from vaekit.gaussian.errors import GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianTypeError
 
 
 def truth(m_p, s_p, m_q, s_q) -> mpmath.mpf:

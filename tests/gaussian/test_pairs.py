@@ -6,7 +6,7 @@ import torch
 
 from vaekit.gaussian import Gaussian, kl_divergence, pairwise, renyi, wasserstein
 from vaekit.gaussian import pairs as module
-from vaekit.gaussian.errors import GaussianError, GaussianShapeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError
 
 
 def batch(seed, n, k=3):

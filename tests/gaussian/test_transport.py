@@ -7,7 +7,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from vaekit.gaussian import Gaussian, optimal_map, wasserstein
-from vaekit.gaussian.errors import SingularCovarianceError
+from vaekit.gaussian.exceptions import SingularCovarianceError
 
 mp = mpmath.mp.clone()
 mp.dps = 80

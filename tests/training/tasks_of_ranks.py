@@ -38,6 +38,7 @@ SHARDED = {
     "average": {"options": {"averaging": 0.9}},
     "RMSprop": {"options": {"optimizer": "rmsprop", "learning_rate": 1e-4}},
     "clipped": {"options": {"clip": 1.0}},
+    "bfloat16": {"options": {"precision": "bf16"}},
 }
 
 BY_SLICES = {

@@ -12,6 +12,8 @@ from vaekit.errors import CheckpointError, TrainingDivergedError, TrainingWarnin
 from vaekit.objectives import Elbo
 from vaekit.training import Checkpoints, StopRequest, train
 from vaekit.training.checkpoints import numbered, remove_checkpoints
+from vaekit.training.optimizing import build_optimizer
+from vaekit.training.players import Players
 
 KINDS = {
     "plain": {},
@@ -262,3 +264,18 @@ def test_set_back_too_often_it_ends_with_the_best_weights():
     assert len(warned) == 3
     for name, value in model.state_dict().items():
         assert torch.equal(value, good[name])
+
+
+def test_the_state_of_the_optimizer_keeps_the_names_and_the_form_that_older_checkpoints_have():
+    model = make()
+    players = Players(model, build_optimizer("adam", model.parameters(), 1e-3))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    players.optimizer.step()
+    held = {name: value for name, value in players.take().tensors.items() if name.startswith("optimizer.")}
+    expected = {}
+    for place, parameter in enumerate(model.parameters()):
+        expected |= {f"optimizer.{place}.{name}": parameter.shape for name in ("exp_avg", "exp_avg_sq")}
+        expected[f"optimizer.{place}.step"] = torch.Size(())
+    assert {name: value.shape for name, value in held.items()} == expected
+    assert {value.dtype for value in held.values()} == {torch.float32}

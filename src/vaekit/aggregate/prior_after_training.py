@@ -2,11 +2,11 @@ r"""Fitting a prior to the aggregate posterior of a trained model, and putting i
 
 .. math:: \max_p \; \mathbb E_{q(z)} \log p(z), \qquad q(z) = \frac 1 n \sum_i q(z \mid x_i)
 
-The gain shows on held-out rows: with encoder and decoder as they are, the evidence lower bound moves by exactly
-:math:`\mathbb E_{q(z \mid x)} [\log p_\text{new}(z) - \log p_\text{old}(z)]`.
+The gain shows on held-out rows: with encoder and decoder as they are, the evidence lower bound moves by
+exactly :math:`\mathbb E_{q(z \mid x)} [\log p_\text{new}(z) - \log p_\text{old}(z)]`.
 
-A prior that cannot fit itself to draws is trained by stochastic gradients. The draws are new in every epoch, so that
-it cannot learn them by heart; rows it can, which is why held-out rows choose the epoch.
+A prior that cannot fit itself to draws is trained by stochastic gradients. The draws are new in every epoch,
+so that it cannot learn them by heart; rows it can, which is why held-out rows choose the epoch.
 """
 
 from copy import deepcopy
@@ -37,8 +37,8 @@ class PriorFit(NamedTuple):
     Parameters
     ----------
     draws
-        The number of draws from the aggregate posterior that it was fitted to; anew in every epoch, where it took
-        epochs.
+        The number of draws from the aggregate posterior that it was fitted to; anew in every epoch, where it
+        took epochs.
     epochs
         The number of epochs of stochastic gradients; 0 where the fit needs none.
     log_density
@@ -47,8 +47,8 @@ class PriorFit(NamedTuple):
     advantage
         The same less that of the prior that was there before: the gain of the evidence lower bound.
     bound_samples
-        Where the new prior gives a lower bound instead of its log-density, the number of samples that it takes: the
-        two numbers above are then lower bounds, in expectation. None: they are exact.
+        Where the new prior gives a lower bound instead of its log-density, the number of samples that it
+        takes: the two numbers above are then lower bounds, in expectation. None: they are exact.
     """
 
     draws: int
@@ -70,9 +70,9 @@ def fit_prior(
 ) -> PriorFit:
     r"""Fit a prior to a model's aggregate posterior and put it into the model; nothing else of it is changed.
 
-    A prior with a method ``fit_draws(z, seed)`` is given draws and fits itself (with ``condition=`` where it needs
-    that); any other is trained by stochastic gradients of :math:`\log p(z)` on draws that are new in every epoch, and
-    keeps the weights of the epoch that is best on held-out rows.
+    A prior with a method ``fit_draws(z, seed)`` is given draws and fits itself (with ``condition=`` where it
+    needs that); any other is trained by stochastic gradients of :math:`\log p(z)` on draws that are new in
+    every epoch, and keeps the weights of the epoch that is best on held-out rows.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ class Kl:
     def run(self) -> int:
         """Read, compare and print."""
         from vaekit.errors import DataError
-        from vaekit.gaussian.errors import GaussianError
+        from vaekit.gaussian.exceptions import GaussianError
 
         try:
             document = self._document()

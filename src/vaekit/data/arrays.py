@@ -25,8 +25,8 @@ def dataset_from_array(
     Parameters
     ----------
     array : array_like
-        Of shape (n, columns), (n, height, width), (n, channels, height, width) or (n, height, width, channels);
-        the last where at most 4 stand last, and more than 4 stand second.
+        Of shape (n, columns), (n, height, width), (n, channels, height, width) or (n, height, width,
+        channels); the last where at most 4 stand last, and more than 4 stand second.
     source : str
         Name of the data in messages.
     columns : sequence of str, optional
@@ -37,8 +37,8 @@ def dataset_from_array(
     Raises
     ------
     DataError
-        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a table nor
-        images.
+        For text, objects, complex numbers or dates; for no rows or no columns; for a shape that is neither a
+        table nor images.
 
     Examples
     --------

@@ -49,8 +49,8 @@ class Dataset:
     layout : {"channels-first", "channels-last", "no-channels"}
         The axes of images in their source.
     stored_as : mapping of str to str, or None
-        By name of column, the type in the source where it is not a real number: ``integer``, ``boolean``, ``date``
-        or ``time``.
+        By name of column, the type in the source where it is not a real number: ``integer``, ``boolean``,
+        ``date`` or ``time``.
     notes : tuple of str
         What a person should know of the reading: columns left out, and text that was read as numbers.
 

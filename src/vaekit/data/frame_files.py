@@ -26,8 +26,8 @@ def read_frame_file(
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
 
-    JSON is what ``DataFrame.to_json`` writes: a list of objects, or an object of columns; in a ``.jsonl`` an object a
-    line.
+    JSON is what ``DataFrame.to_json`` writes: a list of objects, or an object of columns; in a ``.jsonl`` an
+    object a line.
 
     Parameters
     ----------
@@ -35,12 +35,14 @@ def read_frame_file(
     label, conditions
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
-        Bytes of memory that the data may take: these files are always read as a whole, and a larger one is refused.
+        Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
+        refused.
 
     Raises
     ------
     DataError
-        For a file that is larger than the limit, empty, damaged or no table, and as `dataset_from_frame` does.
+        For a file that is larger than the limit, empty, damaged or no table, and as `dataset_from_frame`
+        does.
     MissingExtraError
         Where the package that pandas reads the format with is not installed.
     """

@@ -45,14 +45,14 @@ def dataset_from_frame(
     lines : ndarray of int, optional
         The line of the file that each row came from, for messages.
     prefer_decimal_comma : bool
-        Whether ``1,234`` is 1.234 where nothing else in the column says so; another column that only decimal commas
-        explain has the same effect.
+        Whether ``1,234`` is 1.234 where nothing else in the column says so; another column that only decimal
+        commas explain has the same effect.
 
     Raises
     ------
     DataError
-        For text among numbers, text with too many different values (naming the column and a value), repeated names,
-        or an unknown label.
+        For text among numbers, text with too many different values (naming the column and a value), repeated
+        names, or an unknown label.
 
     Examples
     --------

@@ -48,10 +48,10 @@ def read(
     ----------
     source : str or path
         ``digits`` (scikit-learn's, always at hand), ``mnist`` (looked up, or downloaded), or the path of a
-        ``.csv``, ``.tsv`` (or other table of text), ``.npy``, ``.npz``, ``.parquet``, ``.feather``, ``.json``,
-        ``.xlsx`` or IDX file, of a folder of images, or of a folder of IDX files named like MNIST's. A name has
-        precedence over a file of that name: write ``./mnist`` for a folder. ``-`` is the standard input: a
-        table of text, or the bytes of an ``.npy``, ``.npz`` or ``.parquet``.
+        ``.csv``, ``.tsv`` (or other table of text), ``.npy``, ``.npz``, ``.parquet``, ``.feather``,
+        ``.json``, ``.xlsx`` or IDX file, of a folder of images, or of a folder of IDX files named like
+        MNIST's. A name has precedence over a file of that name: write ``./mnist`` for a folder. ``-`` is the
+        standard input: a table of text, or the bytes of an ``.npy``, ``.npz`` or ``.parquet``.
     label : str, optional
         The column (or the array of an ``.npz``) that is a label: kept for colouring, never trained on.
     data_dir : path, optional
@@ -63,8 +63,8 @@ def read(
     conditions : sequence of str
         Columns to take out of the table as conditions; ``labels`` means the labels.
     thousands, decimal : str, optional
-        The separators within the numbers of a table of text, where they are not what its values show: ``","`` for
-        thousands reads ``1,234`` as 1234, for decimals as 1.234.
+        The separators within the numbers of a table of text, where they are not what its values show: ``","``
+        for thousands reads ``1,234`` as 1234, for decimals as 1.234.
 
     Returns
     -------

@@ -30,8 +30,9 @@ def restore_table(schema: Schema, values: np.ndarray) -> "pd.DataFrame":
     Returns
     -------
     pandas.DataFrame
-        Text for categories, int64 for whole numbers, bool, datetime64[s] for dates and times; other numbers rounded to
-        the decimals of the training file, where it had at most 6. Missing values make ``Int64`` and ``boolean``.
+        Text for categories, int64 for whole numbers, bool, datetime64[s] for dates and times; other numbers
+        rounded to the decimals of the training file, where it had at most 6. Missing values make ``Int64``
+        and ``boolean``.
 
     Examples
     --------
@@ -62,9 +63,10 @@ def restore_array(schema: Schema, values: np.ndarray, *, layout: bool = True) ->
     Returns
     -------
     ndarray
-        Images in the type of the training data; those of integers are rounded and clipped to its range, unless all
-        training values were 0 and 1: what lies between is then a probability, and stays. A table of whole numbers alone
-        as int64, of True and False alone as bool, and any other as float64.
+        Images in the type of the training data; those of integers are rounded and clipped to its range,
+        unless all training values were 0 and 1: what lies between is then a probability, and stays. A table
+        of whole numbers alone as int64, of True and False alone as bool, and any other as float64; real
+        numbers keep all their digits.
 
     Examples
     --------
@@ -98,8 +100,6 @@ def _restored_rows(schema: Schema, values: np.ndarray) -> np.ndarray:
     for j, column in enumerate(schema.columns):
         if column.stored_as in ("integer", "boolean"):
             rows[:, j] = np.rint(rows[:, j])
-        elif column.stored_as == "real" and column.decimals is not None:
-            rows[:, j] = np.round(rows[:, j], column.decimals)
     if kinds == {"boolean"} and not categories and np.isfinite(rows).all():
         return rows > 0
     fits = np.isfinite(rows).all() and (np.abs(rows) < _WHOLE_IN_INT64).all()
@@ -128,4 +128,5 @@ def _restored(column: Column, values: np.ndarray) -> "pd.Series":
             return pd.Series(np.where(missing, np.nan, whole))
         found = pd.Series(whole.astype(np.int64))
         return found.astype("Int64").mask(missing) if missing.any() else found
-    return pd.Series(values if column.decimals is None else np.round(values, column.decimals))
+    # adding 0 makes 0.0 of the -0.0 that rounding leaves
+    return pd.Series(values if column.decimals is None else np.round(values, column.decimals) + 0.0)

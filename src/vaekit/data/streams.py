@@ -44,11 +44,12 @@ def stream(
     source
         One of
 
-        - a map-style data set, with ``__len__`` and ``__getitem__``: of ``torch.utils.data``, or of Hugging Face's
-          ``datasets``;
-        - a ``torch.utils.data.DataLoader``: if it is over a map-style data set, its workers are used, and not its order
-          and batches;
-        - an iterable that can be iterated over repeatedly, such as an ``IterableDataset`` or a ``WebDataset``;
+        - a map-style data set, with ``__len__`` and ``__getitem__``: of ``torch.utils.data``, or of Hugging
+          Face's ``datasets``;
+        - a ``torch.utils.data.DataLoader``: if it is over a map-style data set, its workers are used, and not
+          its order and batches;
+        - an iterable that can be iterated over repeatedly, such as an ``IterableDataset`` or a
+          ``WebDataset``;
         - a function without arguments that returns a new iterator for every pass.
 
         Items are tensors, arrays, PIL images, tuples, or dictionaries.

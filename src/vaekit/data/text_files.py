@@ -52,8 +52,9 @@ def read_text(
     memory_limit : int, optional
         Bytes of memory that the data may take: text is always read as a whole, and a larger file is refused.
     thousands, decimal : str, optional
-        The separators within numbers. By default they are told from the values of each column: ``1,234`` alone is
-        1234, but 1.234 in a file whose fields are separated by semicolons, or beside values such as ``0,5``.
+        The separators within numbers. By default they are told from the values of each column: ``1,234``
+        alone is 1234, but 1.234 in a file whose fields are separated by semicolons, or beside values such as
+        ``0,5``.
 
     Raises
     ------

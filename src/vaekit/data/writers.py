@@ -66,7 +66,8 @@ def write(
         The value shown as white in a ``.png``: by default 1 where no value is larger, and 255 otherwise.
     schema : Schema, optional
         Of a model whose data the array holds: they are written in the types of its training data, as
-        :mod:`vaekit.data.restoring` says. ``columns``, ``categories`` and ``images`` are then those of the schema.
+        :mod:`vaekit.data.restoring` says. ``columns``, ``categories`` and ``images`` are then those of the
+        schema.
 
     Returns
     -------

@@ -52,8 +52,8 @@ def numbers_from_text(
     ----------
     texts : sequence of (str or None)
     thousands, decimal : str, optional
-        The separators, where they are known. By default ``1,234`` is a thousand and more, unless another value such as
-        ``0,5`` shows that the comma separates decimals.
+        The separators, where they are known. By default ``1,234`` is a thousand and more, unless another
+        value such as ``0,5`` shows that the comma separates decimals.
 
     Examples
     --------

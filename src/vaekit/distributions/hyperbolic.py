@@ -194,7 +194,8 @@ class WrappedNormal(PlainDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the log-density in nats, per unit of volume of the coordinates."""
         u = logarithmic_map(self.centre, value, self.curvature)
-        normal = -0.5 * (u / self.scale).square() - self.scale.log() - 0.5 * log(2.0 * pi)
+        deviation = u / self.scale
+        normal = -(0.5 * deviation) * deviation - self.scale.log() - 0.5 * log(2.0 * pi)
         # The difference first: either volume may be infinite where the difference is a number.
         stretch = _log_stretch(value, self.curvature) - _log_stretch(u, self.curvature)
         return normal.sum(-1) + (value.shape[-1] - 1) * stretch

@@ -74,7 +74,7 @@ def log_integral_and_mean_gap(concentration: Tensor, k: int) -> tuple[Tensor, Te
     largest = log_value.detach().amax(-1, keepdim=True)
     value = weight * (log_value - largest).exp()
     total = value.sum(-1)
-    return total.log() + largest.squeeze(-1), (value * gap).sum(-1) / total
+    return total.log() + largest.squeeze(-1), (value / total.unsqueeze(-1) * gap).sum(-1)
 
 
 def gap_gradient(gap: Tensor, concentration: Tensor, mean_gap: Tensor, k: int) -> Tensor:

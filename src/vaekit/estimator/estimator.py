@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 import vaekit.estimator.inference as inference
 from vaekit.aggregate import PriorFit
@@ -505,6 +506,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         device = choose_device(self.device)
         return FittedModel(self.model_, self.sentence_, self.schema_, self.seed_, device)
+
+    def _to_model(self, values: npt.NDArray[Any]) -> Tensor:
+        """Return rows in the units of the data in the coordinates of the model, on its device."""
+        return self._fitted().to_model(values)
 
     def _rows(self, X: Any, conditions: Any = None) -> Dataset:
         check_is_fitted(self, "model_")

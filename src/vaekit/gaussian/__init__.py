@@ -2,7 +2,7 @@
 
 from vaekit.gaussian.diagonal import normal_kl
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import (
+from vaekit.gaussian.exceptions import (
     AsymmetricCovarianceError,
     GaussianError,
     NotPositiveDefiniteError,

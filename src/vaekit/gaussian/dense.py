@@ -3,12 +3,13 @@ r"""The divergence where at least one covariance is full.
 Everything goes through the lower triangular `X` with `I + X = L_q^{-1} L_p` and `z = L_q^{-1} (m_p - m_q)`:
 $$ 2\,\mathrm{KL} = \sum_i \left( X_{ii}^2 + 2 (X_{ii} - \log(1 + X_{ii})) \right) + \sum_{i>j} X_{ij}^2 + |z|^2. $$
 
-When p and q are close, `L_q^{-1} L_p - I` keeps no digit of `X`. Then `X` comes from the difference
-`D = L_q^{-1} (S_p - S_q) L_q^{-T}`, whose entries are accurate relative to `|D|`, as the solution of
-`X + X^T + X X^T = D`: the Cholesky factor of `I + D` less the identity is a first guess with the error of the 1 that
-was added, and one Newton step from the residual, which never adds the 1, removes it.
+When p and q are close, `L_q^{-1} L_p - I` keeps no digit of `X`. Then `X` comes from the difference `D =
+L_q^{-1} (S_p - S_q) L_q^{-T}`, whose entries are accurate relative to `|D|`, as the solution of `X + X^T + X
+X^T = D`: the Cholesky factor of `I + D` less the identity is a first guess with the error of the 1 that was
+added, and one Newton step from the residual, which never adds the 1, removes it.
 
-Items that float64 would get wrong, because a factorisation cancels too much, are computed again in double-double.
+Items that float64 would get wrong, because a factorisation cancels too much, are computed again in
+double-double.
 """
 
 from dataclasses import dataclass, field
@@ -20,14 +21,28 @@ from vaekit.gaussian.exact import ExactDivergence, exact_divergence
 from vaekit.gaussian.parameters import EVENT_DIMENSIONS, is_concrete
 from vaekit.gaussian.stable import Root, covariance_from, log_excess, root_of, solve_lower, symmetric_part
 
-__all__ = ["LARGEST_ESCALATED", "NEAR_SQUARED", "Plan", "exact_of", "limits_of", "quantities", "taken"]
+__all__ = [
+    "CLOSE_SQUARED",
+    "KNOWN",
+    "LARGEST_ESCALATED",
+    "NEAR_SQUARED",
+    "TOLERATED_LOSS",
+    "TRIANGULAR",
+    "Plan",
+    "cancellation",
+    "exact_of",
+    "limits_of",
+    "quantities",
+    "taken",
+]
 
 #: Items with `|X|^2` below this (Frobenius) are close: `X` is then found from the difference.
 NEAR_SQUARED = 0.25
-#: Items with `|X|^2` below this are very close. All their digits can be had, so they are held to a stricter limit.
+#: Items with `|X|^2` below this are very close. All their digits can be had, so they are held to a stricter
+#: limit.
 CLOSE_SQUARED = 0.01
-#: "auto" computes an item in double-double if a factorisation loses more than the first factor, or more than the
-#: second where the pair is very close: for results in float64, and for results in float32.
+#: "auto" computes an item in double-double if a factorisation loses more than the first factor, or more than
+#: the second where the pair is very close: for results in float64, and for results in float32.
 TOLERATED_LOSS = {False: (1e3, 32.0), True: (1e7, 1e5)}
 #: The largest dimension in which "auto" uses double-double.
 LARGEST_ESCALATED = 64
@@ -38,7 +53,7 @@ TRIANGULAR = ("scale_tril", "standard_deviation", "scale")
 
 @dataclass(frozen=True)
 class Plan:
-    """What the computation has to know beside tensors.
+    """The part of a problem that is not in tensors: the parameterisations, the precision, and known factors.
 
     Parameters
     ----------
@@ -142,7 +157,10 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def nearby_excess(
     plan: Plan, theta_p: tuple[Tensor, ...], theta_q: tuple[Tensor, ...], root_p: Root, root_q: Root
 ) -> tuple[Tensor, Tensor] | None:
-    """Return `X` of close items from the difference of the parameters; None where that is not known to the bit."""
+    """Return `X` of close items from the difference of the parameters.
+
+    None where that is not known to the bit.
+    """
     if plan.kind_p in KNOWN and plan.kind_q in KNOWN:
         first, second = (
             symmetric_part(theta[0]) if kind == "covariance" else torch.diag_embed(theta[0])
@@ -162,7 +180,8 @@ def nearby_excess(
 
 
 def refined_excess(D: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the lower triangular `X` with `(I + X)(I + X)^T = I + D`, accurate relative to `D`, and where it exists.
+    """Return the lower triangular `X` with `(I + X)(I + X)^T = I + D`, accurate relative to `D`, and where it
+    exists.
 
     For `D` of order 1 at most. `D = 0` gives `X = 0` exactly.
     """
@@ -186,8 +205,8 @@ def less_identity(M: Tensor) -> Tensor:
 def cancellation(kind: str, theta: tuple[Tensor, ...], root: Root) -> Tensor | None:
     """Return by what factor rounding errors grow in the root of a covariance, or in a solve with it.
 
-    For Cholesky it is the largest ratio of a variance to what the coordinates before leave of it. A factor that was
-    given is not rounded: a solve with it loses the square root of that ratio.
+    For Cholesky it is the largest ratio of a variance to what the coordinates before leave of it. A factor
+    that was given is not rounded: a solve with it loses the square root of that ratio.
     """
     if kind in ("covariance", "precision"):
         pivots = root.tensor().diagonal(dim1=-2, dim2=-1).square()

@@ -3,8 +3,8 @@ r"""The gradients of the dense divergence: in closed form, and to be differentia
 With `W = L_q^{-1}` and `V = (I + X)^{-1} X W`, close pairs keep their digits in
 $$ \frac{\partial}{\partial S_p} = \tfrac12 \left( W^\top V + V^\top W - V^\top V \right), \qquad
    \frac{\partial}{\partial S_q} = -\tfrac12 W^\top \left( X + X^\top + X X^\top + z z^\top \right) W. $$
-Where pairs are far apart, differences of precisions say the same with less work. By the means the gradients are
-`± W^T z`, and the chain rule takes all of them to the parameterisation that was given.
+Where pairs are far apart, differences of precisions say the same with less work. By the means the gradients
+are `± W^T z`, and the chain rule takes all of them to the parameterisation that was given.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ def differentiable_divergence(plan: Plan, *tensors: Tensor) -> Tensor:
 
 
 class DenseDivergence(torch.autograd.Function):
-    """The value and, not differentiable, what the backward pass needs again."""
+    """The divergence; its other outputs are not differentiable and serve the backward pass."""
 
     generate_vmap_rule = True
 

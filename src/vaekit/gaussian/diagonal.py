@@ -2,13 +2,13 @@ r"""The divergence between Gaussians with diagonal covariances: a sum over coord
 
 With `t = (s_p - s_q) / s_q` and `z = (m_p - m_q) / s_q`, the term of one coordinate is
 $$ \mathrm{KL} = \tfrac12 t^2 + (t - \log(1 + t)) + \tfrac12 z^2, $$
-three non-negative terms, where the usual `log s_q/s_p + (s_p^2 + (m_p-m_q)^2) / (2 s_q^2) - 1/2` cancels as `t -> 0`.
-With variances and `u = (v_p - v_q) / v_q` it is `(u - log(1 + u) + z^2) / 2`.
+three non-negative terms, where the usual `log s_q/s_p + (s_p^2 + (m_p-m_q)^2) / (2 s_q^2) - 1/2` cancels as
+`t -> 0`. With variances and `u = (v_p - v_q) / v_q` it is `(u - log(1 + u) + z^2) / 2`.
 
 The elementwise term, `normal_kl`, is one autograd node with its derivatives in closed form; these are made of
-differentiable operations, so they can be differentiated again. Its sums over rows are done in blocks that stay in the
-cache: the divergence of 20,000 pairs in 64 dimensions reads four numbers for each term and writes one for each pair,
-and operations on the whole would write and read dozens of temporaries of that size.
+differentiable operations, so they can be differentiated again. Its sums over rows are done in blocks that
+stay in the cache: the divergence of 20,000 pairs in 64 dimensions reads four numbers for each term and writes
+one for each pair, and operations on the whole would write and read dozens of temporaries of that size.
 """
 
 from typing import Any
@@ -48,8 +48,7 @@ def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) 
     Notes
     -----
     Values are not inspected: a scale that is 0 or negative gives inf or NaN. Works under
-    `torch.compile(fullgraph=True)`,
-    `torch.func.vmap` and double backward.
+    `torch.compile(fullgraph=True)`, `torch.func.vmap` and double backward.
 
     Examples
     --------
@@ -67,7 +66,10 @@ def normal_kl(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) 
 
 
 def elementwise_divergence(mean_p: Tensor, scale_p: Tensor, mean_q: Tensor, scale_q: Tensor) -> Tensor:
-    """Return `normal_kl` without its checks: one autograd node, or a plain formula while a graph is compiled."""
+    """Return `normal_kl` without its checks.
+
+    One autograd node, or a plain formula while a graph is compiled.
+    """
     inputs = torch.broadcast_tensors(mean_p, scale_p, mean_q, scale_q)
     return formula(*inputs) if torch.compiler.is_compiling() else NormalDivergence.apply(*inputs)
 
@@ -167,7 +169,7 @@ def deviation_of(g: Parameterised) -> Tensor:
 
 
 def variance_of(g: Parameterised, unit: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Return variances, and what their rounding has taken away, where they are squares; of `unit x` if that is given."""
+    """Return the variances of `unit x`, and what rounding has taken from them where they are squares."""
     if g.parameterisation == "variance":
         variance = g.parameters["variance"]
         return variance if unit is None else variance * unit * unit, None
@@ -257,10 +259,11 @@ def blockwise_sums(rows: list[Tensor]) -> Tensor:
 
 
 def plain_sums(block: list[Tensor], room: Tensor, value: Tensor) -> Tensor:
-    """Write sums of `t - log1p(t) + (t^2 + z^2) / 2`; return which rows have lost digits to the plain difference.
+    """Write sums of `t - log1p(t) + (t^2 + z^2) / 2`; return which rows have lost digits to the plain
+    difference.
 
-    The difference is off by at most an ulp of `t + t / (1 + t)` in each coordinate: nothing beside the sum, unless all
-    coordinates of a row are close.
+    The difference is off by at most an ulp of `t + t / (1 + t)` in each coordinate: nothing beside the sum,
+    unless all coordinates of a row are close.
     """
     mean_p, scale_p, mean_q, scale_q = block
     t, z, term = room.unbind()

@@ -3,10 +3,8 @@ r"""The multivariate Gaussian in every usual parameterisation.
 $$ \log \mathcal N(x; m, S) = -\tfrac12 \left( (x-m)^\top S^{-1} (x-m) + \log\det S + k \log 2\pi \right) $$
 
 A `Gaussian` keeps what it was given (a variance stays a vector, a low-rank factor stays `k x r`) and computes
-the rest when it
-is asked for, once. Tensors in give tensors out, NumPy arrays in give NumPy arrays out. What needs accuracy is
-computed in
-float64 and returned in the dtype of the input.
+the rest when it is asked for, once. Tensors in give tensors out, NumPy arrays in give NumPy arrays out. What
+needs accuracy is computed in float64 and returned in the dtype of the input.
 """
 
 import math
@@ -17,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.parameters import (
     ArrayLike,
     as_tensors,
@@ -31,7 +29,7 @@ __all__ = ["ArrayLike", "Gaussian", "present"]
 
 
 def present(tensor: Tensor, *gaussians: "Gaussian") -> Any:
-    """The tensor as it is, or as a NumPy array where every Gaussian involved was made from NumPy."""
+    """Return the tensor as it is, or as a NumPy array where every Gaussian involved was made from NumPy."""
     return tensor.detach().numpy()[()] if all(g.from_numpy for g in gaussians) else tensor
 
 
@@ -51,8 +49,8 @@ class Gaussian(GaussianState):
     factor, diagonal : arrays (..., k, r) and (..., k), the covariance `factor factor^T + diag(diagonal)`
     validate : bool
         Look at the values now (finite, symmetric, positive definite) and raise. Otherwise shapes and dtypes
-        only;
-        a bad item then gives NaN. Values are never looked at inside `torch.compile` or `torch.func.vmap`.
+        only; a bad item then gives NaN. Values are never looked at inside `torch.compile` or
+        `torch.func.vmap`.
 
     Raises
     ------
@@ -98,8 +96,7 @@ class Gaussian(GaussianState):
             got = ", ".join([*named, *(["diagonal"] if diagonal is not None else [])]) or "none"
             raise GaussianError(
                 "expected exactly one parameterisation of the covariance, of: covariance, scale_tril, "
-                "precision, variance, "
-                f"standard_deviation, scale, or factor together with diagonal; got {got}"
+                f"precision, variance, standard_deviation, scale, or factor together with diagonal; got {got}"
             )
         raw = {"mean": mean, named[0]: given[named[0]]} | ({} if diagonal is None else {"diagonal": diagonal})
         tensors, from_numpy = as_tensors(raw)
@@ -114,7 +111,7 @@ class Gaussian(GaussianState):
     def standard(
         cls, dimension: int, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
     ) -> Self:
-        """`N(0, I)` over vectors of the given size.
+        """Return `N(0, I)` over vectors of the given size.
 
         >>> Gaussian.standard(3)
         Gaussian(scale, dimension=3, batch_shape=(), dtype=float32)
@@ -153,7 +150,7 @@ class Gaussian(GaussianState):
 
     @classmethod
     def from_torch(cls, distribution: torch.distributions.Distribution, *, validate: bool = True) -> Self:
-        """The same Gaussian as a torch distribution: `Independent(Normal, 1)`, `MultivariateNormal`,
+        """Return the same Gaussian as a torch distribution: `Independent(Normal, 1)`, `MultivariateNormal`,
         `LowRank...`.
 
         >>> Gaussian.from_torch(torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2)))
@@ -166,7 +163,7 @@ class Gaussian(GaussianState):
         return self.validate() if validate else self
 
     def to_torch(self) -> torch.distributions.Distribution:
-        """The torch distribution with the same structure.
+        """Return the torch distribution with the same structure.
 
         >>> Gaussian.standard(2).to_torch()
         Independent(Normal(loc: torch.Size([2]), scale: torch.Size([2])), 1)
@@ -191,8 +188,10 @@ class Gaussian(GaussianState):
 
     @property
     def scale_tril(self) -> Any:
-        """Lower triangular `L` with `L L^T = S`, (..., k, k), with gradients; a zero on its diagonal marks a
-        singular item."""
+        """The lower triangular `L` with `L L^T = S`, (..., k, k).
+
+        A zero on its diagonal marks a singular item.
+        """
         return self._output(
             "scale_tril", lambda g: moments.scale_tril(g).expand(g.batch_shape + g.event_shape * 2)
         )
@@ -221,12 +220,12 @@ class Gaussian(GaussianState):
 
     @property
     def log_determinant(self) -> Any:
-        """`log det S`, (...); -inf where singular."""
+        """The log-determinant of the covariance, (...); -inf where singular."""
         return self._output("log_determinant", lambda g: moments.log_determinant(g).expand(g.batch_shape))
 
     @property
     def is_singular(self) -> Any:
-        """Which items are singular, (...) of bool."""
+        """The mask of the singular items, (...) of bool."""
         return present(self.singular_items(), self)
 
     def __repr__(self) -> str:
@@ -238,7 +237,7 @@ class Gaussian(GaussianState):
         )
 
     def __getitem__(self, index: Any) -> Self:
-        """Items of the batch.
+        """Return items of the batch.
 
         >>> Gaussian(torch.zeros(5, 2), scale=1.0)[1:3]
         Gaussian(scale, dimension=2, batch_shape=(2,), dtype=float32)
@@ -249,18 +248,18 @@ class Gaussian(GaussianState):
         return self._map(lambda name, tensor: self._expanded(name, tensor)[index])
 
     def to(self, *arguments: Any, **options: Any) -> Self:
-        """Another dtype or device, as `Tensor.to`."""
+        """Return the same Gaussians in another dtype or on another device, as `Tensor.to` does."""
         return self._map(lambda name, tensor: tensor.to(*arguments, **options))
 
     def detach(self) -> Self:
-        """Without gradients."""
+        """Return the same Gaussians without gradients."""
         return self._map(lambda name, tensor: tensor.detach())
 
     # What it does
     # ----------------------------------------------------------------------------------------------
 
     def log_prob(self, x: ArrayLike) -> Any:
-        """Log-density at `x` (..., k), in nats, broadcast over the batch.
+        """Return the log-density at `x` (..., k), in nats, broadcast over the batch.
 
         Raises `SingularCovarianceError` where the covariance is singular: there is no density.
         """
@@ -305,14 +304,17 @@ class Gaussian(GaussianState):
             return self.rsample(sample_shape, generator=generator)
 
     def entropy(self) -> Any:
-        r"""Differential entropy `1/2 (k + k log 2 pi + log det S)`, (...), in nats; -inf where singular."""
+        r"""Return the differential entropy `1/2 (k + k log 2 pi + log det S)`, (...), in nats.
+
+        -inf where singular.
+        """
         constant = 0.5 * self.dimension * (1 + math.log(2 * math.pi))
         return self._output(
             "entropy", lambda g: (constant + 0.5 * moments.log_determinant(g)).expand(g.batch_shape)
         )
 
     def marginal(self, indices: Sequence[int] | int) -> Self:
-        """The Gaussian of some coordinates, in the given order; keeps the structure.
+        """Return the Gaussian of some coordinates, in the given order; keeps the structure.
 
         >>> Gaussian([0.0, 1.0, 2.0], variance=[1.0, 2.0, 3.0]).marginal([2, 0]).mean
         array([2., 0.])
@@ -322,14 +324,19 @@ class Gaussian(GaussianState):
         return marginal(self, indices)
 
     def condition(self, indices: Sequence[int] | int, values: ArrayLike) -> Self:
-        """The Gaussian of the other coordinates, given that those at ``indices`` have these values (...,
-        len(indices))."""
+        """Return the Gaussian of the other coordinates, given those at ``indices``.
+
+        The values are of shape (..., len(indices)).
+        """
         from vaekit.gaussian.transformation import condition
 
         return condition(self, indices, values)
 
     def affine(self, matrix: ArrayLike, offset: ArrayLike | None = None) -> Self:
-        """The Gaussian of `A x + b` for `A` (..., n, k) and `b` (..., n); singular where `A` loses rank."""
+        """Return the Gaussian of `A x + b` for `A` (..., n, k) and `b` (..., n).
+
+        Singular where `A` loses rank.
+        """
         from vaekit.gaussian.transformation import affine
 
         return affine(self, matrix, offset)

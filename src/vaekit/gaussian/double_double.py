@@ -1,9 +1,10 @@
-r"""Arithmetic with about 32 digits: a number is the unevaluated sum `hi + lo` of two float64, `|lo| <= ulp(hi) / 2`.
+r"""Arithmetic with about 32 digits.
 
-The error-free transformations are Knuth's two-sum and Dekker's product with Veltkamp's splitting (T. J. Dekker,
-"A floating-point technique for extending the available precision", Numerische Mathematik 18, 1971). The relative
-error of an operation is below 2^-102. Entries must stay within 1e-140 and 1e140, so that no product or split over- or
-underflows: the caller scales by powers of two first.
+A number is the unevaluated sum `hi + lo` of two float64, `|lo| <= ulp(hi) / 2`. The error-free
+transformations are Knuth's two-sum and Dekker's product with Veltkamp's splitting (T. J. Dekker, "A
+floating-point technique for extending the available precision", Numerische Mathematik 18, 1971). The relative
+error of an operation is below 2^-102. Entries must stay within 1e-140 and 1e140, so that no product or split
+over- or underflows: the caller scales by powers of two first.
 """
 
 from dataclasses import dataclass
@@ -176,7 +177,10 @@ def logarithm(x: DoubleDouble) -> DoubleDouble:
 
 
 def exponential(y: Tensor) -> DoubleDouble:
-    """Return `e^y`: the argument is halved 12 times, put into the Taylor series, and the result squared as often."""
+    """Return `e^y`.
+
+    The argument is halved 12 times, put into the Taylor series, and the result squared as often.
+    """
     squarings = 12
     u = DoubleDouble.of(y * 2.0**-squarings)
     term = DoubleDouble.of(torch.ones_like(y))

@@ -1,11 +1,12 @@
 r"""A bound on the error of a computed dense divergence, from a running error analysis.
 
-Cholesky's computed factor is exact for a covariance that differs from the given one by at most `γ s s^T`, entry by
-entry, with `γ = (k + 2) ε` and the standard deviations `s`; a triangular solve is exact for a factor that differs by
-at most `γ |L|` (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2002, theorems 8.5 and 10.3). Their
-effect on the divergence is, to first order, the inner product with its gradients, which are known in closed form. It is
-bounded entry by entry and doubled for the higher orders. Where the perturbation is not small against 1 the higher
-orders are not small either, and the bound is infinite.
+Cholesky's computed factor is exact for a covariance that differs from the given one by at most `γ s s^T`,
+entry by entry, with `γ = (k + 2) ε` and the standard deviations `s`; a triangular solve is exact for a factor
+that differs by at most `γ |L|` (N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2002,
+theorems 8.5 and 10.3). Their effect on the divergence is, to first order, the inner product with its
+gradients, which are known in closed form. It is bounded entry by entry and doubled for the higher orders.
+Where the perturbation is not small against 1 the higher orders are not small either, and the bound is
+infinite.
 """
 
 import torch
@@ -53,7 +54,8 @@ def dense_bound(plan: Plan, tensors: tuple[Tensor, ...], value: Tensor) -> Tenso
     by_p = (X + X.mT + X.mT @ X).abs()
     size = z.abs().unsqueeze(-1)
     from_z = total(size, T_q @ size)
-    # The gradient by M, and the errors of M: of the solve, and for a precision of the factor that is solved for.
+    # The gradient by M, and the errors of M: of the solve, and for a precision of the factor that is solved
+    # for.
     diagonal = M.diagonal(dim1=-2, dim2=-1)
     slope = M.abs() * (1 - eye) + torch.diag_embed((diagonal - 1 / diagonal).abs())
     size_of = M.abs()
@@ -64,7 +66,8 @@ def dense_bound(plan: Plan, tensors: tuple[Tensor, ...], value: Tensor) -> Tenso
     if plan.kind_p == "precision":
         spread = spread + M.abs() @ T_p @ T_p
     far = 0.5 * form(by_q, u_q) + 0.5 * form(by_p, u_p) + total(slope, spread)
-    # Where S_p - S_q is known to the bit, both covariances of a close pair move together, and first orders cancel.
+    # Where S_p - S_q is known to the bit, both covariances of a close pair move together, and first orders
+    # cancel.
     known = (plan.kind_p in KNOWN and plan.kind_q in KNOWN) or plan.kind_p == plan.kind_q == "precision"
     if known:
         T = torch.maximum(T_p, T_q)
@@ -110,7 +113,8 @@ def total(first: Tensor, second: Tensor) -> Tensor:
 
 
 def relative_gradient(X: Tensor, ratio: Tensor) -> Tensor:
-    """Return `I - ((I + X)(I + X)^T)^{-1}`, without the subtraction: `Y + Y^T - Y^T Y` with `Y = (I + X)^{-1} X`.
+    """Return `I - ((I + X)(I + X)^T)^{-1}`, without the subtraction: `Y + Y^T - Y^T Y` with `Y = (I + X)^{-1}
+    X`.
 
     ``ratio`` is the diagonal of `I + X`, which `X` does not hold any more where it is small.
     """

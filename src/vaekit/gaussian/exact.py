@@ -1,8 +1,8 @@
 r"""The divergence and its gradients in double-double arithmetic: right to the last digits for the given bits.
 
-The quantities are those of `dense`. The coordinates are first multiplied by powers of two, which is exact, so that
-the variances of q lie between 1/4 and 4. Everything is computed to about 32 digits and rounded once at the end: a
-condition number of 1e14 costs 14 of the 32.
+The quantities are those of `dense`. The coordinates are first multiplied by powers of two, which is exact, so
+that the variances of q lie between 1/4 and 4. Everything is computed to about 32 digits and rounded once at
+the end: a condition number of 1e14 costs 14 of the 32.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,14 @@ from torch import Tensor
 from vaekit.gaussian.double_double import DoubleDouble, cholesky, solve_lower_exact, two_product, two_sum
 from vaekit.gaussian.stable import identity_like, log_excess_series
 
-__all__ = ["ExactDivergence", "ExactRoot", "covariance_exactly", "exact_divergence", "exact_root"]
+__all__ = [
+    "ExactDivergence",
+    "ExactRoot",
+    "covariance_exactly",
+    "exact_divergence",
+    "exact_root",
+    "power_of_two_scale",
+]
 
 #: Items with every entry of `X` below this are close: `X` is then found from the difference.
 NEAR = 0.5

@@ -11,7 +11,7 @@ import torch
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianShapeError, SingularCovarianceError
+from vaekit.gaussian.exceptions import GaussianShapeError, SingularCovarianceError
 from vaekit.gaussian.kl import kl_divergence, pair_of
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.stable import log_excess
@@ -69,7 +69,7 @@ class Explanation:
     parts: tuple[Term, ...]
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Everything in plain types, for JSON.
+        """Return everything in plain types, for JSON.
 
         >>> explain(([1.0], [[1.0]]), ([0.0], [[1.0]])).as_dictionary()["terms"][1]["value"]
         1.0

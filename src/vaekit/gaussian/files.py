@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.parameters import STRUCTURES
 
 __all__ = ["GaussianFileError", "read_gaussian"]
@@ -23,7 +23,7 @@ class GaussianFileError(GaussianError):
 
 
 def read_gaussian(path: str | Path) -> Gaussian:
-    """A Gaussian in float64 from a file of its parameters or of samples.
+    """Return a Gaussian in float64 from a file of its parameters or of samples.
 
     Parameters
     ----------

@@ -13,20 +13,20 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
+from vaekit.gaussian.common_support import common_support
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import as_gaussian, deliver, pair_of
 from vaekit.gaussian.parameters import finish, is_concrete
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.stable import KnownValue, solve_lower
-from vaekit.gaussian.support import common_support
 from vaekit.gaussian.transformation import in_common_units, marginal, positions
 
 __all__ = ["cross_entropy", "entropy", "mutual_information"]
 
 
 def entropy(p: Any) -> Any:
-    """Differential entropy `-E_p log p` in nats, (...); -inf where the covariance is singular.
+    """Return the differential entropy `-E_p log p` in nats, (...); -inf where the covariance is singular.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def entropy(p: Any) -> Any:
 
 
 def cross_entropy(p: Any, q: Any) -> Any:
-    r"""Cross entropy `-E_p log q = H(p) + KL(p || q)` in nats, (...).
+    r"""Return the cross entropy `-E_p log q = H(p) + KL(p || q)` in nats, (...).
 
     `1/2 (k log 2 pi + log det S_q + tr(S_q^{-1} S_p) + (m_p - m_q)^T S_q^{-1} (m_p - m_q))`, taken as it
     stands.
@@ -100,7 +100,8 @@ def cross_entropy(p: Any, q: Any) -> Any:
 def mutual_information(
     joint: Any, first: Sequence[int] | int, *, second: Sequence[int] | int | None = None
 ) -> Any:
-    r"""Mutual information between two blocks of coordinates of one Gaussian, in nats, (...), never negative.
+    r"""Return the mutual information between two blocks of coordinates of one Gaussian, in nats, (...), never
+    negative.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def mutual_information(
 
 
 def _between_blocks(g: Gaussian, a: list[int], b: list[int]) -> Tensor:
-    """From the canonical correlations; strong ones from the conditional factor, which keeps `1 - c^2`."""
+    """Return the information, from the canonical correlations, or the conditional factor where they are strong."""
     S = moments.covariance(g)
     La, Lb = marginal(g, a).scale_tril, marginal(g, b).scale_tril
     left = solve_lower(La, S[..., a, :][..., b])
@@ -167,7 +168,7 @@ def _between_blocks(g: Gaussian, a: list[int], b: list[int]) -> Tensor:
 
 
 def _on_singular(p: Gaussian, q: Gaussian, shape: torch.Size) -> Tensor:
-    """inf where p leaves q's support, -inf where it lies on it."""
+    """Return inf where p leaves q's support, -inf where it lies on it."""
     k = p.dimension
     Sp, Sq = (moments.covariance(g).detach().expand(*shape, k, k).reshape(-1, k, k) for g in (p, q))
     mp, mq = (g.parameters["mean"].detach().expand(*shape, k).reshape(-1, k) for g in (p, q))

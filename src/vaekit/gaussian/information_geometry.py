@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, Whitened, whitened
@@ -44,7 +44,7 @@ class Bounds(NamedTuple):
 
 
 def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") -> Any:
-    r"""Fisher-Rao distance, (...), where it has a closed form.
+    r"""Return the Fisher-Rao distance, (...), where it has a closed form.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
     GaussianError
         For ``family="full"`` where the means differ, and not along an eigenvector of the relative covariance
         (as they do for k = 1, equal covariances, or two isotropic ones): then there is no closed form, and
-        `fisher_rao_bounds` is what there is. For
-        ``family="diagonal"`` and a covariance that is not given as diagonal.
+        `fisher_rao_bounds` is what there is. For ``family="diagonal"`` and a covariance that is not given as
+        diagonal.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
     1.414214
     >>> fisher_rao(([1.0, 1.0], [[1.0, 0.0], [0.0, 2.0]]), ([0.0, 0.0], [[2.0, 0.0], [0.0, 1.0]]))
     Traceback (most recent call last):
-    vaekit.gaussian.errors.GaussianError: no closed form of the Fisher-Rao distance is known, ...
+    vaekit.gaussian.exceptions.GaussianError: no closed form of the Fisher-Rao distance is known, ...
     """
     p, q = pair_of(p, q)
     pair = whitened(p.promoted(), q.promoted())
@@ -93,8 +93,7 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
                 "no closed form of the Fisher-Rao distance is known"
                 f"{f' at batch index {index}' if index else ''}, since the means differ, and not along an "
                 "eigenvector of the relative covariance (as they do for k = 1, equal covariances, or two "
-                "isotropic ones); "
-                "try fisher_rao_bounds, or family='diagonal' for diagonal Gaussians",
+                "isotropic ones); try fisher_rao_bounds, or family='diagonal' for diagonal Gaussians",
                 batch_index=index,
             )
         value = safe_sqrt(torch.where(closed, square, torch.nan))
@@ -104,7 +103,7 @@ def fisher_rao(p: Any, q: Any, *, family: Literal["full", "diagonal"] = "full") 
 
 
 def fisher_rao_bounds(p: Any, q: Any) -> Bounds:
-    """Lower and upper bound of the Fisher-Rao distance among all Gaussians; equal where it is closed.
+    """Return the lower and upper bound of the Fisher-Rao distance among all Gaussians; equal where it is closed.
 
     Parameters
     ----------
@@ -136,21 +135,21 @@ def fisher_rao_bounds(p: Any, q: Any) -> Bounds:
 
 
 def _univariate_square(excess: Tensor, ratio: Tensor, shift_squared: Tensor) -> Tensor:
-    """The squared distance of `N(w, 1 + e)` from `N(0, 1)`, elementwise."""
+    """Return the squared distance of `N(w, 1 + e)` from `N(0, 1)`, elementwise."""
     root = ratio.sqrt()
     y_squared = (0.5 * shift_squared + (excess / (1 + root)).square()) / (4 * root)
     return 8 * _squared_arsinh_of_root(y_squared)
 
 
 def _squared_arsinh_of_root(x: Tensor) -> Tensor:
-    """`arsinh(sqrt x)^2`, smooth at 0."""
+    """Return `arsinh(sqrt x)^2`, smooth at 0."""
     positive = x > 0
     root = torch.where(positive, x, torch.ones_like(x)).sqrt()
     return torch.where(positive, torch.asinh(root).square(), x)
 
 
 def _closed(pair: Whitened) -> tuple[Tensor, Tensor]:
-    """The squared distance where it is closed, and where that is: where D z = mu z, up to rounding."""
+    """Return the squared distance where it is closed, and where that is: where D z = mu z, up to rounding."""
     square = evaluate(pair, _log_square, _log_square_gradient, disjoint=math.inf)
     square = square + evaluate(pair, _more, _more_gradient, disjoint=0.0)
     with torch.no_grad():
@@ -167,7 +166,7 @@ def _closed(pair: Whitened) -> tuple[Tensor, Tensor]:
 
 
 def _more(excess: Tensor, ratio: Tensor, forward: Tensor, backward: Tensor) -> Tensor:
-    """What moving the mean adds to the change of the variance in its direction."""
+    """Return what moving the mean adds to the change of the variance in its direction."""
     square = forward.square()
     size = square.sum(-1)
     moved = size > 0
@@ -177,7 +176,10 @@ def _more(excess: Tensor, ratio: Tensor, forward: Tensor, backward: Tensor) -> T
 
 
 def _more_gradient(D: Tensor, z: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
-    """By D along the direction of z only, since the formula holds where z is an eigenvector of D."""
+    """Return the gradients of `_more`.
+
+    By D only along z, since the formula holds where z is an eigenvector of D.
+    """
     size = z.square().sum(-1)
     divisor = torch.where(size > 0, size, torch.ones_like(size))
     e = (z * (D @ z.unsqueeze(-1)).squeeze(-1)).sum(-1) / divisor
@@ -189,7 +191,7 @@ def _more_gradient(D: Tensor, z: Tensor, inverse: Tensor) -> tuple[Tensor, Tenso
 
 
 def _slope(x: Tensor) -> Tensor:
-    """The derivative of `arsinh(sqrt x)^2`, `arsinh(sqrt x) / sqrt(x + x^2)`; 1 at 0."""
+    """Return the derivative of `arsinh(sqrt x)^2`, `arsinh(sqrt x) / sqrt(x + x^2)`; 1 at 0."""
     positive = x > 0
     safe = torch.where(positive, x, torch.ones_like(x))
     return torch.where(positive, torch.asinh(safe.sqrt()) / (safe + safe * safe).sqrt(), 1 - 2 * x / 3)
@@ -205,7 +207,7 @@ def _log_square_gradient(D: Tensor, z: Tensor, inverse: Tensor) -> tuple[Tensor,
 
 
 def _embedding_distance(pair: Whitened) -> Tensor:
-    """Calvo and Oller's lower bound, `sqrt(1/2 sum log^2)` over the spectrum of the embeddings."""
+    """Return Calvo and Oller's lower bound, `sqrt(1/2 sum log^2)` over the spectrum of the embeddings."""
     z = pair.shift
     D = torch.diag_embed(pair.difference) if pair.frame is None else pair.difference
     if pair.frame is None:

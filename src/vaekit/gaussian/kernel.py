@@ -1,14 +1,14 @@
 r"""The divergence of many small pairs and its gradients, in loops that numba compiles.
 
-The quantities are those of `dense`: lower triangular `X` with `I + X = L_q^{-1} L_p`, and `z`. With `W = L_q^{-1}`,
-`V = (I + X)^{-1} X W`, `P = W - V` and the lower triangular `N` with `N + N^T = X + X^T + X X^T + z z^T` the gradients
-are
+The quantities are those of `dense`: lower triangular `X` with `I + X = L_q^{-1} L_p`, and `z`. With `W =
+L_q^{-1}`, `V = (I + X)^{-1} X W`, `P = W - V` and the lower triangular `N` with `N + N^T = X + X^T + X X^T +
+z z^T` the gradients are
 $$ \frac{\partial}{\partial S_p} = \tfrac12 \left( W^\top V + V^\top P \right), \qquad
    \frac{\partial}{\partial S_q} = -\tfrac12 \left( W^\top (N W) + (N W)^\top W \right), $$
 and `± W^T z` by the means. All matrices are triangular, and nothing cancels for close pairs.
 
-Items are done in chunks. A work matrix is `(row, column, item)`: what is a number in the textbook's algorithm is here
-a row of numbers, one for each item of the chunk, and the innermost loops run along these rows.
+Items are done in chunks. A work matrix is `(row, column, item)`: what is a number in the textbook's algorithm
+is here a row of numbers, one for each item of the chunk, and the innermost loops run along these rows.
 """
 
 import math
@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vaekit.gaussian.many import LEAST, MOST
-from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
+from vaekit.gaussian.stable import LEAST_VARIANCE, MOST_VARIANCE, SERIES_COEFFICIENTS, SERIES_RADIUS
 
 __all__ = ["divergences", "factors"]
 
 #: The most items that are done together: their work matrices stay in the cache.
-CHUNK = 32
+CHUNK = 64
 #: A product of ratios in here stays a number when one more is multiplied to it.
 SMALL, LARGE = 1e-20, 1e20
 COEFFICIENTS = SERIES_COEFFICIENTS[::-1]
@@ -83,7 +82,7 @@ def read_symmetric(given, start, S, tolerance, marks):
         matrix = given[start + item]
         for i in range(k):
             S[i, i, item] = matrix[i, i]
-            marks[item] |= not (LEAST < matrix[i, i] < MOST)
+            marks[item] |= not (LEAST_VARIANCE < matrix[i, i] < MOST_VARIANCE)
             for j in range(i):
                 a, b = matrix[i, j], matrix[j, i]
                 S[i, j, item] = S[j, i, item] = 0.5 * a + 0.5 * b
@@ -129,8 +128,8 @@ def excess_of_nearby(S_p, S_q, L, inverse, half, D, X, ratio, near):
     r"""Replace `X` and the diagonal of `I + X` of near items by those from the difference of the covariances.
 
     With `D = L^{-1} (S_p - S_q) L^{-T}`, `I + D` is factored as `C diag(1 + e) C^T` without adding the 1:
-    `c_{ij} = D_{ij} - \sum_{t<j} c_{it} c_{jt} / (1 + e_t)`, `e_j` is the same for `i = j`,
-    `X_{jj} = \sqrt{1 + e_j} - 1` and `X_{ij} = c_{ij} / \sqrt{1 + e_j}`.
+    `c_{ij} = D_{ij} - \sum_{t<j} c_{it} c_{jt} / (1 + e_t)`, `e_j` is the same for `i = j`, `X_{jj} = \sqrt{1
+    + e_j} - 1` and `X_{ij} = c_{ij} / \sqrt{1 + e_j}`.
     """
     k, count = ratio.shape
     for i in range(k):
@@ -208,9 +207,9 @@ def gradients_of(X, z, ratio, W, V, P, N, B, row, start, by_mean_p, by_mean_q, b
 def divergences(mean_p, mean_q, S_p, S_q, limits, want, value, marks, by_mean_p, by_mean_q, by_p, by_q):
     """Compute all items of a batch, and return how many were marked to be done in another way.
 
-    ``limits`` holds the tolerated asymmetry, the squared size of `X` below which a pair is near, the tolerated loss of
-    far and of close pairs, and the squared size below which a pair is close. Values, marks and, if wanted, gradients
-    are written to the other arrays.
+    ``limits`` holds the tolerated asymmetry, the squared size of `X` below which a pair is near, the
+    tolerated loss of far and of close pairs, and the squared size below which a pair is close. Values, marks
+    and, if wanted, gradients are written to the other arrays.
     """
     symmetry, near_squared, loss_far, loss_close, close_squared = limits
     n, k = mean_p.shape

@@ -2,9 +2,9 @@ r"""The Kullback-Leibler divergence between Gaussians, by an accurate and short 
 
 $$ \mathrm{KL}(p \| q) = \tfrac12 \left( \operatorname{tr}(S_q^{-1} S_p)
    + (m_p - m_q)^\top S_q^{-1} (m_p - m_q) + \log \det S_q - \log \det S_p - k \right) $$
-subtracts k from a sum that is nearly k when p and q are close. It is never computed that way here: `dense` has the sum
-of non-negative terms that takes its place, `diagonal` the elementwise case, and `low_rank` the one for covariances
-that are too large to be written out.
+subtracts k from a sum that is nearly k when p and q are close. It is never computed that way here: `dense`
+has the sum of non-negative terms that takes its place, `diagonal` the elementwise case, and `low_rank` the
+one for covariances that are too large to be written out.
 """
 
 from typing import Any, Literal
@@ -13,18 +13,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from vaekit.gaussian.common_support import mended
 from vaekit.gaussian.dense import LARGEST_ESCALATED, Plan, quantities
 from vaekit.gaussian.dense_gradients import differentiable_divergence
 from vaekit.gaussian.diagonal import diagonal_divergence
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.error_bound import dense_bound, finished_bound
-from vaekit.gaussian.errors import GaussianError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianTypeError
 from vaekit.gaussian.low_rank import low_rank_bound, low_rank_divergence
 from vaekit.gaussian.many import LARGEST_COMPILED, many_divergence, single_divergence, use_many
 from vaekit.gaussian.parameters import check_one_kind, check_shape, finish, is_concrete
-from vaekit.gaussian.support import mended
 
-__all__ = ["as_gaussian", "deliver", "kl_divergence", "pair_of"]
+__all__ = ["as_gaussian", "deliver", "dense_inputs", "kl_divergence", "pair_of"]
 
 Precision = Literal["auto", "fast", "exact"]
 OnError = Literal["raise", "nan"]
@@ -45,21 +45,22 @@ def kl_divergence(
     p, q : Gaussian, torch distribution, or tuple (mean, covariance)
         Of the same dtype and dimension; batches broadcast. Everything is computed in float64.
     precision : "auto", "fast" or "exact"
-        "fast" is float64 throughout. "exact" is double-double (about 32 digits, and some 50 times the time): right to
-        the last digit for the bits that were given. "auto" is "fast", with those items in double-double that float64
-        would get wrong: those whose factorisation cancels three digits or more (for float32 arguments seven), up to
-        dimension 64, close pairs in different parameterisations, and low-rank pairs that cancel.
+        "fast" is float64 throughout. "exact" is double-double (about 32 digits, and some 50 times the time):
+        right to the last digit for the bits that were given. "auto" is "fast", with those items in
+        double-double that float64 would get wrong: those whose factorisation cancels three digits or more
+        (for float32 arguments seven), up to dimension 64, close pairs in different parameterisations, and
+        low-rank pairs that cancel.
     return_error : bool
         Return also a bound on the absolute error of the value, (...).
     on_error : "raise" or "nan"
-        What to do about an item that is not a Gaussian (not finite, not symmetric, not positive semidefinite): raise
-        an error that names it, or return NaN for it alone.
+        What to do about an item that is not a Gaussian (not finite, not symmetric, not positive
+        semidefinite): raise an error that names it, or return NaN for it alone.
 
     Returns
     -------
     array (...)
-        Of the dtype of the arguments (float32 for float16 and bfloat16); NumPy where both came as NumPy. It is inf
-        where p gives mass to what q excludes: for a singular q, unless both have the same support.
+        Of the dtype of the arguments (float32 for float16 and bfloat16); NumPy where both came as NumPy. It
+        is inf where p gives mass to what q excludes: for a singular q, unless both have the same support.
 
     Raises
     ------
@@ -88,9 +89,9 @@ def kl_divergence(
         )
     p, q = as_gaussian(p, "p", validate=False), as_gaussian(q, "q", validate=False)
     same_kind(p, q)
-    value, symmetric = divergence(p.promoted(), q.promoted(), precision)
-    if is_concrete(value):
-        regular = value.isfinite().all() and (symmetric or not (p.has_asymmetric() or q.has_asymmetric()))
+    value, regular = divergence(p.promoted(), q.promoted(), precision)
+    if not regular and is_concrete(value):
+        regular = value.isfinite().all() and not (p.has_asymmetric() or q.has_asymmetric())
         value = value if regular else mended(value, p, q, on_error)
     half = p.dtype in (torch.float16, torch.bfloat16)
     rounded = value.to(torch.float32 if half else p.dtype)
@@ -104,12 +105,12 @@ def kl_divergence(
 
 
 def divergence(p: Gaussian, q: Gaussian, precision: Precision) -> tuple[Tensor, bool]:
-    """Return the value in float64, NaN or inf where not regular, and whether matrices are known to be symmetric."""
+    """Return the value in float64, NaN or inf where not regular, and whether all items are known to be regular."""
     way = way_of(p, q)
     if way == "diagonal":
-        return diagonal_divergence(p, q), True
+        return diagonal_divergence(p, q), False
     if way == "low_rank":
-        return low_rank_divergence(p, q, precision), True
+        return low_rank_divergence(p, q, precision), False
     if p.parameterisation == q.parameterisation == "covariance" and p.dimension <= LARGEST_COMPILED:
         tensors = tuple(g.parameters[name] for name in ("mean", "covariance") for g in (p, q))
         plan = Plan("covariance", "covariance", 1, precision, is_single(p, q))
@@ -139,7 +140,8 @@ def way_of(p: Gaussian, q: Gaussian) -> Literal["diagonal", "low_rank", "dense"]
         return "diagonal"
     if "full" in structures or p.dimension <= LARGEST_ESCALATED:
         return "dense"
-    # Woodbury's identity pays while the ranks are small beside the dimension, and holds while no diagonal has a zero.
+    # Woodbury's identity pays while the ranks are small beside the dimension, and holds while no diagonal has
+    # a zero.
     low_rank = [g for g in (p, q) if g.structure == "low_rank"]
     small = all(2 * g.parameters["factor"].shape[-1] <= g.dimension for g in low_rank)
     return "low_rank" if small and not any(g.has_zero_on_diagonal() for g in low_rank) else "dense"
@@ -161,8 +163,8 @@ def is_single(p: Gaussian, q: Gaussian) -> bool:
 def as_gaussian(value: Any, name: str, *, validate: bool = True) -> Gaussian:
     """Return a Gaussian from a Gaussian, a torch distribution, or a tuple of mean and covariance.
 
-    A second entry of the size of the mean, (..., k), with fewer dimensions than a matrix would have is refused:
-    variances are given as ``Gaussian(mean, variance=...)``.
+    A second entry of the size of the mean, (..., k), with fewer dimensions than a matrix would have is
+    refused: variances are given as ``Gaussian(mean, variance=...)``.
     """
     if isinstance(value, Gaussian):
         return value
@@ -189,7 +191,10 @@ def same_kind(p: Gaussian, q: Gaussian) -> None:
 
 
 def pair_of(p: Any, q: Any) -> tuple[Gaussian, Gaussian]:
-    """Return two Gaussians of one size, dtype and device from whatever stands for one; raise a GaussianError."""
+    """Return two Gaussians of one size, dtype and device from whatever stands for one.
+
+    Raise a GaussianError.
+    """
     first, second = as_gaussian(p, "p"), as_gaussian(q, "q")
     same_kind(first, second)
     return first, second

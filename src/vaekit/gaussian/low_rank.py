@@ -1,16 +1,17 @@
 r"""The divergence between covariances `D + W W^T` in large dimensions, without a k x k matrix.
 
-In units of `D_q`: `S_p = \mathrm{diag}(\rho) + A A^T`, `\rho = 1 + e`, and `S_q = I + B B^T`. With the thin factorisation
-`[B; I] = [Q; Q_2] R` Woodbury's identity says `S_q^{-1} = I - Q Q^T`, and a quadratic form in it is the smallest value
-of a sum of squares, so that it does not cancel:
+In units of `D_q`: `S_p = \mathrm{diag}(\rho) + A A^T`, `\rho = 1 + e`, and `S_q = I + B B^T`. With the thin
+factorisation `[B; I] = [Q; Q_2] R` Woodbury's identity says `S_q^{-1} = I - Q Q^T`, and a quadratic form in
+it is the smallest value of a sum of squares, so that it does not cancel:
 $$ a^\top S_q^{-1} a = \min_x |a - B x|^2 + |x|^2 = |(I - [Q; Q_2] [Q; Q_2]^\top) [a; 0]|^2. $$
 With `R_p` of `[\rho^{-1/2} A; I]`, and `z` the difference of the means,
 $$ 2\,\mathrm{KL} = \sum_i (e_i - \log(1 + e_i)) - \sum_i \rho_i |Q_i|^2 + \operatorname{tr}(A^\top S_q^{-1} A)
    + z^\top S_q^{-1} z - 2 \log |R_p| + 2 \log |R|. $$
 
-This is not a sum of non-negative terms: what it may lose is estimated, and the items that lose too much are computed
-again in double-double, where the cancellation does not reach the digits that are returned. Gradients are written with
-`S_p - S_q = \mathrm{diag}(D_p - D_q) + E W_p^T + W_q E^T`, `E = W_p - W_q`, which does not cancel.
+This is not a sum of non-negative terms: what it may lose is estimated, and the items that lose too much are
+computed again in double-double, where the cancellation does not reach the digits that are returned. Gradients
+are written with `S_p - S_q = \mathrm{diag}(D_p - D_q) + E W_p^T + W_q E^T`, `E = W_p - W_q`, which does not
+cancel.
 """
 
 from typing import Any
@@ -190,7 +191,10 @@ def exact_value(
     diagonal_q: Tensor,
     factor_q: Tensor,
 ) -> Tensor:
-    """Return the value of items (n, ...) in double-double, rounded once. Matrices are kept transposed, (n, r, k)."""
+    """Return the value of items (n, ...) in double-double, rounded once.
+
+    Matrices are kept transposed, (n, r, k).
+    """
     D_p, D_q = (DoubleDouble(*two_sum(diagonal_p, rest_p)), DoubleDouble(*two_sum(diagonal_q, rest_q)))
     root = D_q.sqrt()
     A, B = (DoubleDouble.of(W.mT.contiguous()) / root.unsqueeze(-2) for W in (factor_p, factor_q))
@@ -214,7 +218,8 @@ def orthogonalised(
 ) -> tuple[DoubleDouble | None, DoubleDouble, DoubleDouble | None]:
     """Return an orthonormal basis of the rows of `V`, `log det V V^T`, and the other rows orthogonal to it.
 
-    By the modified Gram-Schmidt process, whose error grows with the condition number of `V`, not with its square.
+    By the modified Gram-Schmidt process, whose error grows with the condition number of `V`, not with its
+    square.
     """
     basis: list[DoubleDouble] = []
     zero = torch.zeros(V.hi.shape[:-2], dtype=V.hi.dtype, device=V.hi.device)
@@ -321,7 +326,10 @@ class Inverse:
         return self.reciprocal.unsqueeze(-1) * right - self.F @ (self.F.mT @ right)
 
     def times_factor(self) -> Tensor:
-        """Return the inverse times `W`, `D^-1 W C^-1`: the difference in `times` would cancel where `W` is large."""
+        """Return the inverse times `W`, `D^-1 W C^-1`.
+
+        The difference in `times` would cancel where `W` is large.
+        """
         return torch.linalg.solve_triangular(self.capacitance.mT, self.F.mT, upper=True).mT
 
 

@@ -1,9 +1,10 @@
-"""Small pairs of full covariances: many in the compiled loops of `kernel` (needs numba), one in Python's numbers.
+"""Small pairs of full covariances: many in the compiled loops of `kernel` (needs numba), one in Python's
+numbers.
 
-For one 4 x 4 matrix calling a library takes longer than the sums; for a thousand of them a call for each, too. Both ways
-compute what `dense` does, and leave the items that are not regular (ill-conditioned, singular, not a covariance, at the
-ends of the range of numbers) to it, so that all ways give the same answers, errors included. In the loops value and
-gradients are computed in one pass.
+For one 4 x 4 matrix calling a library takes longer than the sums; for a thousand of them a call for each,
+too. Both ways compute what `dense` does, and leave the items that are not regular (ill-conditioned, singular,
+not a covariance, at the ends of the range of numbers) to it, so that all ways give the same answers, errors
+included. In the loops value and gradients are computed in one pass.
 """
 
 import importlib.util
@@ -12,14 +13,15 @@ from functools import cache
 from operator import mul
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vaekit.gaussian.dense import CLOSE_SQUARED, NEAR_SQUARED, Plan, limits_of, quantities
 from vaekit.gaussian.dense_gradients import closed_gradients, differentiable_gradients
-from vaekit.gaussian.errors import MissingAccelerationError
+from vaekit.gaussian.exceptions import MissingAccelerationError
 from vaekit.gaussian.parameters import is_concrete
-from vaekit.gaussian.stable import SERIES_COEFFICIENTS, SERIES_RADIUS
+from vaekit.gaussian.stable import LEAST_VARIANCE, MOST_VARIANCE, SERIES_COEFFICIENTS, SERIES_RADIUS
 
 __all__ = [
     "LARGEST_COMPILED",
@@ -42,8 +44,6 @@ LARGEST_SINGLE = 8
 SYMMETRY = 1e-12
 #: Trailing dimensions of the two means and the two covariances.
 DIMS = (1, 1, 2, 2)
-#: Variances outside of this range are left to the general way.
-LEAST, MOST = 1e-280, 1e280
 
 Rows = list[list[float]]
 
@@ -82,15 +82,18 @@ def use_many(precision: str, tensors: tuple[Tensor, ...]) -> bool:
 
 
 def many_factors(covariance: Tensor) -> Tensor | None:
-    """Return Cholesky's factors of covariances; None where one has none, or is not symmetric, or this does not pay."""
+    """Return Cholesky's factors of covariances.
+
+    None where one has none, or is not symmetric, or this does not pay.
+    """
     n, k = covariance.shape[:-2].numel(), covariance.shape[-1]
     if not (n >= SMALLEST_BATCH and k <= LARGEST_COMPILED and covariance.is_cpu and lanes_are_on()):
         return None
     from vaekit.gaussian.kernel import factors
 
     flat = covariance.detach().reshape(-1, k, k).contiguous()
-    found = torch.zeros_like(flat)
-    return found.reshape(covariance.shape) if factors(flat.numpy(), found.numpy()) else None
+    found = np.zeros(flat.shape)
+    return torch.from_numpy(found).reshape(covariance.shape) if factors(flat.numpy(), found) else None
 
 
 def many_divergence(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, bool]:
@@ -126,7 +129,10 @@ class ManyDivergence(torch.autograd.Function):
 
 
 def scaled(gradients: tuple[Tensor, ...], grad: Tensor, needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    """Return the gradients times ``grad``, and 0 where that is 0: the NaN of an item must not spoil shared ones."""
+    """Return the gradients times ``grad``, and 0 where that is 0.
+
+    The NaN of an item must not spoil shared ones.
+    """
     asked = grad != 0
     whole = bool(asked.all())
     found: list[Tensor | None] = []
@@ -143,22 +149,19 @@ def compute(plan: Plan, tensors: tuple[Tensor, ...], want: bool) -> tuple[Tensor
     """Return values (...), gradients by means and covariances if wanted, and whether no item was marked."""
     from vaekit.gaussian.kernel import divergences
 
-    batch = torch.broadcast_shapes(*(t.shape[: t.dim() - d] for t, d in zip(tensors, DIMS, strict=True)))
-    flat = tuple(flattened(t, d, batch) for t, d in zip(tensors, DIMS, strict=True))
+    batches = [t.shape[: t.dim() - d] for t, d in zip(tensors, DIMS, strict=True)]
+    same = batches[0] == batches[1] == batches[2] == batches[3]
+    batch = batches[0] if same else torch.broadcast_shapes(*batches)
+    flat = [flattened(t, d, batch) for t, d in zip(tensors, DIMS, strict=True)]
     n, k = flat[0].shape
     limits = (SYMMETRY, NEAR_SQUARED, *limits_of(plan.precision, plan.single), CLOSE_SQUARED)
-    value, marks = torch.empty(n, dtype=torch.float64), torch.empty(n, dtype=torch.bool)
-    count = n if want else 0
-    gradients = tuple(torch.empty((count, *(k,) * d), dtype=torch.float64) for d in DIMS)
-    marked = divergences(
-        *(t.numpy() for t in flat),
-        limits,
-        want,
-        value.numpy(),
-        marks.numpy(),
-        *(g.numpy() for g in gradients),
-    )
+    values, flags = np.empty(n), np.empty(n, np.bool_)
+    places = [np.empty((n if want else 0, *(k,) * d)) for d in DIMS]
+    marked = divergences(*(t.numpy() for t in flat), limits, want, values, flags, *places)
+    value = torch.from_numpy(values)
+    gradients = tuple(torch.from_numpy(g) for g in places) if want else ()
     if marked:
+        marks = torch.from_numpy(flags)
         alone = Plan("covariance", "covariance", 1, plan.precision, plan.single)
         some = tuple(t[marks] for t in flat)
         general = quantities(alone, some)
@@ -170,7 +173,7 @@ def compute(plan: Plan, tensors: tuple[Tensor, ...], want: bool) -> tuple[Tensor
                     whole[marks] = better
     if len(batch) != 1:
         value = value.reshape(batch)
-        gradients = tuple(g.reshape(*batch, *g.shape[1:]) for g in gradients) if want else ()
+        gradients = tuple(g.reshape(*batch, *g.shape[1:]) for g in gradients)
     return value, gradients, not marked
 
 
@@ -184,7 +187,10 @@ def flattened(t: Tensor, d: int, batch: torch.Size) -> Tensor:
 
 
 def single_divergence(plan: Plan, tensors: tuple[Tensor, ...]) -> Tensor | None:
-    """Return the divergence of one small pair; None where it is not one, not small, not regular or needs gradients."""
+    """Return the divergence of one small pair.
+
+    None where it is not one, not small, not regular or needs gradients.
+    """
     mean_p, mean_q, S_p, S_q = tensors
     single = (
         mean_p.dim() == mean_q.dim() == 1 and S_p.dim() == S_q.dim() == 2 and len(mean_p) <= LARGEST_SINGLE
@@ -231,7 +237,7 @@ def divergence_of_rows(
 def symmetrised(S: Rows) -> bool:
     """Replace the matrix by its symmetric part, and return whether it is symmetric up to rounding and in range."""
     for i, row in enumerate(S):
-        if not LEAST < row[i] < MOST:
+        if not LEAST_VARIANCE < row[i] < MOST_VARIANCE:
             return False
         for j in range(i):
             a, b = row[j], S[j][i]

@@ -3,8 +3,8 @@ r"""Mixtures of Gaussians, and the Kullback-Leibler divergence between them, whi
 $$ f(x) = \sum_a \pi_a \, \mathcal N(x; m_a, S_a) $$
 The components are one batch of Gaussians whose last batch dimension counts them.
 
-With components `f_a` of weights `pi_a` and `g_b` of weights `omega_b`, and the overlaps
-`t_ab = int f_a g_b = N(m_a; m_b, S_a + S_b)`, the divergence is approximated, bounded or estimated:
+With components `f_a` of weights `pi_a` and `g_b` of weights `omega_b`, and the overlaps `t_ab = int f_a g_b =
+N(m_a; m_b, S_a + S_b)`, the divergence is approximated, bounded or estimated:
 
 * product: `sum_a pi_a log( sum_a' pi_a' t_aa' / sum_b omega_b t_ab )`;
 * variational: `sum_a pi_a log( sum_a' pi_a' e^{-KL(f_a || f_a')} / sum_b omega_b e^{-KL(f_a || g_b)} )`;
@@ -14,10 +14,10 @@ With components `f_a` of weights `pi_a` and `g_b` of weights `omega_b`, and the 
 
 References
 ----------
-Hershey, Olsen (2007), Approximating the Kullback Leibler divergence between Gaussian mixture models; Goldberger, Gordon,
-Greenspan (2003), An efficient image similarity measure based on approximations of KL-divergence between two Gaussian
-mixtures; Durrieu, Thiran, Kelly (2012), Lower and upper bounds for approximation of the Kullback-Leibler divergence
-between Gaussian mixture models.
+Hershey, Olsen (2007), Approximating the Kullback Leibler divergence between Gaussian mixture models;
+Goldberger, Gordon, Greenspan (2003), An efficient image similarity measure based on approximations of
+KL-divergence between two Gaussian mixtures; Durrieu, Thiran, Kelly (2012), Lower and upper bounds for
+approximation of the Kullback-Leibler divergence between Gaussian mixture models.
 """
 
 import math
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianTypeError
 from vaekit.gaussian.kl import as_gaussian, kl_divergence
 from vaekit.gaussian.parameters import (
     ArrayLike,
@@ -119,27 +119,27 @@ class GaussianMixture:
 
     @property
     def log_weights(self) -> Tensor:
-        """Logarithms of the weights in float64, (..., n), of sum 1 exactly up to rounding."""
+        """The logarithms of the weights in float64, (..., n), whose sum is 1 up to rounding."""
         w = self.weights_tensor.double()
         return w.log() - w.sum(-1, keepdim=True).log()
 
     @property
     def mean(self) -> Any:
-        """`sum_a pi_a m_a`, (..., k)."""
+        """The mean `sum_a pi_a m_a`, (..., k)."""
         w = self.log_weights.exp().unsqueeze(-1)
         value = (w * self.components.promoted().mean).sum(-2)
         return self._out(value)
 
     @property
     def covariance(self) -> Any:
-        """`sum_a pi_a (S_a + (m_a - m)(m_a - m)^T)`, (..., k, k)."""
+        """The covariance `sum_a pi_a (S_a + (m_a - m)(m_a - m)^T)`, (..., k, k)."""
         g, w = self.components.promoted(), self.log_weights.exp().unsqueeze(-1)
         centred = g.mean - (w * g.mean).sum(-2, keepdim=True)
         within = (w.unsqueeze(-1) * g.covariance).sum(-3)
         return self._out(within + (w * centred).mT @ centred)
 
     def log_prob(self, x: ArrayLike) -> Any:
-        """Log-density at `x` (..., k), in nats, broadcast over the batch."""
+        """Return the log-density at `x` (..., k), in nats, broadcast over the batch."""
         tensors, numpy_in = as_tensors({"x": x}, like=(self.dtype, self.device))
         check_shape(
             tensors["x"].shape[-1:] == self.event_shape,
@@ -149,7 +149,7 @@ class GaussianMixture:
         return finish(value.to(self.dtype), self.from_numpy and numpy_in)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """`log f(x)` in float64, with gradients."""
+        """Return `log f(x)` in float64, with gradients."""
         each = self.components.promoted().log_prob(x.unsqueeze(-2))
         return torch.logsumexp(self.log_weights + each, -1)
 
@@ -200,7 +200,7 @@ def mixture_kl(
     samples: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> Any:
-    """`KL(p || q)` between Gaussian mixtures in nats, (...), approximated, bounded, or estimated.
+    """Return `KL(p || q)` between Gaussian mixtures in nats, (...), approximated, bounded, or estimated.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ def _mixture(value: Any, name: str) -> GaussianMixture:
 
 
 def with_dimension(g: Gaussian, position: int) -> Gaussian:
-    """The same Gaussians with a batch dimension of size 1 more, -1 after the last or -2 before it."""
+    """Return the same Gaussians with a batch dimension of size 1 more, -1 after the last or -2 before it."""
     place = len(g.batch_shape) + 1 + position
     tensors = {name: g._expanded(name, tensor).unsqueeze(place) for name, tensor in g.parameters.items()}
     return Gaussian._from_tensors(
@@ -291,22 +291,22 @@ def _closed(p: GaussianMixture, q: GaussianMixture, method: str) -> Tensor:
 
 
 def _mean(weights: Tensor, values: Tensor) -> Tensor:
-    """`sum_a pi_a v_a`, where a component of weight 0 counts nothing."""
+    """Return `sum_a pi_a v_a`, where a component of weight 0 counts nothing."""
     return torch.where(weights > 0, weights * values, torch.zeros_like(values)).sum(-1)
 
 
 def _mix(logs: Tensor, log_weights: Tensor) -> Tensor:
-    """`log sum_b omega_b e^{logs_ab}`."""
+    """Return `log sum_b omega_b e^{logs_ab}`."""
     return torch.logsumexp(logs + log_weights.unsqueeze(-2), -1)
 
 
 def _divergences(f: Gaussian, g: Gaussian) -> Tensor:
-    """`KL(f_a || g_b)`, (..., n, m)."""
+    """Return `KL(f_a || g_b)`, (..., n, m)."""
     return kl_divergence(with_dimension(f, -1), with_dimension(g, -2))
 
 
 def _log_overlaps(f: Gaussian, g: Gaussian) -> Tensor:
-    """`log int f_a g_b`, (..., n, m)."""
+    """Return `log int f_a g_b`, (..., n, m)."""
     left, right = with_dimension(f, -1), with_dimension(g, -2)
     difference = left.mean - right.mean
     if all(x.structure in ("diagonal", "isotropic") for x in (f, g)):

@@ -1,7 +1,8 @@
 """Moments and factors of a Gaussian, each by the shortest way that its parameterisation allows.
 
-Every function computes in the dtype of the Gaussian it is given, differentiably, without broadcasting to the batch.
-Ill-conditioned covariances get their factor, determinant and distances from double-double arithmetic, rounded.
+Every function computes in the dtype of the Gaussian it is given, differentiably, without broadcasting to the
+batch. Ill-conditioned covariances get their factor, determinant and distances from double-double arithmetic,
+rounded.
 """
 
 import torch

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError, GaussianShapeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError
 from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
 from vaekit.gaussian.mixture import with_dimension
 from vaekit.gaussian.renyi_family import bhattacharyya, chi_squared, hellinger
@@ -31,7 +31,7 @@ BLOCK = 2**24
 
 
 def pairwise(P: Any, Q: Any, *, divergence: Name | Callable[[Gaussian, Gaussian], Any] = "kl") -> Any:
-    """The matrix (n, m) of divergences between each of n and each of m Gaussians.
+    """Return the matrix (n, m) of divergences between each of n and each of m Gaussians.
 
     Each covariance is factored once; what follows is done in blocks of rows that fit in memory.
 

@@ -1,9 +1,9 @@
 """Taking the parameters in: arrays to tensors, and checks of shapes, dtypes and values at the public boundary.
 
-A matrix `S` counts as symmetric when `|S_ij - S_ji| <= tolerance * sqrt(|S_ii S_jj|)`: relative to the matrix, entry by
-entry, so that neither a covariance of order 1e-300 nor one of mixed units is misjudged. What is used is its symmetric
-part `(S + S^T) / 2`. Values cannot be looked at while a graph is being traced (`torch.compile`) or under
-`torch.func.vmap`; shapes and dtypes are checked always.
+A matrix `S` counts as symmetric when `|S_ij - S_ji| <= tolerance * sqrt(|S_ii S_jj|)`: relative to the
+matrix, entry by entry, so that neither a covariance of order 1e-300 nor one of mixed units is misjudged. What
+is used is its symmetric part `(S + S^T) / 2`. Values cannot be looked at while a graph is being traced
+(`torch.compile`) or under `torch.func.vmap`; shapes and dtypes are checked always.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
-from vaekit.gaussian.errors import (
+from vaekit.gaussian.exceptions import (
     AsymmetricCovarianceError,
     GaussianError,
     GaussianShapeError,
@@ -85,14 +85,17 @@ class Parameterised(Protocol):
         ...
 
     def exact_mahalanobis(self, difference: Tensor) -> Tensor | None:
-        """Return `d^T S^-1 d` where the covariance is ill-conditioned, NaN elsewhere; None if it is nowhere."""
+        """Return `d^T S^-1 d` where the covariance is ill-conditioned, NaN elsewhere.
+
+        None if it is nowhere.
+        """
         ...
 
 
 def as_tensors(
     values: dict[str, Any], *, like: tuple[torch.dtype, torch.device] | None = None
 ) -> tuple[dict[str, Tensor], bool]:
-    """Tensors of the values, and whether none of them was a tensor (the answer is then due in NumPy).
+    """Return tensors of the values, and whether none of them was a tensor (the answer is then due in NumPy).
 
     Lists and Python numbers take the dtype of the tensors or arrays beside them, and float64 where there are
     none.
@@ -121,12 +124,12 @@ def as_tensors(
 
 
 def finish(tensor: Tensor, to_numpy: bool) -> Any:
-    """The tensor, or its NumPy array (a NumPy scalar where it has no dimensions)."""
+    """Return the tensor, or its NumPy array (a NumPy scalar where it has no dimensions)."""
     return tensor.detach().numpy()[()] if to_numpy else tensor
 
 
 def check_shapes(tensors: dict[str, Tensor]) -> torch.Size:
-    """The common batch shape, after checking that every parameter is of the mean's size."""
+    """Return the common batch shape, after checking that every parameter is of the mean's size."""
     mean = tensors["mean"]
     check_shape(mean.dim() >= 1, "mean is a number; expected a vector of shape (..., k); try [mean]")
     k = mean.shape[-1]
@@ -140,8 +143,7 @@ def check_shapes(tensors: dict[str, Tensor]) -> torch.Size:
             check_shape(
                 False,
                 f"{name} has shape {tuple(shape)} but mean has shape {tuple(mean.shape)}; expected {name} of "
-                "shape "
-                f"{expected}"
+                f"shape {expected}"
                 + ("; a vector of variances is variance=" if dims == 2 and len(shape) == 1 else ""),
             )
         batches[name] = shape[:split]
@@ -176,17 +178,17 @@ def is_concrete(*tensors: Tensor) -> bool:
 
 
 def first_index(bad: Tensor) -> tuple[int, ...]:
-    """Index of the first True entry."""
+    """Return the index of the first True entry."""
     return tuple(int(i) for i in torch.argwhere(bad)[:1].flatten().tolist())
 
 
 def describe_index(index: tuple[int, ...]) -> str:
-    """``' at batch index (3, 1)'``, or nothing for an unbatched argument."""
+    """Return ``' at batch index (3, 1)'``, or nothing for an unbatched argument."""
     return f" at batch index {index if len(index) != 1 else index[-1]}" if index else ""
 
 
 def check_one_kind(tensors: dict[str, Tensor]) -> None:
-    """All arguments must be floating point, of one dtype and on one device."""
+    """Raise an error unless all arguments are floating point, of one dtype and on one device."""
     first_name, first = next(iter(tensors.items()))
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
@@ -212,7 +214,7 @@ def check_shape(condition: bool, message: str) -> None:
 
 
 def check_finite(tensor: Tensor, name: str, event_dimensions: int) -> None:
-    """Every entry must be finite."""
+    """Raise an error unless every entry is finite."""
     finite = tensor.isfinite()
     if bool(finite.all()):
         return
@@ -226,7 +228,7 @@ def check_finite(tensor: Tensor, name: str, event_dimensions: int) -> None:
 
 
 def check_nonnegative(tensor: Tensor, name: str, event_dimensions: int) -> None:
-    """Every entry must be finite and at least 0 (0 makes the Gaussian singular)."""
+    """Raise an error unless every entry is finite and at least 0 (0 makes the Gaussian singular)."""
     good = (tensor >= 0) & tensor.isfinite()
     if bool(good.all()):
         return
@@ -235,14 +237,13 @@ def check_nonnegative(tensor: Tensor, name: str, event_dimensions: int) -> None:
     batch = index[: tensor.dim() - event_dimensions]
     raise NotPositiveDefiniteError(
         f"{name} holds {tensor[index].item():.6g}{describe_index(batch)} (index {index}); expected positive "
-        "numbers "
-        "(0 for a degenerate direction); if this is a logarithm, try its exp()",
+        "numbers (0 for a degenerate direction); if this is a logarithm, try its exp()",
         batch_index=batch,
     )
 
 
 def symmetry_defect(matrix: Tensor) -> Tensor:
-    """Entry-wise `|S_ij - S_ji| / sqrt(|S_ii S_jj|)`, with 0/0 = 0."""
+    """Return the entrywise `|S_ij - S_ji| / sqrt(|S_ii S_jj|)`, with 0/0 = 0."""
     root = matrix.diagonal(dim1=-2, dim2=-1).abs().sqrt()
     difference = (matrix - matrix.mT).abs()
     defect = (difference / root.unsqueeze(-1)) / root.unsqueeze(-2)
@@ -250,7 +251,7 @@ def symmetry_defect(matrix: Tensor) -> Tensor:
 
 
 def asymmetric_items(matrix: Tensor) -> Tensor:
-    """Which matrices, (...) of bool, are not symmetric within the tolerance of their dtype."""
+    """Return which matrices, (...) of bool, are not symmetric within the tolerance of their dtype."""
     matrix = matrix.detach()
     tolerance = SYMMETRY_TOLERANCE.get(matrix.dtype, 1e-5)
     # Cheap and sufficient: the largest difference against the smallest variance.
@@ -260,7 +261,7 @@ def asymmetric_items(matrix: Tensor) -> Tensor:
 
 
 def check_symmetric(matrix: Tensor, name: str) -> None:
-    """The matrix must be finite and symmetric relative to its own size."""
+    """Raise an error unless the matrix is finite, and symmetric relative to its own size."""
     tolerance = SYMMETRY_TOLERANCE.get(matrix.dtype, 1e-5)
     matrix = matrix.detach()
     check_finite(matrix, name, 2)
@@ -279,14 +280,13 @@ def check_symmetric(matrix: Tensor, name: str) -> None:
         f"{name} is not symmetric{describe_index(index)}: |S - S^T| / |S| = {relative:.3g} (entry [{row}, "
         f"{column}] is "
         f"{item[row, column].item():.8g}, entry [{column}, {row}] is {item[column, row].item():.8g}); "
-        "expected at most "
-        f"{tolerance:g} relative to the diagonal; if the difference is rounding, try (S + S.mT) / 2",
+        f"expected at most {tolerance:g} relative to the diagonal; if the difference is rounding, try (S + S.mT) / 2",
         batch_index=index,
     )
 
 
 def not_positive_definite(matrix: Tensor, name: str, index: tuple[int, ...]) -> NotPositiveDefiniteError:
-    """The error for the item at ``index`` of a symmetric matrix that has no Cholesky factor."""
+    """Return the error for the item at ``index`` of a symmetric matrix that has no Cholesky factor."""
     item = matrix[index].detach().double().cpu()
     item = (item + item.mT) / 2
     eigenvalues = torch.linalg.eigvalsh(item)
@@ -294,8 +294,7 @@ def not_positive_definite(matrix: Tensor, name: str, index: tuple[int, ...]) -> 
     smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
     return NotPositiveDefiniteError(
         f"{name} is not positive definite{describe_index(index)}: the leading minor of order {minor} is not "
-        "positive "
-        f"and the smallest eigenvalue is {smallest:.6g} (largest {largest:.6g}). {WHAT_TO_TRY}",
+        f"positive and the smallest eigenvalue is {smallest:.6g} (largest {largest:.6g}). {WHAT_TO_TRY}",
         batch_index=index,
         leading_minor=minor,
         smallest_eigenvalue=smallest,

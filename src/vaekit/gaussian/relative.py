@@ -5,9 +5,8 @@ $$ D = L_q^{-1} (S_p - S_q) L_q^{-T}, \qquad z = L_q^{-1} (m_p - m_q). $$
 `D = V diag(e) V^T` gives the excesses `e_i` (the generalised eigenvalues of `(S_p, S_q)` less one), the
 ratios `r_i = 1 + e_i` and the shifts `w = V^T z`. The difference is taken first, of the parameters as they
 were given (factors from factors, precisions from precisions), so `e` is accurate relative to `|D|` however
-close p and q are.
-Where they are far apart, ratios come from the singular values of `L_q^{-1} L_p` (the large ones) and of its
-inverse (the small ones).
+close p and q are. Where they are far apart, ratios come from the singular values of `L_q^{-1} L_p` (the large
+ones) and of its inverse (the small ones).
 """
 
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian import moments
+from vaekit.gaussian.common_support import reduce_to_support
 from vaekit.gaussian.dense import KNOWN, LARGEST_ESCALATED, exact_of, taken
 from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.kl import deliver, dense_inputs, pair_of
 from vaekit.gaussian.parameters import is_concrete
 from vaekit.gaussian.stable import precision_factor, solve_lower
-from vaekit.gaussian.support import reduce_to_support
 from vaekit.gaussian.transformation import in_common_units
 
 __all__ = [
@@ -45,8 +44,8 @@ LEAST_GAP = 1.5
 class RelativeSpectrum(NamedTuple):
     """The generalised eigenvalues of `(S_p, S_q)` and the mean difference in their basis, each (..., k).
 
-    ``excess`` is the eigenvalue less one and ascends, ``ratio`` the eigenvalue itself, ``shift`` is
-    `V^T L_q^{-1} (m_p - m_q)` (its signs are those of the eigenvectors, so arbitrary).
+    ``excess`` is the eigenvalue less one and ascends, ``ratio`` the eigenvalue itself, ``shift`` is `V^T
+    L_q^{-1} (m_p - m_q)` (its signs are those of the eigenvectors, so arbitrary).
     """
 
     excess: Any
@@ -56,7 +55,7 @@ class RelativeSpectrum(NamedTuple):
 
 @dataclass(frozen=True)
 class Moments:
-    """What a pair that is not diagonal is a function of, broadcast to the batch, with gradients."""
+    """The moments of a pair that is not diagonal, broadcast to the batch, with gradients."""
 
     covariance_p: Tensor
     covariance_q: Tensor
@@ -65,7 +64,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the whitened coordinates of a pair that is not diagonal come from; without gradients.
+    """The matrices that whiten a pair that is not diagonal, without gradients.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ class Whitened:
 
 
 def relative_spectrum(p: Any, q: Any) -> RelativeSpectrum:
-    """The spectrum of p relative to q, the shared way to every divergence between Gaussians.
+    """Return the spectrum of p relative to q, the shared way to every divergence between Gaussians.
 
     Parameters
     ----------
@@ -185,7 +184,10 @@ def whitened(p: Gaussian, q: Gaussian) -> Whitened:
 
 
 def to_repeat(p: Gaussian, q: Gaussian, D: Tensor) -> Tensor:
-    """Return which items, (...) of bool, float64 gets wrong: ill-conditioned ones, and close ones of two kinds."""
+    """Return which items, (...) of bool, float64 gets wrong.
+
+    Ill-conditioned ones, and close ones of two kinds.
+    """
     again = torch.zeros(D.shape[:-2], dtype=torch.bool, device=D.device)
     if p.dimension > LARGEST_ESCALATED:
         return again
@@ -209,7 +211,7 @@ def _repeated(p: Gaussian, q: Gaussian, again: Tensor, found: tuple[Tensor, ...]
 
 
 def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
-    """`S_p - S_q`, (..., k, k), from the difference of the factors where both are of low rank."""
+    """Return `S_p - S_q`, (..., k, k), from the difference of the factors where both are of low rank."""
     a, b = p.parameters, q.parameters
     if "factor" in a and "factor" in b and a["factor"].shape[-1] == b["factor"].shape[-1]:
         change = a["factor"] - b["factor"]
@@ -219,7 +221,7 @@ def covariance_difference(p: Gaussian, q: Gaussian) -> Tensor:
 
 
 def lower_factor(g: Gaussian) -> Tensor:
-    """Lower triangular `L` with `L L^T = S`, (..., k, k), inside `torch.func.vmap` too."""
+    """Return the lower triangular `L` with `L L^T = S`, (..., k, k), inside `torch.func.vmap` too."""
     if g.parameterisation != "covariance" or is_concrete(g.parameters["covariance"]):
         return g.scale_tril
     factor, failed = torch.linalg.cholesky_ex(moments.covariance(g))
@@ -254,7 +256,7 @@ def _whitened_diagonal(p: Gaussian, q: Gaussian, shape: torch.Size) -> Whitened:
 
 
 def _difference_and_shift(p: Gaussian, q: Gaussian) -> tuple[Tensor, Tensor]:
-    """`D` and `z` of a pair that is not diagonal."""
+    """Return `D` and `z` of a pair that is not diagonal."""
     mean_difference = p.parameters["mean"] - q.parameters["mean"]
     if _elementwise(q):
         s = moments.deviation(q)
@@ -282,7 +284,10 @@ def _symmetric(matrix: Tensor) -> Tensor:
 
 
 def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Excess, ratio, forward and backward shift, (..., k); NaN for items that hold something not finite."""
+    """Return the excess, ratio, forward and backward shift, (..., k).
+
+    NaN for items that hold something not finite.
+    """
     good = D.isfinite().all(-1).all(-1) & M.isfinite().all(-1).all(-1) & N.isfinite().all(-1).all(-1)
     D, M, N = (torch.where(good[..., None, None], x, torch.zeros_like(x)) for x in (D, M, N))
     excess, V = torch.linalg.eigh(D)
@@ -307,10 +312,11 @@ def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tenso
 
 
 def _from_the_large(s: Tensor, t: Tensor) -> Tensor:
-    """Return which singular values are taken from `M`, where the large ones are accurate; the others are from `N`.
+    """Return which singular values are taken from `M`, where the large ones are accurate; the others are from
+    `N`.
 
-    The ascending values are split at their largest gap, so that no two nearly equal ones, whose vectors may be any
-    basis of a plane, come from both; without a gap all are taken from `M`.
+    The ascending values are split at their largest gap, so that no two nearly equal ones, whose vectors may
+    be any basis of a plane, come from both; without a gap all are taken from `M`.
     """
     value = torch.where(s >= (s[..., -1:] * t[..., :1]).sqrt(), s, t)
     if value.shape[-1] == 1:

@@ -5,9 +5,9 @@ $$ R_\alpha(p \| q) = \frac{1}{\alpha - 1} \log \int p^\alpha q^{1-\alpha}
      + \frac{\alpha}{2} \sum_i \frac{w_i^2}{1 + \beta e_i}, \qquad \beta = 1 - \alpha, $$
 
 over the relative spectrum, wherever every `1 + beta e_i` is positive, that is, `alpha S_q + (1 - alpha) S_p`
-is positive definite; otherwise the integral diverges. Near `e = 0` the terms are taken as
-`u(e) - u(beta e) / beta` with `u(x) = x - log(1 + x)`, and for `alpha < 1/2` through
-`R_alpha(p || q) = alpha / (1 - alpha) R_{1-alpha}(q || p)`, so nothing cancels.
+is positive definite; otherwise the integral diverges. Near `e = 0` the terms are taken as `u(e) - u(beta e) /
+beta` with `u(x) = x - log(1 + x)`, and for `alpha < 1/2` through `R_alpha(p || q) = alpha / (1 - alpha)
+R_{1-alpha}(q || p)`, so nothing cancels.
 
 References
 ----------
@@ -22,16 +22,16 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import deliver, kl_divergence, pair_of
 from vaekit.gaussian.relative import whitened
 from vaekit.gaussian.spectral import evaluate, excess_less_log, identity_plus, outer, safe_sqrt
 
-__all__ = ["alpha_divergence", "bhattacharyya", "chi_squared", "hellinger", "renyi"]
+__all__ = ["alpha_divergence", "bhattacharyya", "chi_squared", "hellinger", "renyi", "renyi_tensor"]
 
 
 def renyi(p: Any, q: Any, alpha: float) -> Any:
-    r"""Rényi divergence `1/(alpha - 1) log int p^alpha q^(1 - alpha)` in nats, (...), never negative.
+    r"""Return the Rényi divergence `1/(alpha - 1) log int p^alpha q^(1 - alpha)` in nats, (...), never negative.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def renyi(p: Any, q: Any, alpha: float) -> Any:
 
 
 def bhattacharyya(p: Any, q: Any) -> Any:
-    """Bhattacharyya distance `-log int sqrt(p q)` in nats, (...), symmetric, never negative.
+    """Return the Bhattacharyya distance `-log int sqrt(p q)` in nats, (...), symmetric, never negative.
 
     It is half the Rényi divergence of order 1/2. Parameters as in `renyi`.
 
@@ -83,7 +83,7 @@ def bhattacharyya(p: Any, q: Any) -> Any:
 
 
 def hellinger(p: Any, q: Any, *, squared: bool = False) -> Any:
-    """Hellinger distance `sqrt(1 - int sqrt(p q))`, (...), a metric between 0 and 1.
+    """Return the Hellinger distance `sqrt(1 - int sqrt(p q))`, (...), a metric between 0 and 1.
 
     ``squared`` gives its square, whose gradient is smooth at p = q, where the distance has a kink and takes
     the gradient 0. Other parameters as in `renyi`.
@@ -99,7 +99,8 @@ def hellinger(p: Any, q: Any, *, squared: bool = False) -> Any:
 
 
 def alpha_divergence(p: Any, q: Any, alpha: float) -> Any:
-    r"""Alpha divergence `(int p^alpha q^(1 - alpha) - 1) / (alpha (alpha - 1))`, (...), never negative.
+    r"""Return the alpha divergence `(int p^alpha q^(1 - alpha) - 1) / (alpha (alpha - 1))`, (...), never
+    negative.
 
     Order 1 is `KL(p || q)`, order 0 is `KL(q || p)`, order 1/2 four times the squared Hellinger distance,
     order 2 half the chi-squared divergence. Any real order; infinite where the integral diverges.
@@ -123,7 +124,7 @@ def alpha_divergence(p: Any, q: Any, alpha: float) -> Any:
 
 
 def chi_squared(p: Any, q: Any) -> Any:
-    """Pearson's chi-squared divergence `int (p - q)^2 / q`, (...), never negative.
+    """Return Pearson's chi-squared divergence `int (p - q)^2 / q`, (...), never negative.
 
     inf unless `2 S_q - S_p` is positive definite. Parameters as in `renyi`.
 
@@ -137,7 +138,7 @@ def chi_squared(p: Any, q: Any) -> Any:
 
 
 def renyi_tensor(p: Gaussian, q: Gaussian, alpha: float) -> Tensor:
-    """The divergence in float64, with gradients."""
+    """Return the divergence in float64, with gradients."""
     p, q = p.promoted(), q.promoted()
     if alpha == 1:
         return kl_divergence(p, q)
@@ -161,7 +162,10 @@ def renyi_tensor(p: Gaussian, q: Gaussian, alpha: float) -> Tensor:
 
 
 def _order(alpha: float, beta: float, excess: Tensor, ratio: Tensor, forward: Tensor) -> Tensor:
-    """The sum over the spectrum for an order of at least 1/2; ``beta`` is `1 - alpha` before rounding."""
+    """Return the sum over the spectrum for an order of at least 1/2.
+
+    ``beta`` is `1 - alpha` before rounding.
+    """
     bent = beta * excess
     diverges = (1 + bent <= 0).any(-1)
     bent = torch.where(diverges.unsqueeze(-1), torch.zeros_like(bent), bent)
@@ -178,6 +182,6 @@ def _order(alpha: float, beta: float, excess: Tensor, ratio: Tensor, forward: Te
 
 
 def _alpha_tensor(p: Gaussian, q: Gaussian, alpha: float) -> Tensor:
-    """The alpha divergence of an order of at least 1/2."""
+    """Return the alpha divergence of an order of at least 1/2."""
     r = renyi_tensor(p, q, alpha)
     return r if alpha == 1 else torch.expm1((alpha - 1) * r) / (alpha * (alpha - 1))

@@ -1,9 +1,9 @@
 r"""Functions of the relative spectrum, and their gradients without eigenvectors.
 
-A divergence of the form `F = sum_i g(e_i) + sum_i h(e_i) w_i^2` is the function
-`tr g(D) + z^T h(D) z` of the whitened pair. Its value comes from the spectrum, which is accurate; its
-gradient from rational functions of the matrix `D`, which need no eigenvectors: so equal eigenvalues do no
-harm, and the gradient can be differentiated again.
+A divergence of the form `F = sum_i g(e_i) + sum_i h(e_i) w_i^2` is the function `tr g(D) + z^T h(D) z` of the
+whitened pair. Its value comes from the spectrum, which is accurate; its gradient from rational functions of
+the matrix `D`, which need no eigenvectors: so equal eigenvalues do no harm, and the gradient can be
+differentiated again.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Gradient = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def evaluate(pair: Whitened, value: Value, gradient: Gradient, *, disjoint: float) -> Tensor:
-    """The functional of a whitened pair, (...); ``disjoint`` is its value for different supports.
+    """Return the functional of a whitened pair, (...); ``disjoint`` is its value for different supports.
 
     Where the value is infinite the gradient is zero.
     """
@@ -101,7 +101,7 @@ class SpectralFunctional(torch.autograd.Function):
 def _traced(
     Sp: Tensor, Sq: Tensor, mean_difference: Tensor, D: Tensor, z: Tensor, W: Tensor, R: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`D`, `z`, `W` and `R` with their known values, as functions of the moments around a fixed `W`."""
+    """Return `D`, `z`, `W` and `R` with their known values, as functions of the moments around a fixed `W`."""
     outside = torch.diag_embed((W == 0).all(-1).to(W.dtype))
     E = W @ Sq @ W.mT + outside
     L = torch.linalg.cholesky(0.5 * (E + E.mT))
@@ -154,7 +154,7 @@ class ExcessLessLog(torch.autograd.Function):
 
 
 def excess_less_log(u: Tensor, ratio: Tensor) -> Tensor:
-    """`u - log(ratio)` with `ratio = 1 + u`, accurate for every `u > -1`, differentiable.
+    """Return `u - log(ratio)` with `ratio = 1 + u`, accurate for every `u > -1`, differentiable.
 
     >>> u = torch.tensor(1e-9, dtype=torch.float64)
     >>> float(excess_less_log(u, 1 + u))
@@ -164,24 +164,25 @@ def excess_less_log(u: Tensor, ratio: Tensor) -> Tensor:
 
 
 def log_ratio(excess: Tensor, ratio: Tensor) -> Tensor:
-    """`log(1 + e)`, from whichever of `e` and `1 + e` has the digits."""
+    """Return `log(1 + e)`, from whichever of `e` and `1 + e` has the digits."""
     near = excess.abs() < 0.5
     inner = torch.where(near, excess, torch.zeros_like(excess))
     return torch.where(near, torch.log1p(inner), torch.log(torch.where(near, torch.ones_like(ratio), ratio)))
 
 
 def identity_plus(D: Tensor) -> Tensor:
-    """`I + D`."""
+    """Return `I + D`."""
     return D + torch.eye(D.shape[-1], dtype=D.dtype, device=D.device)
 
 
 def outer(a: Tensor, b: Tensor) -> Tensor:
-    """`a b^T`."""
+    """Return `a b^T`."""
     return a.unsqueeze(-1) * b.unsqueeze(-2)
 
 
 def safe_sqrt(x: Tensor) -> Tensor:
-    """The square root of something non-negative, with gradient 0 at 0 (a subgradient of a distance there).
+    """Return the square root of something non-negative, with gradient 0 at 0 (a subgradient of a distance
+    there).
 
     >>> x = torch.tensor([0.0, 4.0], requires_grad=True)
     >>> safe_sqrt(x).sum().backward(); x.grad

@@ -1,9 +1,9 @@
 r"""Building blocks that keep their digits: factors of covariances, and the function `u - log(1 + u)`.
 
-A covariance `S` has the lower triangular factor `L` with `S = L L^T`. A precision `P` has the upper triangular
-factor `U` with `P = U U^T` (the Cholesky factor of the matrix read backwards), so that `L = U^{-T}` is the lower
-factor of `P^{-1}`. Singular and indefinite covariances are told apart: a singular one has zeros on the diagonal of
-its factor, an indefinite one has NaN.
+A covariance `S` has the lower triangular factor `L` with `S = L L^T`. A precision `P` has the upper
+triangular factor `U` with `P = U U^T` (the Cholesky factor of the matrix read backwards), so that `L =
+U^{-T}` is the lower factor of `P^{-1}`. Singular and indefinite covariances are told apart: a singular one
+has zeros on the diagonal of its factor, an indefinite one has NaN.
 
 Near 0 the difference `u - log(1 + u)` keeps no digit as it stands. The right side of
 $$ u - \log(1 + u) = r \Big( u - 2 r^2 \sum_{j \ge 0} \frac{r^{2j}}{2j + 3} \Big), \; r = \frac{u}{2 + u}, $$
@@ -19,6 +19,8 @@ from torch import Tensor
 from vaekit.gaussian.parameters import is_concrete
 
 __all__ = [
+    "LEAST_VARIANCE",
+    "MOST_VARIANCE",
     "SERIES_COEFFICIENTS",
     "SERIES_RADIUS",
     "KnownValue",
@@ -42,6 +44,8 @@ SERIES_RADIUS = 0.18
 SERIES_COEFFICIENTS = tuple(1 / (2 * j + 3) for j in range(10))
 #: The number of terms that the last bit of float32 needs.
 SINGLE_TERMS = 4
+#: Variances outside of this range are left to the general way by the ways for small pairs.
+LEAST_VARIANCE, MOST_VARIANCE = 1e-280, 1e280
 
 
 def symmetric_part(matrix: Tensor) -> Tensor:
@@ -59,8 +63,8 @@ def covariance_factor(
 ) -> Tensor:
     """Return the lower triangular `L` with `L L^T = S`.
 
-    Singular items have zeros on the diagonal of `L`, indefinite items hold NaN. ``resolution`` is the relative
-    rounding error of the entries as they were given (that of their dtype, unless told).
+    Singular items have zeros on the diagonal of `L`, indefinite items hold NaN. ``resolution`` is the
+    relative rounding error of the entries as they were given (that of their dtype, unless told).
     """
     concrete = is_concrete(covariance)
     symmetric = concrete and exactly_symmetric
@@ -85,8 +89,8 @@ def precision_factor(precision: Tensor) -> Tensor:
 def semidefinite_factor(covariance: Tensor, *, resolution: float | None = None) -> Tensor:
     """Return the lower triangular factor of a positive semidefinite matrix; NaN where it is indefinite.
 
-    The matrix is brought to a unit diagonal first. Eigenvalues within `k * eps` of zero, relative to the largest,
-    count as zero: below that the rounding of the input decides their sign.
+    The matrix is brought to a unit diagonal first. Eigenvalues within `k * eps` of zero, relative to the
+    largest, count as zero: below that the rounding of the input decides their sign.
     """
     k = covariance.shape[-1]
     resolution = torch.finfo(covariance.dtype).eps if resolution is None else resolution
@@ -117,7 +121,8 @@ def semidefinite_factor(covariance: Tensor, *, resolution: float | None = None) 
 class Root:
     """The root `L` of a covariance `S = L L^T`, in the form that its parameterisation offers.
 
-    Exactly one of a lower factor (..., k, k), an upper factor of the precision (..., k, k), or deviations (..., k).
+    It is exactly one of a lower factor (..., k, k), an upper factor of the precision (..., k, k), or
+    deviations (..., k).
     """
 
     lower_factor: Tensor | None = None
@@ -253,8 +258,8 @@ def gradients_from(
 def log_excess(u: Tensor, ratio: Tensor | None = None) -> Tensor:
     """Return `u - log(1 + u)`, at least 0 and accurate to the last bits for every `u > -1`.
 
-    ``ratio`` is `1 + u` where the caller knows it better than the addition would give it. Not differentiable by
-    itself: it is for use inside autograd functions, where the derivative is `u / (1 + u)`.
+    ``ratio`` is `1 + u` where the caller knows it better than the addition would give it. Not differentiable
+    by itself: it is for use inside autograd functions, where the derivative is `u / (1 + u)`.
 
     >>> float(log_excess(torch.tensor(1e-9, dtype=torch.float64)))
     4.999999996666666e-19

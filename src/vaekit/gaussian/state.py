@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vaekit.gaussian.dense import LARGEST_ESCALATED, TOLERATED_LOSS, cancellation
-from vaekit.gaussian.errors import SingularCovarianceError
 from vaekit.gaussian.exact import ExactRoot, exact_root
+from vaekit.gaussian.exceptions import SingularCovarianceError
 from vaekit.gaussian.many import LARGEST_COMPILED, many_factors
 from vaekit.gaussian.parameters import (
     EVENT_DIMENSIONS,
@@ -80,7 +80,7 @@ class GaussianState:
         return self
 
     def promoted(self) -> Self:
-        """Return the same Gaussian in float64 and with tensors out, with its own caches; itself where it is so already."""
+        """Return the same Gaussian in float64 and with tensors out; itself where it is so already."""
         if self.dtype == torch.float64 and not self.from_numpy:
             return self
         return self._cached(f"promoted {torch.is_grad_enabled()}", self._double)
@@ -119,7 +119,8 @@ class GaussianState:
         return self
 
     def _clean_factor(self) -> Tensor | None:
-        """Return Cholesky's factor of the covariance if it is symmetric to the bit and has one, which says everything.
+        """Return Cholesky's factor of the covariance if it is symmetric to the bit and has one, which says
+        everything.
 
         A matrix with an entry that is not finite has no such factor, or is not symmetric.
         """
@@ -136,8 +137,8 @@ class GaussianState:
     def matrix_factor(self) -> Tensor:
         """Return `L` of the covariance, or the upper triangular `U` of the precision `U U^T`, without gradients.
 
-        It is cached. Items that are not positive semidefinite hold NaN; singular covariances have zeros on the
-        diagonal of `L`.
+        It is cached. Items that are not positive semidefinite hold NaN; singular covariances have zeros on
+        the diagonal of `L`.
         """
         name = self.parameterisation
 
@@ -189,7 +190,7 @@ class GaussianState:
         return self._cached("lower factor", compute)
 
     def exact_factor(self) -> tuple[Tensor, ExactRoot] | None:
-        """Return the mask of ill-conditioned items, without the batch's broadcasting, and their factor; None if none."""
+        """Return which items are ill-conditioned, and their factors in double-double; None if none is."""
 
         def compute() -> tuple[Tensor, ExactRoot] | None:
             name = self.parameterisation
@@ -217,7 +218,10 @@ class GaussianState:
         return self._cached("exact factor", compute)
 
     def exact_mahalanobis(self, difference: Tensor) -> Tensor | None:
-        """Return `d^T S^-1 d` where the covariance is ill-conditioned, NaN elsewhere; None if it is nowhere."""
+        """Return `d^T S^-1 d` where the covariance is ill-conditioned, NaN elsewhere.
+
+        None if it is nowhere.
+        """
         exact = self.exact_factor()
         if exact is None:
             return None
@@ -247,7 +251,10 @@ class GaussianState:
         return bool(asymmetric_items(self.parameters[name]).any())
 
     def bad_items(self) -> Tensor:
-        """Return which items, (...) of bool, are not Gaussians: those that `validate` would raise an error about."""
+        """Return which items, (...) of bool, are not Gaussians.
+
+        Those that `validate` would raise an error about.
+        """
         bad = torch.zeros(self.batch_shape, dtype=torch.bool, device=self.device)
         for name, tensor in self.parameters.items():
             wrong = ~tensor.isfinite()
@@ -289,7 +296,10 @@ class GaussianState:
         )
 
     def has_plain_scale(self) -> bool:
-        """Return whether the covariance and its products are far from both ends of the range of numbers; cached."""
+        """Return whether the covariance and its products are far from both ends of the range of numbers.
+
+        Cached.
+        """
 
         def compute() -> bool:
             size = self.rough_deviation()

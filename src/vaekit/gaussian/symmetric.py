@@ -4,7 +4,8 @@ $$ J(p, q) = \mathrm{KL}(p \| q) + \mathrm{KL}(q \| p)
    = \frac12 \sum_i \Big( \frac{e_i^2}{1 + e_i} + w_i^2 + \frac{w_i^2}{1 + e_i} \Big) $$
 over the relative spectrum: the log-determinants cancel as formulas, before anything is rounded.
 
-The geometric mean of two Gaussians, normalised, is a Gaussian `g` with the precision `(1 - a) S_p^{-1} + a S_q^{-1}`, so
+The geometric mean of two Gaussians, normalised, is a Gaussian `g` with the precision `(1 - a) S_p^{-1} + a
+S_q^{-1}`, so
 $$ \mathrm{JS}^G_a(p, q) = (1 - a)\, \mathrm{KL}(p \| g) + a\, \mathrm{KL}(q \| g) $$
 is closed. Over the relative spectrum, with `u(x) = x - log(1 + x)` and `r = 1 + e`, it is
 $$ \tfrac12 \sum_i \Big( (1-a)\, u(a e_i) + a\, u\big(-(1-a) e_i / r_i\big)
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import GaussianError
+from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.parameters import finish
 from vaekit.gaussian.relative import Whitened, whitened
@@ -44,7 +45,7 @@ class Estimate(NamedTuple):
     def of(
         cls, draws: list[Tensor], weights: list[float], *, dtype: torch.dtype, to_numpy: bool
     ) -> "Estimate":
-        """The weighted sum of the means of independent sets of draws (samples, ...)."""
+        """Return the weighted sum of the means of independent sets of draws (samples, ...)."""
         pairs = list(zip(weights, draws, strict=True))
         value = torch.stack([w * x.mean(0) for w, x in pairs]).sum(0)
         spread = torch.stack([w * w * x.detach().var(0) / x.shape[0] for w, x in pairs]).sum(0).sqrt()
@@ -52,7 +53,7 @@ class Estimate(NamedTuple):
 
 
 def jeffreys(p: Any, q: Any) -> Any:
-    """Jeffreys divergence `KL(p || q) + KL(q || p)` in nats, (...), symmetric, never negative.
+    """Return the Jeffreys divergence `KL(p || q) + KL(q || p)` in nats, (...), symmetric, never negative.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def jeffreys(p: Any, q: Any) -> Any:
 
 
 def jeffreys_of(pair: Whitened) -> Tensor:
-    """The divergence of a whitened pair, with gradients."""
+    """Return the divergence of a whitened pair, with gradients."""
     return evaluate(pair, _value, _gradient, disjoint=math.inf)
 
 
@@ -110,7 +111,7 @@ def jensen_shannon(
     samples: int = 10_000,
     generator: torch.Generator | None = None,
 ) -> Any:
-    r"""Jensen-Shannon divergence in nats, (...), never negative.
+    r"""Return the Jensen-Shannon divergence in nats, (...), never negative.
 
     Parameters
     ----------
@@ -118,9 +119,9 @@ def jensen_shannon(
         Batches broadcast.
     method : "geometric", "dual-geometric" or "monte-carlo"
         "geometric": `(1 - a) KL(p || g) + a KL(q || g)` to the geometric mean `g`, closed, unbounded.
-        "dual-geometric": `(1 - a) KL(g || p) + a KL(g || q)`, the skew Bhattacharyya distance
-        `-log int p^(1-a) q^a`. "monte-carlo": the ordinary divergence, to the mixture `(1 - a) p + a q`, at
-        most log 2; an `Estimate` of value and standard error from independent draws of p and of q.
+        "dual-geometric": `(1 - a) KL(g || p) + a KL(g || q)`, the skew Bhattacharyya distance `-log int
+        p^(1-a) q^a`. "monte-carlo": the ordinary divergence, to the mixture `(1 - a) p + a q`, at most log 2;
+        an `Estimate` of value and standard error from independent draws of p and of q.
     weight : float
         `a`, between 0 and 1, both excluded.
     samples : int
@@ -200,7 +201,7 @@ def _monte_carlo(
 
 
 def to_mixture(log_ratio: Tensor, weight: float) -> Tensor:
-    """`-log((1 - weight) + weight e^d)` for `d = log_ratio`: exactly 0 at 0, and without overflow.
+    """Return `-log((1 - weight) + weight e^d)` for `d = log_ratio`: exactly 0 at 0, and without overflow.
 
     >>> to_mixture(torch.tensor([0.0, 1e4, -1e4]), 0.5)
     tensor([-0.0000e+00, -9.9993e+03,  6.9315e-01])
@@ -211,14 +212,14 @@ def to_mixture(log_ratio: Tensor, weight: float) -> Tensor:
 
 
 def sample_count(samples: int) -> int:
-    """The number of draws, at least 2 (one has no standard error)."""
+    """Return the number of draws, at least 2 (one has no standard error)."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
         raise GaussianError(f"samples is {samples!r}; expected a whole number of at least 2")
     return samples
 
 
 def draws(g: Gaussian, samples: int, shape: torch.Size, generator: torch.Generator | None) -> Tensor:
-    """Independent draws (samples, *shape, k), reparameterised, for a batch shape that g broadcasts to."""
+    """Return independent draws (samples, *shape, k), reparameterised, for a batch shape that g broadcasts to."""
     noise = torch.randn((samples, *shape, g.dimension), generator=generator, dtype=g.dtype, device=g.device)
     if g.structure in ("diagonal", "isotropic"):
         return g.parameters["mean"] + moments.deviation(g) * noise

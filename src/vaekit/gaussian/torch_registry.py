@@ -25,10 +25,8 @@ def register_with_torch() -> Callable[[], None]:
     """Make `torch.distributions.kl_divergence` compute Gaussians here; returns a function that undoes it.
 
     Every pair of `Normal`, `Independent(Normal, 1)`, `MultivariateNormal` and `LowRankMultivariateNormal` is
-    covered, those
-    included that raise `NotImplementedError` otherwise. Other distributions inside `Independent` go the way
-    they went before.
-    Nothing is registered by an import.
+    covered, those included that raise `NotImplementedError` otherwise. Other distributions inside
+    `Independent` go the way they went before. Nothing is registered by an import.
 
     Examples
     --------
@@ -60,12 +58,12 @@ def register_with_torch() -> Callable[[], None]:
 
 
 def univariate(p: Normal, q: Normal) -> Tensor:
-    """Elementwise, for `Normal` by itself."""
+    """Return the elementwise divergence, for `Normal` by itself."""
     return normal_kl(p.loc, p.scale, q.loc, q.scale)
 
 
 def multivariate(otherwise: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
-    """Ours for Gaussians, and what was registered before for anything else."""
+    """Return a function that is ours for Gaussians, and what was registered before for anything else."""
 
     def divergence(p: Distribution, q: Distribution) -> Tensor:
         if is_gaussian(p) and is_gaussian(q):
@@ -78,7 +76,7 @@ def multivariate(otherwise: Callable[..., Tensor] | None) -> Callable[..., Tenso
 
 
 def is_gaussian(distribution: Distribution) -> bool:
-    """Whether it is a Gaussian over vectors."""
+    """Return whether it is a Gaussian over vectors."""
     if isinstance(distribution, Independent):
         return isinstance(distribution.base_dist, Normal) and distribution.reinterpreted_batch_ndims == 1
     return True

@@ -1,4 +1,5 @@
-r"""Other Gaussians from one: marginals, conditionals, affine images, the moments of samples, torch's distributions.
+r"""Other Gaussians from one: marginals, conditionals, affine images, the moments of samples, torch's
+distributions.
 
 With blocks `a` (kept) and `b` (observed),
 $$ x_a \mid x_b = v \;\sim\; \mathcal N\left(m_a + S_{ab} S_{bb}^{-1} (v - m_b),\;
@@ -19,7 +20,7 @@ from torch.distributions import (
 )
 
 from vaekit.gaussian import moments
-from vaekit.gaussian.errors import GaussianError, GaussianTypeError
+from vaekit.gaussian.exceptions import GaussianError, GaussianTypeError
 from vaekit.gaussian.parameters import (
     ArrayLike,
     as_tensors,
@@ -45,7 +46,7 @@ __all__ = [
 
 
 def marginal(gaussian: GaussianState, indices: Sequence[int] | int) -> Any:
-    """See `Gaussian.marginal`."""
+    """Return what `Gaussian.marginal` says."""
     kept = positions(indices, gaussian.dimension)
     p, name = gaussian.parameters, gaussian.parameterisation
     new = {"mean": p["mean"][..., kept]}
@@ -64,7 +65,7 @@ def marginal(gaussian: GaussianState, indices: Sequence[int] | int) -> Any:
 
 
 def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: ArrayLike) -> Any:
-    """See `Gaussian.condition`."""
+    """Return what `Gaussian.condition` says."""
     observed = positions(indices, gaussian.dimension)
     kept = [i for i in range(gaussian.dimension) if i not in set(observed)]
     if not kept:
@@ -96,9 +97,8 @@ def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: Arr
         shift = torch.linalg.solve(inner, cross @ difference).squeeze(-1)
         new = {"mean": g.parameters["mean"][..., kept] - shift, "precision": inner}
     else:
-        # One triangular factor in the order (observed, kept) holds everything:
-        # S = [Lb 0; C La] [..]^T gives the shift C Lb^-1 (v - mb) and the covariance La La^T, never a
-        # difference.
+        # One triangular factor in the order (observed, kept) holds everything: S = [Lb 0; C La] [..]^T gives
+        # the shift C Lb^-1 (v - mb) and the covariance La La^T, never a difference.
         ordered = marginal(g, observed + kept)
         L = moments.scale_tril(ordered)
         n = len(observed)
@@ -106,8 +106,7 @@ def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: Arr
         if not torch.compiler.is_compiling() and bool(singular):
             raise GaussianError(
                 f"the coordinates {observed} are degenerate (their covariance is singular), so conditioning "
-                "on values of "
-                "them is not defined; try leaving out those that the others determine"
+                "on values of them is not defined; try leaving out those that the others determine"
             )
         shift = (L[..., n:, :n] @ solve_lower(L[..., :n, :n], difference)).squeeze(-1)
         new = {"mean": g.parameters["mean"][..., kept] + shift, "scale_tril": L[..., n:, n:]}
@@ -116,7 +115,7 @@ def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: Arr
 
 
 def affine(gaussian: GaussianState, matrix: ArrayLike, offset: ArrayLike | None = None) -> Any:
-    """See `Gaussian.affine`."""
+    """Return what `Gaussian.affine` says."""
     given = {"matrix": matrix} | ({} if offset is None else {"offset": offset})
     tensors, numpy_in = as_tensors(given, like=(gaussian.dtype, gaussian.device))
     check_one_kind({"mean": gaussian.parameters["mean"], **tensors})
@@ -154,8 +153,8 @@ def in_common_units(
 ) -> tuple[Any, Any, Tensor | None]:
     """Return a pair in coordinates in which squares stay in the range of numbers, and the factors to these.
 
-    The factors are powers of two, (..., k), or (...) if they are to be ``uniform``, so that nothing is rounded; they
-    are None where the pair is returned as it is. If it is not, the mean of q becomes 0.
+    The factors are powers of two, (..., k), or (...) if they are to be ``uniform``, so that nothing is
+    rounded; they are None where the pair is returned as it is. If it is not, the mean of q becomes 0.
     """
     if not is_concrete(*p.parameters.values(), *q.parameters.values()) or (
         p.has_plain_scale() and q.has_plain_scale()
@@ -178,7 +177,7 @@ def in_common_units(
 
 
 def positions(indices: Sequence[int] | int, dimension: int) -> list[int]:
-    """Distinct positions from 0, from indices that may count from the end."""
+    """Return distinct positions from 0, from indices that may count from the end."""
     given = [indices] if isinstance(indices, int) else [int(i) for i in indices]
     if not given:
         raise GaussianError("no index was given; expected at least one coordinate")
@@ -191,7 +190,7 @@ def positions(indices: Sequence[int] | int, dimension: int) -> list[int]:
 
 
 def parameters_of(distribution: Distribution) -> dict[str, Tensor]:
-    """The parameters of a torch distribution, in the parameterisation it was made from."""
+    """Return the parameters of a torch distribution, in the parameterisation it was made from."""
     if isinstance(distribution, Independent) and isinstance(distribution.base_dist, Normal):
         base = distribution.base_dist
         if distribution.reinterpreted_batch_ndims != 1:
@@ -224,7 +223,10 @@ def parameters_of(distribution: Distribution) -> dict[str, Tensor]:
 
 
 def torch_distribution(gaussian: GaussianState) -> Distribution:
-    """The torch distribution with the same structure; singular Gaussians have none and torch says so."""
+    """Return the torch distribution with the same structure.
+
+    Singular Gaussians have none and torch says so.
+    """
     p = gaussian.parameters
     mean = p["mean"].expand(gaussian.batch_shape + gaussian.event_shape)
     if gaussian.structure in ("diagonal", "isotropic"):
@@ -240,8 +242,8 @@ def torch_distribution(gaussian: GaussianState) -> Distribution:
 
 
 def sample_moments(X: Tensor, weights: Tensor | None, correction: int) -> tuple[Tensor, Tensor]:
-    """Mean (..., k) and covariance (..., k, k) of samples (..., n, k), computed in float64, in the dtype of
-    the samples."""
+    """Return the mean (..., k) and covariance (..., k, k) of samples (..., n, k), computed in float64, in the
+    dtype of the samples."""
     check_shape(X.dim() >= 2, f"X has shape {tuple(X.shape)}; expected samples by coordinates (..., n, k)")
     check_finite(X, "X", 2)
     n = X.shape[-2]

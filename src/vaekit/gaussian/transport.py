@@ -1,22 +1,22 @@
 r"""Optimal transport between Gaussians: the 2-Wasserstein distance and the optimal map.
 
 $$ W_2^2(p, q) = |m_p - m_q|^2 + \min_{U^T U = I} | A - B U |_F^2, \qquad S_p = A A^T, \; S_q = B B^T, $$
-a sum of squares, so neither negative nor complex, for singular covariances too. The minimum is at the orthogonal polar
-factor `U` of `B^T A` (the Procrustes problem). Where p and q are close, `A - B U` keeps no digit; then `A = B (I + S)`
-with `I + S` the symmetric root of `I + D`, `U = I + V`, and `V` solves
+a sum of squares, so neither negative nor complex, for singular covariances too. The minimum is at the
+orthogonal polar factor `U` of `B^T A` (the Procrustes problem). Where p and q are close, `A - B U` keeps no
+digit; then `A = B (I + S)` with `I + S` the symmetric root of `I + D`, `U = I + V`, and `V` solves
 $$ K V + V P = F - F^T U, \qquad K = B^T B, \; F = K S, \; K + F = U P, $$
-so that `B U - A = B (V - S)` without a difference of large numbers. The gradient of `W_2^2` with respect to `S_p` is
-`I - T` with the optimal map `T` from p to q, from the same numbers.
+so that `B U - A = B (V - S)` without a difference of large numbers. The gradient of `W_2^2` with respect to
+`S_p` is `I - T` with the optimal map `T` from p to q, from the same numbers.
 
-The root of a symmetric matrix is differentiated where eigenvalues are equal, too: `R^2 = A` has the derivative that
-solves `R dR + dR R = dA`, in the eigenvectors of `A` with eigenvalues `\lambda`
+The root of a symmetric matrix is differentiated where eigenvalues are equal, too: `R^2 = A` has the
+derivative that solves `R dR + dR R = dA`, in the eigenvectors of `A` with eigenvalues `\lambda`
 $$ \left( V^\top dR\, V \right)_{ij} = \frac{\left( V^\top dA\, V \right)_{ij}}{\sqrt{\lambda_i} + \sqrt{\lambda_j}}, $$
 without the differences of eigenvalues that the derivative of an eigenvector divides by.
 
 References
 ----------
-Olkin, Pukelsheim (1982), The distance between two random vectors with given dispersion matrices; Bhatia, Jain, Lim
-(2019), On the Bures-Wasserstein distance between positive definite matrices, section 2.
+Olkin, Pukelsheim (1982), The distance between two random vectors with given dispersion matrices; Bhatia,
+Jain, Lim (2019), On the Bures-Wasserstein distance between positive definite matrices, section 2.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from torch.autograd.function import once_differentiable
 
 from vaekit.gaussian import moments
 from vaekit.gaussian.distribution import Gaussian
-from vaekit.gaussian.errors import SingularCovarianceError
+from vaekit.gaussian.exceptions import SingularCovarianceError
 from vaekit.gaussian.kl import deliver, pair_of
 from vaekit.gaussian.parameters import first_index, is_concrete
 from vaekit.gaussian.relative import NEAR, lower_factor, whitened
@@ -46,7 +46,8 @@ class AffineMap(NamedTuple):
 
 
 def wasserstein(p: Any, q: Any, *, squared: bool = False) -> Any:
-    r"""2-Wasserstein distance, (...), in the units of the vectors, a metric; singular covariances welcome.
+    r"""Return the 2-Wasserstein distance, (...), in the units of the vectors, a metric, also for singular
+    covariances.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def wasserstein(p: Any, q: Any, *, squared: bool = False) -> Any:
 
 
 def optimal_map(p: Any, q: Any) -> AffineMap:
-    r"""The map `x -> m_q + T (x - m_p)` that carries p to q at the least mean squared distance.
+    r"""Return the map `x -> m_q + T (x - m_p)` that carries p to q at the least mean squared distance.
 
     `T = L_p^{-T} (L_p^T S_q L_p)^{1/2} L_p^{-1}`, symmetric, positive semidefinite, `T S_p T = S_q`.
 
@@ -145,7 +146,7 @@ def _square(p: Gaussian, q: Gaussian) -> Tensor:
 
 
 def _deviation_difference(p: Gaussian, q: Gaussian) -> Tensor:
-    """`s_p - s_q` in units that add up to k coordinates, (..., k)."""
+    """Return `s_p - s_q` in units that add up to k coordinates, (..., k)."""
     sp, sq = moments.deviation(p), moments.deviation(q)
     if not p.parameterisation == q.parameterisation == "variance":
         return sp - sq
@@ -181,7 +182,7 @@ class SquaredBures(torch.autograd.Function):
 
 
 def _residual(p: Gaussian, q: Gaussian, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`B U - A` of the Procrustes problem, `U`, and the factors `A` and `B` that it is about."""
+    """Return `B U - A` of the Procrustes problem, `U`, and the factors `A` and `B` that it is about."""
     k = p.dimension
     A, B = lower_factor(p).expand(*shape, k, k), lower_factor(q).expand(*shape, k, k)
     W, _, Xh = torch.linalg.svd(B.mT @ A)
@@ -204,7 +205,7 @@ def _residual(p: Gaussian, q: Gaussian, shape: torch.Size) -> tuple[Tensor, Tens
 
 
 def _near_residual(p: Gaussian, q: Gaussian, B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Where the pair is close, and then `B U - A`, `U` and `A` for `A = B (I + D)^{1/2}`."""
+    """Return where the pair is close, and there `B U - A`, `U` and `A` for `A = B (I + D)^{1/2}`."""
     pair = whitened(p, q)
     if pair.frame is None:
         excess, V = pair.excess, torch.eye(p.dimension, dtype=B.dtype, device=B.device).expand(B.shape)
@@ -258,7 +259,7 @@ class SymmetricRoot(torch.autograd.Function):
 
 
 def transport_matrix(Sp: Tensor, Sq: Tensor) -> Tensor:
-    """`T` with `T S_p T = S_q`, `L_p^{-T} (L_p^T S_q L_p)^{1/2} L_p^{-1}`, as a differentiable function.
+    """Return `T` with `T S_p T = S_q`, `L_p^{-T} (L_p^T S_q L_p)^{1/2} L_p^{-1}`, as a differentiable function.
 
     NaN where one of the covariances is not positive definite.
 

@@ -29,7 +29,7 @@ __all__ = ["total_variation_bounds"]
 
 
 def total_variation_bounds(p: Any, q: Any) -> Bounds:
-    """Lower and upper bound of the total variation distance `1/2 int |p - q|`, between 0 and 1.
+    """Return the lower and upper bound of the total variation distance `1/2 int |p - q|`, between 0 and 1.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def _bhattacharyya(e: Tensor, r: Tensor, w: Tensor) -> Tensor:
 
 
 def _along_means(e: Tensor, r: Tensor, w: Tensor) -> Tensor:
-    """The distance after projection on the mean difference, in the coordinates in which q is standard."""
+    """Return the distance after projection on the mean difference, in the coordinates in which q is standard."""
     size = w.square().sum(-1)
     share = torch.where((size > 0).unsqueeze(-1), w.square() / size.unsqueeze(-1), torch.zeros_like(w))
     found = univariate_total_variation((share * e).sum(-1), (share * r).sum(-1), size.sqrt())
@@ -103,7 +103,7 @@ def _along_means(e: Tensor, r: Tensor, w: Tensor) -> Tensor:
 
 
 def univariate_total_variation(excess: Tensor, ratio: Tensor, shift: Tensor) -> Tensor:
-    """The exact distance of `N(shift, ratio)` from `N(0, 1)`, elementwise, with ``ratio = 1 + excess``.
+    """Return the exact distance of `N(shift, ratio)` from `N(0, 1)`, elementwise, with ``ratio = 1 + excess``.
 
     The densities cross where `excess x^2 + 2 shift x - (shift^2 + ratio log ratio) = 0`; the distance is the
     difference of the masses between the two crossings.
@@ -127,5 +127,5 @@ def univariate_total_variation(excess: Tensor, ratio: Tensor, shift: Tensor) -> 
 
 
 def _mass(a: Tensor, b: Tensor) -> Tensor:
-    """The standard normal mass between a and b, signed."""
+    """Return the standard normal mass between a and b, signed."""
     return 0.5 * (torch.erf(b / math.sqrt(2)) - torch.erf(a / math.sqrt(2)))

@@ -9,9 +9,10 @@ r"""Schedules of the learning rate: a factor of it, when :math:`t` of at most :m
     \text{staircase} &: 10^{-i/7} \text{ for } 3^i \text{ epochs, } i = 0, \ldots, 7 \\
     \text{plateau}   &: r^m \text{ after } m \text{ times } p \text{ epochs without a better bound}
 
-Cosine is equation 5 of Loshchilov and Hutter (2017) without restarts, one-cycle Smith and Topin (2018) without the
-cycle of momentum, and the staircase the protocol of Burda et al. (2015), section 5, whose eight stages take 3,280
-epochs. Every one is a function of what is known, and keeps nothing between steps: there is nothing to lose.
+Cosine is equation 5 of Loshchilov and Hutter (2017) without restarts, one-cycle Smith and Topin (2018)
+without the cycle of momentum, and the staircase the protocol of Burda et al. (2015), section 5, whose eight
+stages take 3,280 epochs. Every one is a function of what is known, and keeps nothing between steps: there is
+nothing to lose.
 """
 
 from abc import ABC, abstractmethod
@@ -38,12 +39,12 @@ class LearningRateSchedule(ABC):
     """A factor of the learning rate; most know it from the start."""
 
     def given(self, bounds: Sequence[float]) -> "LearningRateSchedule":
-        """The schedule once these bounds, one an epoch, are known."""
+        """Return the schedule once these bounds, one an epoch, are known."""
         return self
 
     @abstractmethod
     def __call__(self, epochs_done: float, epochs: int) -> float:
-        """Give the factor of the learning rate."""
+        """Return the factor of the learning rate."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Constant(LearningRateSchedule):
     """Always 1."""
 
     def __call__(self, epochs_done: float, epochs: int) -> float:
-        """Give the factor of the learning rate."""
+        """Return the factor of the learning rate."""
         return 1.0
 
 
@@ -60,7 +61,7 @@ class Cosine(LearningRateSchedule):
     """From 1 to 0 along half a cosine."""
 
     def __call__(self, epochs_done: float, epochs: int) -> float:
-        """Give the factor of the learning rate."""
+        """Return the factor of the learning rate."""
         return 0.5 * (1 + cos(pi * (epochs_done / epochs)))
 
 
@@ -91,7 +92,7 @@ class OneCycle(LearningRateSchedule):
                 raise UsageError(f"schedule: {name}={value:g}; give a number of at least 1")
 
     def __call__(self, epochs_done: float, epochs: int) -> float:
-        """Give the factor of the learning rate."""
+        """Return the factor of the learning rate."""
         progress = epochs_done / epochs
         lowest = 1 / self.start
         if progress < self.warmup:
@@ -104,7 +105,7 @@ class Staircase(LearningRateSchedule):
     """Eight steps down, each three times as long as the one before."""
 
     def __call__(self, epochs_done: float, epochs: int) -> float:
-        """Give the factor of the learning rate."""
+        """Return the factor of the learning rate."""
         stage, ends_at = 0, 1
         while stage < 7 and epochs_done >= ends_at:
             stage += 1
@@ -121,9 +122,9 @@ class Plateau(LearningRateSchedule):
     Parameters
     ----------
     reductions
-        How many times it has been reduced; follows from the bounds, and is no option.
+        The number of reductions so far; it follows from the bounds, and is no option.
     factor
-        What the learning rate is multiplied by.
+        The learning rate is multiplied by it.
     patience
         After more than this many epochs without a better bound.
     """
@@ -140,11 +141,11 @@ class Plateau(LearningRateSchedule):
             raise UsageError(f"schedule: patience={self.patience}; give a whole number of epochs")
 
     def __call__(self, epochs_done: float, epochs: int) -> float:
-        """Give the factor of the learning rate."""
+        """Return the factor of the learning rate."""
         return self.factor**self.reductions
 
     def given(self, bounds: Sequence[float]) -> "Plateau":
-        """The schedule once these bounds, one an epoch, are known."""
+        """Return the schedule once these bounds, one an epoch, are known."""
         best, waited, reductions = -float("inf"), 0, 0
         for bound in bounds:
             best, waited = (bound, 0) if bound > best else (best, waited + 1)

@@ -49,7 +49,7 @@ class RMSprop:
     Parameters
     ----------
     decay
-        Of the average of the squared gradient.
+        The decay of the average of the squared gradient.
     epsilon
         Added to its root.
     momentum

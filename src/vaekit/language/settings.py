@@ -1,4 +1,4 @@
-"""How long, how fast and in what steps to train: the settings of a run, written once for every caller."""
+"""The settings of a training run, written once for every caller: epochs, steps, learning rate, precision, ..."""
 
 from dataclasses import asdict, dataclass
 from math import isfinite, log2
@@ -32,21 +32,24 @@ class TrainingOptions:
     patience
         Stop after this many epochs without a better validation bound; none: never.
     schedule
-        Schedule of the learning rate: constant, cosine (it falls to zero), one-cycle, plateau:patience=10, staircase.
+        Schedule of the learning rate: constant, cosine (it falls to zero), one-cycle, plateau:patience=10,
+        staircase.
     optimizer
         The optimiser and its options: adam:epsilon=1e-8, rmsprop:centered=true, ...
     clip
-        Longest gradient, by its global norm; auto: ten times the dimensions of the data and at least 100, out of reach
-        of training that goes well; none: no limit.
+        Longest gradient, by its global norm; auto: ten times the dimensions of the data and at least 100, out
+        of reach of training that goes well; none: no limit.
     averaging
-        Decay of an exponential moving average of the weights, such as 0.999, which is then evaluated, selected and kept
-        in their place; none: no average.
+        Decay of an exponential moving average of the weights, such as 0.999, which is then evaluated,
+        selected and kept in their place; none: no average.
     output_bias
         Begin the decoder at the data's means: marginal; auto: for counts alone; none.
     compile
-        Make native code of a training step, which takes 10 seconds: on, off; auto: where the run is long enough.
+        Make native code of a training step, which takes 10 seconds: on, off; auto: where the run is long
+        enough.
     precision
-        Precision of the networks' products in training: float32; tf32, on NVIDIA cards; bf16. Evaluation is in float32.
+        Precision of the networks' products in training: float32; tf32, on NVIDIA cards; bf16. Evaluation is
+        in float32.
 
     Raises
     ------
@@ -92,8 +95,8 @@ class TrainingOptions:
     def filled_in(self, rows: int) -> "TrainingSettings":
         """Return the settings of a run over so many training rows.
 
-        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500 steps, but are
-        at least 30 and at most 300; a staircase has its own 3,280.
+        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
+        steps, but are at least 30 and at most 300; a staircase has its own 3,280.
 
         Examples
         --------
@@ -154,8 +157,8 @@ class TrainingSettings(TrainingOptions):
     def clip_at(self, dimensions: int) -> float | None:
         """Return the norm that gradients are shortened to, for data of so many dimensions.
 
-        The loss is a sum over the dimensions, and its gradient grows with them: that of a scale that all share is about
-        their number.
+        The loss is a sum over the dimensions, and its gradient grows with them: that of a scale that all
+        share is about their number.
 
         >>> TrainingSettings().clip_at(5), TrainingSettings().clip_at(784), TrainingSettings(clip=1.0).clip_at(5)
         (100.0, 7840.0, 1.0)

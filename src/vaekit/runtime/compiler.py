@@ -1,4 +1,4 @@
-"""torch's compiler: whether native code can be made here, and what is said where it cannot."""
+"""torch's compiler: whether native code can be made here, and the reason where it cannot."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ __all__ = ["compile_graph", "has_compiler", "reason_of"]
 
 
 def has_compiler() -> bool:
-    """Whether there is a C++ compiler, which native code for a CPU needs."""
+    """Return whether there is a C++ compiler, which native code for a CPU needs."""
     names = [os.environ.get("CXX"), "g++", "clang++", "cl"]
     return any(name is not None and shutil.which(name) is not None for name in names)
 
@@ -25,9 +25,9 @@ def compile_graph(
     Parameters
     ----------
     function
-        A fresh closure: it is given a code object of its own, for torch counts the graphs of a code.
+        A fresh closure. It gets a code object of its own, since torch limits the number of graphs of one.
     backend
-        Of torch's compiler.
+        The backend of torch's compiler.
     """
     function.__code__ = function.__code__.replace()
     options: dict[str, Any] | None = {"fallback_random": True} if backend == "inductor" else None
@@ -35,7 +35,7 @@ def compile_graph(
 
 
 def reason_of(error: Any) -> str:
-    """The first line of what a compiler raised, after the name of its type.
+    """Return the first line of a compiler's error, after the name of its type.
 
     >>> reason_of(RuntimeError("no\\ncompiler"))
     'RuntimeError: no'

@@ -1,7 +1,7 @@
 """The precision in which networks multiply: a choice for a block, put back after it.
 
-Weights, densities, gradients and the optimiser stay in float32 whatever is chosen. Only the products of the networks
-(encoder, decoder, classifier) are taken in
+Weights, densities, gradients and the optimiser stay in float32 whatever is chosen. Only the products of the
+networks (encoder, decoder, classifier) are taken in
 
 * ``float32``;
 * ``tf32``: NVIDIA's, with 10 bits of mantissa, on its cards alone;
@@ -24,8 +24,9 @@ __all__ = ["NetworkPrecision"]
 class NetworkPrecision:
     """The precision of some networks' products; used with :meth:`chosen`, again and again.
 
-    In ``bf16`` each network's ``forward`` is replaced within the block by one that multiplies in bfloat16 and returns
-    the type that it was given. The replacement is made once, so that a compiled step is not compiled again.
+    In ``bf16`` each network's ``forward`` is replaced within the block by one that multiplies in bfloat16 and
+    returns the type that it was given. The replacement is made once, so that a compiled step is not compiled
+    again.
 
     Parameters
     ----------

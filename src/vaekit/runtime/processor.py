@@ -12,8 +12,8 @@ __all__ = ["flushed_denormals", "single_thread"]
 def single_thread(*, where: bool = True) -> Iterator[None]:
     """Run a block on one thread where ``where`` is true, and restore the number of threads after it.
 
-    Threads that wait for each other at the end of every small product cost more than they bring. On a busy machine they
-    cost twenty times as much: one thread that has to wait for a processor holds up the rest.
+    Threads that wait for each other at the end of every small product cost more than they bring. On a busy
+    machine they cost twenty times as much: one thread that has to wait for a processor holds up the rest.
 
     Examples
     --------
@@ -37,9 +37,9 @@ def single_thread(*, where: bool = True) -> Iterator[None]:
 def flushed_denormals() -> Iterator[None]:
     """Take denormal floats as zero inside a block, where the processor can, and as before after it.
 
-    Adam's averages of a gradient that has become zero (a pixel that is black in every image of the last thousand steps)
-    fade into the denormal range, below 1e-38, where processors are many times slower: on MNIST every epoch would take
-    longer than the one before.
+    Adam's averages of a gradient that has become zero (a pixel that is black in every image of the last
+    thousand steps) fade into the denormal range, below 1e-38, where processors are many times slower: on
+    MNIST every epoch would take longer than the one before.
 
     Examples
     --------

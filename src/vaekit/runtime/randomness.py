@@ -1,4 +1,4 @@
-"""One seed at the door: randomness inside comes from torch's global generator, and is put back afterwards."""
+"""Seeded randomness: torch's global generators are seeded for a block, and put back after it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
-"""Apply a function to many rows, some thousands at a time; and put together the batch of which a process holds a slice.
+"""Rows in pieces: a function applied to some thousands at a time, and a batch put together from slices.
 
-A codebook that moves by running means looks at every row of a batch. Where several processes each hold a slice, the
-training loop says how the slices are put together; otherwise the rows at hand are all there are.
+A codebook that moves by running means looks at every row of a batch. Where several processes each hold a
+slice, the training loop says how the slices are put together; otherwise the rows at hand are all there are.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def chunks(n: int) -> Iterator[slice]:
 
 @torch.no_grad()
 def map_chunks(n: int, function: Callable[[slice], Tensor]) -> np.ndarray:
-    """Join what a function makes of each slice of ``n`` rows, without gradients.
+    """Return the joined results of a function of each slice of ``n`` rows, without gradients.
 
     >>> map_chunks(3, lambda rows: torch.arange(10)[rows] * 2)
     array([0, 2, 4])
@@ -40,7 +40,7 @@ _gather: Callable[[Tensor], Tensor] | None = None
 
 
 def whole_batch(rows: Tensor) -> Tensor:
-    """Give the whole batch's rows, ``(n, ...)``, of a slice's: without gradient, the same in every process.
+    """Return the rows ``(n, ...)`` of the whole batch, from those of a slice: the same in every process, no gradient.
 
     Examples
     --------

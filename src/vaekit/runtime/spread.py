@@ -21,9 +21,7 @@ def is_spread(value: Tensor) -> "TypeGuard[DTensor]":
     >>> is_spread(torch.ones(2))
     False
     """
-    if (
-        "torch.distributed.tensor" not in sys.modules
-    ):  # slow to import, and nobody can have made one without it
+    if "torch.distributed.tensor" not in sys.modules:  # slow to import, and such a tensor needs it
         return False
     from torch.distributed.tensor import DTensor
 

@@ -1,7 +1,8 @@
 """A folder of checkpoints: the last two are kept, and a disk that gives out does not end the training.
 
-Beside the artifact ``NAME.vae`` lies ``NAME.vae.training`` while the model is trained: ``checkpoint-N.safetensors``,
-the newest of which has the highest number, and ``metrics.jsonl``. It is removed once the artifact is written.
+Beside the artifact ``NAME.vae`` lies ``NAME.vae.training`` while the model is trained:
+``checkpoint-N.safetensors``, the newest of which has the highest number, and ``metrics.jsonl``. It is removed
+once the artifact is written.
 
 One checkpoint is one file: tensors and facts in the safetensors format, without pickle. The facts are JSON
 in the header of the file; a hash covers them and every tensor's name, type, shape and bytes.
@@ -44,8 +45,8 @@ _SLOWEST_DISK = 50e6  # bytes a second; what a first checkpoint may cost is gues
 class Checkpoints:
     """The folder and the times of checkpoints, and whether to go on from one.
 
-    One is written every so many minutes, when the run is stopped, and, if all of these together take at most 2 % of
-    the time, at the end and after an epoch that is the best so far.
+    One is written every so many minutes, when the run is stopped, and, if all of these together take at most
+    2 % of the time, at the end and after an epoch that is the best so far.
 
     Parameters
     ----------
@@ -54,12 +55,12 @@ class Checkpoints:
     minutes
         The time between two of them.
     resume
-        Go on from the newest one, to the same bytes (on the CPU) as if nothing had happened; from the beginning
-        where there is none.
+        Go on from the newest one, to the same bytes (on the CPU) as if nothing had happened; from the
+        beginning where there is none.
     at_end
         Write one at the end whatever it costs, for somebody who still has much to do with the model then.
     identity
-        What else must be the same to go on, by name: ``{"data file": ...}``.
+        Facts that must be the same too for a run to go on, by name: ``{"data file": ...}``.
 
     Raises
     ------

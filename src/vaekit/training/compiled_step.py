@@ -1,9 +1,10 @@
 """A compiled step: the objective and its gradient as one graph, where the planned work repays the time it takes.
 
-torch's compiler traces the objective over the model's distributions, and its differentiation, into one graph, and makes
-that into native loops (it needs a C++ compiler for that). The graph draws the very numbers that the objective draws
-uncompiled, so results differ by rounding alone. What follows a schedule is an input of the graph, no constant. A
-batch of another size, as the last of an epoch may be, goes through the objective as it is.
+torch's compiler traces the objective over the model's distributions, and its differentiation, into one graph,
+and makes that into native loops (it needs a C++ compiler for that). The graph draws the very numbers that the
+objective draws uncompiled, so results differ by rounding alone. What follows a schedule is an input of the
+graph, no constant. A batch of another size, as the last of an epoch may be, goes through the objective as it
+is.
 
 The default choice depends on the plan alone, and not on a clock: a run that is resumed makes it again.
 """
@@ -59,8 +60,9 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
 class CompiledGradient:
     """The gradient of an objective's loss, compiled for batches of one size.
 
-    Objective, tape and differentiation are one function of the parameters, traced into one graph: at a step nothing is
-    taped. Buffers that the model changes in training (running means, codebooks) are the graph's inputs and outputs.
+    Objective, tape and differentiation are one function of the parameters, traced into one graph: at a step
+    nothing is taped. Buffers that the model changes in training (running means, codebooks) are the graph's
+    inputs and outputs.
 
     Parameters
     ----------
@@ -100,7 +102,8 @@ class CompiledGradient:
     ) -> tuple[ObjectiveResult, Tensor]:
         """Return results and loss, and leave the gradient in the parameters.
 
-        If the compiler gives up, the plain gradient takes its place, or the error is raised without ``fall_back``.
+        If the compiler gives up, the plain gradient takes its place, or the error is raised without
+        ``fall_back``.
         """
         if self._compiled is None or len(x) != self.batch_size:
             return self.plain(x, c)
@@ -141,9 +144,9 @@ def _gradient_function(
 ) -> FunctionType:
     """Return a function from parameters, buffers and a batch to gradient, changed buffers, loss and results.
 
-    The compiler takes a number for a constant of the graph where it is first read under the differentiation, and for
-    an input where that is before: so what follows a schedule is read before. The objective is no part of the module,
-    whose numbers are taken for constants always.
+    The compiler takes a number for a constant of the graph where it is first read under the differentiation,
+    and for an input where that is before: so what follows a schedule is read before. The objective is no part
+    of the module, whose numbers are taken for constants always.
     """
     module = _Loss(model)
     inner = objective
@@ -173,8 +176,8 @@ def _gradient_function(
 def compile_step(run: Run, *, backend: str | Callable[..., Any] = "inductor") -> None:
     """Compile the step of a run if its settings want that, and leave the run's state as it is.
 
-    ``on``: try; ``auto``: on a CPU, where it pays and there is a C++ compiler; ``off``: never. A run that is resumed
-    goes on as it was.
+    ``on``: try; ``auto``: on a CPU, where it pays and there is a C++ compiler; ``off``: never. A run that is
+    resumed goes on as it was.
 
     Parameters
     ----------

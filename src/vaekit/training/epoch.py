@@ -44,10 +44,10 @@ def train_epoch(run: Run, between_steps: Callable[[float, Callable[[], None]], N
     Parameters
     ----------
     run
-        Where it stands, and what is moved.
+        The run, which is moved on.
     between_steps
-        Called before every step with the epochs done, and with a function to call before the state is saved: it
-        looks at losses that were not looked at.
+        Called before every step with the epochs done, and with a function to call before the state is saved:
+        it checks the losses that were not checked yet.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a training run was like: one line an epoch, as kept in ``metrics.jsonl``."""
+"""The history of a training run: one line an epoch, as kept in ``metrics.jsonl``."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,26 +16,27 @@ class EpochMetrics:
     Parameters
     ----------
     epoch, epochs
-        Counted from 1, and how many there will be at most.
+        The number of the epoch, counted from 1, and of all epochs at most.
     train_bound, train_reconstruction, train_kl
         Means over the epoch's batches, while the weights were moving.
     validation_bound, validation_reconstruction, validation_kl
         After the epoch, on the validation rows; None where there are none.
     kl_per_dimension
         Mean KL of each latent dimension, on the validation rows (the training rows where there are none);
-        None where the KL does not fall apart.
+        None where the KL is not a sum over dimensions.
     learning_rate
-        Of the epoch's last step.
+        The learning rate of the epoch's last step.
     seconds
         Wall time of the epoch, validation included.
     active_units
-        How many dimensions have a mean KL above :data:`ACTIVE_KL`; None where the KL does not fall apart.
+        The number of dimensions with a mean KL above :data:`ACTIVE_KL`; None where the KL is not a sum over
+        them.
     gradient_norm
         Mean global norm of the epoch's gradients before they were clipped; None without clipping.
     clipped
         Share of the epoch's steps whose gradient was shortened; None without clipping.
     rows_per_second
-        Training rows, validation included in the time.
+        Training rows a second, with the time of validation included.
     """
 
     epoch: int
@@ -60,7 +61,7 @@ class EpochMetrics:
         return self.train_bound if self.validation_bound is None else self.validation_bound
 
     def numbers(self) -> dict[str, float]:
-        """Every number by name, for a logger: nothing that is missing, no list, and not the epoch."""
+        """Return every number by name, for a logger: nothing that is missing, no list, and not the epoch."""
         left_out = ("epoch", "epochs", "kl_per_dimension")
         return {
             name: float(value)
@@ -69,7 +70,7 @@ class EpochMetrics:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The fields by name."""
+        """Return the fields by name."""
         return dict(vars(self))
 
 
@@ -82,7 +83,7 @@ class History:
     epochs
         One entry an epoch.
     best_epoch
-        The epoch whose weights the model holds; 0 where not even one was finished.
+        The epoch whose weights the model holds; 0 where no epoch was finished.
     stopped
         ``"epochs"``: all of them done; ``"patience"``: the validation bound got no better; ``"interrupted"``.
     """

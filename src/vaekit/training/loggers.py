@@ -1,4 +1,4 @@
-"""Where the numbers of a run go while it runs: a logger has one method, ``log``."""
+"""Loggers take the numbers of a run while it runs: each has one method, ``log``."""
 
 import json
 import warnings
@@ -19,7 +19,7 @@ class Logger(Protocol):
     """
 
     def log(self, metrics: EpochMetrics) -> None:
-        """Take the numbers of an epoch."""
+        """Take note of the numbers of an epoch."""
         ...
 
 

@@ -2,8 +2,8 @@
 
 The data sit in one tensor on the device; an epoch is one permutation, a step is one gather. Every idea has a
 file: the description of a run (``setup``), the step (``stepper``), the epoch and its way back to a good state
-(``epoch``), all that changes (``run_state``, ``players``), what is kept on disk (``keeper``, ``checkpoints``),
-and who may stop it (``stopping``).
+(``epoch``), all that changes (``run_state``, ``players``), what is kept on disk (``keeper``,
+``checkpoints``), and who may stop it (``stopping``).
 """
 
 import signal
@@ -85,25 +85,27 @@ def train(
     """Train a model in place, and leave it with the weights of its best epoch.
 
     Best is by the validation bound, un-annealed and unweighted; without validation rows the last epoch counts
-    as best. Ctrl-C ends the run before the next step, with the best weights so far, as ``history.stopped`` says.
+    as best. Ctrl-C ends the run before the next step, with the best weights so far, as ``history.stopped``
+    says.
 
-    Where torch's process group is initialised, its processes train one model together, each on its slice of every
-    batch; all must call this with the same arguments, and rank 0 alone writes files and calls functions.
+    Where torch's process group is initialised, its processes train one model together, each on its slice of
+    every batch; all must call this with the same arguments, and rank 0 alone writes files and calls
+    functions.
 
-    A loss or gradient that is not finite sets the run back to a state at most a hundred steps old, at half the
-    learning rate, with a :class:`~vaekit.errors.TrainingWarning`; the fourth time in a run ends it.
+    A loss or gradient that is not finite sets the run back to a state at most a hundred steps old, at half
+    the learning rate, with a :class:`~vaekit.errors.TrainingWarning`; the fourth time in a run ends it.
 
     Parameters
     ----------
     model
         On the device it is to be trained on.
     objective
-        What to maximise. It is told the number of rows, and, before every step, the epochs done, like every part of the
-        model that follows a schedule. One with a second player has it built, and trained by one step after each of the
-        model's.
+        The objective to maximise. It is told the number of rows, and, before every step, the epochs done,
+        like every part of the model that follows a schedule. One with a second player has it built, and
+        trained by one step after each of the model's.
     x
-        ``(n, *event)`` training data, on the same device; or :class:`~vaekit.training.streamed.StreamedRows`, which
-        read them from a file, and are then shuffled by windows; with a condition as :class:`Examples`.
+        ``(n, *event)`` training data, on the same device; or :class:`~vaekit.training.streamed.StreamedRows`,
+        which read them from a file, and are then shuffled by windows; with a condition as :class:`Examples`.
     validation
         Held-out data for early stopping, in the same forms, evaluated with the same noise after every epoch.
     settings
@@ -130,12 +132,13 @@ def train(
         If the loss is not finite for the fourth time: the model then holds the best weights so far, and the
         message names the step, the term and the column with the most extreme value.
     CheckpointError
-        If there are checkpoints and the run is not to be resumed; or it is, and they are another run's or cannot
-        be read.
+        If there are checkpoints and the run is not to be resumed; or it is, and they are another run's or
+        cannot be read.
 
     See Also
     --------
-    carry_out : The same for a run that goes on where another ended, or on networks that are spread over processes.
+    carry_out : The same for a run that goes on where another ended, or on networks that are spread over
+    processes.
     """
     setup = RunSetup(
         model=model,
@@ -166,8 +169,8 @@ def carry_out(
     callbacks, checkpoints
         See :func:`train`.
     launch
-        How several processes share the work. Where that spreads the networks, the model waits in the host's memory
-        meanwhile.
+        The way in which processes share the work. Where that spreads the networks, the model waits in the
+        host's memory meanwhile.
 
     Returns
     -------

@@ -84,8 +84,8 @@ def clip_gradient(
 ) -> Tensor:
     """Shorten the gradient of parameters in place, and return the norm that it had, a scalar on its device.
 
-    Nothing is read back from an accelerator. Parameters without gradient play no part. ``norm_of`` returns the norm of
-    gradients of which other processes may hold parts.
+    Nothing is read back from an accelerator. Parameters without gradient play no part. ``norm_of`` returns
+    the norm of gradients of which other processes may hold parts.
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = norm_of(gradients)

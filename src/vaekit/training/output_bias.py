@@ -1,10 +1,11 @@
 r"""A decoder that begins at the data's marginals: its output bias is set so that :math:`p(x \mid z)`, whatever
 :math:`z`, has each dimension's mean.
 
-For a Bernoulli likelihood that is the logit of the training mean (Burda, Grosse and Salakhutdinov, 2015, "Importance
-Weighted Autoencoders", section 5), for counts its logarithm: without it, every count starts at mean 1 and has to grow
-by gradient steps. What features stand for given data, a likelihood says in ``marginal_features(x)``, ``(n, *event)`` to
-``feature_shape``; means and frequencies are smoothed by half an example, so that no dimension starts at infinity.
+For a Bernoulli likelihood that is the logit of the training mean (Burda, Grosse and Salakhutdinov, 2015,
+"Importance Weighted Autoencoders", section 5), for counts its logarithm: without it, every count starts at
+mean 1 and has to grow by gradient steps. A likelihood returns the features that stand for given data ``(n,
+*event)`` from its method ``marginal_features``; means and frequencies are smoothed by half an example, so
+that no dimension starts at infinity.
 """
 
 from math import prod
@@ -20,7 +21,7 @@ __all__ = ["begin_at_marginals", "begins_at_marginals"]
 
 
 def begins_at_marginals(model: VAE, choice: OutputBias) -> bool:
-    """Whether a model is to: ``auto`` is for counts (and mixed columns), whose scale no preprocessing takes away.
+    """Return whether a model begins at the marginals: ``auto`` is for counts and mixed columns, which are not rescaled.
 
     Examples
     --------
@@ -41,8 +42,8 @@ def begin_at_marginals(model: VAE, x: Tensor) -> None:
     Parameters
     ----------
     model
-        Whose decoder ends in a layer with a bias, fully connected or convolutional; of the latter, all pixels of a
-        channel share one.
+        A model whose decoder ends in a layer with a bias, fully connected or convolutional; all pixels of a
+        channel share the bias of a convolution.
     x
         ``(n, *event)``, the training data in the coordinates of the model.
 
@@ -77,7 +78,7 @@ def begin_at_marginals(model: VAE, x: Tensor) -> None:
 
 
 def _last_layer(model: VAE) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d | None:
-    """The decoder's last layer, if it gives the likelihood's features and has a bias."""
+    """Return the decoder's last layer, if it gives the likelihood's features and has a bias."""
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     layers = [layer for layer in model.decoder.modules() if isinstance(layer, kinds)]
     if not layers or layers[-1].bias is None:

@@ -7,8 +7,8 @@ The average (Polyak and Juditsky, 1992) is evaluated and kept in the place of th
     \bar\theta_t = \beta_t \bar\theta_{t-1} + (1 - \beta_t)\, \theta_t, \qquad
     \beta_t = \min\!\left(\beta, \frac{t}{9 + t}\right), \quad t = 1, 2, \ldots
 
-where the second argument forgets the first, random weights in a short run: after the first step the average is nine
-tenths of the weights already.
+where the second argument forgets the first, random weights in a short run: after the first step the average
+is nine tenths of the weights already.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,9 +98,9 @@ class OpponentSteps:
     model
         The model that it plays against.
     learning_rate
-        Of its Adam; moved with the model's by :meth:`set_learning_rate`.
+        The learning rate of its Adam; moved with the model's by :meth:`set_learning_rate`.
     seed
-        Of its initial parameters.
+        Governs its initial parameters.
 
     Raises
     ------
@@ -151,7 +151,7 @@ class StepState(NamedTuple):
     tensors
         Weights, optimiser states and generators by name.
     numbers
-        What else the optimisers and the average count, by name.
+        Counts of the optimisers and of the average, by name.
     """
 
     tensors: dict[str, Tensor]

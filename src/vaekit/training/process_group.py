@@ -1,8 +1,8 @@
 """The processes that a launcher such as torchrun started: their process group, and joining it for a run.
 
 A launcher says in the environment who is who: ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, and where they meet,
-``MASTER_ADDR`` and ``MASTER_PORT``. A group that is there already, of SLURM's, Ray's or one's own making, is left as it
-is.
+``MASTER_ADDR`` and ``MASTER_PORT``. A group that is there already, of SLURM's, Ray's or one's own making, is
+left as it is.
 """
 
 import os
@@ -163,9 +163,10 @@ def joined(device: torch.device, launch: Launch | None = None) -> Iterator[World
     Parameters
     ----------
     device
-        The device of the model: gradients go over NCCL where it is an accelerator of that kind, over gloo otherwise.
+        The device of the model: gradients go over NCCL where it is an accelerator of that kind, over gloo
+        otherwise.
     launch
-        How the processes share the work; None: each holds the whole model.
+        The way in which processes share the work; None: each holds the whole model.
 
     Raises
     ------

@@ -1,16 +1,17 @@
 r"""Several processes that train one model together, over ``torch.distributed``.
 
-Of a batch of :math:`n` rows rank :math:`r` of :math:`w` takes the rows from :math:`\lfloor n r / w \rfloor` to
-:math:`\lfloor n (r + 1) / w \rfloor`, :math:`n_r` of them, and its gradient counts by their share, so that all ranks
-hold the gradient of the batch's mean, whatever their number:
+Of a batch of :math:`n` rows rank :math:`r` of :math:`w` takes the rows from :math:`\lfloor n r / w \rfloor`
+to :math:`\lfloor n (r + 1) / w \rfloor`, :math:`n_r` of them, and its gradient counts by their share, so that
+all ranks hold the gradient of the batch's mean, whatever their number:
 
 .. math::
 
     g = \sum_r \frac{n_r}{n} g_r, \qquad g_r = \frac{1}{n_r} \sum_{i \in r} \nabla \ell_i .
 
-One all-reduce a step carries it, with the loss, the means of the results, and whether anybody wants to stop or to save:
-so that all ranks take the same decisions, about losses that are not finite among them. Decisions of rank 0 between
-steps go over a second group, over gloo and with a long patience, for whoever waits for a slow disk.
+One all-reduce a step carries it, with the loss, the means of the results, and whether anybody wants to stop
+or to save: so that all ranks take the same decisions, about losses that are not finite among them. Decisions
+of rank 0 between steps go over a second group, over gloo and with a long patience, for whoever waits for a
+slow disk.
 """
 
 import warnings
@@ -101,8 +102,8 @@ class Ranks:
     def average(self, model: VAE, result: ObjectiveResult, loss: Tensor) -> tuple[ObjectiveResult, Tensor]:
         """Turn the weighed gradient of a slice into the gradient of the batch, and result and loss alike.
 
-        Of the results only the mean over the batch is known, and stands for each of its rows. The running averages of
-        batch normalisation, which looks at slices, become the mean of the slices'.
+        Of the results only the mean over the batch is known, and stands for each of its rows. The running
+        averages of batch normalisation, which looks at slices, become the mean of the slices'.
         """
         terms = [loss, result.bound.mean(), result.reconstruction.mean(), result.kl.mean()]
         if result.kl_per_dimension is not None:
@@ -176,7 +177,8 @@ class Ranks:
     def ask(self, *, stop: bool, save: bool) -> tuple[bool, bool]:
         """Return whether to stop, and to write a checkpoint, before the next step: the same in every rank.
 
-        What is asked before a step is answered after it, or some steps after it where a look would stall the device.
+        A question before a step is answered after it, or some steps later where a look would stall the
+        device.
         """
         self._asks = (stop, save)
         answer, self._asked = self._answer, self._asked + 1

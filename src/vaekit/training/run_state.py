@@ -118,16 +118,16 @@ class Run:
     stepper : Stepper
         Takes the steps.
     epochs_before : int
-        How many epochs were done before this run.
+        The number of epochs that were done before this run.
     epoch : int
         The epoch that is trained, counted from 1.
     steps_done, means, seconds_before : int, Means, float
-        The steps of the present epoch that are done, their results, and the time that they took before the run was
-        resumed.
+        The steps of the present epoch that are done, their results, and the time that they took before the
+        run was resumed.
     best_bound, best_weights : float, dict
-        Of the best epoch of this run.
+        The bound and the weights of the best epoch of this run.
     rollbacks : int
-        How often it was set back; each halved the learning rate.
+        The number of times it was set back; each halved the learning rate.
     good : Good
         The state that a loss that is not finite returns to.
     compiled_before : bool or None

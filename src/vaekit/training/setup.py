@@ -66,7 +66,8 @@ class Progress:
     history
         The epochs that are done; a run appends to it.
     objective
-        The objective of the earlier run, which holds the second player where it has one; None: there was none.
+        The objective of the earlier run, which holds the second player where it has one; None: there was
+        none.
     optimizer
         The optimiser with its state; None: a fresh one.
     opponent
@@ -88,17 +89,17 @@ class RunSetup:
     model
         On the device that it is to be trained on.
     objective
-        What to maximise.
+        The objective to maximise.
     data, held_out
         Training rows, and rows to choose the best epoch by, on that device.
     settings
         Epochs, batch size, learning rate, patience, ...
     seed
-        Of the order of the data and of all noise.
+        Governs the order of the data and all noise.
     column_names
-        Of the data, for messages.
+        The names of the columns, for messages.
     progress
-        What an earlier run has left to go on from.
+        The things that an earlier run has left to go on from.
     """
 
     model: VAE
@@ -159,8 +160,8 @@ class RunSetup:
     def identity(self, given: Mapping[str, str]) -> dict[str, str]:
         """Describe the run by what its results depend on, each by the name that a message gives it.
 
-        Of tensors type, shape and bytes count, of the model its parameters' names and shapes. ``given`` holds what the
-        caller knows besides.
+        Of tensors type, shape and bytes count, of the model its parameters' names and shapes. ``given`` holds
+        what the caller knows besides.
         """
         x, c = (None, None) if self.held_out is None else self.held_out
         data = {"training data": self.data.x, "validation data": x}

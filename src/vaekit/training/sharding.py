@@ -1,9 +1,10 @@
 r"""Networks that are spread over the processes that train them: torch's fully sharded data parallelism.
 
-Every rank holds a :math:`w`-th of each weight of encoder, decoder and classifier, of its gradient, and of what the
-optimiser keeps for it, as a ``DTensor``. A layer's weights are put together where the layer is called, once forward and
-once backward, and its gradient is summed into the shards (Rajbhandari et al., 2020, "ZeRO", stage 3; Zhao et al., 2023,
-"PyTorch FSDP"). Posterior, prior and likelihood, whose parameters distributions hold on to, stay whole in every rank.
+Every rank holds a :math:`w`-th of each weight of encoder, decoder and classifier, of its gradient, and of
+what the optimiser keeps for it, as a ``DTensor``. A layer's weights are put together where the layer is
+called, once forward and once backward, and its gradient is summed into the shards (Rajbhandari et al., 2020,
+"ZeRO", stage 3; Zhao et al., 2023, "PyTorch FSDP"). Posterior, prior and likelihood, whose parameters
+distributions hold on to, stay whole in every rank.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -74,8 +75,9 @@ def require_shardable(setup: RunSetup) -> None:
     Raises
     ------
     UsageError
-        For a posterior that differentiates the decoder for its draws, an objective that looks into the networks or
-        has a second player, networks that share parameters, and an optimiser of whole weights to go on with.
+        For a posterior that differentiates the decoder for its draws, an objective that looks into the
+        networks or has a second player, networks that share parameters, and an optimiser of whole weights to
+        go on with.
     """
     model, objective = setup.model, setup.objective
     names: dict[nn.Parameter, str] = {}

@@ -1,12 +1,13 @@
 """A batch of which every rank has a slice: its noise, and its evaluation.
 
-Ranks whose generators are in the same state draw the same numbers, which would be the same noise for other rows. So a
-rank draws for the whole batch, and keeps what belongs to its rows: the ranks' noise differs, and together it is what
-one process would have drawn for the batch, so that a run is the same at any number of ranks.
+Ranks whose generators are in the same state draw the same numbers, which would be the same noise for other
+rows. So a rank draws for the whole batch, and keeps what belongs to its rows: the ranks' noise differs, and
+together it is what one process would have drawn for the batch, so that a run is the same at any number of
+ranks.
 
-The batch dimension of a draw is recognised by its size: it has the size of the slice. Of several such dimensions it is
-the last before those of a latent, as importance samples lead. Where that guess is wrong, the noise is as random, and
-differs as much between ranks, but it is not what one process would have drawn.
+The batch dimension of a draw is recognised by its size: it has the size of the slice. Of several such
+dimensions it is the last before those of a latent, as importance samples lead. Where that guess is wrong, the
+noise is as random, and differs as much between ranks, but it is not what one process would have drawn.
 """
 
 from collections.abc import Callable, Mapping

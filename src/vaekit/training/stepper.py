@@ -91,7 +91,7 @@ class Stepper:
     players
         All that learns.
     objective
-        What is maximised.
+        The objective to maximise.
     limit
         The largest global norm of a gradient; None: no clipping.
     world
@@ -158,8 +158,8 @@ class Stepper:
 def scheduled(objective: Objective | None, model: nn.Module) -> list[Callable[[float], None]]:
     """Return the methods ``at(epochs_done)`` to call before every step.
 
-    They are those of the objective and of every module of the model, where their ``schedules`` are not empty. An
-    objective that is not :class:`~vaekit.language.schedules.Annealed` is always told.
+    They are those of the objective and of every module of the model, where their ``schedules`` are not empty.
+    An objective that is not :class:`~vaekit.language.schedules.Annealed` is always told.
 
     Parameters
     ----------

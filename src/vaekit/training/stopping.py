@@ -18,7 +18,7 @@ class StopRequest:
     Attributes
     ----------
     signal : signal.Signals or None
-        What asked; ``SIGINT`` where ``ask`` was called without one.
+        The signal that asked; ``SIGINT`` where ``ask`` was called without one.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class StopRequest:
 
 
 class TimeLimit(StopRequest):
-    """Asks by itself when so many minutes have passed since it was made.
+    """A request to stop that is made when so many minutes have passed since it was built.
 
     Raises
     ------
@@ -66,8 +66,8 @@ class TimeLimit(StopRequest):
 def stopping_on(stop: StopRequest, *signals: signal.Signals) -> Iterator[StopRequest]:
     """Turn signals into a request to stop, inside a block; a second one has its usual effect.
 
-    A signal that the program handles itself is left to it, and outside the main thread, where Python allows no
-    handlers, nothing is changed.
+    A signal that the program handles itself is left to it, and outside the main thread, where Python allows
+    no handlers, nothing is changed.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -1,15 +1,15 @@
 """Training rows that stay where they are, behind the small part of a tensor's interface that training uses.
 
-An epoch's order is a *windowed shuffle*: the rows are cut into chunks of neighbours, 64 a window; the chunks are
-permuted; and of the sequence of rows that results, every window is permuted again. Each row comes once an epoch, and
-its companions in a batch come from 64 places all over the data. What can only be read in larger pieces, as row groups
-of a table, has its pieces for chunks; what can only be read from its beginning to its end has windows of neighbours,
-which begin elsewhere every epoch.
+An epoch's order is a *windowed shuffle*: the rows are cut into chunks of neighbours, 64 a window; the chunks
+are permuted; and of the sequence of rows that results, every window is permuted again. Each row comes once an
+epoch, and its companions in a batch come from 64 places all over the data. What can only be read in larger
+pieces, as row groups of a table, has its pieces for chunks; what can only be read from its beginning to its
+end has windows of neighbours, which begin elsewhere every epoch.
 
-A window is read in the order of the source, brought to the model's units, and kept until the next is asked for. While
-it is trained on another thread reads the next, where that runs no code of a user. The order is drawn from the run's
-generator like that of data in memory, so that a run that is resumed goes on in it. Where one window holds all rows, it
-is a full shuffle.
+A window is read in the order of the source, brought to the model's units, and kept until the next is asked
+for. While it is trained on another thread reads the next, where that runs no code of a user. The order is
+drawn from the run's generator like that of data in memory, so that a run that is resumed goes on in it. Where
+one window holds all rows, it is a full shuffle.
 """
 
 import hashlib
@@ -144,8 +144,9 @@ class StreamedRows:
     transform
         A function from an array of rows to float32 in the coordinates of the model, on the CPU.
     limit
-        Memory in bytes that the data may take; an eighth of it, and at most 128 MiB, goes to the window, and as much to
-        the next. Where rows are read in pieces, a window is to hold eight, if they are not more than that eighth.
+        Memory in bytes that the data may take; an eighth of it, and at most 128 MiB, goes to the window, and
+        as much to the next. Where rows are read in pieces, a window is to hold eight, if they are not more
+        than that eighth.
     window
         The number of rows of a window, instead.
     device

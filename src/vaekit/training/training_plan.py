@@ -38,14 +38,14 @@ class TrainingPlan:
     window_bytes
         The size of such a window in float32; 0 where there is none.
     pieces
-        The number of pieces of the source that a window comes from, where it is read in pieces; 1 where windows are
-        rows that follow one another; None where chunks of any size can be read.
+        The number of pieces of the source that a window comes from, where it is read in pieces; 1 where
+        windows are rows that follow one another; None where chunks of any size can be read.
     memory_bytes
         The memory of the process, at its largest.
     seconds_per_epoch
         The time of steps and of reading; validation, and the time of a second player, are not in it.
     epochs
-        At most so many.
+        The largest number of epochs.
     """
 
     rows: int
@@ -87,8 +87,8 @@ def plan_training(setup: RunSetup, *, found_bytes: int = 0) -> TrainingPlan:
     Parameters
     ----------
     setup
-        The run; copies of its model and objective take a few steps, so that they and torch's generators stay what they
-        are. Of rows that are read as they are needed, a few are read.
+        The run; copies of its model and objective take a few steps, so that they and torch's generators stay
+        what they are. Of rows that are read as they are needed, a few are read.
     found_bytes
         Memory that the data take beside the training rows.
 

@@ -1,8 +1,8 @@
 """The processes that train one model together, as a run sees them; most often there is only one.
 
-In a run of several processes (:class:`vaekit.training.ranks.Ranks`) every rank holds the model, draws the same order,
-and takes its slice of every batch. This file holds the interface, the one process that has nothing to share, and the
-error that says that another process is gone.
+In a run of several processes (:class:`vaekit.training.ranks.Ranks`) every rank holds the model, draws the
+same order, and takes its slice of every batch. This file holds the interface, the one process that has
+nothing to share, and the error that says that another process is gone.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -119,7 +119,7 @@ class Alone:
     size, rank, is_writer, holds_all = 1, 0, True, True
 
     def begin(self, objective: Objective, describe: Callable[[], dict[str, str]]) -> None:
-        """Do nothing: there is nobody to compare with."""
+        """Do nothing: there is no other process to compare with."""
 
     def spread(self, model: VAE, average: VAE | None) -> tuple[VAE, VAE | None]:
         """Return the models as they are."""
@@ -186,8 +186,8 @@ ALONE = Alone()
 def others_may_be_lost(rank: int, size: int, *, computing: bool = False) -> Iterator[None]:
     """Turn the error of a process group whose process is gone into one that says what to do.
 
-    Where the block computes as well, an error counts if it is one of torch's distributed package or names what carries
-    its messages.
+    Where the block computes as well, an error counts if it is one of torch's distributed package or names
+    what carries its messages.
 
     Raises
     ------

@@ -35,8 +35,7 @@ class NotPositiveDefiniteError(GaussianError):
     """A covariance, precision, variance or scale that is not positive (semi)definite.
 
     ``leading_minor`` is the order of the first leading minor that is not positive, ``smallest_eigenvalue``
-    that
-    of the matrix; both are None where the parameter is not a matrix.
+    that of the matrix; both are None where the parameter is not a matrix.
     """
 
     def __init__(

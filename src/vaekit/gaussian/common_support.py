@@ -1,8 +1,8 @@
 r"""Singular Gaussians, bad items, and what a divergence is then.
 
-Two Gaussians with singular covariances either live on the same affine subspace, and then everything about the pair is
-that of their restrictions to it, or each gives the other's support no mass at all. If only `p` is singular, or the
-supports differ, `KL(p || q)` is infinite.
+Two Gaussians with singular covariances either live on the same affine subspace, and then everything about the
+pair is that of their restrictions to it, or each gives the other's support no mass at all. If only `p` is
+singular, or the supports differ, `KL(p || q)` is infinite.
 """
 
 import torch
