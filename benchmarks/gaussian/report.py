@@ -72,17 +72,6 @@ def speed_table(rows: list[dict[str, Any]]) -> str:
     return table(["k", "batch", "library", "forward, µs", "ratio", "forward and backward, µs", "ratio"], body)
 
 
-def thread_table(rows: list[dict[str, Any]]) -> str:
-    """How much faster two threads are than one."""
-    body = []
-    for row in (row for row in rows if row.get("threads") == 2):
-        least = row["over_one_thread_target"]
-        gains = (row["forward_over_one_thread"], row["forward_backward_over_one_thread"])
-        cells = [with_target(f"{gain:.2f}", least, "g", gain >= least) for gain in gains]
-        body.append([str(row["dimension"]), f"{row['batch']:,}", *cells])
-    return table(["k", "batch", "forward", "forward and backward"], body)
-
-
 def diagonal_table(rows: list[dict[str, Any]]) -> str:
     """Milliseconds by library."""
     names = ("forward_seconds", "forward_backward_seconds")
@@ -110,14 +99,13 @@ def write_readme(results: dict[str, Any], path: Path) -> None:
         "2-Wasserstein between covariances that differ by 1e-8: relative error "
         f"{transport['vaekit']:.1e}; the usual formula: {transport['usual formula']:.1e}.\n"
     )
-    parts.append("## Speed from full covariances, float64, one thread unless told\n")
+    parts.append("## Speed from full covariances, float64, one thread\n")
     parts.append(
-        "The ratio is the time of `torch.distributions` in the same run over that of the row. What is aimed "
-        "at stands in brackets; bold where it is missed.\n"
+        "The ratio is the time of `torch.distributions` in the same run over that of the row. What is aimed at stands "
+        "in brackets; bold where it is missed. Rows with the check make `Gaussian(mean, covariance=S)` first, which "
+        "says whether `S` is a covariance, as `torch.distributions` does; the others take `(mean, S)` as it is.\n"
     )
     parts.append(speed_table(results["speed"]) + "\n")
-    parts.append("Two threads of the lanes over one; small batches stay in one thread by themselves.\n")
-    parts.append(thread_table(results["speed"]) + "\n")
     parts.append("Diagonal against diagonal, 20,000 x 64; the aim is one read of the inputs.\n")
     parts.append(diagonal_table(results["diagonal"]) + "\n")
     path.write_text("\n".join(parts))

@@ -159,9 +159,16 @@ class FitSteps:
         """Evaluate what was trained to its end, write the artifact, and remove checkpoints that nobody needs."""
         results: dict[str, Evaluation] = {}
         if self.estimator.history_.best_epoch:
-            if ending.stopped_by is None and ending.diverged is None:
-                results = self.evaluate(parts)
-            self.save(parts, origin, results)
+            try:
+                if ending.stopped_by is None and ending.diverged is None:
+                    results = self.evaluate(parts)
+                self.save(parts, origin, results)
+            except ArtifactError:
+                raise
+            except Exception as error:  # whatever fails after training, the model is not lost
+                write_somewhere(self.destination, self.estimator.to_artifact(origin), {}, force=self.force or self.resume)
+                error.add_note(f"the fitted model is in {self.destination}, without numbers and report")
+                raise
         if ending.stopped_by is None:
             remove_unfinished(self.destination)
         return results

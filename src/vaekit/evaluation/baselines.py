@@ -150,7 +150,8 @@ def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tu
 
         name = "full Gaussian (Ledoit-Wolf shrinkage)"
         covariance = ledoit_wolf(train)[0]
-    scores.append((name, _gaussian_log_density(held_out, mean, covariance)))
+    if np.linalg.eigvalsh(covariance)[0] > 0:  # two or three rows may leave a direction without any variance
+        scores.append((name, _gaussian_log_density(held_out, mean, covariance)))
     components = min(latent, columns - 1, rows - 1)
     values, vectors = np.linalg.eigh(np.cov(train, rowvar=False, bias=True))
     noise = max(float(values[:-components].mean()), floor)
