@@ -17,7 +17,7 @@ latents are not vectors of real numbers, or there is no gradient, the mixture is
 
 import copy
 from math import lgamma, log, pi, prod
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ def _in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Mod
     device = torch.device("cpu") if x.device.type == "mps" else x.device  # which knows no double precision
     double = copy.deepcopy(model).to(device, torch.float64).eval().requires_grad_(False)
     x = x.to(device, torch.float64, copy=True)
-    return double, x, None if c is None else c.to(device, torch.float64, copy=True)  # type: ignore[return-value]
+    return cast(Model, double), x, None if c is None else c.to(device, torch.float64, copy=True)
 
 
 class _Rows:
