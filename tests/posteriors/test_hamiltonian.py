@@ -8,10 +8,9 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from oracles.linear_gaussian import LinearGaussian
-from vaekit.distributions import HamiltonianDistribution
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate, log_likelihood
-from vaekit.posteriors import DiagonalPosterior, HamiltonianPosterior
+from vaekit.posteriors import DiagonalPosterior, HamiltonianDistribution, HamiltonianPosterior
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.vae import VAE

@@ -14,11 +14,10 @@ from vaekit import VariationalAutoencoder, load
 from vaekit.aggregate import fit_prior
 from vaekit.cli.printing import evaluation_lines
 from vaekit.contracts import Posterior
-from vaekit.distributions import TwoStageDistribution
 from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
 from vaekit.objectives import ImportanceWeighted
-from vaekit.priors import TwoStagePrior
+from vaekit.priors import TwoStageDistribution, TwoStagePrior
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
 

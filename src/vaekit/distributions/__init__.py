@@ -7,9 +7,6 @@ parameters that no gradient flows into. The latents of a *code space* are points
 distribution that serves a single part lives in that part's own file.
 """
 
-from importlib import import_module
-from typing import Any
-
 from vaekit.contracts import CodeSpace
 from vaekit.distributions.code_masses import AutoregressiveCodes, CategoricalCodes, categorical_kl
 from vaekit.distributions.codebook import Codebook, OneHotCodes, PointCodes
@@ -47,16 +44,3 @@ __all__ = [
     "masked_affine_steps",
     "spline_steps",
 ]
-
-# Distributions of single parts, which other code has imported from here: their names lead to the part's room.
-_WITH_THEIR_PARTS = {
-    "HamiltonianDistribution": "vaekit.posteriors",
-    "TwoStageDistribution": "vaekit.priors",
-    "rotated_noise": "vaekit.priors",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _WITH_THEIR_PARTS:
-        return vars(import_module(_WITH_THEIR_PARTS[name]))[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
