@@ -86,9 +86,8 @@ def reference_page(module: str) -> str:
     loaded = import_module(module)
     lines = [MARK, title(module), f".. automodule:: {module}", "   :no-members:", ""]
     groups: dict[str, list[str]] = {}
-    offered = () if module == "vaekit" else import_module("vaekit").__all__  # those are on its own page
     for name in loaded.__all__:
-        if name in offered and getattr(loaded, name) is getattr(import_module("vaekit"), name):
+        if page_of(module, name) != module:
             continue
         groups.setdefault(getattr(getattr(loaded, name), "__module__", None) or module, []).append(name)
     for home, names in groups.items():
@@ -98,6 +97,17 @@ def reference_page(module: str) -> str:
         for name in names:
             lines += documented(module, name, getattr(loaded, name))
     return "\n".join(lines) + "\n"
+
+
+def page_of(module: str, name: str) -> str:
+    """The module on whose page a name stands: the package's, then its own room's, then that which offers it."""
+    thing = getattr(import_module(module), name)
+    room = ".".join((getattr(thing, "__module__", None) or module).split(".")[:2])
+    for place in ("vaekit", room):
+        loaded = import_module(place) if place.startswith("vaekit") else None
+        if name in getattr(loaded, "__all__", ()) and getattr(loaded, name) is thing:
+            return place
+    return module
 
 
 def documented(module: str, name: str, thing: object) -> list[str]:

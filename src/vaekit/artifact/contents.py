@@ -84,7 +84,7 @@ class Description:
 
 
 def build_model(sentence: Sentence, schema: Schema, latent: int, network: NetworkRecipe | None = None) -> VAE:
-    """Build the model of a sentence for the data of a schema, with fresh weights, in float32 whatever torch's default."""
+    """Build the model of a sentence for the data of a schema, in float32 whatever torch's default type is."""
     model = build_vae(
         sentence,
         schema.model_event_shape,
