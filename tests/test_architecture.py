@@ -207,9 +207,9 @@ def test_files_have_a_size_to_read_and_a_name_of_their_own():
     assert not {name for name in twice if name not in SHARED_NAMES}, twice
 
 
-LONGEST = 420
+LONGEST = 400
 # Most of it is the documentation of one class: its parameters and its methods, each of which calls a plain function.
-LONG = {"estimator/estimator.py": 560}
+LONG = {"estimator/estimator.py": 580}
 SHARED_NAMES: set[str] = set()
 
 
