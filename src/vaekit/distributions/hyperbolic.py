@@ -120,7 +120,7 @@ def _boost(centre: Tensor, v: Tensor, curvature: float, *, forwards: bool) -> Te
     parallel = difference + 0.25 * (1.0 + (-2.0 * a).exp()) * gone * one_plus
     across = direction - (along * direction).sum(-1, keepdim=True) * along
     moved = parallel * along + 0.5 * (-a).exp() * gone * across
-    away = _norm(moved)
+    away = _resolved_norm(moved)
     rapidity = _scaled_asinh(away, a + r).clamp_max(torch.finfo(away.dtype).max)
     result = rapidity / root * (moved / torch.where(away > 0, away, 1.0))
     # Along one ray distances are sums and differences, also where the exponentials above underflow.
@@ -149,6 +149,14 @@ def _norm(z: Tensor) -> Tensor:
     unit = torch.where(known, largest, 1.0)
     squared = (z / unit).square().sum(-1, keepdim=True)
     return torch.where(known, unit * torch.where(known, squared, 1.0).sqrt(), 0.0)
+
+
+def _resolved_norm(z: Tensor) -> Tensor:
+    """Return the length, ``(..., 1)``; 0, with a gradient of 0, where its square has no digits (1e-15 in float32)."""
+    squared = z.square().sum(-1, keepdim=True)
+    precision = torch.finfo(z.dtype)
+    known = squared > precision.tiny / precision.eps
+    return torch.where(known, torch.where(known, squared, 1.0).sqrt(), 0.0)
 
 
 _SCALAR = torch.Size()
