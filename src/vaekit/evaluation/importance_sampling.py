@@ -214,15 +214,14 @@ def _with_mended_rows(
     # The fewer dimensions, the more there is to gain, and the less it costs.
     few = max(2.0, samples / 2 ** max(2, prod(p.event_shape)))
     poor = ((shapes > shape_limit(samples)) & ~(sizes >= few)) | (sizes < few / 4)
-    rounded = values.abs() * torch.finfo(x.dtype).eps > _ROUNDED_OFF * max(1.0, prod(x.shape[1:]) / 1000)
+    rounded = values.abs() * torch.finfo(x[:1].dtype).eps > _ROUNDED_OFF * max(1.0, prod(x.shape[1:]) / 1000)
     rows = (poor | rounded | missed | ~values.isfinite()).nonzero()[:, 0]
     if not len(rows):
         return found
-    at = rows.to(x.device)
     mended = _mend(
         model,
-        x[at],
-        None if c is None else c[at],
+        x[rows.to(x.device)] if isinstance(x, Tensor) else x[rows.numpy()],  # of rows left in a file
+        None if c is None else c[rows.to(c.device)],
         samples=samples,
         seed=int(torch.randint(2**62, ())) if seed is None else seed,
         common_noise=seed is not None,
