@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -226,3 +227,14 @@ def test_changed_constants_are_counted():
     changed[:2, 1] = 8
     assert schema.constant_changes(TABLE) == {}
     assert schema.constant_changes(changed) == {"b": 2}
+
+
+@pytest.mark.parametrize(("rows", "accepted"), [(799, False), (800, True)])
+def test_categories_may_be_a_twentieth_of_the_rows(rows, accepted):
+    names = [f"kind {i % 40}" for i in range(rows)]
+    dataset = from_object(pd.DataFrame({"kind": names, "size": np.arange(rows) / 7}))
+    if accepted:
+        assert len(Schema.fit(dataset, scaling="none").columns[0].categories) == 40
+    else:
+        with pytest.raises(DataError, match="40 different values, and there are 799 rows to learn from"):
+            Schema.fit(dataset, scaling="none")

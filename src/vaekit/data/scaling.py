@@ -26,9 +26,9 @@ def require_few_categories(dataset: Dataset, columns: Sequence[Column]) -> None:
         count = len(column.categories or ())
         if count > max(20, len(dataset) // 20):
             raise DataError(
-                f"{dataset.source}: column {column.name!r} holds text of {count} different values in "
-                f"{len(dataset):,} rows: too many to be categories; remove it, or give --label {column.name} "
-                "to keep it for colouring only"
+                f"{dataset.source}: column {column.name!r} holds text of {count} different values, and there are "
+                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give --label "
+                f"{column.name} to keep it for colouring only"
             )
 
 
