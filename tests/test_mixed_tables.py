@@ -102,7 +102,9 @@ def test_missing_text_is_a_category_and_a_missing_number_is_refused(tmp_path):
 
 def test_text_that_is_no_category_is_refused():
     rows = pd.DataFrame({"name": [f"row {i}" for i in range(60)], "x": np.arange(60.0)})
-    with pytest.raises(DataError, match=r"text of 60 different values, and there are 5\d rows to learn from: too many"):
+    with pytest.raises(
+        DataError, match=r"text of 60 different values, and there are 5\d rows to learn from: too many"
+    ):
         VariationalAutoencoder(2, epochs=1, random_state=0).fit(rows)
     with pytest.raises(UsageError, match="likelihood gaussian: columns colour, always, sex with text"):
         VariationalAutoencoder(2, epochs=1, likelihood="gaussian").fit(table(60))
