@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from oracles.linear_gaussian import LinearGaussian
+from vaekit.contracts import Prior
 from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
 from vaekit.evaluation.mending import mend_rows
@@ -175,3 +176,20 @@ def test_a_mended_row_agrees_with_many_samples_whatever_the_parts(parts):
         return
     allowed = 5 * (mended.standard_error**2 + many.standard_error**2).sqrt() + 0.02
     assert ((mended.values - many.values).abs() < allowed).all(), (mended, many.values)
+
+
+def test_a_prior_that_knows_only_float32_is_estimated_in_it():
+    class Narrow(torch.nn.Module, Prior):
+        def forward(self):
+            laplace = torch.distributions.Laplace(torch.zeros(2, dtype=torch.float32), 0.5)
+            return torch.distributions.Independent(laplace, 1)
+
+    with seeded(0):
+        model = build_vae(
+            Sentence.parse(network="mlp:hidden=8", likelihood="gaussian"), (3,), latent=2
+        ).eval()
+        model.parts["prior"] = Narrow()
+        x = torch.randn(40, 3) * 10
+        found = log_likelihood(model, x, samples=100, common_noise=True)
+    assert found.mended.any()
+    assert found.values.isfinite().all()

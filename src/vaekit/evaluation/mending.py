@@ -116,8 +116,24 @@ def _in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Mod
         return model, x.clone(), None if c is None else c.clone()
     device = torch.device("cpu") if x.device.type == "mps" else x.device  # which knows no double precision
     double = copy.deepcopy(model).to(device, torch.float64).eval().requires_grad_(False)
-    x = x.to(device, torch.float64, copy=True)
-    return cast(Model, double), x, None if c is None else c.to(device, torch.float64, copy=True)
+    double_x = x.to(device, torch.float64, copy=True)
+    double_c = None if c is None else c.to(device, torch.float64, copy=True)
+    first_c = None if double_c is None else double_c[:1]
+    if not _works_in_double_precision(cast(Model, double), double_x[:1], first_c):
+        return model, x.clone(), None if c is None else c.clone()
+    return cast(Model, double), double_x, double_c
+
+
+def _works_in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> bool:
+    """Return whether a model's draws are in double precision: a part of one's own may make tensors of float32."""
+    try:
+        with seeded(0):
+            z = model.prior(c).sample()
+            z = z.expand(1, *z.shape) if c is None else z
+            draws = [z, model.encode(x, c).sample(), model.decode(z, c).log_prob(x)]
+    except RuntimeError:
+        return False
+    return all(draw.dtype == torch.float64 for draw in draws)
 
 
 class _Rows:
@@ -288,6 +304,7 @@ class _Rows:
         log_weight = self.in_parts(z) - mixture
         weight = _zero_for_nan(_no_nan(log_weight).softmax(0))  # (K, n)
         mine = weight * _zero_for_nan((by_peak - by_peak.logsumexp(0)).exp())  # (m, K, n)
+        mine = mine.to(z.dtype)  # a part that knows only float32 may sit beside others that count in float64
         mass = mine.sum(1)
         size = mass.square() / mine.square().sum(1).clamp_min(1e-300)
         share = mine / mass.clamp_min(1e-300).unsqueeze(1)
@@ -300,7 +317,7 @@ class _Rows:
         spread = trust * spread + (1 - trust) * factor @ factor.mT
         found, failed = torch.linalg.cholesky_ex(spread)
         fine = (failed == 0) & found.isfinite().all(-1).all(-1) & (mass > 1e-6)
-        share = (0.9 * mass + 0.1 * log_share.exp()).clamp_min(0.01)
+        share = (0.9 * mass + 0.1 * log_share.exp()).clamp_min(0.01).to(log_share.dtype)
         self.peaks = (
             torch.where(fine[..., None], moved, place),
             torch.where(fine[..., None, None], found, factor),
