@@ -15,7 +15,7 @@ from vaekit.application.unfinished import (
     remove_unfinished,
     write_somewhere,
 )
-from vaekit.artifact import read_artifact
+from vaekit.artifact import Artifact, read_artifact
 from vaekit.data import Dataset, Parts, partition
 from vaekit.errors import ArtifactError, TrainingDivergedError, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
@@ -166,9 +166,7 @@ class FitSteps:
             except ArtifactError:
                 raise
             except Exception as error:  # whatever fails after training, the model is not lost
-                write_somewhere(
-                    self.destination, self.estimator.to_artifact(origin), {}, force=self.force or self.resume
-                )
+                self._write(self.estimator.to_artifact(origin), {})
                 error.add_note(f"the fitted model is in {self.destination}, without numbers and report")
                 raise
         if ending.stopped_by is None:
@@ -192,4 +190,7 @@ class FitSteps:
         self.on_stage("saving")
         artifact = self.estimator.to_artifact(origin)
         page = report.render_report(self.estimator, artifact, parts.test, results)
-        write_somewhere(self.destination, artifact, {"report.html": page}, force=self.force or self.resume)
+        self._write(artifact, {"report.html": page})
+
+    def _write(self, artifact: Artifact, files: dict[str, str]) -> None:
+        write_somewhere(self.destination, artifact, files, force=self.force or self.resume)

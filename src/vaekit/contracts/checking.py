@@ -62,7 +62,7 @@ def check_part(room: str, part: Any) -> None:
     name = f"{room} {kind.__name__}"
     _refuse_stray_flags(name, room, kind, traits)
     members = dict.fromkeys([*protocol.__annotations__, *(m for m in vars(protocol) if m[0] != "_")])
-    offered = set(dir(part)) | ({"traits"} if isinstance(vars(kind).get("traits"), traits) else set())
+    offered = set(dir(part))
     wanted = [
         m for m in members if not (isinstance(part, type) and m in protocol.__annotations__ and m != "traits")
     ]

@@ -1,11 +1,11 @@
 """Traits: the facts about a part or a distribution that decide what it goes with, in one frozen value each."""
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from vaekit.errors import UsageError
+from vaekit.language.grammar import there_are
 
 __all__ = [
     "DistributionTraits",
@@ -126,7 +126,7 @@ class LikelihoodTraits:
         _check_needs(self.needs)
         for name, value, kind in (("measure", self.measure, Measure), ("scaling", self.scaling, Scaling)):
             if value not in get_args(kind):
-                raise UsageError(f"{name}={value!r}{_nearest(value, get_args(kind))}")
+                raise UsageError(f"{name}={value!r}{there_are(str(value), get_args(kind))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,9 +195,6 @@ class DistributionTraits:
 def _check_needs(needs: frozenset[Any]) -> None:
     for need in needs:
         if need not in get_args(Need):
-            raise UsageError(f"needs={set(needs)}: unknown need {need!r}{_nearest(need, get_args(Need))}")
-
-
-def _nearest(name: Any, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(str(name), known, n=1)
-    return (f"; did you mean {near[0]!r}?" if near else ";") + f" There are: {', '.join(known)}"
+            raise UsageError(
+                f"needs={set(needs)}: unknown need {need!r}{there_are(str(need), get_args(Need))}"
+            )
