@@ -32,6 +32,7 @@ __all__ = [
     "Given",
     "check_latents",
     "choose_device",
+    "has_text",
     "hold_out",
     "read_names",
     "read_rows",
@@ -178,7 +179,7 @@ def read_rows(
 
 def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
-    if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
+    if not is_ours and getattr(X, "ndim", 2) != 4 and not has_text(X):
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
         values = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_min_samples=rows_needed)
@@ -191,7 +192,7 @@ def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
     return dataset
 
 
-def _has_text(X: Any) -> bool:
+def has_text(X: Any) -> bool:
     """Whether it is a data frame with columns that do not hold numbers."""
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
