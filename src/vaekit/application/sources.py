@@ -151,7 +151,11 @@ def read_for_model(
         name = source_name(data)
         if name is None:
             return take_conditions(from_object(data), conditions)
-        options = {"data_dir": data_dir, "memory_limit": memory_limit, "conditions": conditions}
+        options: dict[str, Any] = {
+            "data_dir": data_dir,
+            "memory_limit": memory_limit,
+            "conditions": conditions,
+        }
         try:
             return read(name, label=label or estimator.origin_.get("label"), **options)
         except MissingLabelError:
