@@ -82,6 +82,7 @@ class VaeGan(Opposed):
     torch.Size([4])
     """
 
+    traits = ObjectiveTraits(compares_whole_rows=True)
     kind = "vae-gan"
     gamma: float
 

@@ -11,7 +11,7 @@ from vaekit.errors import UsageError
 from vaekit.sentence.registry import PARTS, Room, space_of
 from vaekit.sentence.specs import Sentence, Spec
 
-__all__ = ["check_compatible", "check_relaxation", "needs_classifier"]
+__all__ = ["check_compatible", "check_missing", "check_relaxation", "needs_classifier"]
 
 _SPACES = {
     "euclidean": "in R^k",
@@ -46,6 +46,26 @@ def check_relaxation(sentence: Sentence, posterior: Any) -> None:
             f"objective {sentence.objective.kind} evaluates its surrogate at the draws of its bound, so it cannot see "
             f"their relaxation instead; use straight_through=true, or one of: {fitting}"
         )
+
+
+def check_missing(sentence: Sentence, likelihood: Any) -> None:
+    """Refuse parts that need whole rows, for data with missing cells; ``likelihood`` is the built one."""
+    for room, spec, takes in (
+        ("likelihood", sentence.likelihood, likelihood.traits.takes_missing),
+        ("objective", sentence.objective, not sentence.objective.part.traits.compares_whole_rows),
+    ):
+        if not takes:
+            fitting = ", ".join(
+                kind
+                for kind, part in PARTS[room].items()
+                if (
+                    part.traits.takes_missing if room == "likelihood" else not part.traits.compares_whole_rows
+                )
+            )
+            raise UsageError(
+                f"{room} {spec.kind} needs whole rows, and values are missing in these data; use one of: {fitting}; or "
+                "fill them in"
+            )
 
 
 def needs_classifier(sentence: Sentence) -> bool:
