@@ -185,6 +185,7 @@ class Fit:
             condition=",".join(self.condition) or None,
             device=self.device,
             memory_limit=self.memory_limit,
+            missing_values=self.missing_values,
             random_state=self.seed,
         )
 
@@ -223,6 +224,10 @@ class Fit:
         print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
         if constant := estimator.schema_.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
+        if empty := estimator.schema_.empty_columns:
+            print(f"left out     columns without any value: {', '.join(empty)}")
+        if missing := missing_line(estimator.schema_):
+            print(f"missing      {missing}")
         print(
             f"training     {len(history.epochs)} epochs, best {history.best_epoch} "
             f"({_ENDINGS[history.stopped]}), {result.seconds:.1f} s in all"

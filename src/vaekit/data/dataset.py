@@ -155,7 +155,7 @@ class Dataset:
             columns = [self.columns[i] for i in np.flatnonzero(in_column)]
             where = f"row {first[0]} (counted from 0), column {self.columns[first[1]]!r}"
             spread = f" in {plural(len(columns), 'column')} ({few(columns)})"
-            advice = "Every value must be a finite number, or missing (NaN or empty): correct or remove those rows or columns"
+            advice = "Values must be finite numbers, or missing (NaN, empty): correct or remove those rows or columns"
         else:
             where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
             spread = ""

@@ -24,6 +24,7 @@ from vaekit.contracts import Accepts, Likelihood
 from vaekit.data.missing_values import filled_in_turn
 from vaekit.distributions.base import PlainDistribution
 from vaekit.errors import UsageError
+from vaekit.likelihoods.conventions import InDataUnits
 from vaekit.networks.network_inputs import ObservedInputs
 
 __all__ = ["CellwiseDistribution", "ObservedCells", "cell_log_prob"]
@@ -60,7 +61,7 @@ def cell_log_prob(distribution: Distribution, value: Tensor) -> Tensor:
         return distribution.base_dist.log_prob(value)
     raise UsageError(
         f"{type(distribution).__name__}: a density of whole rows, of which the observed cells alone cannot be "
-        "evaluated; a likelihood that takes missing values returns torch's Independent over all dimensions of an example"
+        "evaluated; a likelihood that takes missing values returns an Independent over all dimensions of an example"
     )
 
 
@@ -70,7 +71,7 @@ class ObservedCells(nn.Module, Likelihood):
     Parameters
     ----------
     base
-        The likelihood of whole rows, with the trait ``takes_missing``; without the Jacobian of the data's scaling.
+        The likelihood of whole rows, with the trait ``takes_missing``. A Jacobian of its own is left out.
     log_jacobian
         The logarithm of the Jacobian of each cell's scaling, :math:`-\log s_j` in nats; one number for all, or one
         for each cell. A missing cell's is not counted.
@@ -132,7 +133,8 @@ class ObservedCells(nn.Module, Likelihood):
 
     def forward(self, features: Tensor, **given: object) -> Distribution:
         """Turn features ``(..., *feature_shape)`` into a distribution over the event."""
-        return _Observed(self.base(features, **given), self.fill, self.log_jacobian)
+        p = self.base(features, **given)
+        return _Observed(p.base if isinstance(p, InDataUnits) else p, self.fill, self.log_jacobian)
 
 
 class _Observed(CellwiseDistribution):

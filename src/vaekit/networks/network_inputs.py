@@ -20,6 +20,7 @@ __all__ = [
     "CenteredLevels",
     "ColumnInputs",
     "ConditionedInput",
+    "FilledCells",
     "LeadingLatents",
     "LogCounts",
     "ObservedInputs",
@@ -155,6 +156,27 @@ class ObservedInputs(nn.Module):
         if not len(self.masked):
             return seen
         return torch.cat([seen, missing.flatten(1).index_select(1, self.masked).to(seen.dtype)], -1)
+
+
+class FilledCells(nn.Module):
+    """Rows of which cells may be missing (NaN), with a number of each column's own in their place.
+
+    Examples
+    --------
+    >>> import torch
+    >>> FilledCells([0.0, -1.0])(torch.tensor([[5.0, torch.nan]]))
+    tensor([[ 5., -1.]])
+    """
+
+    fill: Tensor
+
+    def __init__(self, fill: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("fill", torch.tensor(fill), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, columns)`` to the same shape."""
+        return torch.where(x.isnan(), self.fill, x)
 
 
 class LeadingLatents(nn.Module):

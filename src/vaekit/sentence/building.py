@@ -83,9 +83,9 @@ def build_vae(
     )
     if missing is not None:
         check_missing(sentence, likelihood)
-        likelihood = ObservedCells(
-            likelihood, missing.log_jacobian if is_density else 0.0, masked=missing.masked
-        )
+        # Networks of the user's own have the shape of the data: they see 0 for a missing value, and no mask.
+        masked = () if sentence.network.kind == "own" else missing.masked
+        likelihood = ObservedCells(likelihood, missing.log_jacobian if is_density else 0.0, masked=masked)
     prior = sentence.prior.build(
         latent_shape=posterior.latent_shape,
         event_shape=event_shape,
