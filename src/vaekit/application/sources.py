@@ -144,7 +144,7 @@ def read_for_model(
     data_dir: Path | None = None,
     memory_limit: int | None = None,
 ) -> Dataset:
-    """Read data for a model and check them against its schema; the label column and missing values of the fit are known.
+    """Read data for a model and check them against its schema; label column and missing values are those of the fit.
 
     Warns
     -----

@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset
+from vaekit.data.dataset import Dataset, row_blocks
 from vaekit.data.stored import StoredRows
 
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["MARKS", "filled_in_turn", "frame_without_marks", "read_codes", "without_codes"]
+__all__ = [
+    "MARKS",
+    "filled_in_turn",
+    "frame_without_marks",
+    "missing_rates",
+    "rates_in_words",
+    "read_codes",
+    "without_codes",
+]
 
 MARKS = frozenset({"", "?"})
 """Text that stands for a missing value in every source, beside None and NaN."""
@@ -121,7 +129,37 @@ def _conditions_without(
             found[name] = np.where(coded, np.nan, values) if coded.any() else values
         else:
             coded = np.array([str(value).strip() in codes for value in values.tolist()], dtype=bool)
-            found[name] = np.where(coded, None, values.astype(object)) if coded.any() else values
+            found[name] = _without(values, coded) if coded.any() else values
+    return found
+
+
+def missing_rates(dataset: Dataset) -> dict[str, float]:
+    """Return the share of rows in which each column of a table is missing, for those where any is.
+
+    >>> missing_rates(Dataset(np.array([[1.0, np.nan], [2.0, 0.5]]), "table", ("a", "b")))
+    {'b': 0.5}
+    """
+    if dataset.kind != "table" or dataset.columns is None or dataset.values.dtype.kind != "f":
+        return {}
+    counts = sum(np.isnan(dataset.values[rows]).sum(0) for rows in row_blocks(dataset.values))
+    shares = np.asarray(counts) / len(dataset)
+    return {name: float(share) for name, share in zip(dataset.columns, shares, strict=True) if share}
+
+
+def rates_in_words(rates: Mapping[str, float], most: int = 8) -> str:
+    """Return the shares of missing values in a line, the largest first.
+
+    >>> rates_in_words({"age": 0.0004, "income": 0.251})
+    'income 25.1 %, age 0.04 %'
+    """
+    ordered = sorted(rates.items(), key=lambda entry: -entry[1])
+    told = ", ".join(f"{name} {100 * rate:.3g} %" for name, rate in ordered[:most])
+    return told + (f" and {len(ordered) - most} more columns" if len(ordered) > most else "")
+
+
+def _without(values: np.ndarray, coded: np.ndarray) -> np.ndarray:
+    found = values.astype(object)
+    found[coded] = None
     return found
 
 

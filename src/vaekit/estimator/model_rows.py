@@ -247,9 +247,9 @@ def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset
 
 def _has_text(X: Any, codes: Sequence[str]) -> bool:
     """Whether it is a data frame with columns that do not hold numbers, or an array with text for missing values."""
-    if isinstance(X, np.ndarray) and X.dtype == object:
+    if isinstance(X, np.ndarray):
         marks = MARKS.union(codes)
-        return any(isinstance(item, str) and item.strip() in marks for item in X.flat)
+        return X.dtype == object and any(isinstance(i, str) and i.strip() in marks for i in X.flat)
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
 

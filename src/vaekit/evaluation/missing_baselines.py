@@ -130,7 +130,7 @@ def fit_gaussian(
 
 def _patterns(
     x: _Array, covariance: _Array
-) -> Iterator[tuple[npt.NDArray[np.int64], _Array, _Array, _Array]]:
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], _Array, _Array]]:
     """Yield rows in groups: their numbers, which cells are observed, and of the observed block inverse and determinant.
 
     Where a row or column is missing the inverse is that of the unit matrix, so that all have one shape. Rows with the

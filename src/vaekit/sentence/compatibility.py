@@ -50,21 +50,21 @@ def check_relaxation(sentence: Sentence, posterior: Any) -> None:
 
 def check_missing(sentence: Sentence, likelihood: Any) -> None:
     """Refuse parts that need whole rows, for data with missing cells; ``likelihood`` is the built one."""
-    for room, spec, takes in (
-        ("likelihood", sentence.likelihood, likelihood.traits.takes_missing),
-        ("objective", sentence.objective, not sentence.objective.part.traits.compares_whole_rows),
-    ):
-        if not takes:
-            fitting = ", ".join(
-                kind
-                for kind, part in PARTS[room].items()
-                if (
-                    part.traits.takes_missing if room == "likelihood" else not part.traits.compares_whole_rows
-                )
-            )
+    fitting: dict[Room, list[str]] = {
+        "likelihood": [kind for kind, part in PARTS["likelihood"].items() if part.traits.takes_missing],
+        "objective": [
+            kind for kind, part in PARTS["objective"].items() if not part.traits.compares_whole_rows
+        ],
+    }
+    whole_rows: dict[Room, bool] = {
+        "likelihood": not likelihood.traits.takes_missing,
+        "objective": sentence.objective.part.traits.compares_whole_rows,
+    }
+    for room, needed in whole_rows.items():
+        if needed:
             raise UsageError(
-                f"{room} {spec.kind} needs whole rows, and values are missing in these data; use one of: {fitting}; or "
-                "fill them in"
+                f"{room} {sentence.specs[room].kind} needs whole rows, and values are missing in these data; use one "
+                f"of: {', '.join(fitting[room])}; or fill them in"
             )
 
 
