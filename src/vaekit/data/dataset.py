@@ -114,10 +114,11 @@ class Dataset:
         """Whether a value of a table is missing (NaN)."""
         if self.kind != "table" or self.values.dtype.kind != "f":
             return False
-        if isinstance(self.values, np.ndarray):
+        if in_memory(self.values):
             return any(bool(np.isnan(self.values[rows]).any()) for rows in row_blocks(self.values))
         self.require_finite()
-        return self.values.known_missing
+        left_in_file: Any = self.values
+        return left_in_file.known_missing
 
     def require_finite(self) -> None:
         """Refuse infinite values, and in images missing ones (NaN): of a table, cells may be missing.
