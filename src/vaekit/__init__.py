@@ -6,18 +6,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
-    from vaekit.jobs import OutlierDetector
+    from vaekit.jobs import Imputer, OutlierDetector, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
 __all__ = [
     "VAE",
     "FitResult",
+    "Imputer",
     "OutlierDetector",
     "VariationalAutoencoder",
     "__version__",
     "fit_and_prove",
     "load",
+    "pool",
     "register",
 ]
 
@@ -26,11 +28,13 @@ __version__ = "0.1.0"
 # Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
 _HOMES = {
     "FitResult": "vaekit.application",
+    "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",
     "VAE": "vaekit.vae",
     "VariationalAutoencoder": "vaekit.estimator",
     "fit_and_prove": "vaekit.application",
     "load": "vaekit.estimator",
+    "pool": "vaekit.jobs",
     "register": "vaekit.sentence",
 }
 

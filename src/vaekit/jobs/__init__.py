@@ -1,5 +1,8 @@
-"""Jobs on tables: the odd rows of a table, with p-values that hold and the columns to blame."""
+"""Jobs on tables: odd rows with p-values that hold, and holes filled in with intervals that hold."""
 
+from vaekit.jobs.imputer import Imputer
 from vaekit.jobs.outlier_detector import OutlierDetector
+from vaekit.jobs.pooling import Pooled, pool
+from vaekit.jobs.rehidden_cells import ColumnCheck
 
-__all__ = ["OutlierDetector"]
+__all__ = ["ColumnCheck", "Imputer", "OutlierDetector", "Pooled", "pool"]

@@ -41,6 +41,8 @@ class CodedColumn:
         Of a column of categories, their names; one more position is kept for a category that is yet unseen.
     whole
         Whether all values are whole numbers, so that an expected value is rounded.
+    straight
+        Whether a number is standardised instead: less the mean, over the standard deviation.
     """
 
     name: str
@@ -50,9 +52,12 @@ class CodedColumn:
     deviation: float = 1.0
     categories: tuple[str, ...] | None = None
     whole: bool = False
+    straight: bool = False
 
     def bend(self, values: np.ndarray) -> np.ndarray:
         """Map numbers to the coordinate y."""
+        if self.straight:
+            return (values - self.mean) / self.deviation
         with np.errstate(over="ignore"):
             return (np.arcsinh((values - self.median) / self.spread) - self.mean) / self.deviation
 
@@ -63,7 +68,9 @@ class CodedColumn:
         >>> column.unbend(column.bend(np.array([-7.0, 5.0, 1e6]))).round(6).tolist()
         [-7.0, 5.0, 1000000.0]
         """
-        numbers = self.median + self.spread * np.sinh(self.mean + self.deviation * coordinates)
+        numbers = self.mean + self.deviation * coordinates
+        if not self.straight:
+            numbers = self.median + self.spread * np.sinh(numbers)
         return np.rint(numbers) if self.whole else numbers
 
 
@@ -127,8 +134,15 @@ class TableCoding:
     left_out: Mapping[str, str]
 
     @classmethod
-    def fit(cls, table: Dataset) -> "TableCoding":
+    def fit(cls, table: Dataset, *, straight: bool = False) -> "TableCoding":
         """Look at the columns of a table.
+
+        Parameters
+        ----------
+        table
+            The table.
+        straight
+            Whether numbers are only standardised, so that means are those of the numbers themselves.
 
         Raises
         ------
@@ -147,7 +161,7 @@ class TableCoding:
             elif categories is not None:
                 categorical.append(CodedColumn(name, categories=categories))
             else:
-                numeric.append(_numeric_column(name, known, table.source))
+                numeric.append(_numeric_column(name, known, table.source, straight=straight))
         if not numeric and not categorical:
             told = "; ".join(f"column {name!r}: {why}" for name, why in left_out.items())
             raise DataError(f"{table.source}: no column that varies ({told[:300]}); expected at least one")
@@ -240,16 +254,16 @@ def _column(table: Dataset, j: int) -> "tuple[np.ndarray, tuple[str, ...] | None
     return values, categories
 
 
-def _numeric_column(name: str, known: np.ndarray, source: str) -> CodedColumn:
+def _numeric_column(name: str, known: np.ndarray, source: str, *, straight: bool) -> CodedColumn:
     _refuse_infinite(known, name, source)
     lower, median, upper = np.quantile(known, [0.25, 0.5, 0.75])
     spread = (upper - lower) / _NORMAL_QUARTILES
     # More than half of the values are one value: the others say how far they are from it.
     spread = spread if spread > 0 else float(np.sqrt(np.mean(np.square(known - median))))
-    bent = np.arcsinh((known - median) / spread)
+    bent = known if straight else np.arcsinh((known - median) / spread)
     mean, deviation = float(bent.mean()), float(bent.std())
     whole = bool((known == np.floor(known)).all())
-    return CodedColumn(name, float(median), float(spread), mean, deviation, whole=whole)
+    return CodedColumn(name, float(median), float(spread), mean, deviation, whole=whole, straight=straight)
 
 
 def _positions(

@@ -1,0 +1,297 @@
+"""Imputer: the holes of a table filled in, with draws and intervals that hold, as a scikit-learn transformer."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vaekit.data import Dataset, Schema, from_object, restore_table
+from vaekit.errors import UsageError
+from vaekit.estimator.model_rows import has_text
+from vaekit.jobs.imputation import DRAWS_OF_INTERVALS, Completed, Imputation
+from vaekit.jobs.rehidden_cells import ColumnCheck
+from vaekit.jobs.table_coding import TableCoding
+
+__all__ = ["Imputer"]
+
+Floats = npt.NDArray[np.float64]
+
+
+class Imputer(TransformerMixin, BaseEstimator):
+    r"""The holes of a table filled in, by small variational autoencoders that give any columns given any others.
+
+    Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category;
+    :meth:`sample` draws whole rows from it, and :meth:`interval` gives intervals that are calibrated on cells hidden
+    again. A column's trees take part where they fill in such cells better: see :mod:`vaekit.jobs.imputation`.
+
+    Parameters
+    ----------
+    missing_values
+        The value that stands for a hole beside NaN, None, empty text and ``?``.
+    anchor
+        What the networks are put together with: ``auto``, a Gaussian, and trees where those help; ``gaussian``, without
+        trees.
+    steps
+        Steps of training; None: 1,500, or 3,000 from 1,000 rows on.
+    add_indicator
+        Whether columns of zeros and ones follow that say where there were holes.
+    keep_empty_features
+        Whether a column without any value is kept, as zeros; otherwise it is left out.
+    random_state
+        The seed of weights, hidden cells and noise: the same seed gives the same bytes.
+
+    Notes
+    -----
+    It is meant for holes whose chance depends on what is observed (missing at random). Where a value's own size decides
+    whether it is missing, no interval holds.
+
+    Raises
+    ------
+    UsageError
+        For parameters that cannot be.
+    DataError
+        For data that are no table, or an infinite value.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> x = load_iris().data.copy()
+    >>> truth, x[::7, 2] = x[::7, 2].copy(), np.nan
+    >>> imputer = Imputer(steps=100, random_state=0).fit(x)
+    >>> bool(np.abs(imputer.transform(x)[::7, 2] - truth).mean() < 0.5)
+    True
+    >>> low, high = imputer.interval(x, level=0.9)
+    >>> bool(np.mean((low[::7, 2] <= truth) & (truth <= high[::7, 2])) > 0.6)
+    True
+    """
+
+    n_features_in_: int
+    imputation_: Imputation | None  #: Networks and trees; None where no column varies.
+    coding_: TableCoding | None  #: How columns are seen; None where no column varies.
+    schema_: Schema  #: The columns with their types.
+    checks_: list[ColumnCheck]  #: How well each column with holes is filled in.
+
+    def __init__(
+        self,
+        *,
+        missing_values: Any = np.nan,
+        anchor: Literal["auto", "gaussian"] = "auto",
+        steps: int | None = None,
+        add_indicator: bool = False,
+        keep_empty_features: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.missing_values = missing_values
+        self.anchor: Literal["auto", "gaussian"] = anchor
+        self.steps = steps
+        self.add_indicator = add_indicator
+        self.keep_empty_features = keep_empty_features
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that values may be missing."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Fit to a table with holes.
+
+        Parameters
+        ----------
+        X
+            Array or data frame of ``(n, columns)``.
+        y
+            Ignored.
+        """
+        if self.anchor not in ("auto", "gaussian"):
+            raise UsageError(f"anchor={self.anchor!r}: give 'auto' or 'gaussian'")
+        if self.steps is not None and self.steps < 1:
+            raise UsageError(f"steps={self.steps}: give a whole number of at least 1, or None")
+        table = self._read(X, reset=True)
+        values = np.asarray(table.values, dtype=np.float64)
+        known = ~np.isnan(values)
+        self.schema_ = Schema.fit(table, scaling="none")
+        self._empty = ~known.any(0)
+        self._with_holes = ~known.all(0)
+        self._constant = np.array([column.minimum for column in self.schema_.columns])
+        self._range = np.array([[column.minimum, column.maximum] for column in self.schema_.columns]).T
+        varies = [not column.constant for column in self.schema_.columns]
+        self.coding_, self.imputation_, self.checks_ = None, None, []
+        if any(varies) and len(table) > 1:
+            seed = self.random_state
+            if seed is None or isinstance(seed, np.random.RandomState):
+                seed = int(check_random_state(seed).randint(2**31 - 1))
+            self.coding_ = TableCoding.fit(table, straight=True)
+            rows = self.coding_.code(table, what=table.source)
+            self.imputation_ = Imputation.fit(
+                self.coding_, rows, with_trees=self.anchor == "auto", steps=self.steps, seed=int(seed)
+            )
+            self.checks_ = self.imputation_.checks
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Return the table with its holes filled in, a data frame of the same types where a data frame was given."""
+        table = self._table(X)
+        found = self._complete(table, draws=0)
+        return self._give_back(X, table, self._expected(table, found))
+
+    def sample(self, X: Any, draws: int = 1) -> list[Any]:
+        """Return the table several times, with holes filled by draws given the observed cells of each row.
+
+        Fit a model to each, and put the results together by :func:`vaekit.pool`. Drawn numbers stay between the
+        smallest and the largest one of the fit.
+
+        Parameters
+        ----------
+        X
+            Rows with holes.
+        draws
+            How many tables.
+
+        Raises
+        ------
+        UsageError
+            For fewer than one.
+        """
+        if draws < 1:
+            raise UsageError(f"draws={draws}: give a whole number of at least 1")
+        table = self._table(X)
+        found = self._complete(table, draws=draws)
+        return [self._give_back(X, table, self._drawn(table, found, i)) for i in range(draws)]
+
+    def interval(self, X: Any, level: float = 0.9) -> tuple[Floats, Floats]:
+        """Return both ends of intervals that hold a share ``level`` of what was in the holes, each ``(n, columns)``.
+
+        An observed cell is both ends of its own; there is no interval of categories, and both are NaN.
+
+        Raises
+        ------
+        UsageError
+            For a level that is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise UsageError(f"level={level!r}: give a number between 0 and 1, such as 0.9")
+        table = self._table(X)
+        found = self._complete(table, draws=DRAWS_OF_INTERVALS)
+        drawn = np.stack([self._drawn(table, found, i) for i in range(DRAWS_OF_INTERVALS)])
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        for j, column in enumerate(self.schema_.columns):
+            if column.categories is not None:
+                low[:, j] = high[:, j] = np.nan
+        keep = self._kept()
+        return low[:, keep], high[:, keep]
+
+    def get_feature_names_out(self, input_features: Sequence[str] | None = None) -> "npt.NDArray[np.object_]":
+        """Return the names of the columns of :meth:`transform`.
+
+        Parameters
+        ----------
+        input_features
+            Names of the columns of the fit, where that had none.
+        """
+        check_is_fitted(self)
+        names = [column.name for column in self.schema_.columns]
+        if input_features is not None:
+            if len(input_features) != len(names):
+                raise ValueError("input_features should have length equal to number of features")
+            names = [str(name) for name in input_features]
+        kept = [name for name, keep in zip(names, self._kept(), strict=True) if keep]
+        if self.add_indicator:
+            kept += [
+                f"missingindicator_{name}" for name, some in zip(names, self._with_holes, strict=True) if some
+            ]
+        return np.array(kept, dtype=object)
+
+    def _kept(self) -> "npt.NDArray[np.bool_]":
+        return ~self._empty | self.keep_empty_features
+
+    def _read(self, X: Any, *, reset: bool) -> Dataset:
+        """Read a table; scikit-learn checks what is an array of numbers."""
+        code = self.missing_values
+        codes = [] if code is None or (isinstance(code, float) and np.isnan(code)) else [code]
+        if isinstance(X, Dataset) or has_text(X, tuple(str(each) for each in codes)):
+            table = from_object(X, missing_values=codes)
+            if reset:
+                vars(self)["n_features_in_"] = table.values.shape[1]
+            return table
+        values = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
+        if _is_frame(X):
+            return from_object(X, missing_values=codes)
+        return from_object(values, missing_values=codes)
+
+    def _table(self, X: Any) -> Dataset:
+        check_is_fitted(self)
+        return self.schema_.align(self._read(X, reset=False), what="the data")
+
+    def _complete(self, table: Dataset, *, draws: int) -> Completed | None:
+        if self.coding_ is None or self.imputation_ is None:
+            return None
+        return self.imputation_.complete(self.coding_.code(table, what="the data"), draws=draws)
+
+    def _expected(self, table: Dataset, found: Completed | None) -> Floats:
+        codes = [] if found is None else [table_.argmax(1) for table_ in found.probabilities]
+        numbers = np.zeros((len(table), 0)) if found is None else found.numbers
+        return self._filled(table, numbers, codes)
+
+    def _drawn(self, table: Dataset, found: Completed | None, i: int) -> Floats:
+        if found is None:
+            return self._expected(table, None)
+        filled = self._filled(table, found.drawn_numbers[i], list(found.drawn_codes[i].T))
+        return np.clip(filled, *self._clip(table))
+
+    def _clip(self, table: Dataset) -> Floats:
+        """Return the range of each cell: an observed one stays, whatever it is."""
+        values = np.asarray(table.values, dtype=np.float64)
+        low, high = np.broadcast_to(self._range[:, None], (2, *values.shape))
+        return np.stack([np.fmin(low, values), np.fmax(high, values)])
+
+    def _filled(self, table: Dataset, numbers: Floats, codes: list[Any]) -> Floats:
+        """Return the values of a table, ``(n, columns)``, with these in its holes, in the coordinates of the coding."""
+        values = np.array(table.values, dtype=np.float64)
+        filled = np.where(np.isnan(values), self._constant, values)
+        place = {column.name: j for j, column in enumerate(self.schema_.columns)}
+        coded = () if self.coding_ is None else self.coding_.coded
+        for k, column in enumerate(coded):
+            j = place[column.name]
+            hole = np.isnan(values[:, j])
+            if column.categories is None:
+                found = column.mean + column.deviation * numbers[:, k]
+            else:
+                found = np.minimum(codes[k - numbers.shape[1]], len(column.categories) - 1)
+            filled[hole, j] = found[hole]
+        return filled
+
+    def _give_back(self, X: Any, table: Dataset, filled: Floats) -> Any:
+        """Return filled values as what was given: a data frame with its types, or an array."""
+        keep, holes = self._kept(), np.isnan(np.asarray(table.values, dtype=np.float64))
+        indicator = holes[:, self._with_holes]
+        if not _is_frame(X):
+            parts = [filled[:, keep]]
+            return np.concatenate([*parts, indicator.astype(np.float64)] if self.add_indicator else parts, 1)
+        restored = restore_table(self.schema_, filled)
+        frame = X.copy()
+        for j, column in enumerate(self.schema_.columns):
+            if not keep[j]:
+                frame = frame.drop(columns=[column.name])
+            elif self._empty[j]:
+                frame[column.name] = 0
+            elif holes[:, j].any():
+                values = frame[column.name].copy()
+                values[holes[:, j]] = restored[column.name][holes[:, j]].tolist()
+                frame[column.name] = values
+        if self.add_indicator:
+            names = [column.name for column in self.schema_.columns]
+            for k, j in enumerate(np.flatnonzero(self._with_holes)):
+                frame[f"missingindicator_{names[j]}"] = indicator[:, k].astype(np.float64)
+        return frame
+
+
+def _is_frame(X: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(X, pandas.DataFrame)
