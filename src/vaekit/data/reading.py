@@ -112,7 +112,7 @@ def read(
 
 
 class _Told(NamedTuple):
-    """How values are written, as far as it was said: separators within numbers, and what stands for missing ones."""
+    """The way values are written, as far as it was said: separators within numbers, and codes of missing ones."""
 
     thousands: str | None
     decimal: str | None

@@ -529,15 +529,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
         codes = read_codes(self.missing_values) if schema is None else schema.missing_values
-        return read_rows(
-            self,
-            X,
-            schema,
-            names=list(read_names(self.condition)),
-            conditions=conditions,
-            memory_limit=self.memory_limit,
-            missing_values=codes,
-        )
+        given = {"names": list(read_names(self.condition)), "conditions": conditions, "missing_values": codes}
+        return read_rows(self, X, schema, memory_limit=self.memory_limit, **given)
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""
