@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
-__all__ = ["Dataset", "Kind", "Layout", "StoredAs", "made_up_names", "row_blocks"]
+__all__ = ["Dataset", "Kind", "Layout", "StoredAs", "in_memory", "made_up_names", "row_blocks"]
 
 Kind = Literal["table", "images"]
 Layout = Literal["channels-first", "channels-last", "no-channels"]
@@ -87,8 +87,7 @@ class Dataset:
         conditions = self.conditions
         if conditions is not None:
             conditions = {name: values[indices] for name, values in conditions.items()}
-        mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.stored
-        rows = self.values.take(indices) if mapped else self.values[indices]
+        rows = self.values[indices] if in_memory(self.values) else self.values.take(indices)
         return replace(self, values=rows, labels=labels, test=None, conditions=conditions)
 
     def hash(self) -> str:
@@ -115,10 +114,11 @@ class Dataset:
         """Whether a value of a table is missing (NaN)."""
         if self.kind != "table" or self.values.dtype.kind != "f":
             return False
-        if isinstance(self.values, np.ndarray):
+        if in_memory(self.values):
             return any(bool(np.isnan(self.values[rows]).any()) for rows in row_blocks(self.values))
         self.require_finite()
-        return self.values.known_missing
+        left_in_file: Any = self.values
+        return left_in_file.known_missing
 
     def require_finite(self) -> None:
         """Refuse infinite values, and in images missing ones (NaN): of a table, cells may be missing.
@@ -128,7 +128,8 @@ class Dataset:
         DataError
             With the number of such values, their columns, and the place of the first one.
         """
-        if self.values.dtype.kind != "f" or getattr(self.values, "known_finite", False):
+        left_in_file: Any = None if in_memory(self.values) else self.values
+        if self.values.dtype.kind != "f" or (left_in_file is not None and left_in_file.known_finite):
             return
         count, first, missing = 0, None, False
         may_miss = self.kind == "table"
@@ -145,8 +146,8 @@ class Dataset:
                     first = (rows.start + int(place[0]), *(int(i) for i in place[1:]))
         if first is not None:
             raise DataError(self._describe_not_finite(count, first, in_column))
-        if hasattr(self.values, "known_finite"):  # rows in a file too large to look through often
-            self.values.known_finite, self.values.known_missing = True, missing  # type: ignore[attr-defined]
+        if left_in_file is not None:  # too large to look through often
+            left_in_file.known_finite, left_in_file.known_missing = True, missing
 
     def _describe_not_finite(self, count: int, first: tuple[int, ...], in_column: np.ndarray) -> str:
         value = self.values[first]
@@ -174,6 +175,11 @@ def made_up_names(count: int) -> tuple[str, ...]:
     ('x0', 'x1', 'x2')
     """
     return tuple(f"x{i}" for i in range(count))
+
+
+def in_memory(values: object) -> bool:
+    """Return whether values are an array, not rows left in their file (see vaekit.data.stored)."""
+    return isinstance(values, np.ndarray)
 
 
 def row_blocks(values: np.ndarray) -> list[slice]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -269,7 +269,7 @@ def _numbers(column: Any, texts: "Sequence[str] | None") -> np.ndarray:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path) -> Generator[None]:
     """Turn errors of pyarrow into a DataError that names the file."""
     import pyarrow
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, row_blocks
+from vaekit.data.dataset import Dataset, in_memory, row_blocks
 
 __all__ = ["StoredRows", "bytes_in_memory", "extremes", "few_rows", "found_bytes", "value_blocks"]
 
@@ -167,7 +167,7 @@ def found_bytes(*datasets: "Dataset | None") -> int:
     320
     """
     found = [data.values for data in datasets if data is not None]
-    return sum(2 * values.nbytes for values in found if isinstance(values, np.ndarray))
+    return sum(2 * values.nbytes for values in found if in_memory(values))
 
 
 def few_rows(values: StoredRows) -> Iterator[np.ndarray]:

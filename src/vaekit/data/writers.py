@@ -7,6 +7,7 @@ block by block, with one block in memory at a time.
 
 import errno
 import functools
+import importlib
 import itertools
 import os
 import secrets
@@ -167,7 +168,7 @@ def write_text(path: "str | os.PathLike[str]", text: str) -> None:
 def _write_frame(path: Path, frame: "pd.DataFrame", ending: str, missing: str) -> None:
     if ending == ".parquet":
         try:
-            import pyarrow  # noqa: F401
+            importlib.import_module("pyarrow")
         except ImportError as error:
             raise MissingExtraError.for_extra("writing parquet", "parquet") from error
         write_atomically(path, lambda file: frame.to_parquet(file, index=False))

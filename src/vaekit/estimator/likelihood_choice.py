@@ -166,7 +166,8 @@ def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
     """
     if columns is None:
         return {}
-    if not isinstance(columns, Mapping):
+    given: Any = columns  # a user's
+    if not isinstance(given, Mapping):
         raise UsageError(
             f"columns={columns!r}: expected kinds by name of column, such as {{'age': 'negative-binomial'}}"
         )

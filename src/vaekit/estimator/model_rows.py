@@ -211,16 +211,17 @@ def read_rows(
     DataError
         For data that cannot be used.
     """
-    if isinstance(X, np.memmap):
-        left_in_file = mapped_dataset(X, source="the array", limit=bytes_of(memory_limit))
-        X = X if left_in_file is None else left_in_file
-    if is_stream(X):
-        X = stream(X, memory_limit=memory_limit)
+    given: Any = X
+    if isinstance(given, np.memmap):
+        left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
+        given = given if left_in_file is None else left_in_file
+    if is_stream(given):
+        given = stream(given, memory_limit=memory_limit)
     taken: Mapping[str, np.ndarray] = {}
-    if names and hasattr(X, "columns") and hasattr(X, "drop"):
-        taken = {name: column_as_found(X[name]) for name in names if name in X.columns}
-        X = X.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, X, missing_values, reset=schema is None)
+    if names and hasattr(given, "columns") and hasattr(given, "drop"):
+        taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
+        given = given.drop(columns=list(taken))
+    dataset = _as_dataset(estimator, given, missing_values, reset=schema is None)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}

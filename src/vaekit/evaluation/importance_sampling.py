@@ -222,7 +222,7 @@ def _with_mended_rows(
         return found
     mended = _mend(
         model,
-        x[rows.to(x.device)] if isinstance(x, Tensor) else x[rows.numpy()],  # of rows left in a file
+        _rows_at(x, rows),
         None if c is None else c[rows.to(c.device)],
         samples=samples,
         seed=int(torch.randint(2**62, ())) if seed is None else seed,
@@ -242,6 +242,11 @@ def _with_mended_rows(
     sizes[rows] = mended.effective_sample_size.clamp_max(samples)
     found.mended[rows], found.reliable[rows] = True, good[taken]
     return found
+
+
+def _rows_at(x: Any, rows: Tensor) -> Tensor:
+    """Return rows of a tensor, or of rows that are left in a file."""
+    return x[rows.to(x.device)] if isinstance(x, Tensor) else x[rows.numpy()]
 
 
 def _mend(model: Model, *given: Any, **options: Any) -> MendedRows | None:

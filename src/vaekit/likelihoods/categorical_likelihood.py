@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.base import SampleShape
 from vaekit.likelihoods.conventions import require_no_jacobian, stacked_shape, unstack
 from vaekit.likelihoods.support import levels_support
 from vaekit.networks.network_inputs import CenteredLevels
@@ -88,7 +88,7 @@ class Levels(Categorical):
         deviation = self.values - self.mean.unsqueeze(-1)
         return (self.probs * deviation.square()).sum(-1)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         return super().sample(torch.Size(sample_shape)).to(self.values.dtype)
 
 

@@ -16,9 +16,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits, Measure
+from vaekit.distributions.base import SampleShape
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
 from vaekit.likelihoods.categorical_likelihood import NominalLikelihood
@@ -258,7 +258,7 @@ class MixedColumns(CellwiseDistribution):
         """Evaluate the log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
         return torch.stack(torch.broadcast_tensors(*self.log_prob_by_part(value))).sum(0)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, *batch, *event)``."""
         return self._join([part.sample(torch.Size(sample_shape)) for part in self.parts])
 

@@ -18,11 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
-from torch.types import _size
 
 from vaekit.contracts import Accepts, Likelihood
 from vaekit.data.missing_values import filled_in_turn
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import PlainDistribution, SampleShape
 from vaekit.errors import UsageError
 from vaekit.likelihoods.conventions import InDataUnits
 from vaekit.networks.network_inputs import ObservedInputs
@@ -155,10 +154,10 @@ class _Observed(CellwiseDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         return self.log_prob_by_cell(value).flatten(-len(self.event_shape)).sum(-1)
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         return self.base.rsample(sample_shape)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         return self.base.sample(sample_shape)
 
     @property

@@ -1,6 +1,6 @@
 """Pictures of columns of numbers: data and samples, originals and reconstructions."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,10 +77,11 @@ def marginal_histogram(
     data, samples = np.asarray(data, dtype=float), np.asarray(samples, dtype=float)
     ax = tidy(new_axes(ax, 2.6, 1.9))
     edges = _edges(data, samples)
-    for values, style in (
-        (data, {"fill": True, "color": MUTED, "alpha": 0.45, "linewidth": 0, "label": "data"}),
-        (samples, {"color": MODEL, "linewidth": 1.5, "label": "samples"}),
-    ):
+    styles: tuple[dict[str, Any], dict[str, Any]] = (
+        {"fill": True, "color": MUTED, "alpha": 0.45, "linewidth": 0, "label": "data"},
+        {"color": MODEL, "linewidth": 1.5, "label": "samples"},
+    )
+    for values, style in zip((data, samples), styles, strict=True):
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
         ax.stairs(counts / max(len(values), 1), edges, **style)
     ax.set_ylim(bottom=0)
