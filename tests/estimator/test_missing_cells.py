@@ -19,6 +19,7 @@ from vaekit.likelihoods import GaussianLikelihood, ObservedCells
 from vaekit.networks.network_inputs import FilledCells
 from vaekit.posteriors import DiagonalPosterior
 from vaekit.priors import StandardPrior
+from vaekit.training import StopRequest
 from vaekit.vae import VAE
 
 SMALL = {"latent": 2, "network": "mlp:hidden=16", "random_state": 0}
@@ -233,6 +234,18 @@ def test_streams_and_files_give_the_same_as_memory(tmp_path):
 def test_parts_of_whole_rows_refuse_by_name(options, names):
     with pytest.raises((UsageError, DataError), match=names):
         VariationalAutoencoder(**SMALL, **options).fit(holed(np.clip(numbers(), 0, 1)))
+
+
+def test_a_resumed_run_with_holes_has_the_same_bytes(tmp_path):
+    frame, options = mixed(), {**SMALL, "epochs": 4, "objective": "iwae:samples=2"}
+    whole = VariationalAutoencoder(**options).fit(frame)
+    stop = StopRequest()
+    kept = {"checkpoint": tmp_path / "run"}
+    first = VariationalAutoencoder(**options)
+    first.fit(frame, **kept, stop=stop, on_epoch=lambda metrics, best: metrics.epoch == 2 and stop.ask())
+    assert first.history_.stopped == "interrupted"
+    again = VariationalAutoencoder(**options).fit(frame, **kept, resume=True)
+    assert digest(again, frame) == digest(whole, frame)
 
 
 def test_partial_fit_and_later_holes():
