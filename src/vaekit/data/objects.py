@@ -21,7 +21,7 @@ __all__ = ["as_array", "from_object"]
 
 
 def from_object(
-    data: Any, labels: Any = None, *, missing_values: "str | Iterable[object] | None" = None
+    data: Any, labels: Any = None, *, missing_values: "str | float | Iterable[object] | None" = None
 ) -> Dataset:
     """Return an object in memory as a data set.
 
