@@ -133,7 +133,7 @@ def test_a_column_without_any_value_is_left_out(scaling):
 
 
 def test_all_missing_is_nothing_to_learn():
-    with pytest.raises(DataError, match="nothing to learn"):
+    with pytest.raises(DataError, match="every value is missing in all 3 rows: there is nothing to learn"):
         Schema.fit(np.full((3, 2), np.nan), scaling="standardize")
 
 
