@@ -271,3 +271,16 @@ def test_infinite_values_are_refused():
         VariationalAutoencoder(**SMALL, epochs=1).fit(x)
     with pytest.raises(DataError, match=r"1 value of 600 infinite in 1 column .'x1'."):
         VariationalAutoencoder(**SMALL, epochs=1).fit(from_object(x))
+
+
+def test_whole_rows_are_modelled_as_they_were_before_holes_were_known(tmp_path):
+    """No mask, no wrapper, no new key: the same model, in the same format."""
+    x = numbers()
+    vae = VariationalAutoencoder(**SMALL, epochs=1).fit(x)
+    assert type(vae.model_.likelihood_part) is GaussianLikelihood
+    assert vae.model_.encoder.layers[0].in_features == 4
+    assert vae.to_artifact().format_version == 1
+    assert "missing_values" not in vae.schema_.to_json()
+    assert vae._fitted().taking(vae._rows(x)).model is vae.model_
+    holes = VariationalAutoencoder(**SMALL, epochs=1).fit(holed(x))
+    assert holes.model_.encoder.network.layers[0].in_features == 8
