@@ -1,6 +1,5 @@
 """The function that reads every source: a name, a file of any accepted format, or a folder."""
 
-import difflib
 import os
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean, nearest
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 
@@ -209,10 +208,8 @@ def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
     stems: dict[str, str] = {}
     for neighbour in neighbours:
         stems.setdefault(Path(neighbour).stem.lower(), neighbour)
-    stem = path.stem.lower()
-    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
-    return f"; did you mean {stems[near[0]]!r}?" if near else ""
+    near = nearest(path.stem, stems)
+    return f"; did you mean {stems[near]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:
