@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def read_source(
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
+    categorical: Collection[str] = (),
 ) -> Dataset:
     """Read data of which every value must be there; see :func:`vaekit.data.read`.
 
@@ -46,10 +47,16 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
-        dataset = take_conditions(from_object(data), conditions)
+        dataset = take_conditions(from_object(data, categorical=categorical), conditions)
     else:
-        memory = bytes_of(memory_limit)
-        dataset = read(name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
+        dataset = read(
+            name,
+            label=label,
+            data_dir=data_dir,
+            memory_limit=bytes_of(memory_limit),
+            conditions=conditions,
+            categorical=categorical,
+        )
     _warn_of_notes(dataset)
     dataset.require_finite()
     if dataset.test is not None:
@@ -146,12 +153,18 @@ def read_for_model(
     """
     told = estimator.schema_.conditions
     names = () if told is None else told.names
+    categorical = [column.name for column in estimator.schema_.columns if column.categories is not None]
 
     def read_with(conditions: Sequence[str]) -> Dataset:
         name = source_name(data)
         if name is None:
-            return take_conditions(from_object(data), conditions)
-        options = {"data_dir": data_dir, "memory_limit": memory_limit, "conditions": conditions}
+            return take_conditions(from_object(data, categorical=categorical), conditions)
+        options: dict[str, Any] = {
+            "data_dir": data_dir,
+            "memory_limit": memory_limit,
+            "conditions": conditions,
+            "categorical": categorical,
+        }
         try:
             return read(name, label=label or estimator.origin_.get("label"), **options)
         except MissingLabelError:

@@ -79,7 +79,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
         def show(message, category, *where, **more) -> None:  # type: ignore[no-untyped-def]
             if issubclass(category, ours):
-                print(f"vaekit: warning: {' '.join(str(message).split())}", file=sys.stderr)
+                print(f"vaekit: warning: {_in_flags(' '.join(str(message).split()))}", file=sys.stderr)
             else:
                 usual(message, category, *where, **more)
 

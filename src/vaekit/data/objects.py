@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from vaekit.errors import DataError
 __all__ = ["as_array", "from_object"]
 
 
-def from_object(data: Any, labels: Any = None) -> Dataset:
+def from_object(data: Any, labels: Any = None, *, categorical: Collection[str] = ()) -> Dataset:
     """Return an object in memory as a data set.
 
     Parameters
@@ -29,6 +29,8 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
         of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
+    categorical : collection of str
+        Columns of text of a DataFrame that are categories, however many there are.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
     if pandas is not None and isinstance(data, pandas.Series):
         data = data.to_frame()
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return dataset_from_frame(data, source="the DataFrame", labels=labels)
+        return dataset_from_frame(data, source="the DataFrame", labels=labels, categorical=categorical)
     if torch is not None and isinstance(data, torch.Tensor):
         return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):

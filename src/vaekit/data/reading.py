@@ -3,10 +3,10 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
@@ -40,6 +40,7 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    categorical: Collection[str] = (),
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 
@@ -64,6 +65,8 @@ def read(
     thousands, decimal : str, optional
         The separators within the numbers of a table of text, where they are not what its values show: ``","``
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
 
     Returns
     -------
@@ -86,14 +89,14 @@ def read(
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    numbers = _Numbers(thousands, decimal)
+    columns = _Columns(thousands, decimal, frozenset(categorical))
     if name == "-":
-        return _read_standard_input(label, memory_limit, conditions, numbers)
+        return _read_standard_input(label, memory_limit, conditions, columns)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return take_conditions(_reader(path, label, memory_limit, conditions, numbers)(), conditions)
+        return take_conditions(_reader(path, label, memory_limit, conditions, columns)(), conditions)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -104,15 +107,16 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-class _Numbers(NamedTuple):
-    """The separators that were asked for within numbers."""
+class _Columns(NamedTuple):
+    """What was asked for of columns: the separators within numbers, and those that are categories."""
 
     thousands: str | None
     decimal: str | None
+    categorical: frozenset[str]
 
 
 def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
+    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], columns: _Columns
 ) -> Callable[[], Dataset]:
     """Return the function that reads an existing path."""
     name = path.name.lower()
@@ -126,17 +130,24 @@ def _reader(
             label=label,
             conditions=conditions,
             memory_limit=memory_limit,
-            thousands=numbers.thousands,
-            decimal=numbers.decimal,
+            thousands=columns.thousands,
+            decimal=columns.decimal,
+            categorical=columns.categorical,
         )
-    if any(numbers):
+    if columns.thousands or columns.decimal:
         raise UsageError(f"{path}: thousands and decimal are for tables of text; leave them out")
+    options: dict[str, Any] = {
+        "label": label,
+        "conditions": conditions,
+        "memory_limit": memory_limit,
+        "categorical": columns.categorical,
+    }
     if name.endswith(FRAME_ENDINGS):
-        return lambda: read_frame_file(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_frame_file(path, **options)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_parquet(path, **options)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)
@@ -154,7 +165,7 @@ def _reader(
 
 
 def _read_standard_input(
-    label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
+    label: str | None, memory_limit: int | None, conditions: Sequence[str], columns: _Columns
 ) -> Dataset:
     """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
     content = sys.stdin.buffer.read()
@@ -165,7 +176,7 @@ def _read_standard_input(
         # everything is read at once, for the temporary file does not stay
         limit = memory_limit if ending == ".csv" else None
         try:
-            dataset = take_conditions(_reader(path, label, limit, conditions, numbers)(), conditions)
+            dataset = take_conditions(_reader(path, label, limit, conditions, columns)(), conditions)
         except DataError as error:
             raise type(error)(str(error).replace(str(path), "standard input")) from error
     test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")

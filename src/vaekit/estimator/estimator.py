@@ -32,6 +32,7 @@ from vaekit.estimator.model_rows import (
     FittedModel,
     Floats,
     Given,
+    asked_categories,
     choose_device,
     hold_out,
     read_names,
@@ -517,7 +518,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
         names, limit = list(read_names(self.condition)), self.memory_limit
-        return read_rows(self, X, schema, names=names, conditions=conditions, memory_limit=limit)
+        return read_rows(
+            self,
+            X,
+            schema,
+            names=names,
+            conditions=conditions,
+            memory_limit=limit,
+            categorical=asked_categories(self.columns),
+        )
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""

@@ -1,6 +1,7 @@
 """Fitting: from the parameters of an estimator and rows to a trained model, one epoch more, or another prior."""
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,9 +17,9 @@ from vaekit.data import ConditionSchema, Dataset, Schema
 from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
 from vaekit.data.stored import found_bytes
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, TrainingWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
+from vaekit.estimator.model_rows import FittedModel, asked_categories, choose_device, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
@@ -160,7 +161,7 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
     sentence = recipe.sentence(likelihood)
     learns_labels = _learns_labels(sentence)
-    schema = fit_schema(rows, sentence.likelihood)
+    schema = fit_schema(rows, sentence.likelihood, categorical=asked_categories(recipe.columns))
     if recipe.conditions:
         schema = replace(schema, conditions=_fit_conditions(rows, recipe.conditions, missing=learns_labels))
     if learns_labels:
@@ -248,6 +249,10 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    asked = recipe.options.batch_size
+    if asked is not None and asked > len(rows):
+        message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
+        warnings.warn(message, TrainingWarning, stacklevel=3)
     setup = RunSetup(
         model=fitted.model,
         objective=fitted.sentence.objective.build(),

@@ -1,6 +1,6 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
@@ -30,6 +30,7 @@ __all__ = [
     "FittedModel",
     "Floats",
     "Given",
+    "asked_categories",
     "check_latents",
     "choose_device",
     "hold_out",
@@ -135,6 +136,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    categorical: Collection[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
 
@@ -151,6 +153,8 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    categorical
+        Columns of text that are categories, however many there are; those of the schema are.
 
     Raises
     ------
@@ -166,7 +170,9 @@ def read_rows(
     if names and hasattr(X, "columns") and hasattr(X, "drop"):
         taken = {name: column_as_found(X[name]) for name in names if name in X.columns}
         X = X.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, X, reset=schema is None)
+    if schema is not None:
+        categorical = [column.name for column in schema.columns if column.categories is not None]
+    dataset = _as_dataset(estimator, X, reset=schema is None, categorical=categorical)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
@@ -176,7 +182,7 @@ def read_rows(
     return dataset if schema is None else schema.align(dataset, what="the data")
 
 
-def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
+def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool, categorical: Collection[str]) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
         columns = getattr(X, "columns", None)
@@ -184,7 +190,7 @@ def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
         values = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_min_samples=rows_needed)
         dataset = from_object(values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X)
+    dataset = from_object(X, categorical=categorical)
     dataset.require_finite()
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
@@ -225,6 +231,15 @@ def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind
     if len(dict(names)) < len(names):
         raise UsageError(f"condition={condition!r} names one condition twice")
     return dict(names)
+
+
+def asked_categories(columns: Mapping[str, str] | None) -> list[str]:
+    """Return the columns that are asked to be categories, by kinds of column by name.
+
+    >>> asked_categories({"town": "categorical", "age": "poisson"}), asked_categories(None)
+    (['town'], [])
+    """
+    return [name for name, kind in (columns or {}).items() if kind == "categorical"]
 
 
 def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
