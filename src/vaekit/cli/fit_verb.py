@@ -14,7 +14,6 @@ from vaekit.cli.printing import (
     collapse_lines,
     column_lines,
     evaluation_lines,
-    part_in_short,
     print_json,
 )
 from vaekit.cli.progress import Progress
@@ -251,7 +250,7 @@ class Fit:
     def _print_text(self, result: "FitResult") -> None:
         estimator, history = result.estimator, result.estimator.history_
         likelihood = estimator.sentence_.likelihood
-        print(f"likelihood   {part_in_short(likelihood)} ({estimator.likelihood_reason_})")
+        print(f"likelihood   {likelihood.in_short} ({estimator.likelihood_reason_})")
         if table := column_lines(likelihood, estimator.schema_, most=50):
             print("\n".join(table))
         if constant := estimator.schema_.constant_columns:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaekit.cli.options import ArtifactArgument, JsonFlag
-from vaekit.cli.printing import column_lines, part_in_short, print_json
+from vaekit.cli.printing import column_lines, print_json
 
 __all__ = ["Info"]
 
@@ -41,7 +41,7 @@ class Info:
             print_json(document)
             return 0
         for room, spec in artifact.sentence.specs.items():
-            print(f"{room:<12} {part_in_short(spec)}")
+            print(f"{room:<12} {spec.in_short}")
             if table := column_lines(spec, artifact.schema):
                 print("\n".join(table))
         print(f"{'latent':<12} {artifact.latent} dimensions; {parameters:,} parameters in all")

@@ -18,13 +18,10 @@ __all__ = [
     "collapse_lines",
     "column_lines",
     "evaluation_lines",
-    "part_in_short",
     "print_json",
     "print_written",
     "say",
 ]
-
-_COLUMNS_IN_A_LINE = 6  # of a likelihood with one part for each column
 
 NO_LOG_LIKELIHOOD = (
     "evaluation   none: this likelihood scores images by their likeness, for training alone, and has no\n"
@@ -105,26 +102,13 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
     return lines
 
 
-def part_in_short(spec: "Spec") -> str:
-    """Return a part as it is written; one with parts for many columns by its name and their number.
-
-    >>> from vaekit.sentence import parse
-    >>> part_in_short(parse("prior", "standard")), part_in_short(parse("likelihood", "mixed:columns=gaussianxpoisson"))
-    ('standard', 'mixed:columns=gaussianxpoisson')
-    >>> part_in_short(parse("likelihood", "mixed:columns=" + "x".join(["gaussian"] * 31)))
-    'mixed, of 31 columns'
-    """
-    parts = spec.options.get("columns", ())
-    return str(spec) if len(parts) <= _COLUMNS_IN_A_LINE else f"{spec.kind}, of {len(parts)} columns"
-
-
 def column_lines(spec: "Spec", schema: "Schema", *, most: int | None = None) -> list[str]:
     """Return a table of the columns and their kinds, of a likelihood with a part for each of many; else nothing.
 
     Of more than ``most`` columns it has the first.
     """
-    kinds = spec.options.get("columns", ())
-    if len(kinds) <= _COLUMNS_IN_A_LINE:
+    kinds = spec.many_columns
+    if not kinds:
         return []
     names = [column.name for column in schema.columns if not column.constant]
     width = max(map(len, names[:most]))
