@@ -49,10 +49,9 @@ def test_it_is_kept_with_the_outputs_of_a_run(notebook):
     pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) >= 13
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
-    said = {cell.id: "".join(o.get("text", "") for o in cell.outputs) for cell in code}
-    assert re.search(r"images of 28 x 28 = 784 pixels", said["data-dimensions"]), "the run was one on MNIST"
-    trained = float(re.search(r"trained ([\d.]+)$", said["training-check"], re.MULTILINE)[1])
-    assert trained < 105
+    said = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in code}
+    _, ignorant, trained = map(float, re.findall(r"[\d.]+\d", said["training-check"]))
+    assert trained < 0.95 * ignorant, "a whole run, and not a quick one"
 
 
 def test_it_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
