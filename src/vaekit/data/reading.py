@@ -108,7 +108,7 @@ def read(
 
 
 class _Columns(NamedTuple):
-    """What was asked for of columns: the separators within numbers, and those that are categories."""
+    """The wishes for columns: the separators within numbers, and those that are categories."""
 
     thousands: str | None
     decimal: str | None
