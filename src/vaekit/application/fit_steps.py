@@ -82,6 +82,7 @@ class FitSteps:
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
             categorical=asked_categories(estimator.columns),
+            missing_values=estimator.missing_values,
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         return parts, self._origin(dataset)

@@ -110,7 +110,7 @@ def column_lines(spec: "Spec", schema: "Schema", *, most: int | None = None) -> 
     kinds = spec.many_columns
     if not kinds:
         return []
-    names = [column.name for column in schema.columns if not column.constant]
+    names = [schema.columns[j].name for j in schema.kept.nonzero()[0]]
     width = max(map(len, names[:most]))
     lines = [f"  {name:<{width}}  {kind}" for name, kind in zip(names, kinds, strict=True)][:most]
     return lines if len(lines) == len(kinds) else [*lines, f"  and {len(kinds) - len(lines)} more"]

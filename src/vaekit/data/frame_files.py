@@ -24,6 +24,7 @@ def read_frame_file(
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
     categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
 
@@ -33,7 +34,7 @@ def read_frame_file(
     Parameters
     ----------
     path : Path
-    label, conditions, categorical
+    label, conditions, categorical, missing_values
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
         Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
@@ -71,6 +72,7 @@ def read_frame_file(
         label=label,
         conditions=conditions,
         categorical=categorical,
+        missing_values=missing_values,
     )
 
 

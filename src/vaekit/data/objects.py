@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,20 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.frames import dataset_from_frame
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
 
 __all__ = ["as_array", "from_object"]
 
 
-def from_object(data: Any, labels: Any = None, *, categorical: Collection[str] = ()) -> Dataset:
+def from_object(
+    data: Any,
+    labels: Any = None,
+    *,
+    categorical: Collection[str] = (),
+    missing_values: "str | Iterable[object] | None" = None,
+) -> Dataset:
     """Return an object in memory as a data set.
 
     Parameters
@@ -31,6 +38,8 @@ def from_object(data: Any, labels: Any = None, *, categorical: Collection[str] =
         Instead of those that come with the data.
     categorical : collection of str
         Columns of text of a DataFrame that are categories, however many there are.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones, such as ``"-999"``, beside NaN, None, empty text and ``?``.
 
     Raises
     ------
@@ -47,6 +56,11 @@ def from_object(data: Any, labels: Any = None, *, categorical: Collection[str] =
     >>> data.kind, data.event_shape, data.labels.tolist()
     ('images', (1, 8, 8), [0, 1, 2, 3, 4])
     """
+    codes = read_codes(missing_values)
+    return without_codes(_from_object(data, labels, codes, categorical), codes)
+
+
+def _from_object(data: Any, labels: Any, codes: tuple[str, ...], categorical: Collection[str]) -> Dataset:
     if isinstance(data, Dataset):
         return data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
     if isinstance(data, str):
@@ -55,7 +69,9 @@ def from_object(data: Any, labels: Any = None, *, categorical: Collection[str] =
     if pandas is not None and isinstance(data, pandas.Series):
         data = data.to_frame()
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return dataset_from_frame(data, source="the DataFrame", labels=labels, categorical=categorical)
+        return dataset_from_frame(
+            data, source="the DataFrame", labels=labels, missing_values=codes, categorical=categorical
+        )
     if torch is not None and isinstance(data, torch.Tensor):
         return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):

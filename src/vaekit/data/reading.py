@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
 from vaekit.data.frame_files import FRAME_ENDINGS, read_frame_file
 from vaekit.data.image_folders import read_image_folder
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
@@ -41,6 +42,7 @@ def read(
     thousands: str | None = None,
     decimal: str | None = None,
     categorical: Collection[str] = (),
+    missing_values: str | Iterable[object] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 
@@ -67,6 +69,9 @@ def read(
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
     categorical : collection of str
         Columns of text that are categories, however many there are.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
+        in text ``NA`` and the like.
 
     Returns
     -------
@@ -89,14 +94,15 @@ def read(
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    columns = _Columns(thousands, decimal, frozenset(categorical))
+    told = _Told(thousands, decimal, read_codes(missing_values), frozenset(categorical))
     if name == "-":
-        return _read_standard_input(label, memory_limit, conditions, columns)
+        return _read_standard_input(label, memory_limit, conditions, told)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return take_conditions(_reader(path, label, memory_limit, conditions, columns)(), conditions)
+        dataset = take_conditions(_reader(path, label, memory_limit, conditions, told)(), conditions)
+        return without_codes(dataset, told.missing_values)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -107,16 +113,17 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-class _Columns(NamedTuple):
-    """The wishes for columns: the separators within numbers, and those that are categories."""
+class _Told(NamedTuple):
+    """The form of values, as far as it was said: separators, codes of missing ones, and columns of categories."""
 
     thousands: str | None
     decimal: str | None
+    missing_values: tuple[str, ...]
     categorical: frozenset[str]
 
 
 def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], columns: _Columns
+    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
 ) -> Callable[[], Dataset]:
     """Return the function that reads an existing path."""
     name = path.name.lower()
@@ -130,24 +137,23 @@ def _reader(
             label=label,
             conditions=conditions,
             memory_limit=memory_limit,
-            thousands=columns.thousands,
-            decimal=columns.decimal,
-            categorical=columns.categorical,
+            **told._asdict(),
         )
-    if columns.thousands or columns.decimal:
+    if told.thousands or told.decimal:
         raise UsageError(f"{path}: thousands and decimal are for tables of text; leave them out")
-    options: dict[str, Any] = {
+    of_table: dict[str, Any] = {
         "label": label,
         "conditions": conditions,
         "memory_limit": memory_limit,
-        "categorical": columns.categorical,
+        "missing_values": told.missing_values,
+        "categorical": told.categorical,
     }
     if name.endswith(FRAME_ENDINGS):
-        return lambda: read_frame_file(path, **options)
+        return lambda: read_frame_file(path, **of_table)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, **options)
+        return lambda: read_parquet(path, **of_table)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)
@@ -165,7 +171,7 @@ def _reader(
 
 
 def _read_standard_input(
-    label: str | None, memory_limit: int | None, conditions: Sequence[str], columns: _Columns
+    label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
 ) -> Dataset:
     """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
     content = sys.stdin.buffer.read()
@@ -176,7 +182,8 @@ def _read_standard_input(
         # everything is read at once, for the temporary file does not stay
         limit = memory_limit if ending == ".csv" else None
         try:
-            dataset = take_conditions(_reader(path, label, limit, conditions, columns)(), conditions)
+            dataset = take_conditions(_reader(path, label, limit, conditions, told)(), conditions)
+            dataset = without_codes(dataset, told.missing_values)
         except DataError as error:
             raise type(error)(str(error).replace(str(path), "standard input")) from error
     test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")

@@ -36,6 +36,7 @@ def read_text(
     thousands: str | None = None,
     decimal: str | None = None,
     categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file of text.
 
@@ -58,6 +59,8 @@ def read_text(
         ``0,5``.
     categorical : collection of str
         Columns of text that are categories, however many there are.
+    missing_values : sequence of str
+        Further values that stand for missing ones.
 
     Raises
     ------
@@ -97,7 +100,7 @@ def read_text(
             header=0 if dialect.header is not None else None,
             names=list(names),
             index_col=False,
-            na_values=sorted(MISSING),
+            na_values=sorted(MISSING.union(missing_values)),
             keep_default_na=False,
             skipinitialspace=True,
             low_memory=False,
@@ -118,6 +121,7 @@ def read_text(
         lines=lines,
         prefer_decimal_comma=dialect.separator == ";",
         categorical=categorical,
+        missing_values=missing_values,
     )
 
 
