@@ -32,7 +32,6 @@ from vaekit.estimator.model_rows import (
     FittedModel,
     Floats,
     Given,
-    choose_device,
     hold_out,
     read_names,
     read_rows,
@@ -41,6 +40,8 @@ from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
+from vaekit.runtime.device import choose_device
+from vaekit.runtime.surroundings import in_usual_surroundings, usual_surroundings
 from vaekit.sentence import Sentence
 from vaekit.training import History, Progress
 from vaekit.vae import VAE
@@ -50,6 +51,7 @@ __all__ = ["VariationalAutoencoder", "load"]
 Rows = npt.NDArray[np.float64]
 
 
+@in_usual_surroundings
 class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     r"""A variational autoencoder for arrays, data frames and images.
 
@@ -351,10 +353,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def sample_blocks(
         self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
     ) -> Iterator[Rows]:
-        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
-
-        Until the last has been given torch's global generators are this method's: draw nothing from them in between.
-        """
+        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds."""
         return inference.sample_blocks(
             self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
         )
@@ -524,6 +523,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return y if conditions is None and list(read_names(self.condition)) == [LABELS] else conditions
 
 
+@usual_surroundings()
 def load(
     path: str | Path,
     *,

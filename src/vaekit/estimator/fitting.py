@@ -18,10 +18,11 @@ from vaekit.data.mapped import memory_limit
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
+from vaekit.estimator.model_rows import FittedModel, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (

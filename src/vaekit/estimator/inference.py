@@ -20,8 +20,9 @@ from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, UsageError
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
-from vaekit.runtime.randomness import seeded
+from vaekit.runtime.randomness import Stream, seeded
 from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.surroundings import usual_surroundings
 from vaekit.sentence.registry import PARTS, space_of
 from vaekit.vae import code_of
 
@@ -65,13 +66,12 @@ def sample_blocks(
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Generate ``n`` rows, some thousand at a time; see ``VariationalAutoencoder.sample_blocks``."""
     seed = _seed_for(n, random_state)
-    c = fitted.given(given, n, seed)
-    with seeded(seed):
-        for part in chunks(n):
+    c, stream = fitted.given(given, n, seed), Stream(seed)
+    for part in chunks(n):
+        with usual_surroundings(), stream.drawing(), torch.no_grad():
             condition = None if c is None else c[part]
-            with torch.no_grad():
-                x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
-            yield fitted.schema.inverse(x.cpu().numpy())
+            x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
+        yield fitted.schema.inverse(x.cpu().numpy())
 
 
 def sample_latents(

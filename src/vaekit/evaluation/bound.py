@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaekit.contracts import as_objective, check_result
 from vaekit.objectives import Objective
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["BoundSummary", "Estimate", "evaluate_bound"]
@@ -59,6 +60,7 @@ class BoundSummary(NamedTuple):
         return Estimate.of(self.values.numpy())
 
 
+@plain_arithmetic()
 @torch.no_grad()
 def evaluate_bound(
     model: VAE, objective: Objective, x: Tensor, *, c: Tensor | None = None, batch_size: int | None = None

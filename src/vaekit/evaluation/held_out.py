@@ -13,6 +13,7 @@ from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]
@@ -93,6 +94,7 @@ class Evaluation:
         }
 
 
+@plain_arithmetic()
 def evaluate(
     model: VAE,
     x: Tensor,

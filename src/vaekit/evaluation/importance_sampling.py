@@ -26,6 +26,7 @@ from vaekit.evaluation.mending import MendedRows, can_be_mended, mend_rows
 from vaekit.evaluation.pareto import largest_weights, pareto_shape, shape_limit, tail_size
 from vaekit.evaluation.probe import misses_mass
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
@@ -93,6 +94,7 @@ def require_log_likelihood(model: Model) -> None:
         )
 
 
+@plain_arithmetic()
 @torch.no_grad()
 def log_likelihood(
     model: Model,

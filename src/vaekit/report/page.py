@@ -15,6 +15,7 @@ from vaekit.report.numbers import count, estimate, main_result, number_rows
 from vaekit.report.provenance import command, data_name, facts, parts
 from vaekit.report.scene import Picture, Scene, Section
 from vaekit.report.verdict import judge
+from vaekit.runtime.surroundings import usual_surroundings
 
 if TYPE_CHECKING:
     from vaekit.artifact import Artifact
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 
+@usual_surroundings()
 def render_report(
     estimator: "VariationalAutoencoder",
     artifact: "Artifact",
