@@ -205,7 +205,7 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
         raise DataError(
             f"{source}: column {name!r} holds text, for instance {first!r:.60} "
             f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or "
-            f"remove it, or give --label {name} to keep it for colouring only"
+            f"remove it, or give fit_and_prove label={name!r} to keep it for colouring only"
         )
     return tuple(sorted({text or "" for text in counts}))
 
@@ -227,7 +227,7 @@ def _refuse_text(
         )
     raise DataError(
         f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: "
-        f"encode or remove it, or give --label {name} to keep it for colouring only"
+        f"encode or remove it, or give fit_and_prove label={name!r} to keep it for colouring only"
     )
 
 

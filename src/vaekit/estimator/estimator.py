@@ -28,6 +28,7 @@ from vaekit.estimator.fitting import (
     train_model,
     train_more,
 )
+from vaekit.estimator.model_of_rows import ModelOfRows
 from vaekit.estimator.model_rows import (
     FittedModel,
     Floats,
@@ -108,7 +109,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ((150, 2), (150,))
     """
 
-    model_: VAE  #: The model, with the weights of its best epoch.
+    model_: VAE  #: The model, with the weights of its best epoch; it takes scaled rows, as :meth:`to_module` explains.
     schema_: Schema  #: What it expects of data, scaling included.
     sentence_: Sentence  #: All five parts with all their options.
     history_: History  #: The training run.
@@ -326,6 +327,32 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         most probable one where there is none.
         """
         return inference.encode(self._fitted(), self._rows(X, conditions))
+
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the names of the columns of :meth:`transform`, ``z0``, ``z1``, ..., as ``vaekit encode`` writes them.
+
+        With them ``set_output(transform="pandas")`` (or polars) makes :meth:`transform` return a data frame, in a
+        ``Pipeline`` and a ``ColumnTransformer`` too. ``input_features``, the names of the columns of the data, play no
+        part, but must be as many as the data have.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris(as_frame=True).data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=2, random_state=0).set_output(transform="pandas")
+        >>> list(vae.fit_transform(x).columns)
+        ['z0', 'z1']
+        """
+        check_is_fitted(self, "model_")
+        return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
+
+    def to_module(self) -> ModelOfRows:
+        """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
+
+        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them.
+        """
+        fitted = self._fitted()
+        return ModelOfRows(fitted.model, fitted.schema)
 
     def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.

@@ -6,7 +6,7 @@ Rows and results are in the units of the data. Where a model has learned labels,
 """
 
 from collections.abc import Iterator
-from math import log
+from math import log, prod
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,7 @@ __all__ = [
     "evaluate_rows",
     "label_names",
     "label_probabilities",
+    "latent_names",
     "reconstruct",
     "sample_blocks",
     "sample_latents",
@@ -45,6 +46,21 @@ __all__ = [
 def encode(fitted: FittedModel, rows: Dataset) -> Floats:
     """Return the point that stands for the posterior of each row, ``(n, *latent)``."""
     return fitted.map(rows, lambda x, c: code_of(fitted.model.encode(x, c)))
+
+
+def latent_names(fitted: FittedModel, input_features: Any, columns: int) -> npt.NDArray[np.object_]:
+    """Return the name of each latent dimension, after checking that names of the data's columns are as many as those.
+
+    Raises
+    ------
+    ValueError
+        Where they are not, in scikit-learn's words.
+    """
+    if input_features is not None and len(input_features) != columns:
+        raise DataError(
+            f"input_features should have length equal to number of features ({columns}), got {len(input_features)}"
+        )
+    return np.array([f"z{i}" for i in range(prod(fitted.model.latent_shape))], dtype=object)
 
 
 def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.float64]:

@@ -180,6 +180,10 @@ def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
+        if not reset and "feature_names_in_" not in vars(estimator) and vars(estimator).get("origin_"):
+            X = np.asarray(
+                X
+            )  # of a loaded model, which knows the names by its schema: scikit-learn need not look
         values = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_min_samples=rows_needed)
         dataset = from_object(values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))

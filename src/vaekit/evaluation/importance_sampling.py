@@ -90,7 +90,7 @@ def require_log_likelihood(model: Model) -> None:
         raise UsageError(
             "the likelihood scores images by their likeness, for training alone: it is no probability, so this model "
             "has no log-likelihood to report, no ELBO and no scores. Encode, reconstruct and sample with it; for "
-            "log-likelihoods fit with --likelihood continuous-bernoulli, discretized-logistic or gaussian"
+            "log-likelihoods fit with likelihood=continuous-bernoulli, discretized-logistic or gaussian"
         )
 
 

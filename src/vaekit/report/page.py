@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from markupsafe import Markup, escape
 
 import vaekit.report.image_sections as image_sections
@@ -177,7 +178,7 @@ def _curves(scene: Scene) -> Section | None:
 def _latents(scene: Scene) -> Section | None:
     figures = []
     if scene.shown is not None and scene.has_places:
-        z, labels = scene.estimator.transform(scene.shown), scene.shown.labels
+        z, labels = np.asarray(scene.estimator.transform(scene.shown)), scene.shown.labels
         ax = latent_scatter(z, labels)
         rows = count(len(z), scene.noun)
         caption = (
