@@ -22,6 +22,7 @@ from vaekit.evaluation import Estimate
 from vaekit.runtime.first_imports import import_quietly
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.surroundings import plain_arithmetic
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["PriorFit", "aggregate_draws", "fit_prior"]
@@ -123,7 +124,7 @@ def fit_prior(
     fitted = _with_prior(model, prior.to(device))
     shown, shown_c = (x, c) if held_out is None else (held_out, held_out_c)
     repeats = min(_REPEATS_AT_MOST, -(-_DRAWS_AT_LEAST // len(x)))
-    with seeded(seed):
+    with seeded(seed), shared_threads(work_of(prior, _BATCH)):
         shown_z = aggregate_draws(model, shown, repeats=_HELD_OUT_REPEATS, c=shown_c)
         if len(x) > _DRAWS_AT_MOST:
             rows = torch.randperm(len(x))[:_DRAWS_AT_MOST].to(device)

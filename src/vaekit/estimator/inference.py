@@ -21,8 +21,9 @@ from vaekit.errors import DataError, UsageError
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.runtime.randomness import Stream, seeded
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
 from vaekit.runtime.surroundings import usual_surroundings
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence.registry import PARTS, space_of
 from vaekit.vae import code_of
 
@@ -67,9 +68,9 @@ def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.fl
     r"""Return the mean of :math:`p(x \mid z)` for each latent point, ``(n, *event)``."""
     z = torch.from_numpy(check_latents(latents, fitted.model.latent_shape)).to(fitted.device)
     c = fitted.given(given, len(z), fitted.seed)
-    return fitted.schema.inverse(
-        map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
-    )
+    with shared_threads(work_of(fitted.model.decoder, min(len(z), ROWS_AT_ONCE))):
+        x = map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
+    return fitted.schema.inverse(x)
 
 
 def reconstruct(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.float64]:
@@ -84,7 +85,8 @@ def sample_blocks(
     seed = _seed_for(n, random_state)
     c, stream = fitted.given(given, n, seed), Stream(seed)
     for part in chunks(n):
-        with usual_surroundings(), stream.drawing(), torch.no_grad():
+        work = work_of(fitted.model.decoder, part.stop - part.start)
+        with usual_surroundings(), stream.drawing(), shared_threads(work), torch.no_grad():
             condition = None if c is None else c[part]
             x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
         yield fitted.schema.inverse(x.cpu().numpy())

@@ -21,7 +21,8 @@ from vaekit.data.mapped import memory_limit as bytes_of
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, UsageError
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import Sentence
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
@@ -123,7 +124,8 @@ class FittedModel:
             x = self.to_model(values[part])
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
-        return map_chunks(len(values), apply)
+        with shared_threads(work_of(self.model, min(len(values), ROWS_AT_ONCE))):
+            return map_chunks(len(values), apply)
 
 
 def read_rows(

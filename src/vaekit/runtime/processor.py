@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-__all__ = ["SharedSetting", "flushed_denormals", "restored_threads", "single_thread"]
+__all__ = ["SharedSetting", "flushed_denormals", "restored_threads", "set_threads", "single_thread"]
 
 T = TypeVar("T")
 
@@ -66,7 +66,14 @@ class SharedSetting(Generic[T]):
 
 
 _blocks: dict[int, int] = {}  # of each thread that is in a block of `restored_threads`: how many
-_usual_threads = 0
+_usual_threads = _last_set = 0
+
+
+def set_threads(number: int) -> None:
+    """Set the number of torch's threads, inside a block of :func:`restored_threads`."""
+    global _last_set
+    _last_set = number
+    torch.set_num_threads(number)
 
 
 @contextmanager
@@ -80,7 +87,7 @@ def restored_threads() -> Iterator[None]:
     me, found = threading.get_ident(), torch.get_num_threads()
     if not _blocks:
         _usual_threads = found
-    elif me not in _blocks and found == 1:
+    elif me not in _blocks and found == _last_set:
         found = _usual_threads
     _blocks[me] = _blocks.get(me, 0) + 1
     try:
@@ -93,11 +100,8 @@ def restored_threads() -> Iterator[None]:
 
 
 @contextmanager
-def single_thread(*, where: bool = True) -> Iterator[None]:
-    """Run a block on one thread where ``where`` is true, and restore the number of threads after it.
-
-    Threads that wait for each other at the end of every small product cost more than they bring. On a busy
-    machine they cost twenty times as much: one thread that has to wait for a processor holds up the rest.
+def single_thread() -> Iterator[None]:
+    """Run a block on one thread, and restore the number of threads after it.
 
     Examples
     --------
@@ -109,8 +113,7 @@ def single_thread(*, where: bool = True) -> Iterator[None]:
     True
     """
     with restored_threads():
-        if where:
-            torch.set_num_threads(1)
+        set_threads(1)
         yield
 
 
