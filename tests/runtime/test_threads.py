@@ -9,7 +9,14 @@ import torch
 from torch import nn
 
 from vaekit.runtime import threads
-from vaekit.runtime.threads import WORTH_SHARING, shared_threads, usable_cores, waiting_asleep, work_of
+from vaekit.runtime.threads import (
+    WORTH_SHARING,
+    quota_in_words,
+    shared_threads,
+    usable_cores,
+    waiting_asleep,
+    work_of,
+)
 
 linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
 
@@ -63,6 +70,8 @@ def test_the_quota_of_a_container_limits_the_processors(tmp_path, monkeypatch, f
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert usable_cores(tmp_path) == expected
+    said = f"; {expected} of 8 processors, by the container's CPU quota"
+    assert quota_in_words(tmp_path) == ("" if expected == 8 else said)
 
 
 def test_work_is_counted_by_parameters():

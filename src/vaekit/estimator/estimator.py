@@ -96,7 +96,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         (``numpy.load(path, mmap_mode="r")``) that needs more is left in its file, and read in windows as it is trained
         on: see :mod:`vaekit.data.mapped` and :mod:`vaekit.training.streamed`.
     random_state
-        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
+        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU. None: it is drawn
+        from NumPy's global generator, as everywhere in scikit-learn.
     verbose
         Whether to print a line an epoch on standard error.
 

@@ -28,7 +28,7 @@ from torch import nn
 
 from vaekit.runtime.processor import restored_threads, set_threads
 
-__all__ = ["WORTH_SHARING", "shared_threads", "usable_cores", "waiting_asleep", "work_of"]
+__all__ = ["WORTH_SHARING", "quota_in_words", "shared_threads", "usable_cores", "waiting_asleep", "work_of"]
 
 WORTH_SHARING = 50_000_000  # multiply-adds of a pass forward that are worth more than one thread
 _SHARE_OF_ONE_THREAD = 2**15  # numbers of an elementwise function, torch's own; fewer are not divided
@@ -54,6 +54,18 @@ def usable_cores(root: Path = Path("/sys/fs/cgroup")) -> int:
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota = _quota(root)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def quota_in_words(root: Path = Path("/sys/fs/cgroup")) -> str:
+    """Return how many processors a container's quota leaves, where that is fewer than there are; else nothing.
+
+    >>> quota_in_words(Path("nowhere"))
+    ''
+    """
+    cores, all_of_them = usable_cores(root), usable_cores(Path(os.devnull))
+    return (
+        "" if cores == all_of_them else f"; {cores} of {all_of_them} processors, by the container's CPU quota"
+    )
 
 
 def _quota(root: Path) -> float | None:
