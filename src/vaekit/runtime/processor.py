@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -43,7 +43,7 @@ class SharedSetting(Generic[T]):
         os.register_at_fork(after_in_child=self._forget_threads)
 
     @contextmanager
-    def holding(self, value: T) -> Iterator[None]:
+    def holding(self, value: T) -> Generator[None]:
         """Hold the setting at a value, in a block; all blocks that overlap must hold the same."""
         with self._lock:
             found = self._read()
@@ -77,7 +77,7 @@ def set_threads(number: int) -> None:
 
 
 @contextmanager
-def restored_threads() -> Iterator[None]:
+def restored_threads() -> Generator[None]:
     """Restore the number of torch's threads after a block that changes it.
 
     The number is each thread's own, but a new thread begins with the one that was set last, by whatever thread: one
@@ -100,7 +100,7 @@ def restored_threads() -> Iterator[None]:
 
 
 @contextmanager
-def single_thread() -> Iterator[None]:
+def single_thread() -> Generator[None]:
     """Run a block on one thread, and restore the number of threads after it.
 
     Examples
@@ -118,7 +118,7 @@ def single_thread() -> Iterator[None]:
 
 
 @contextmanager
-def flushed_denormals() -> Iterator[None]:
+def flushed_denormals() -> Generator[None]:
     """Take denormal floats as zero inside a block, where the processor can, and as before after it.
 
     Adam's averages of a gradient that has become zero (a pixel that is black in every image of the last

@@ -7,7 +7,7 @@ its steps by :func:`give_way`, and goes on with its own stream afterwards.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ class _State(NamedTuple):
 
 
 class _Turns:
-    """Whose turn it is to draw from torch's generators: a thread's, for as many blocks as it is in."""
+    """The turns of threads to draw from torch's generators: each has its own for as many blocks as it is in."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.Lock())
@@ -97,7 +97,7 @@ os.register_at_fork(after_in_child=_begin_alone)
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Generator[None]:
     """Run a block with torch's generators seeded, and restore their state after it.
 
     While one thread is in such a block, others wait to get into theirs.
@@ -162,7 +162,7 @@ class Stream:
         self._state: _State | None = None
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
+    def drawing(self) -> Generator[None]:
         """Run a block whose random numbers are the next of the stream."""
         with seeded(self._seed):
             if self._state is not None:

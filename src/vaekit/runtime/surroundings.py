@@ -19,7 +19,7 @@ after ``os.fork``          one thread, for torch's other threads are lost in a f
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar, cast
 
@@ -36,7 +36,7 @@ _imported_in = os.getpid()
 
 
 @contextmanager
-def plain_arithmetic() -> Iterator[None]:
+def plain_arithmetic() -> Generator[None]:
     """Run a block, or a decorated function, without autocast and inference mode, and with gradients recorded.
 
     Examples
@@ -61,7 +61,7 @@ def plain_arithmetic() -> Iterator[None]:
 
 
 @contextmanager
-def usual_surroundings() -> Iterator[None]:
+def usual_surroundings() -> Generator[None]:
     """Run a block, or a decorated function, with torch's settings as in a fresh process.
 
     The default type is one of the process: threads that are in such a block share it, and the last one out puts it

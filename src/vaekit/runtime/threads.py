@@ -19,7 +19,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -93,7 +93,7 @@ def work_of(model: object, times: int) -> float:
 
 
 @contextmanager
-def shared_threads(work: float) -> Iterator[None]:
+def shared_threads(work: float) -> Generator[None]:
     """Run a block whose work is done in pieces of so many multiply-adds on one thread, or on all that may be used.
 
     Inside another such block on one thread it is one thread too.
@@ -135,7 +135,7 @@ class _Holder:
 
 
 @contextmanager
-def waiting_asleep() -> Iterator[None]:
+def waiting_asleep() -> Generator[None]:
     """Let torch's threads wait for each other asleep inside a block, rather than spinning.
 
     GNU's OpenMP spins only while it has no more threads than the process may use processors (``libgomp/config/linux/
