@@ -231,14 +231,12 @@ def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
+        # A loaded model knows the names by its schema, which scikit-learn does not see.
         is_loaded = (
             not reset and "feature_names_in_" not in vars(estimator) and vars(estimator).get("origin_")
         )
-        checked = X
-        if is_loaded and columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes):
-            checked = (
-                X.to_numpy()
-            )  # a loaded model knows the names by its schema, which scikit-learn does not see
+        numbers = columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
+        checked = X.to_numpy() if is_loaded and numbers else X
         values = validate_data(
             estimator,
             checked,
