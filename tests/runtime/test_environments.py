@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vaekit.runtime.processor import SharedSetting, restored_threads
+from vaekit.runtime.processor import SharedSetting, restored_threads, set_threads
 from vaekit.runtime.randomness import Stream, give_way, seeded
 from vaekit.runtime.surroundings import plain_arithmetic, usual_surroundings
 
@@ -65,12 +65,12 @@ def test_a_thread_that_begins_in_anothers_block_keeps_the_usual_number_of_thread
 
     def work():
         with restored_threads():
-            torch.set_num_threads(1)
+            set_threads(1)
         found.append(torch.get_num_threads())
 
     try:
         with restored_threads():
-            torch.set_num_threads(1)
+            set_threads(1)
             thread = threading.Thread(target=work)
             thread.start()
             thread.join()
