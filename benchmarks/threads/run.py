@@ -44,8 +44,11 @@ STEPS = {  # network, event shape, latent, batch, steps in a measurement
     "step of MNIST, two layers of 1000, batch 256": ("mlp:hidden=1000x1000", (784,), 20, 256, 4),
     "step of convolutions on MNIST, batch 64": ("convolutional", (1, 28, 28), 16, 64, 4),
 }
-SPINNER = "while True: pass"
-MULTIPLIER = "import torch\na = torch.randn(700, 700)\nwhile True: a @ a"
+# They end with this script, however that ends.
+SPINNER = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+MULTIPLIER = (
+    "import os, torch\nparent, a = os.getppid(), torch.randn(700, 700)\nwhile os.getppid() == parent: a @ a"
+)
 NEIGHBOURS = {
     "alone": [],
     "beside one process": [SPINNER],
