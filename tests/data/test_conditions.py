@@ -62,7 +62,7 @@ def test_given_one_value_or_one_each():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "given kind=a,age=40.5"),
+        (None, "given='kind=a,age=40.5'"),
         ("kind=b", "no value for 'age'"),
         ("kind=d,age=3", "unknown category 'd'.*'a', 'b', 'c'"),
         ("kind=b,age=old", "continuous"),

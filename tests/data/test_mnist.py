@@ -61,7 +61,7 @@ def test_offline_says_where_to_put_the_files(tmp_path, files):
     cache = tmp_path / "cache" / "vaekit"
     assert f"mnist: not found in {tmp_path / 'here'}, {cache} " in message
     assert "not downloaded (http://127.0.0.1:9/: " in message
-    where = f"into {cache / 'mnist'}, or name their folder with --data-dir or $VAEKIT_DATA"
+    where = f"into {cache / 'mnist'}, or name their folder with data_dir=FOLDER or $VAEKIT_DATA"
     assert f"Put {', '.join(mnist.MD5)} {where}" in message
     assert list((cache / "mnist").iterdir()) == []
 
@@ -114,7 +114,7 @@ def test_a_damaged_cache_is_fetched_again(tmp_path, server):
 
 def test_a_download_with_the_wrong_checksum_is_not_kept(tmp_path, server):
     (server / "t10k-images-idx3-ubyte.gz").write_bytes(b"something else")
-    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz has md5 .* expected .*--data-dir"):
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz has md5 .* expected .*data_dir="):
         read("mnist")
     left = sorted(path.name for path in (tmp_path / "cache" / "vaekit" / "mnist").iterdir())
     assert left == ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
@@ -129,7 +129,7 @@ def test_a_slow_download_is_given_up(monkeypatch, server):
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch, files):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"cannot be made: Not a directory.*--data-dir"):
+    with pytest.raises(DataError, match=r"cannot be made: Not a directory.*data_dir="):
         read("mnist")
 
 

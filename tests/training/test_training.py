@@ -7,6 +7,7 @@ from vaekit.contracts import Objective
 from vaekit.errors import TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.evaluation import evaluate_bound
 from vaekit.objectives import Elbo, ImportanceWeighted, ObjectiveResult, Schedule
+from vaekit.runtime import threads
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae, parse
 from vaekit.training import Callbacks, Examples, Progress, RunSetup, TrainingSettings, carry_out, train
@@ -203,16 +204,18 @@ def test_threads_are_put_back_even_after_an_error(data):
 
 
 def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypatch, data):
-    asked = []
-    monkeypatch.setattr(torch, "set_num_threads", asked.append)
-    model, before = (
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    model, before, found = (
         build_vae(Sentence.parse(network="mlp:hidden=200x200"), (5,), latent=2),
         torch.get_num_threads(),
+        [],
     )
+    torch.set_num_threads(2)
     for samples in (1, 50):
-        with described(ImportanceWeighted(samples=samples), data, model=model, batch_size=20).threads():
-            pass
-    assert asked == [1, before, before]
+        with described(ImportanceWeighted(samples=samples), data, model=model, batch_size=30).threads():
+            found.append(torch.get_num_threads())
+    torch.set_num_threads(before)
+    assert found == [1, 2]
 
 
 def test_an_objective_is_told_the_rows_once_and_the_epochs_done_before_every_step(data):

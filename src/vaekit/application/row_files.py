@@ -78,11 +78,12 @@ def encode_to_file(
     opened = open_artifact(artifact, data, **opening)
     estimator = opened.estimator
     if codes:
-        function, letter, count = estimator.transform_to_codes, "k", estimator.code_space().positions
+        function = estimator.transform_to_codes
+        columns = tuple(f"k{i}" for i in range(estimator.code_space().positions))
     else:
-        function, letter, count = estimator.transform, "z", estimator.model_.latent_shape[0]
+        function, columns = estimator.transform, tuple(estimator.get_feature_names_out())
     _warn_of_far_rows(opened)
-    return _map_to_file(opened, output, function, columns=tuple(f"{letter}{i}" for i in range(count)))
+    return _map_to_file(opened, output, lambda rows: np.asarray(function(rows)), columns=columns)
 
 
 def reconstruct_to_file(

@@ -20,10 +20,11 @@ from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, asked_categories, choose_device, read_names
+from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (

@@ -24,7 +24,8 @@ from vaekit.language.settings import Launch, TrainingSettings
 from vaekit.objectives import Objective
 from vaekit.runtime.precision import NetworkPrecision
 from vaekit.runtime.processor import flushed_denormals
-from vaekit.runtime.randomness import seeded
+from vaekit.runtime.randomness import give_way, seeded
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.compiled_step import compile_step
 from vaekit.training.epoch import train_epoch
@@ -153,6 +154,7 @@ def train(
     return carry_out(setup, callbacks=callbacks, checkpoints=checkpoints).history
 
 
+@plain_arithmetic()
 def carry_out(
     setup: RunSetup,
     *,
@@ -232,6 +234,7 @@ def _train(
 
     def between_steps(epochs_done: float, look: Callable[[], None]) -> None:
         nonlocal called
+        give_way()
         stops, saves = run.world.ask(stop=bool(stop), save=keeper.is_due)
         if stops:
             look()

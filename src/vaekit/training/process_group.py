@@ -177,7 +177,7 @@ def joined(device: torch.device, launch: Launch | None = None) -> Generator[Worl
     if not is_distributed():
         if shard:
             raise UsageError(
-                "--shard (shard=True) spreads a model over several processes, and this is one; start them with "
+                "shard=True spreads a model over several processes, and this is one; start them with "
                 "torchrun --nproc-per-node N, or leave it out"
             )
         yield ALONE

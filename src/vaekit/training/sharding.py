@@ -28,7 +28,7 @@ __all__ = ["ShardedRanks", "require_shardable"]
 
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _LARGE = 2**16  # parameters of a layer that travels alone; smaller ones go with the rest of their network
-_LEAVE_OUT = "such a model cannot be sharded; leave --shard out (shard=False)"
+_LEAVE_OUT = "such a model cannot be sharded; leave shard=True out"
 
 
 class ShardedRanks(Ranks):
