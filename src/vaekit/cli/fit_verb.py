@@ -11,7 +11,7 @@ import tyro
 from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
 from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
 from vaekit.cli.progress import Progress
-from vaekit.language.settings import TrainingOptions
+from vaekit.language.settings import Launch, TrainingOptions
 
 if TYPE_CHECKING:
     from vaekit.application import FitResult
@@ -115,12 +115,7 @@ class Fit:
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
     ] = 5.0
     resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
-    shard: Annotated[
-        bool,
-        tyro.conf.arg(
-            help="Under torchrun: spread the networks over the processes, for models too large for one device."
-        ),
-    ] = False
+    launch: Launch = field(default_factory=Launch)
     tensorboard: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
     ] = None
@@ -150,7 +145,7 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,
-                    shard=self.shard,
+                    **asdict(self.launch),
                     loggers=loggers,
                     on_plan=progress.plan,
                     on_epoch=progress.epoch,
