@@ -14,6 +14,7 @@ from collections import Counter
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.errors import UsageError
 from vaekit.evaluation import log_likelihood
 from vaekit.objectives import Elbo
@@ -90,7 +91,7 @@ def grid() -> list[dict[str, str]]:
     networks = itertools.cycle(PARTS["network"])
     written = [
         {"network": next(networks), **dict(zip(rooms, kinds, strict=True))}
-        for kinds in itertools.product(*(PARTS[room] for room in rooms))
+        for kinds in itertools.product(*(untyped(PARTS[room]) for room in rooms))
     ]
     random.Random(0).shuffle(written)
     part, _, of = os.environ["VAEKIT_GRID"].partition("/")
