@@ -51,7 +51,7 @@ class BernoulliLikelihood(nn.Module, Likelihood):
     tensor(-1.3863)
     """
 
-    traits = LikelihoodTraits(measure="unit", scaling="unit", column=True)
+    traits = LikelihoodTraits(measure="unit", scaling="unit", column=True, takes_missing=True)
     support = Support(
         "zeros and ones, or grey levels in [0, 1] taken as probabilities",
         0.0,
@@ -101,7 +101,7 @@ class ContinuousBernoulliLikelihood(nn.Module, Likelihood):
     tensor(0.)
     """
 
-    traits = LikelihoodTraits(measure="density", scaling="unit")
+    traits = LikelihoodTraits(measure="density", scaling="unit", takes_missing=True)
     support = Support(
         "numbers in [0, 1]",
         0.0,

@@ -58,7 +58,7 @@ class OverdispersedCounts(nn.Module, Likelihood):
         an output of the decoder.
     """
 
-    traits = LikelihoodTraits(measure="counts", column=True)
+    traits = LikelihoodTraits(measure="counts", column=True, takes_missing=True)
     support = COUNTS
 
     def __init__(

@@ -52,7 +52,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
     tensor(-2.)
     """
 
-    traits = LikelihoodTraits(measure="counts", column=True)
+    traits = LikelihoodTraits(measure="counts", column=True, takes_missing=True)
     support = COUNTS
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
