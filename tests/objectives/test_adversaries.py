@@ -105,7 +105,7 @@ def test_factor_with_no_weight_is_the_elbo_and_each_nat_costs_gamma():
         with seeded(1):
             results.append(objective(model, x))
     torch.testing.assert_close(results[0].surrogate, elbo.bound)
-    logit = known(objectives[1].opponent(z)).squeeze(1)
+    logit = known(objectives[1].opponent)(z).squeeze(1)
     torch.testing.assert_close(results[1].surrogate, elbo.bound - 2.5 * logit)
     torch.testing.assert_close(results[1].bound, elbo.bound)
 
@@ -119,7 +119,7 @@ def test_adversarial_is_reconstruction_and_the_verdict_on_the_latents(posterior)
         result = objective(model, x)
     with seeded(1):
         z = model.encode(x).rsample()
-    verdict = logsigmoid(known(objective.opponent(z))).squeeze(1)
+    verdict = logsigmoid(known(objective.opponent)(z)).squeeze(1)
     reconstruction = model.decode(z).log_prob(x)
     torch.testing.assert_close(result.surrogate, reconstruction + 3 * verdict)
     if posterior == "point":
