@@ -119,16 +119,16 @@ def test_bounds_are_below_the_exact_evidence_and_tight_where_the_posteriors_are_
         assert abs(gap.mean) < 4 * gap.standard_error + 1e-9
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_gradients_reach_encoder_decoder_and_classifier(known):
+@pytest.mark.parametrize("told", [True, False])
+def test_gradients_reach_encoder_decoder_and_classifier(told):
     model, x = linear(), data(5)
-    c = one_hot(torch.arange(5) % LABELS) * known
+    c = one_hot(torch.arange(5) % LABELS) * told
     SemiSupervised()(model, x, c).surrogate.mean().backward()
     for name in ("encoder", "decoder", "classifier"):
         assert all(known(p.grad).abs().sum() > 0 for p in model.parts[name].parameters()), name
     model.zero_grad()
     SemiSupervised(alpha=0)(model, x, c).surrogate.mean().backward()
-    assert all(bool(known(p.grad).any()) != known for p in model.parts["classifier"].parameters())
+    assert all(bool(known(p.grad).any()) != told for p in model.parts["classifier"].parameters())
 
 
 def test_the_weight_of_a_label_is_the_paper_s():
