@@ -1,7 +1,7 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
@@ -35,6 +35,7 @@ __all__ = [
     "FittedModel",
     "Floats",
     "Given",
+    "asked_categories",
     "check_latents",
     "choose_device",
     "hold_out",
@@ -178,6 +179,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
@@ -195,6 +197,8 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    categorical
+        Columns of text that are categories, however many there are; those of the schema are.
     missing_values
         Values that stand for missing ones.
 
@@ -213,7 +217,9 @@ def read_rows(
     if names and hasattr(given, "columns") and hasattr(given, "drop"):
         taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
         given = given.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, given, missing_values, reset=schema is None)
+    if schema is not None:
+        categorical = [column.name for column in schema.columns if column.categories is not None]
+    dataset = _as_dataset(estimator, given, missing_values, categorical, reset=schema is None)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
@@ -225,7 +231,9 @@ def read_rows(
     return dataset if schema is None else schema.align(dataset, what="the data")
 
 
-def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool) -> Dataset:
+def _as_dataset(
+    estimator: BaseEstimator, X: Any, codes: Sequence[str], categorical: Collection[str], *, reset: bool
+) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         columns = getattr(X, "columns", None)
@@ -240,7 +248,7 @@ def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset
         )
         dataset = from_object(values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X, missing_values=codes)
+    dataset = from_object(X, missing_values=codes, categorical=categorical)
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
     return dataset
@@ -283,6 +291,15 @@ def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind
     if len(dict(names)) < len(names):
         raise UsageError(f"condition={condition!r} names one condition twice")
     return dict(names)
+
+
+def asked_categories(columns: Mapping[str, str] | None) -> list[str]:
+    """Return the columns that are asked to be categories, by kinds of column by name.
+
+    >>> asked_categories({"town": "categorical", "age": "poisson"}), asked_categories(None)
+    (['town'], [])
+    """
+    return [name for name, kind in (columns or {}).items() if kind == "categorical"]
 
 
 def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
