@@ -226,8 +226,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             As ``conditions``, of the held-out data.
         run
             How the training is watched, kept on disk and stopped: ``on_epoch``, ``on_step``, ``on_plan``, ``loggers``,
-            ``checkpoint``, ``checkpoint_minutes``, ``resume``, ``stop`` and ``shard``, each told in
-            :class:`vaekit.estimator.RunOptions`.
+            ``checkpoint``, ``checkpoint_minutes``, ``resume`` and ``stop``, each told in
+            :class:`vaekit.estimator.RunOptions`, and the fields of :class:`vaekit.training.Launch`.
 
         Raises
         ------
@@ -291,7 +291,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         prior
-            A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``; for codes, ``autoregressive``.
+            A spec such as ``gmm:components=10`` or ``flow``; for codes, ``autoregressive``.
         X
             The training data, as a rule.
         conditions, validation_conditions

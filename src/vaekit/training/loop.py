@@ -32,9 +32,10 @@ from vaekit.training.epoch import train_epoch
 from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
 from vaekit.training.keeper import Keeper
 from vaekit.training.loggers import Logger, log_to_all
-from vaekit.training.process_group import check_launch, joined
+from vaekit.training.process_group import joined
 from vaekit.training.run_state import Run
 from vaekit.training.setup import Examples, Progress, RunSetup
+from vaekit.training.sharding import check_launch
 from vaekit.training.stopping import StopRequest, stopping_on
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
