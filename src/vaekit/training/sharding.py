@@ -82,7 +82,7 @@ def ranks_for(launch: Launch | None, processes: int) -> type[Ranks]:
         return Ranks
     if processes == 1:
         raise UsageError(
-            "--shard (shard=True) spreads a model over several processes, and this is one; start them with "
+            "shard=True spreads a model over several processes, and this is one; start them with "
             "torchrun --nproc-per-node N, or leave it out"
         )
     return ShardedRanks
