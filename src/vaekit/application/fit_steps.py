@@ -17,6 +17,7 @@ from vaekit.application.unfinished import (
 )
 from vaekit.artifact import Artifact, read_artifact
 from vaekit.data import Dataset, Parts, partition
+from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import ArtifactError, TrainingDivergedError, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import draw_seed
@@ -54,6 +55,7 @@ class FitSteps:
     resume: bool
     force: bool
     on_stage: OnStage
+    pictures: PictureRecipe | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
@@ -79,6 +81,7 @@ class FitSteps:
             data_dir=self.data_dir,
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
+            pictures=self.pictures,
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         if estimator.batch_size is not None and estimator.batch_size > len(parts.train):

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from vaekit.data import Dataset, from_object, read
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.mapped import memory_limit as bytes_of
-from vaekit.errors import DataError, DataWarning, MissingLabelError
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.reading import is_folder_of_pictures
+from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
 from vaekit.estimator import VariationalAutoencoder, load
 
 __all__ = ["Opened", "Source", "open_artifact", "read_for_model", "read_source", "source_name"]
@@ -31,6 +35,7 @@ def read_source(
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
+    pictures: PictureRecipe | None = None,
 ) -> Dataset:
     """Read data of which every value must be there; see :func:`vaekit.data.read`.
 
@@ -46,10 +51,17 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
+        if pictures is not None:
+            raise UsageError(
+                "convert, resize and skip_unreadable are for folders of pictures, and the data are in memory; leave them out"
+            )
         dataset = take_conditions(from_object(data), conditions)
     else:
         memory = bytes_of(memory_limit)
-        dataset = read(name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
+        options = {} if pictures is None else asdict(pictures)
+        dataset = read(
+            name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions, **options
+        )
     _warn_of_notes(dataset)
     dataset.require_finite()
     if dataset.test is not None:
@@ -151,7 +163,14 @@ def read_for_model(
         name = source_name(data)
         if name is None:
             return take_conditions(from_object(data), conditions)
-        options = {"data_dir": data_dir, "memory_limit": memory_limit, "conditions": conditions}
+        options: dict[str, Any] = {
+            "data_dir": data_dir,
+            "memory_limit": memory_limit,
+            "conditions": conditions,
+        }
+        pictures = estimator.schema_.pictures
+        if pictures is not None and is_folder_of_pictures(name):
+            options |= asdict(pictures)
         try:
             return read(name, label=label or estimator.origin_.get("label"), **options)
         except MissingLabelError:
@@ -172,7 +191,7 @@ def read_for_model(
         told.encode(dataset.conditions, what=what, rows=len(dataset))
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
         warnings.warn(
-            f"column {column!r} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"{column if estimator.schema_.kind == 'images' else f'column {column!r}'} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,

@@ -4,7 +4,7 @@ import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -54,7 +54,11 @@ class Fit:
         ),
     ] = None
     network: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help="mlp:hidden=400, convolutional:channels=32x64, ...")
+        str | None, tyro.conf.arg(
+            metavar="SPEC",
+            help="mlp:hidden=400, convolutional:channels=32x64, ...; auto, the default: convolutional for images from 8 x 8 "
+            "pixels, otherwise mlp.",
+        ),
     ] = None
     posterior: Annotated[
         str | None, tyro.conf.arg(metavar="SPEC", help="q(z|x): diagonal, full, low-rank:rank=2, ...")
@@ -88,7 +92,8 @@ class Fit:
         str | None,
         tyro.conf.arg(
             metavar="SPEC",
-            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...",
+            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...; auto, the "
+            "default: elbo with free bits in the first third of the epochs.",
         ),
     ] = None
     condition: Annotated[
@@ -110,6 +115,20 @@ class Fit:
     label: LabelOption = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
+    convert: Annotated[
+        Literal["rgb", "grey"] | None,
+        tyro.conf.arg(help="Bring all pictures of a folder to these colours; the artifact keeps it for later pictures."),
+    ] = None
+    resize: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="HEIGHTxWIDTH",
+            help="Bring all pictures of a folder to this size, such as 32x32; the artifact keeps it for later pictures.",
+        ),
+    ] = None
+    skip_unreadable: Annotated[
+        bool, tyro.conf.arg(help="Leave out files of a folder that cannot be read as pictures, and name them.")
+    ] = False
     checkpoint_minutes: Annotated[
         float,
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
@@ -130,6 +149,7 @@ class Fit:
     def run(self) -> int:
         """Fit, evaluate, report, save and print; where a launcher started several processes, with the others."""
         from vaekit.application import fit_and_prove
+        from vaekit.data.picture_recipe import read_size
         from vaekit.errors import TrainingDivergedError
         from vaekit.training import TensorBoardLogger
         from vaekit.training.process_group import process_group
@@ -151,6 +171,9 @@ class Fit:
                     resume=self.resume,
                     force=self.force,
                     shard=self.shard,
+                    convert=self.convert,
+                    resize=read_size(self.resize),
+                    skip_unreadable=self.skip_unreadable,
                     loggers=loggers,
                     on_plan=progress.plan,
                     on_epoch=progress.epoch,
@@ -221,7 +244,10 @@ class Fit:
     def _print_text(self, result: "FitResult") -> None:
         estimator, history = result.estimator, result.estimator.history_
         print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
-        if constant := estimator.schema_.constant_columns:
+        schema = estimator.schema_
+        if schema.constant is not None:
+            print(f"left out     {schema.constant.describe()}")
+        elif constant := schema.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
         print(
             f"training     {len(history.epochs)} epochs, best {history.best_epoch} "

@@ -20,9 +20,11 @@ import numpy as np
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.column_summary import Column, summarise
 from vaekit.data.conditions import ConditionSchema
+from vaekit.data.constant_parts import ConstantParts, find_constant_parts
 from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
 from vaekit.data.messages import shape_in_words
-from vaekit.data.scaling import Scaling, offset_and_scale, require_few_categories
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.scaling import Scaling, nearest_levels, offset_and_scale, require_few_categories
 from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
 from vaekit.data.stored import value_blocks
 from vaekit.data.strict_json import AboveZero, Finite, from_document, to_document
@@ -44,13 +46,17 @@ class Schema:
         Type of the values as found, such as ``"float64"`` or ``"uint8"``.
     columns : tuple of Column
         One summary per column of a table; for images one, named ``"pixels"``, of all values together.
-    scaling : {"none", "unit", "standardize", "mixed"}
+    scaling : {"none", "unit", "levels", "standardize", "mixed"}
     offset, scale : tuple of float
         a and b of the map above, one per entry of ``columns``.
     conditions : ConditionSchema or None
         The conditions that the model is given beside the data; None for a model without conditions.
     layout : {"channels-first", "channels-last", "no-channels"}
         The order of the axes of images in their source.
+    constant : ConstantParts or None
+        Channels or pixels of images that the model does not see, since they never varied.
+    pictures : PictureRecipe or None
+        The colours and the size that the pictures of a folder were brought to.
 
     Examples
     --------
@@ -74,23 +80,37 @@ class Schema:
     scale: tuple[AboveZero, ...]
     conditions: ConditionSchema | None = None
     layout: Layout = "channels-first"
+    constant: ConstantParts | None = None
+    pictures: PictureRecipe | None = None
 
     @classmethod
     def fit(
-        cls, data: "Dataset | np.ndarray", *, scaling: Scaling, continuous: Sequence[bool] | None = None
+        cls,
+        data: "Dataset | np.ndarray",
+        *,
+        scaling: Scaling,
+        continuous: Sequence[bool] | None = None,
+        levels: int = 256,
+        drop_pixels: bool = False,
     ) -> "Schema":
         """Learn the schema from the training rows, and from nothing else.
 
         Parameters
         ----------
         data : Dataset or ndarray
-        scaling : {"none", "unit", "standardize", "mixed"}
+        scaling : {"none", "unit", "levels", "standardize", "mixed"}
             ``none`` leaves the values as they are. ``unit`` is for likelihoods on [0, 1]: values already
             there stay, 8-bit values are divided by 255. ``standardize`` subtracts the mean and divides by the
             standard deviation (of the population), of each column of a table, or of all pixels of images
-            together. ``mixed`` does so for some columns of a table.
+            together. ``mixed`` does so for some columns of a table. ``levels`` is for likelihoods of whole
+            numbers: these stay, and multiples of 1 / (levels - 1) in [0, 1] are multiplied.
         continuous : sequence of bool, optional
             For ``mixed``: whether to standardise, for each column that varies.
+        levels : int
+            For ``levels``: their number.
+        drop_pixels : bool
+            Of images under ``standardize``: leave out all pixels that never vary, so that the model sees rows of
+            numbers; by default only whole channels are.
 
         Raises
         ------
@@ -107,7 +127,10 @@ class Schema:
         if len(dataset) < 2:
             raise DataError(f"{dataset.source}: 1 sample (one row) to learn from; at least 2 rows are needed")
         dataset.require_finite()
-        columns = summarise(dataset)
+        constant = None
+        if dataset.kind == "images":
+            constant = find_constant_parts(dataset.values, pixels=drop_pixels and scaling == "standardize")
+        columns = summarise(dataset, None if constant is None else constant.drop)
         if all(column.constant for column in columns):
             value = (
                 f"all values are {columns[0].minimum:g}" if len(columns) == 1 else "every column is constant"
@@ -117,15 +140,25 @@ class Schema:
                 "Expected data in which at least one column varies"
             )
         require_few_categories(dataset, columns)
-        offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
-        dtype = str(dataset.values.dtype)
+        offset, scale = offset_and_scale(dataset, columns, scaling, continuous, levels)
         return cls(
-            dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale, layout=dataset.layout
+            dataset.kind,
+            dataset.event_shape,
+            str(dataset.values.dtype),
+            columns,
+            scaling,
+            offset,
+            scale,
+            layout=dataset.layout,
+            constant=constant,
+            pictures=dataset.pictures,
         )
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
-        """Names of the columns that were constant in the training rows."""
+        """Names of the columns that were constant in the training rows; of images, of channels or pixels."""
+        if self.constant is not None:
+            return self.constant.names
         return tuple(column.name for column in self.columns if column.constant)
 
     @property
@@ -150,8 +183,10 @@ class Schema:
 
     @property
     def model_event_shape(self) -> tuple[int, ...]:
-        """Shape of one example as the model sees it: the columns kept, or the shape of the images."""
-        return (int(self.kept.sum()),) if self.kind == "table" else self.event_shape
+        """Shape of one example as the model sees it: the columns, channels or pixels that are kept."""
+        if self.kind == "table":
+            return (int(self.kept.sum()),)
+        return self.event_shape if self.constant is None else self.constant.event_shape(self.event_shape)
 
     @property
     def log_jacobian(self) -> float:
@@ -160,7 +195,7 @@ class Schema:
         A log-density in the model's units plus this number is one in the data's units. It is 0 for ``none``,
         and for ``unit`` where the values were in [0, 1] already.
         """
-        copies = 1 if self.kind == "table" else math.prod(self.event_shape)
+        copies = 1 if self.kind == "table" else math.prod(self.model_event_shape)
         return 0.0 - copies * math.fsum(
             math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep
         )
@@ -213,9 +248,12 @@ class Schema:
         out = np.empty((values.shape[0], *self.model_event_shape), dtype=np.float32)
         everything = self.kind == "images" or bool(kept.all())
         for rows in row_blocks(values):
-            block = (values[rows] if everything else values[rows][:, kept]).astype(np.float64)
+            found = values[rows] if self.constant is None else self.constant.drop(values[rows])
+            block = (found if everything else found[:, kept]).astype(np.float64)
             block -= offset
             block /= scale
+            if self.scaling == "levels" and np.any(scale != 1):
+                block = nearest_levels(block, np.max(scale))
             with np.errstate(over="ignore"):
                 out[rows] = block
             if np.isinf(out[rows]).any():
@@ -243,6 +281,8 @@ class Schema:
             raise DataError(f"values of shape {x.shape}; expected (..., {', '.join(map(str, shape))})")
         kept, offset, scale = self._kept_offset_scale()
         data = x.astype(np.float64) * scale + offset
+        if self.constant is not None:
+            return self.constant.restore(data, self.event_shape)
         if self.kind == "images" or kept.all():
             return self._to_categories(data)
         restored = np.empty((*data.shape[:-1], *self.event_shape))
@@ -272,6 +312,8 @@ class Schema:
         >>> schema.constant_changes(np.array([[1.0, 7.0], [2.0, 8.0]]))
         {'x1': 1}
         """
+        if self.constant is not None:
+            return self.constant.count_changes(values)
         constant = np.flatnonzero(~self.kept)
         if not len(constant):
             return {}
@@ -301,6 +343,8 @@ class Schema:
         require_sound(schema)
         if schema.conditions is not None:
             schema.conditions.require_sound("schema.conditions")
+        if schema.constant is not None:
+            schema.constant.require_sound(schema.event_shape)
         return schema
 
     def _kept_offset_scale(self) -> tuple[np.ndarray, "np.ndarray | float", "np.ndarray | float"]:

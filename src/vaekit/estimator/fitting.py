@@ -17,6 +17,7 @@ from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, UsageError
+from vaekit.estimator.automatic_parts import choose_network, choose_objective
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
 from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
@@ -126,9 +127,18 @@ class Recipe:
         recipe.sentence("gaussian" if likelihood == "auto" else likelihood)
         return recipe
 
-    def sentence(self, likelihood: Any) -> Sentence:
-        """Return the sentence of parts with a likelihood."""
-        return Sentence.parse(likelihood=likelihood, **self.parts)
+    def sentence(self, likelihood: Any, rows: Dataset | None = None) -> Sentence:
+        """Return the sentence of parts with a likelihood; of parts that are ``auto``, those for the rows."""
+        parts = dict(self.parts)
+        if parts["network"] == "auto":
+            parts["network"] = "mlp" if rows is None else choose_network(rows)
+        if parts["objective"] == "auto":
+            parts["objective"] = "elbo"
+            if rows is not None:
+                posterior = parse("posterior", parts["posterior"]).part.traits
+                epochs = self.options.filled_in(len(rows)).epochs
+                parts["objective"] = choose_objective(posterior, epochs)
+        return Sentence.parse(likelihood=likelihood, **parts)
 
 
 class Beginning(NamedTuple):
@@ -158,9 +168,10 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
         For data that the likelihood does not accept.
     """
     likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
-    sentence = recipe.sentence(likelihood)
+    sentence = recipe.sentence(likelihood, rows)
     learns_labels = _learns_labels(sentence)
-    schema = fit_schema(rows, sentence.likelihood)
+    flat = recipe.network is None and not sentence.network.part.traits.needs_images
+    schema = fit_schema(rows, sentence.likelihood, flat=flat)
     if recipe.conditions:
         schema = replace(schema, conditions=_fit_conditions(rows, recipe.conditions, missing=learns_labels))
     if learns_labels:

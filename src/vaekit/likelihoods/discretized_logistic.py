@@ -64,7 +64,7 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
     tensor(1.)
     """
 
-    traits = LikelihoodTraits(measure="levels")
+    traits = LikelihoodTraits(measure="levels", scaling="levels")
 
     def __init__(
         self,
