@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the settings, in the table")
     parser.add_argument("--set", nargs="*", default=[], metavar="PARAMETER=VALUE")
     parser.add_argument("--data", nargs="*", choices=list(LOADERS), default=list(LOADERS))
-    parser.add_argument("--seeds", type=int, default=0, help="splits and fits; by default 1 of images, 3 of tables")
+    parser.add_argument(
+        "--seeds", type=int, default=0, help="splits and fits; by default 1 of images, 3 of tables"
+    )
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--output", type=Path, help="JSON to add the rows to")
     options = parser.parse_args()
@@ -115,7 +117,11 @@ def _mean(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _line(row: dict[str, Any]) -> str:
-    accuracy = "      -" if row["accuracy"] is None else f"{row['accuracy']:.3f} PCA {row['accuracy_of_components']:.3f}"
+    accuracy = (
+        "      -"
+        if row["accuracy"] is None
+        else f"{row['accuracy']:.3f} PCA {row['accuracy_of_components']:.3f}"
+    )
     return (
         f"{row['data']:14} {row['settings']:24} log p {row['log_likelihood']:9.3f} +- {row['standard_error']:.3f}  "
         f"{row['advantage']:+8.3f} +- {row['advantage_error']:.3f} over {row['best_baseline']:36} active {row['active']:4.1f}  "
@@ -154,7 +160,9 @@ def _auto_mpg(folder: Path) -> Dataset:
 
 
 def _adult(folder: Path) -> Dataset:
-    frame = pd.read_csv(folder / "tables" / "adult.data", header=None, skipinitialspace=True).head(ROWS_OF_ADULT)
+    frame = pd.read_csv(folder / "tables" / "adult.data", header=None, skipinitialspace=True).head(
+        ROWS_OF_ADULT
+    )
     return from_object(frame.drop(columns=[2, 14]).rename(columns=str), labels=frame[14].to_numpy())
 
 

@@ -54,7 +54,8 @@ class Fit:
         ),
     ] = None
     network: Annotated[
-        str | None, tyro.conf.arg(
+        str | None,
+        tyro.conf.arg(
             metavar="SPEC",
             help="mlp:hidden=400, convolutional:channels=32x64, ...; auto, the default: convolutional for images from 8 x 8 "
             "pixels, otherwise mlp.",
@@ -117,7 +118,9 @@ class Fit:
     memory_limit: MemoryOption = None
     convert: Annotated[
         Literal["rgb", "grey"] | None,
-        tyro.conf.arg(help="Bring all pictures of a folder to these colours; the artifact keeps it for later pictures."),
+        tyro.conf.arg(
+            help="Bring all pictures of a folder to these colours; the artifact keeps it for later pictures."
+        ),
     ] = None
     resize: Annotated[
         str | None,
@@ -127,7 +130,8 @@ class Fit:
         ),
     ] = None
     skip_unreadable: Annotated[
-        bool, tyro.conf.arg(help="Leave out files of a folder that cannot be read as pictures, and name them.")
+        bool,
+        tyro.conf.arg(help="Leave out files of a folder that cannot be read as pictures, and name them."),
     ] = False
     checkpoint_minutes: Annotated[
         float,

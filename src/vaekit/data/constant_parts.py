@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from vaekit.data.dataset import row_blocks
-from vaekit.data.messages import few, plural
+from vaekit.data.messages import plural
 from vaekit.data.strict_json import Finite
 from vaekit.errors import ArtifactError
 
@@ -116,10 +116,8 @@ class ConstantParts:
         """Return in words what is left out, and the values of whole channels."""
         if self.unit == "pixels":
             return f"{self.names[0]} of {len(self.values):,} that never vary"
-        found = [
-            f"{place} ({value:g} everywhere)" for place, value in enumerate(self.values) if value is not None
-        ]
-        return f"constant channels, counted from 0: {few(found)}"
+        found = [f"{i} ({value:g} everywhere)" for i, value in enumerate(self.values) if value is not None]
+        return f"constant channels, counted from 0: {', '.join(found)}"
 
 
 def find_constant_parts(images: np.ndarray, *, pixels: bool) -> ConstantParts | None:

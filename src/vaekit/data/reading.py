@@ -95,13 +95,18 @@ def read(
     [0, 1, 2, 3]
     """
     name = os.fsdecode(source)
-    if name in NAMES and isinstance(source, str):
+    recipe, is_name = (
+        PictureRecipe(convert, resize, skip_unreadable),
+        name in NAMES and isinstance(source, str),
+    )
+    if recipe != AS_FOUND and (is_name or not is_folder_of_pictures(name)):
+        raise UsageError(
+            f"{name}: convert, resize and skip_unreadable are for folders of pictures; leave them out"
+        )
+    if is_name:
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
     numbers = _Numbers(thousands, decimal)
-    recipe = PictureRecipe(convert, resize, skip_unreadable)
-    if recipe != AS_FOUND and not is_folder_of_pictures(name):
-        raise UsageError(f"{name}: convert, resize and skip_unreadable are for folders of pictures; leave them out")
     if name == "-":
         return _read_standard_input(label, memory_limit, conditions, numbers)
     path = Path(name).expanduser()

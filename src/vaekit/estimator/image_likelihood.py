@@ -39,7 +39,9 @@ def choose_for_images(values: np.ndarray) -> tuple[str, str]:
     levels, step = _levels(values, lowest, highest)
     if levels:
         return f"discretized-logistic:levels={levels},mixture=1", f"{colours} of {levels} levels{step}"
-    tones = f" with many middle tones ({1 - extreme:.0%} of the pixels)" if 0 <= lowest and highest <= top else ""
+    tones = (
+        f" with many middle tones ({1 - extreme:.0%} of the pixels)" if lowest >= 0 and highest <= top else ""
+    )
     return "gaussian", f"{colours}{tones}, from {lowest:.4g} to {highest:.4g}: real numbers"
 
 
@@ -50,7 +52,9 @@ def _levels(values: np.ndarray, lowest: float, highest: float) -> tuple[int, str
     if values.dtype.kind in "ui" or bool((values == np.floor(values)).all()):
         if highest > 255:
             return 0, ""
-        powers = (2**k + more for k in range(1, 7) for more in (0, 1))  # rows that come later may hold the next level
+        powers = (
+            2**k + more for k in range(1, 7) for more in (0, 1)
+        )  # rows that come later may hold the next level
         return next((count for count in powers if count > highest), 256), ", whole numbers"
     if highest <= 1:
         for steps in (*range(2, _FEW_LEVELS), 255):

@@ -239,7 +239,10 @@ def fit_schema(dataset: Dataset, likelihood: Spec, *, flat: bool = False) -> Sch
             "that is not to be modelled"
         )
     part = likelihood.build(event_shape=dataset.event_shape)
-    scaling, levels = part.traits.scaling, int(part.support.upper) + 1 if part.traits.measure == "levels" else 256
+    scaling, levels = (
+        part.traits.scaling,
+        int(part.support.upper) + 1 if part.traits.measure == "levels" else 256,
+    )
     if scaling == "levels":
         schema = Schema.fit(dataset, scaling=scaling, levels=levels)
         step, blocks = schema.scale[0], value_blocks(dataset.values)

@@ -9,7 +9,7 @@ data. A density is never compared with a probability: each measure has its own b
 * [0, 1] under ``bernoulli``: independent Bernoullis; a mixture of Bernoullis by expectation maximisation.
 * Counts: independent Poissons; independent negative binomials.
 * Columns of different types: independent, each by its type.
-* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
+* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians; principal components, discretised.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
 from vaekit.evaluation.bound import Estimate
 from vaekit.evaluation.column_baselines import count_baselines, level_baselines, mixed_baselines
+from vaekit.evaluation.discretised_components import component_baselines
 from vaekit.likelihoods import Measure
 
 __all__ = ["Baseline", "fit_baselines"]
@@ -117,6 +118,7 @@ def fit_baselines(
         scores = count_baselines(train, held_out)
     elif measure == "levels" and levels is not None:
         scores = level_baselines(train, held_out, levels)
+        scores += component_baselines(train, held_out, levels, latent, seed)
     elif measure == "mixed" and columns is not None:
         scores = mixed_baselines(train, held_out, columns)
     else:
