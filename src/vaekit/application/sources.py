@@ -53,7 +53,8 @@ def read_source(
     if name is None:
         if pictures is not None:
             raise UsageError(
-                "convert, resize and skip_unreadable are for folders of pictures, and the data are in memory; leave them out"
+                "convert, resize and skip_unreadable are for folders of pictures, and the data are in memory; leave "
+                "them out"
             )
         dataset = take_conditions(from_object(data), conditions)
     else:
@@ -190,8 +191,9 @@ def read_for_model(
     if told is not None:
         told.encode(dataset.conditions, what=what, rows=len(dataset))
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
+        named = f"column {column!r}" if dataset.kind == "table" else column
         warnings.warn(
-            f"{column if estimator.schema_.kind == 'images' else f'column {column!r}'} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"{named} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,

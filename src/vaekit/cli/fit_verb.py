@@ -57,8 +57,8 @@ class Fit:
         str | None,
         tyro.conf.arg(
             metavar="SPEC",
-            help="mlp:hidden=400, convolutional:channels=32x64, ...; auto, the default: convolutional for images from 8 x 8 "
-            "pixels, otherwise mlp.",
+            help="mlp:hidden=400, convolutional:channels=32x64, ...; auto, the default: convolutional for images from "
+            "8 x 8 pixels, otherwise mlp:shortcut=true.",
         ),
     ] = None
     posterior: Annotated[
@@ -94,7 +94,7 @@ class Fit:
         tyro.conf.arg(
             metavar="SPEC",
             help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...; auto, the "
-            "default: elbo with free bits in the first third of the epochs.",
+            "default: elbo; of images, with free bits in the first third of the epochs.",
         ),
     ] = None
     condition: Annotated[
@@ -119,14 +119,14 @@ class Fit:
     convert: Annotated[
         Literal["rgb", "grey"] | None,
         tyro.conf.arg(
-            help="Bring all pictures of a folder to these colours; the artifact keeps it for later pictures."
+            help="Bring all pictures of a folder to these colours; the artifact keeps it for later ones."
         ),
     ] = None
     resize: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="HEIGHTxWIDTH",
-            help="Bring all pictures of a folder to this size, such as 32x32; the artifact keeps it for later pictures.",
+            help="Bring all pictures of a folder to this size, such as 32x32; the artifact keeps it for later ones.",
         ),
     ] = None
     skip_unreadable: Annotated[

@@ -62,7 +62,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Number of latent dimensions.
     network
         Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...; ``auto``: ``convolutional`` for
-        images from 8 x 8 pixels, and otherwise ``mlp``; or an object of one's own with
+        images from 8 x 8 pixels, and otherwise ``mlp:shortcut=true``; or an object of one's own with
         methods ``encoder(input_shape, output_shape)`` and ``decoder(input_shape, output_shape)`` that make modules.
     encoder, decoder
         Two networks of one's own instead, each a module (which is copied) or a function of the two shapes that makes
@@ -78,8 +78,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         ``negative-binomial``, ``zero-inflated-negative-binomial`` or ``categorical``.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
-        ``iwae:samples=50``, ``tc:beta=6``, ...; ``auto``: the ELBO, with free bits that fall to zero over the first
-        third of the epochs, so that latents are not given up before they are learned.
+        ``iwae:samples=50``, ``tc:beta=6``, ...; ``auto``: the ELBO; of images, with free bits that fall to zero
+        over the first third of the epochs, so that latents are not given up before they are learned.
     condition
         Names of columns, a list of them or one text with commas, that the model is told rather than describes:
         :math:`p(x \mid c)`. ``labels`` are the labels of a data set. Columns of text or of few whole numbers are

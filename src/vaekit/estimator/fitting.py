@@ -137,7 +137,7 @@ class Recipe:
             if rows is not None:
                 posterior = parse("posterior", parts["posterior"]).part.traits
                 epochs = self.options.filled_in(len(rows)).epochs
-                parts["objective"] = choose_objective(posterior, epochs)
+                parts["objective"] = choose_objective(rows, posterior, epochs)
         return Sentence.parse(likelihood=likelihood, **parts)
 
 

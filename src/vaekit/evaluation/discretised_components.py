@@ -92,7 +92,10 @@ def _log_probability(
     step = max(1, _BLOCK // (samples * x.shape[1]))
     for start in range(0, len(x), step):
         block = x[start : start + step]
-        bins = (np.where(block == 0, -np.inf, block - 0.5), np.where(block == levels - 1, np.inf, block + 0.5))
+        bins = (
+            np.where(block == 0, -np.inf, block - 0.5),
+            np.where(block == levels - 1, np.inf, block + 0.5),
+        )
         mode, factor = _posterior(block, bins, mean, loadings, noise)
         standard = rng.normal(size=(samples, *mode.shape))
         z = mode + np.linalg.solve(np.swapaxes(factor, 1, 2), standard[..., None])[..., 0]
@@ -129,7 +132,8 @@ def _truncated(lower: _Array, upper: _Array) -> tuple[_Array, _Array]:
     """Return mean and variance of a standard normal number that is known to lie between two points."""
     mass = log_normal_mass(lower, upper)
     at_lower, at_upper = (
-        np.exp(-0.5 * np.where(np.isinf(edge), 0, edge) ** 2 - 0.5 * np.log(2 * np.pi) - mass) * ~np.isinf(edge)
+        np.exp(-0.5 * np.where(np.isinf(edge), 0, edge) ** 2 - 0.5 * np.log(2 * np.pi) - mass)
+        * ~np.isinf(edge)
         for edge in (lower, upper)
     )
     mean = at_lower - at_upper
