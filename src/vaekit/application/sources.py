@@ -36,13 +36,14 @@ def read_source(
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
     pictures: PictureRecipe | None = None,
+    missing_values: Any = None,
 ) -> Dataset:
-    """Read data of which every value must be there; see :func:`vaekit.data.read`.
+    """Read data; see :func:`vaekit.data.read`.
 
     Raises
     ------
     DataError
-        For data that cannot be read, and values that are missing or infinite.
+        For data that cannot be read, and infinite values; in images for missing ones too.
 
     Warns
     -----
@@ -56,12 +57,17 @@ def read_source(
                 "convert, resize and skip_unreadable are for folders of pictures, and the data are in memory; leave "
                 "them out"
             )
-        dataset = take_conditions(from_object(data), conditions)
+        dataset = take_conditions(from_object(data, missing_values=missing_values), conditions)
     else:
-        memory = bytes_of(memory_limit)
         options = {} if pictures is None else asdict(pictures)
         dataset = read(
-            name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions, **options
+            name,
+            label=label,
+            data_dir=data_dir,
+            memory_limit=bytes_of(memory_limit),
+            conditions=conditions,
+            missing_values=missing_values,
+            **options,
         )
     _warn_of_notes(dataset)
     dataset.require_finite()
@@ -150,24 +156,25 @@ def read_for_model(
     data_dir: Path | None = None,
     memory_limit: int | None = None,
 ) -> Dataset:
-    """Read data for a model and check them against its schema; the label column of the fit is known.
+    """Read data for a model and check them against its schema; label column and missing values are those of the fit.
 
     Warns
     -----
     DataWarning
         For columns that were constant when the model was fitted, and are not in these data.
     """
-    told = estimator.schema_.conditions
+    told, codes = estimator.schema_.conditions, estimator.schema_.missing_values
     names = () if told is None else told.names
 
     def read_with(conditions: Sequence[str]) -> Dataset:
         name = source_name(data)
         if name is None:
-            return take_conditions(from_object(data), conditions)
+            return take_conditions(from_object(data, missing_values=codes), conditions)
         options: dict[str, Any] = {
             "data_dir": data_dir,
             "memory_limit": memory_limit,
             "conditions": conditions,
+            "missing_values": codes,
         }
         pictures = estimator.schema_.pictures
         if pictures is not None and is_folder_of_pictures(name):
@@ -190,10 +197,12 @@ def read_for_model(
     dataset = estimator.schema_.align(dataset, what=what)
     if told is not None:
         told.encode(dataset.conditions, what=what, rows=len(dataset))
+    empty = estimator.schema_.empty_columns
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
+        was = "had no value at all" if column in empty else "was constant"
         named = f"column {column!r}" if dataset.kind == "table" else column
         warnings.warn(
-            f"{named} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"{named} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,
