@@ -125,3 +125,9 @@ def test_an_objective_that_is_asked_for_is_kept(tmp_path):
     assert asked.sentence_.objective.options["free_bits"] == 0.0
     chosen.save(tmp_path / "a.vae")
     assert vaekit.load(tmp_path / "a.vae").sentence_ == chosen.sentence_
+
+
+def test_an_objective_that_compares_means_gets_a_likelihood_of_which_all_features_show_in_the_mean():
+    options = {"epochs": 1, "network": "mlp:hidden=4", "objective": "vae-gan", "random_state": 0}
+    assert VariationalAutoencoder(2, **options).fit(TONES).sentence_.likelihood.kind == "gaussian"
+    assert VariationalAutoencoder(2, **options).fit(STROKES).sentence_.likelihood.kind == "bernoulli"

@@ -244,7 +244,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self._begin(recipe, rows, seed)
         if validation is not None and validation is not False:
             held_out = self._read(validation, validation_conditions, self.schema_)
-        settings = recipe.options.filled_in(len(rows))
+        settings = recipe.settings(rows, self.sentence_.network)
         self.settings_ = settings if held_out is not None else replace(settings, patience=None)
         train_model(
             self._fitted(),

@@ -26,7 +26,7 @@ from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
 from vaekit.runtime.randomness import seeded
-from vaekit.sentence import Sentence, parse
+from vaekit.sentence import Sentence, Spec, parse
 from vaekit.training import (
     Callbacks,
     Checkpoints,
@@ -142,9 +142,14 @@ class Recipe:
             parts["objective"] = "elbo"
             if rows is not None:
                 posterior = parse("posterior", parts["posterior"]).part.traits
-                epochs = self.options.filled_in(len(rows)).epochs
+                epochs = self.settings(rows, parse("network", parts["network"])).epochs
                 parts["objective"] = choose_objective(rows, posterior, epochs)
         return Sentence.parse(likelihood=likelihood, **parts)
+
+    def settings(self, rows: Dataset, network: Spec) -> TrainingSettings:
+        """Return the settings of a training on the rows, those that were left open filled in."""
+        convolutions = self.network is None and network.part.traits.needs_images
+        return self.options.filled_in(len(rows), convolutions=convolutions)
 
 
 class Beginning(NamedTuple):
@@ -173,7 +178,8 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     DataError
         For data that the likelihood does not accept.
     """
-    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
+    asked = recipe.sentence("bernoulli", rows).objective.part.traits
+    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns, levels=not asked.compares_whole_rows)
     sentence = recipe.sentence(likelihood, rows)
     learns_labels = _learns_labels(sentence)
     flat = recipe.network is None and not sentence.network.part.traits.needs_images

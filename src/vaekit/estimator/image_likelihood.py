@@ -15,8 +15,16 @@ _BLACK_OR_WHITE = 0.8  # share of pixels: 91 % in MNIST, 60 % in Fashion-MNIST, 
 _FEW_STEPS = 32
 
 
-def choose_for_images(values: np.ndarray) -> tuple[str, str]:
+def choose_for_images(values: np.ndarray, *, levels: bool = True) -> tuple[str, str]:
     """Return a likelihood for images ``(n, channels, height, width)`` that are not all 0 and 1, and the reason.
+
+    Parameters
+    ----------
+    values
+        The images.
+    levels
+        Whether probabilities of levels may be chosen; otherwise grey levels are taken as probabilities where most
+        pixels are nearly black or white, and all else as real numbers.
 
     Examples
     --------
@@ -33,15 +41,16 @@ def choose_for_images(values: np.ndarray) -> tuple[str, str]:
     top = 255 if values.dtype == np.uint8 and highest > 1 else 1
     extreme = float(np.mean((values <= 0.1 * top) | (values >= 0.9 * top)))
     in_range = lowest >= 0 and highest <= top
-    if in_range and extreme > _BLACK_OR_WHITE and values.shape[1] == 1 and not few:
+    enough = _BLACK_OR_WHITE if levels else 0.5
+    if in_range and extreme > enough and values.shape[1] == 1 and not few:
         return (
             "bernoulli",
             f"grey images of which {extreme:.0%} of the pixels are nearly black or white: grey levels are taken as "
             "probabilities",
         )
-    levels, step = _levels(values, lowest, highest, whole=whole)
-    if levels:
-        return f"discretized-logistic:levels={levels},mixture=1", f"{colours} of {levels} levels, {step}"
+    count, step = _levels(values, lowest, highest, whole=whole) if levels else (0, "")
+    if count:
+        return f"discretized-logistic:levels={count},mixture=1", f"{colours} of {count} levels, {step}"
     tones = f" with many middle tones ({1 - extreme:.0%} of the pixels)" if in_range else ""
     return "gaussian", f"{colours}{tones}, from {lowest:.4g} to {highest:.4g}: real numbers"
 

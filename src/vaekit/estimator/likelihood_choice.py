@@ -34,8 +34,10 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str]) -> Choice:
+def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str], *, levels: bool = True) -> Choice:
     """Return the likelihood that was asked for; ``auto`` and ``mixed`` are chosen by looking at the data.
+
+    Of images ``levels`` says whether probabilities of levels may be chosen.
 
     Raises
     ------
@@ -50,11 +52,11 @@ def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str]) -> Cho
             )
         return choose_columns(dataset, columns)
     if likelihood == "auto":
-        return choose_likelihood(dataset)
+        return choose_likelihood(dataset, levels=levels)
     return choose_columns(dataset) if likelihood == "mixed" else Choice(likelihood, "asked for")
 
 
-def choose_likelihood(dataset: Dataset) -> Choice:
+def choose_likelihood(dataset: Dataset, *, levels: bool = True) -> Choice:
     """Choose a likelihood that fits the data, and give the reason in a sentence.
 
     Examples
@@ -73,7 +75,7 @@ def choose_likelihood(dataset: Dataset) -> Choice:
     if lowest >= 0 and highest <= 1 and np.isin(values, (0, 1)).all():
         return Choice("bernoulli", "every value is 0 or 1")
     if dataset.kind == "images":
-        return Choice(*choose_for_images(values))
+        return Choice(*choose_for_images(values, levels=levels))
     if _are_overdispersed_counts(values):
         zeros = float(np.mean(values == 0))
         return Choice(
