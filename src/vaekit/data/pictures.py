@@ -49,9 +49,10 @@ def load_picture(path: Path, recipe: PictureRecipe = AS_FOUND) -> tuple[np.ndarr
                         f"{path}: colours in {picture.mode}; expected grey or RGB: convert it first"
                         f"{'' if picture.mode == 'LAB' else ', or ask for it (--convert rgb, convert=rgb)'}"
                     )
-                picture = recipe.apply(picture)
-                pixels = picture_to_array(picture)
-                return pixels, {"P": f"RGB{'A' * (len(pixels) == 4)}"}.get(picture.mode, picture.mode)
+                changed = recipe.apply(picture)
+                pixels = picture_to_array(changed)
+                mode: str = changed.mode
+                return pixels, f"RGB{'A' * (len(pixels) == 4)}" if mode == "P" else mode
     except UnidentifiedImageError as error:
         raise DataError(
             f"{path}: no image that can be read; expected only images in the folder: move it out, or pass over such "

@@ -125,7 +125,7 @@ def _posterior(
     _, variance = _truncated(*((edge - location) / deviation for edge in bins))
     curvature = np.clip(1 - variance, 1e-3, 1) / noise
     precision = np.einsum("ik,ni,il->nkl", loadings, curvature, loadings, optimize=True)
-    return mode, np.linalg.cholesky(precision + np.eye(loadings.shape[1]))
+    return np.asarray(mode, float), np.linalg.cholesky(precision + np.eye(loadings.shape[1]))
 
 
 def _truncated(lower: _Array, upper: _Array) -> tuple[_Array, _Array]:
