@@ -47,7 +47,7 @@ def test_one_component_is_that_of_quadrature():
             mass = (norm.cdf(upper) - norm.cdf(lower)).prod(1)
             exact = np.log(np.trapezoid(mass * norm.pdf(z), z))
             assert value == pytest.approx(exact, abs=0.05)
-    assert names == ["discretized PCA (1 component)", "discretized PCA (1 component), noise per dimension"]
+    assert names == ["discretized PCA (1 component)", "discretized principal factors (1)"]
 
 
 def test_too_few_columns_or_rows_have_no_components():

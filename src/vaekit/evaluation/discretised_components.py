@@ -5,7 +5,8 @@ r"""Principal components of whole numbers: the linear model that a decoder of le
 
 with bins open at both ends, so that it gives probabilities of the levels 0 to L - 1, as discretised likelihoods do.
 :math:`W` is that of probabilistic principal components (Tipping and Bishop, 1999, equation 7). The noise is their one
-:math:`\sigma`, or for each dimension the variance that the components leave; Sheppard's 1/12 is added to the latter.
+:math:`\sigma`, or for each dimension the variance that the components leave (principal factors); Sheppard's 1/12 is added
+to the latter.
 
 :math:`\log p(x)` is estimated by importance samples from a Gaussian at the mode of the posterior, with the curvature
 there (Laplace's approximation).
@@ -56,7 +57,7 @@ def component_baselines(
     >>> for name, values in component_baselines(x[:200], x[200:], 4, 1):
     ...     print(name, round(float(values.mean() / np.log(4))))
     discretized PCA (1 component) -3
-    discretized PCA (1 component), noise per dimension -3
+    discretized principal factors (1) -3
     """
     rng = np.random.default_rng(seed)
     rows = train[rng.permutation(len(train))[:_MOST_ROWS]]
@@ -70,7 +71,10 @@ def component_baselines(
     loadings = vectors[:components].T * np.sqrt(np.maximum(variances[:components] - left, 0.0))
     own = np.maximum(rows.var(0) - (loadings**2).sum(1), 0.0) + 1 / 12
     name = f"discretized PCA ({components} component{'s'[: components > 1]})"
-    noises = {name: np.full(rows.shape[1], max(left, 1 / 12)), f"{name}, noise per dimension": own}
+    noises = {
+        name: np.full(rows.shape[1], max(left, 1 / 12)),
+        f"discretized principal factors ({components})": own,
+    }
     samples = int(np.clip(_WORK // max(held_out.size, 1), _FEWEST, _MOST))
     return [
         (name, _log_probability(held_out, mean, loadings, noise, levels, samples, rng))
