@@ -5,8 +5,8 @@ r"""Principal components of whole numbers: the linear model that a decoder of le
 
 with bins open at both ends, so that it gives probabilities of the levels 0 to L - 1, as discretised likelihoods do.
 :math:`W` is that of probabilistic principal components (Tipping and Bishop, 1999, equation 7). The noise is their one
-:math:`\sigma`, or for each dimension the variance that the components leave (principal factors); Sheppard's 1/12 is added
-to the latter.
+:math:`\sigma`, or for each dimension the variance that the components leave (principal factors), to which Sheppard's
+1/12 is added.
 
 :math:`\log p(x)` is estimated by importance samples from a Gaussian at the mode of the posterior, with the curvature
 there (Laplace's approximation).
