@@ -1,10 +1,9 @@
 """The function that reads every source: a name, a file of any accepted format, or a folder."""
 
-import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +20,7 @@ from vaekit.data.picture_recipe import Convert, PictureRecipe
 from vaekit.data.pictures import AS_FOUND
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean, nearest
 
 __all__ = ["ACCEPTED", "NAMES", "is_folder_of_pictures", "read"]
 
@@ -47,6 +46,7 @@ def read(
     convert: Convert | None = None,
     resize: tuple[int, int] | None = None,
     skip_unreadable: bool = False,
+    categorical: Collection[str] = (),
     missing_values: str | Iterable[object] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
@@ -78,6 +78,8 @@ def read(
         The height and width that all pictures of a folder are brought to.
     skip_unreadable : bool
         Leave out files of a folder that cannot be read as pictures, with a note that names them.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
         in text ``NA`` and the like.
@@ -111,7 +113,7 @@ def read(
     if is_name:
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    told = _Told(thousands, decimal, read_codes(missing_values))
+    told = _Told(thousands, decimal, read_codes(missing_values), frozenset(categorical))
     if name == "-":
         return _read_standard_input(label, memory_limit, conditions, told)
     path = Path(name).expanduser()
@@ -131,11 +133,12 @@ def read(
 
 
 class _Told(NamedTuple):
-    """How values are written, as far as it was said: separators within numbers, and what stands for missing ones."""
+    """The form of values, as far as it was said: separators, codes of missing ones, and columns of categories."""
 
     thousands: str | None
     decimal: str | None
     missing_values: tuple[str, ...]
+    categorical: frozenset[str]
 
 
 def _reader(
@@ -167,6 +170,7 @@ def _reader(
         "conditions": conditions,
         "memory_limit": memory_limit,
         "missing_values": told.missing_values,
+        "categorical": told.categorical,
     }
     if name.endswith(FRAME_ENDINGS):
         return lambda: read_frame_file(path, **of_table)
@@ -258,10 +262,8 @@ def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
     stems: dict[str, str] = {}
     for neighbour in neighbours:
         stems.setdefault(Path(neighbour).stem.lower(), neighbour)
-    stem = path.stem.lower()
-    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
-    return f"; did you mean {stems[near[0]]!r}?" if near else ""
+    near = nearest(path.stem, stems)
+    return f"; did you mean {stems[near]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:

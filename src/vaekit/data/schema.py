@@ -10,7 +10,7 @@ log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-de
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -25,8 +25,13 @@ from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
 from vaekit.data.messages import shape_in_words
 from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.data.scaling import Scaling, nearest_levels, offset_and_scale, require_few_categories
-from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
-from vaekit.data.stored import value_blocks
+from vaekit.data.schema_check import (
+    align_dataset,
+    check_dataset,
+    count_constant_changes,
+    find_far_rows,
+    require_sound,
+)
 from vaekit.data.strict_json import AboveZero, Finite, from_document, to_document
 from vaekit.errors import DataError, UsageError
 
@@ -95,6 +100,7 @@ class Schema:
         continuous: Sequence[bool] | None = None,
         levels: int = 256,
         drop_pixels: bool = False,
+        categorical: Collection[str] = (),
     ) -> "Schema":
         """Learn the schema from the training rows, and from nothing else.
 
@@ -114,6 +120,8 @@ class Schema:
         drop_pixels : bool
             Of images under ``standardize``: leave out all pixels that never vary, so that the model sees rows of
             numbers; by default only whole channels are.
+        categorical : collection of str
+            Columns of text that are categories, however many there are.
 
         Raises
         ------
@@ -142,7 +150,7 @@ class Schema:
                 f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
                 "Expected data in which at least one column varies"
             )
-        require_few_categories(dataset, columns)
+        require_few_categories(dataset, columns, categorical)
         offset, scale = offset_and_scale(dataset, columns, scaling, continuous, levels)
         return cls(
             dataset.kind,
@@ -339,16 +347,25 @@ class Schema:
         """
         if self.constant is not None:
             return self.constant.count_changes(values)
-        constant = np.flatnonzero(~self.kept)
-        if not len(constant):
-            return {}
-        value = np.array(
-            [np.nan if c.missing_rate == 1 else c.minimum for c in (self.columns[j] for j in constant)]
-        )
-        counts = np.zeros(len(constant), dtype=np.int64)
-        for block in value_blocks(values):
-            counts += ((block[:, constant] != value) & ~np.isnan(block[:, constant])).sum(0)
-        return {self.columns[j].name: int(count) for j, count in zip(constant, counts, strict=True) if count}
+        return count_constant_changes(self.columns, np.flatnonzero(~self.kept), values)
+
+    def far_outside(self, values: np.ndarray) -> list[tuple[int, str]]:
+        """Return the rows far outside the training range, each with its first column that is.
+
+        Far is a value beyond the range by more than the width of the range. Columns of text and constant ones are not
+        looked at.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m, \\*event_shape)
+
+        Examples
+        --------
+        >>> schema = Schema.fit(np.array([[0.0, 1.0], [2.0, 3.0]]), scaling="standardize")
+        >>> schema.far_outside(np.array([[1.0, 2.0], [3.9, 2.0], [4.1, -9.0]]))
+        [(2, 'x0')]
+        """
+        return find_far_rows(self, values)
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""
