@@ -11,7 +11,7 @@ from vaekit.data.column_summary import Column
 from vaekit.data.constant_parts import ConstantParts
 from vaekit.data.dataset import Dataset, Kind, made_up_names, row_blocks
 from vaekit.data.messages import few, plural, shape_in_words
-from vaekit.data.stored import StoredRows, extremes
+from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.data.strict_json import require_different
 from vaekit.errors import ArtifactError, DataError
 from vaekit.language.grammar import did_you_mean
