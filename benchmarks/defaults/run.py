@@ -93,6 +93,8 @@ def _accuracies(vae: VariationalAutoencoder, train: Dataset, test: Dataset) -> d
     if train.labels is None or len(set(train.labels.tolist())) > 50:
         return {"accuracy": None, "accuracy_of_components": None}
     flat, held_out = (part.values.reshape(len(part), -1).astype(float) for part in (train, test))
+    if np.isnan(flat).any() or np.isnan(held_out).any():  # components know no missing cells
+        return {"accuracy": None, "accuracy_of_components": None}
     if vae.schema_.kind == "table":
         scaler = StandardScaler().fit(flat)
         flat, held_out = scaler.transform(flat), scaler.transform(held_out)
