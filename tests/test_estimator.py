@@ -110,7 +110,7 @@ def test_images_tensors_frames_and_datasets(iris):
     images = read("digits").values[:64]
     vae = VariationalAutoencoder(2, **{**options, "network": "convolutional:channels=4,hidden=8"})
     assert vae.fit(torch.from_numpy(images)).sample(2).shape == (2, 1, 8, 8)
-    assert vae.sentence_.likelihood.kind == "bernoulli"
+    assert vae.sentence_.likelihood.kind == "discretized-logistic"
     assert "grey" in vae.likelihood_reason_
     pairs = torch.utils.data.TensorDataset(torch.from_numpy(images), torch.arange(64))
     assert VariationalAutoencoder(2, **options).fit(pairs).transform(images).shape == (64, 2)

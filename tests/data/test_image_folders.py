@@ -9,7 +9,7 @@ from PIL import Image
 from narrowing import known, untyped
 from vaekit.data import Schema, read
 from vaekit.data.image_folders import PictureRows
-from vaekit.errors import DataError
+from vaekit.errors import DataError, UsageError
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 5), dtype=np.uint8)
@@ -199,3 +199,84 @@ def test_workers_that_cannot_start_are_done_without(tmp_path, monkeypatch, pytho
     stored = read(tmp_path, memory_limit=20_000)
     assert stored.values[:].shape == (90, 3, 4, 5)
     assert untyped(stored.values)._decoder._workers == []
+
+
+def mixed_folder(folder):
+    """Pictures of several sizes and modes, all of one red, and two files that are none."""
+    red = Image.new("RGB", (9, 7), (200, 10, 30))
+    save(folder / "a.png", red)
+    save(folder / "b.png", red.resize((5, 12)).convert("RGBA"))
+    save(folder / "c.png", red.quantize(2))
+    save(folder / "d.tiff", red.convert("CMYK"))
+    save(folder / "e.png", red.convert("L"))
+    (folder / "f.png").write_bytes(b"no picture")
+    (folder / "g.png").write_bytes((folder / "a.png").read_bytes()[:40])
+
+
+def test_pictures_are_brought_to_one_size_and_colour(tmp_path):
+    mixed_folder(tmp_path)
+    with pytest.raises(DataError, match=r"f.png: no image .*--skip-unreadable, skip_unreadable=True"):
+        read(tmp_path, convert="rgb", resize=(4, 6))
+    data = read(tmp_path, convert="rgb", resize=(4, 6), skip_unreadable=True)
+    assert (data.values.shape, data.values.dtype) == ((5, 3, 4, 6), np.uint8)
+    for image in data.values[:4]:
+        assert (np.abs(image.astype(int) - [[[200]], [[10]], [[30]]]) <= 1).all()
+    assert data.notes == ("2 files of 7 left out, unreadable: 'f.png', 'g.png'",)
+    grey = read(tmp_path, convert="grey", resize=(4, 6), skip_unreadable=True)
+    assert grey.event_shape == (1, 4, 6)
+    assert (np.abs(grey.values.astype(int) - round(0.299 * 200 + 0.587 * 10 + 0.114 * 30)) <= 1).all()
+    stored = read(tmp_path, convert="grey", resize=(4, 6), skip_unreadable=True, memory_limit=10)
+    assert isinstance(stored.values, PictureRows)
+    assert np.array_equal(stored.values[:], grey.values)
+
+
+def test_what_is_transparent_shows_white_and_sixteen_bits_become_eight(tmp_path):
+    save(tmp_path / "clear" / "a.png", Image.new("RGBA", (2, 2), (255, 0, 0, 0)))
+    assert (read(tmp_path / "clear", convert="rgb").values == 255).all()
+    save(tmp_path / "deep" / "a.png", Image.fromarray(GREY.astype(np.uint16) * 257))
+    assert np.array_equal(read(tmp_path / "deep", convert="grey").values[0, 0], GREY)
+    halved = read(tmp_path / "deep", resize=(3, 5))
+    assert (halved.values.dtype, halved.event_shape) == (np.uint16, (1, 3, 5))
+    assert halved.values.max() > 255
+    save(tmp_path / "bits" / "a.png", Image.fromarray(GREY > 99))
+    assert set(np.unique(read(tmp_path / "bits", convert="grey").values)) == {0, 255}
+
+
+def test_resizing_averages(tmp_path):
+    save(tmp_path / "a.png", np.kron(np.eye(2), np.full((16, 16), 200)).astype(np.uint8))
+    small = read(tmp_path, resize=(2, 2)).values[0, 0]
+    assert abs(float(small.mean()) - 100) <= 1
+    assert small[0, 0] > 120 > 80 > small[0, 1]
+
+
+def test_workers_change_pictures_as_this_process_does(tmp_path):
+    from vaekit.data.picture_decoding import Decoder, Picture
+    from vaekit.data.picture_recipe import PictureRecipe
+    from vaekit.data.pictures import load_picture
+
+    for i in range(6):
+        save(tmp_path / f"{i}.png", COLOUR + np.uint8(i))
+    recipe = PictureRecipe("grey", (3, 4))
+    files = [f"{i}.png" for i in range(6)]
+    like = Picture.of(*load_picture(tmp_path / files[0], recipe))
+    results = []
+    for workers in (1, 2):
+        results.append(np.empty((6, *like.shape), np.uint8))
+        Decoder(tmp_path, files[0], like, recipe=recipe, workers=workers).decode(files, results[-1])
+    assert np.array_equal(*results)
+
+
+def test_a_recipe_for_anything_else_is_refused(tmp_path):
+    save(tmp_path / "a.png", GREY)
+    np.save(tmp_path / "a.npy", np.zeros((3, 4)))
+    for source in ("digits", tmp_path / "a.npy"):
+        with pytest.raises(UsageError, match="are for folders of pictures; leave them out"):
+            read(source, resize=(8, 8))
+    with pytest.raises(UsageError, match=r"convert='gray'; there are rgb, grey"):
+        read(tmp_path, convert="gray")
+    with pytest.raises(UsageError, match=r"resize=\(0, 3\); give height and width"):
+        read(tmp_path, resize=(0, 3))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"none of 1 file can be read; .*a.png"):
+        read(tmp_path / "bad", skip_unreadable=True)

@@ -62,3 +62,14 @@ def test_soft_bound_keeps_a_gradient_in_float32_where_tanh_has_none():
     raw = torch.tensor([-300.0, 300.0], requires_grad=True)
     (slope,) = torch.autograd.grad(soft_bound(raw).sum(), raw)
     assert (slope > 1e-6).all()
+
+
+def test_a_shortcut_adds_a_linear_map_of_the_input():
+    network = MlpNetwork(hidden=(5,), shortcut=True).encoder((1, 2, 3), (4,))
+    x = torch.randn(7, 1, 2, 3)
+    plain = network.layers(x.flatten(1))
+    torch.testing.assert_close(network(x), plain + x.flatten(1) @ network.shortcut.weight.T)
+    assert network.shortcut.bias is None
+    stacked = network(x.expand(2, 3, 7, 1, 2, 3))
+    torch.testing.assert_close(stacked[1, 2], network(x))
+    assert MlpNetwork(hidden=(5,)).encoder((6,), (4,)).shortcut is None

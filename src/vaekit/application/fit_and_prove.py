@@ -13,6 +13,7 @@ from vaekit.application.fit_steps import FitSteps, OnStage
 from vaekit.application.sources import Source, source_name
 from vaekit.application.unfinished import can_resume
 from vaekit.data import Dataset
+from vaekit.data.picture_recipe import Convert, PictureRecipe
 from vaekit.errors import UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import OnEpoch
@@ -95,6 +96,9 @@ def fit_and_prove(
     checkpoint_minutes: float = 5.0,
     resume: bool = False,
     force: bool = False,
+    convert: Convert | None = None,
+    resize: tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
     on_rows: Callable[[Dataset], None] | None = None,
@@ -133,6 +137,10 @@ def fit_and_prove(
         Go on with a training that was stopped or killed.
     force
         Replace an artifact that is there, and begin again where a training is unfinished.
+    convert, resize, skip_unreadable
+        The colours (``rgb`` or ``grey``) and the size (height, width) that the pictures of a folder are brought to, and
+        whether files that cannot be read are left out: see :func:`vaekit.data.read`. The artifact keeps them, so that
+        later pictures go the same way.
     loggers
         Their ``log`` is called after every epoch with its metrics.
     stop
@@ -176,6 +184,7 @@ def fit_and_prove(
     """
     if not checkpoint_minutes > 0:
         raise UsageError(f"checkpoint_minutes={checkpoint_minutes:g}: give a positive number, such as 5")
+    pictures = PictureRecipe(convert, resize, skip_unreadable)
     fit = FitSteps(
         data=data,
         destination=_destination(data, output),
@@ -187,6 +196,7 @@ def fit_and_prove(
         resume=resume,
         force=force,
         on_stage=on_stage or (lambda stage: None),
+        pictures=None if pictures == PictureRecipe() else pictures,
     )
     options: RunOptions = {
         "on_epoch": on_epoch,

@@ -19,6 +19,7 @@ from vaekit.application.unfinished import (
 )
 from vaekit.artifact import Artifact, read_artifact
 from vaekit.data import Dataset, Parts, partition
+from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import ArtifactError, TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import draw_seed
@@ -56,6 +57,7 @@ class FitSteps:
     resume: bool
     force: bool
     on_stage: OnStage
+    pictures: PictureRecipe | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
@@ -81,6 +83,7 @@ class FitSteps:
             data_dir=self.data_dir,
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
+            pictures=self.pictures,
             categorical=asked_categories(estimator.columns),
             missing_values=estimator.missing_values,
         )

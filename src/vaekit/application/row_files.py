@@ -150,14 +150,12 @@ def sample_to_file(
     given: Given = None,
     device: str = "auto",
 ) -> WrittenRows:
-    r"""Write new rows or images, draws of :math:`p(x \mid z)` or, with ``mean`` and in a picture, its means."""
+    r"""Write new rows or images: draws of :math:`p(x \mid z)` or, with ``mean``, its means."""
     if n_samples < 1:
         raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
     output = Path(output)
     estimator = load(artifact, device=device)
-    # A picture shows means; any other file holds rows, which must be draws of p(x) unless means are asked for.
-    noise = not mean and output.suffix.lower() != ".png"
-    blocks = estimator.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
+    blocks = estimator.sample_blocks(n_samples, given=given, random_state=seed, noise=not mean)
     return WrittenRows(output, write_blocks(output, blocks, rows=n_samples, schema=estimator.schema_))
 
 

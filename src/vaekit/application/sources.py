@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from vaekit.data import Dataset, from_object, read
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.mapped import memory_limit as bytes_of
-from vaekit.errors import DataError, DataWarning, MissingLabelError
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.reading import is_folder_of_pictures
+from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
 from vaekit.estimator import VariationalAutoencoder, load
 
 __all__ = ["Opened", "Source", "open_artifact", "read_for_model", "read_source", "source_name"]
@@ -31,6 +35,7 @@ def read_source(
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
+    pictures: PictureRecipe | None = None,
     categorical: Collection[str] = (),
     missing_values: Any = None,
 ) -> Dataset:
@@ -48,10 +53,16 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
+        if pictures is not None:
+            raise UsageError(
+                "convert, resize and skip_unreadable are for folders of pictures, and the data are in memory; leave "
+                "them out"
+            )
         dataset = take_conditions(
             from_object(data, categorical=categorical, missing_values=missing_values), conditions
         )
     else:
+        options = {} if pictures is None else asdict(pictures)
         dataset = read(
             name,
             label=label,
@@ -60,6 +71,7 @@ def read_source(
             conditions=conditions,
             categorical=categorical,
             missing_values=missing_values,
+            **options,
         )
     _warn_of_notes(dataset)
     dataset.require_finite()
@@ -172,6 +184,9 @@ def read_for_model(
             "categorical": categorical,
             "missing_values": codes,
         }
+        pictures = estimator.schema_.pictures
+        if pictures is not None and is_folder_of_pictures(name):
+            options |= asdict(pictures)
         try:
             return read(name, label=label or estimator.origin_.get("label"), **options)
         except MissingLabelError:
@@ -193,8 +208,9 @@ def read_for_model(
     empty = estimator.schema_.empty_columns
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
         was = "had no value at all" if column in empty else "was constant"
+        named = f"column {column!r}" if dataset.kind == "table" else column
         warnings.warn(
-            f"column {column!r} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"{named} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,

@@ -60,7 +60,12 @@ class Fit:
         ),
     ] = None
     network: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help="mlp:hidden=400, convolutional:channels=32x64, ...")
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="mlp:hidden=400, convolutional:channels=32x64, ...; auto, the default: convolutional for images from "
+            "8 x 8 pixels, otherwise mlp:shortcut=true.",
+        ),
     ] = None
     posterior: Annotated[
         str | None, tyro.conf.arg(metavar="SPEC", help="q(z|x): diagonal, full, low-rank:rank=2, ...")
@@ -102,7 +107,8 @@ class Fit:
         str | None,
         tyro.conf.arg(
             metavar="SPEC",
-            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...",
+            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...; auto, the "
+            "default: elbo; of images, with free bits in the first third of the epochs.",
         ),
     ] = None
     condition: Annotated[
@@ -132,6 +138,23 @@ class Fit:
     ] = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
+    convert: Annotated[
+        Literal["rgb", "grey"] | None,
+        tyro.conf.arg(
+            help="Bring all pictures of a folder to these colours; the artifact keeps it for later ones."
+        ),
+    ] = None
+    resize: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="HEIGHTxWIDTH",
+            help="Bring all pictures of a folder to this size, such as 32x32; the artifact keeps it for later ones.",
+        ),
+    ] = None
+    skip_unreadable: Annotated[
+        bool,
+        tyro.conf.arg(help="Leave out files of a folder that cannot be read as pictures, and name them."),
+    ] = False
     checkpoint_minutes: Annotated[
         float,
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
@@ -147,6 +170,7 @@ class Fit:
     def run(self) -> int:
         """Fit, evaluate, report, save and print; where a launcher started several processes, with the others."""
         from vaekit.application import fit_and_prove
+        from vaekit.data.picture_recipe import read_size
         from vaekit.errors import TrainingDivergedError
         from vaekit.training import TensorBoardLogger
         from vaekit.training.process_group import process_group
@@ -167,6 +191,9 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,
+                    convert=self.convert,
+                    resize=read_size(self.resize),
+                    skip_unreadable=self.skip_unreadable,
                     **asdict(self.launch),
                     loggers=loggers,
                     on_rows=progress.rows,
@@ -260,7 +287,10 @@ class Fit:
         print(f"likelihood   {likelihood.in_short} ({estimator.likelihood_reason_})")
         if table := column_lines(likelihood, estimator.schema_, most=50):
             print("\n".join(table))
-        if constant := estimator.schema_.constant_columns:
+        schema = estimator.schema_
+        if schema.constant is not None:
+            print(f"left out     {schema.constant.describe()}")
+        elif constant := schema.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
         if empty := estimator.schema_.empty_columns:
             print(f"left out     columns without any value: {', '.join(empty)}")

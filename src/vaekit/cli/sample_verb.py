@@ -22,7 +22,8 @@ class Sample:
     mean: Annotated[
         bool,
         tyro.conf.arg(
-            help="Write the mean of p(x|z), as pictures usually show it, rather than a draw from it."
+            help="Write the mean of p(x|z) at each latent, as pictures in papers usually show it, rather than a draw "
+            "of p(x|z), which has the noise of the likelihood; the same for every kind of file."
         ),
     ] = False
     given: GivenOption = None

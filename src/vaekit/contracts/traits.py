@@ -21,7 +21,7 @@ __all__ = [
 
 Need = Literal["encode", "condition", "log_joint", "x", "codebook"]
 Measure = Literal["density", "unit", "counts", "levels", "mixed", "none"]
-Scaling = Literal["none", "unit", "standardize", "mixed"]
+Scaling = Literal["none", "unit", "standardize", "mixed", "levels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ class LikelihoodTraits:
     measure
         What :math:`\exp \log p(x \mid z)` is; see :mod:`vaekit.likelihoods.conventions`.
     scaling
-        The coordinates its data are brought to: ``standardize``, ``unit``, ``none`` or ``mixed``.
+        The coordinates its data are brought to: ``standardize``, ``unit``, ``levels``, ``none`` or ``mixed``.
     column
         Whether it may describe single columns of a table (``mixed``, ``--column NAME=KIND``).
     column_options

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vaekit.data.messages import few, plural
+from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import DataError
 
 __all__ = ["Dataset", "Kind", "Layout", "StoredAs", "in_memory", "made_up_names", "row_blocks"]
@@ -53,6 +54,8 @@ class Dataset:
         ``date`` or ``time``.
     notes : tuple of str
         What a person should know of the reading: columns left out, and text that was read as numbers.
+    pictures : PictureRecipe or None
+        The colours and the size that the pictures of a folder were brought to, where these were asked for.
 
     Examples
     --------
@@ -72,6 +75,7 @@ class Dataset:
     layout: Layout = "channels-first"
     stored_as: Mapping[str, StoredAs] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    pictures: PictureRecipe | None = None
 
     def __len__(self) -> int:
         return self.values.shape[0]

@@ -16,11 +16,13 @@ from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
+from vaekit.data.picture_recipe import Convert, PictureRecipe
+from vaekit.data.pictures import AS_FOUND
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
 from vaekit.language.grammar import did_you_mean, nearest
 
-__all__ = ["ACCEPTED", "NAMES", "read"]
+__all__ = ["ACCEPTED", "NAMES", "is_folder_of_pictures", "read"]
 
 NAMES = ("digits", "mnist")
 _BEGINNINGS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet"}
@@ -41,6 +43,9 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    convert: Convert | None = None,
+    resize: tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
     categorical: Collection[str] = (),
     missing_values: str | float | Iterable[object] | None = None,
 ) -> Dataset:
@@ -67,6 +72,12 @@ def read(
     thousands, decimal : str, optional
         The separators within the numbers of a table of text, where they are not what its values show: ``","``
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
+    convert : {"rgb", "grey"}, optional
+        The colours that all pictures of a folder are brought to: 8-bit RGB, or 8-bit grey.
+    resize : (int, int), optional
+        The height and width that all pictures of a folder are brought to.
+    skip_unreadable : bool
+        Leave out files of a folder that cannot be read as pictures, with a note that names them.
     categorical : collection of str
         Columns of text that are categories, however many there are.
     missing_values : str or iterable, optional
@@ -91,7 +102,15 @@ def read(
     [0, 1, 2, 3]
     """
     name = os.fsdecode(source)
-    if name in NAMES and isinstance(source, str):
+    recipe, is_name = (
+        PictureRecipe(convert, resize, skip_unreadable),
+        name in NAMES and isinstance(source, str),
+    )
+    if recipe != AS_FOUND and (is_name or not is_folder_of_pictures(name)):
+        raise UsageError(
+            f"{name}: convert, resize and skip_unreadable are for folders of pictures; leave them out"
+        )
+    if is_name:
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
     told = _Told(thousands, decimal, read_codes(missing_values), frozenset(categorical))
@@ -101,7 +120,7 @@ def read(
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        dataset = take_conditions(_reader(path, label, memory_limit, conditions, told)(), conditions)
+        dataset = take_conditions(_reader(path, label, memory_limit, conditions, told, recipe)(), conditions)
         return without_codes(dataset, told.missing_values)
     except PermissionError as error:
         raise DataError(
@@ -123,12 +142,17 @@ class _Told(NamedTuple):
 
 
 def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
+    path: Path,
+    label: str | None,
+    memory_limit: int | None,
+    conditions: Sequence[str],
+    told: _Told,
+    recipe: PictureRecipe = AS_FOUND,
 ) -> Callable[[], Dataset]:
     """Return the function that reads an existing path."""
     name = path.name.lower()
     if path.is_dir():
-        return _folder_reader(path, label, memory_limit)
+        return _folder_reader(path, label, memory_limit, recipe)
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
@@ -190,13 +214,25 @@ def _read_standard_input(
     return replace(dataset, source="standard input", test=test)
 
 
-def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> Callable[[], Dataset]:
+def is_folder_of_pictures(name: str) -> bool:
+    """Return whether a source is a folder, and none of MNIST's files or of a fitted model.
+
+    >>> is_folder_of_pictures("digits")
+    False
+    """
+    path = Path(name).expanduser()
+    return path.is_dir() and not find_mnist_files(path) and not (path / "model.json").is_file()
+
+
+def _folder_reader(
+    path: Path, label: str | None, memory_limit: int | None, recipe: PictureRecipe
+) -> Callable[[], Dataset]:
     _refuse_label(label, str(path))
     if (path / "model.json").is_file():
         raise DataError(f"{path}: a fitted model, not data; expected {ACCEPTED}")
     if find_mnist_files(path):
         return lambda: read_idx_folder(path)
-    return lambda: read_image_folder(path, memory_limit=memory_limit)
+    return lambda: read_image_folder(path, memory_limit=memory_limit, recipe=recipe)
 
 
 def _refuse_label(label: str | None, what: str) -> None:

@@ -8,14 +8,22 @@ from typing import Protocol, cast
 import numpy as np
 
 from vaekit.data.column_summary import Column
-from vaekit.data.dataset import Dataset, Kind, made_up_names
+from vaekit.data.constant_parts import ConstantParts
+from vaekit.data.dataset import Dataset, Kind, made_up_names, row_blocks
 from vaekit.data.messages import few, plural, shape_in_words
-from vaekit.data.stored import StoredRows, extremes
+from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.data.strict_json import require_different
 from vaekit.errors import ArtifactError, DataError
 from vaekit.language.grammar import did_you_mean
 
-__all__ = ["Expected", "align_dataset", "check_dataset", "require_sound"]
+__all__ = [
+    "Expected",
+    "align_dataset",
+    "check_dataset",
+    "count_constant_changes",
+    "find_far_rows",
+    "require_sound",
+]
 
 _NUMERIC_TYPES = (
     *(f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)),
@@ -40,6 +48,10 @@ class Expected(Protocol):
     def offset(self) -> Sequence[float]: ...
     @property
     def scale(self) -> Sequence[float]: ...
+    @property
+    def constant(self) -> ConstantParts | None: ...
+    @property
+    def kept(self) -> np.ndarray: ...
 
 
 def require_sound(schema: Expected) -> None:
@@ -232,3 +244,39 @@ def _check_range(schema: Expected, dataset: Dataset, what: str) -> None:
         if low < 0 or high > white:
             advice = "divide by 255?" if white == 1 and low >= 0 and high <= 255 else "rescale them to match"
             raise DataError(f"{seen}; the model expects values from 0 to {white:g}: {advice}")
+
+
+def count_constant_changes(
+    columns: Sequence[Column], constant: np.ndarray, values: np.ndarray
+) -> dict[str, int]:
+    """Count the rows of a table that differ in each column that was constant; see `Schema.constant_changes`."""
+    if not len(constant):
+        return {}
+    found = [columns[j] for j in constant]
+    value = np.array([np.nan if column.missing_rate == 1 else column.minimum for column in found])
+    counts = np.zeros(len(constant), dtype=np.int64)
+    for block in value_blocks(values):
+        counts += ((block[:, constant] != value) & ~np.isnan(block[:, constant])).sum(0)
+    return {column.name: int(count) for column, count in zip(found, counts, strict=True) if count}
+
+
+def find_far_rows(schema: Expected, values: np.ndarray) -> list[tuple[int, str]]:
+    """Return the rows far outside the training range, each with its first column; see `Schema.far_outside`."""
+    varying = [j for j in np.flatnonzero(schema.kept).tolist() if not schema.columns[j].constant]
+    places = [j for j in varying if schema.columns[j].categories is None]
+    low = np.array([2 * schema.columns[j].minimum - schema.columns[j].maximum for j in places])
+    high = np.array([2 * schema.columns[j].maximum - schema.columns[j].minimum for j in places])
+    found: list[tuple[int, str]] = []
+    for rows in row_blocks(values):
+        block = np.asarray(values[rows])
+        if schema.kind == "images":
+            seen = block if schema.constant is None else schema.constant.drop(block)
+            far = ((seen < low[0]) | (seen > high[0])).reshape(len(block), -1).any(1, keepdims=True)
+        else:
+            far = (block[:, places] < low) | (block[:, places] > high)
+        first = far.argmax(1)
+        found += [
+            (rows.start + i, schema.columns[places[first[i]]].name)
+            for i in np.flatnonzero(far.any(1)).tolist()
+        ]
+    return found

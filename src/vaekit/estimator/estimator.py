@@ -66,7 +66,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     latent
         Number of latent dimensions.
     network
-        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...; or an object of one's own with
+        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...; ``auto``: ``convolutional`` for
+        images from 8 x 8 pixels, and otherwise ``mlp:shortcut=true``; or an object of one's own with
         methods ``encoder(input_shape, output_shape)`` and ``decoder(input_shape, output_shape)`` that make modules.
     encoder, decoder
         Two networks of one's own instead, each a module (which is copied) or a function of the two shapes that makes
@@ -82,7 +83,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         ``negative-binomial``, ``zero-inflated-negative-binomial`` or ``categorical``.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
-        ``iwae:samples=50``, ``tc:beta=6``, ...
+        ``iwae:samples=50``, ``tc:beta=6``, ...; ``auto``: the ELBO; of images, with free bits that fall to zero
+        over the first third of the epochs, so that latents are not given up before they are learned.
     condition
         Names of columns, a list of them or one text with commas, that the model is told rather than describes:
         :math:`p(x \mid c)`. ``labels`` are the labels of a data set. Columns of text or of few whole numbers are
@@ -131,14 +133,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self,
         latent: int = 10,
         *,
-        network: str | NetworkRecipe = "mlp",
+        network: str | NetworkRecipe = "auto",
         encoder: Any = None,
         decoder: Any = None,
         posterior: Any = "diagonal",
         prior: Any = None,
         likelihood: Any = "auto",
         columns: Mapping[str, str] | None = None,
-        objective: Any = "elbo",
+        objective: Any = "auto",
         condition: str | Sequence[str] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -247,7 +249,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self._begin(recipe, rows, seed)
         if validation is not None and validation is not False:
             held_out = self._read(validation, validation_conditions, self.schema_)
-        settings = recipe.options.filled_in(len(rows))
+        settings = recipe.settings(rows, self.sentence_.network)
         self.settings_ = settings if held_out is not None else replace(settings, patience=None)
         train_model(
             self._fitted(),

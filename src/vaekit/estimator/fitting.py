@@ -19,6 +19,7 @@ from vaekit.data.mapped import memory_limit
 from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
+from vaekit.estimator.automatic_parts import choose_network, choose_objective
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
 from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
 from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
@@ -26,7 +27,7 @@ from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
 from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
-from vaekit.sentence import Sentence, parse
+from vaekit.sentence import Sentence, Spec, parse
 from vaekit.training import (
     Callbacks,
     Checkpoints,
@@ -133,9 +134,23 @@ class Recipe:
         recipe.sentence("gaussian" if likelihood == "auto" else likelihood)
         return recipe
 
-    def sentence(self, likelihood: Any) -> Sentence:
-        """Return the sentence of parts with a likelihood."""
-        return Sentence.parse(likelihood=likelihood, **self.parts)
+    def sentence(self, likelihood: Any, rows: Dataset | None = None) -> Sentence:
+        """Return the sentence of parts with a likelihood; of parts that are ``auto``, those for the rows."""
+        parts = dict(self.parts)
+        if parts["network"] == "auto":
+            parts["network"] = "mlp" if rows is None else choose_network(rows)
+        if parts["objective"] == "auto":
+            parts["objective"] = "elbo"
+            if rows is not None:
+                posterior = parse("posterior", parts["posterior"]).part.traits
+                epochs = self.settings(rows, parse("network", parts["network"])).epochs
+                parts["objective"] = choose_objective(rows, posterior, epochs)
+        return Sentence.parse(likelihood=likelihood, **parts)
+
+    def settings(self, rows: Dataset, network: Spec) -> TrainingSettings:
+        """Return the settings of a training on the rows, those that were left open filled in."""
+        convolutions = self.network is None and network.part.traits.needs_images
+        return self.options.filled_in(len(rows), convolutions=convolutions)
 
 
 class Beginning(NamedTuple):
@@ -164,10 +179,13 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     DataError
         For data that the likelihood does not accept.
     """
-    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
-    sentence = recipe.sentence(likelihood)
+    asked = recipe.sentence("bernoulli", rows).objective.part.traits
+    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns, levels=not asked.compares_whole_rows)
+    sentence = recipe.sentence(likelihood, rows)
     learns_labels = _learns_labels(sentence)
-    schema = fit_schema(rows, sentence.likelihood, categorical=asked_categories(recipe.columns))
+    flat = recipe.network is None and not sentence.network.part.traits.needs_images
+    asked_for = asked_categories(recipe.columns)
+    schema = fit_schema(rows, sentence.likelihood, flat=flat, categorical=asked_for)
     schema = replace(schema, missing_values=recipe.missing_values)
     if schema.empty_columns:
         warnings.warn(

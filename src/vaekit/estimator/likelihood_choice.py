@@ -14,6 +14,7 @@ from vaekit.data import Dataset, Schema
 from vaekit.data.missing_values import filled_in_turn
 from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.errors import UsageError
+from vaekit.estimator.image_likelihood import choose_for_images
 from vaekit.language.grammar import did_you_mean, there_are
 from vaekit.likelihoods import COLUMN_KINDS, is_continuous
 from vaekit.likelihoods.support import LARGEST_COUNT
@@ -33,8 +34,10 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str]) -> Choice:
+def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str], *, levels: bool = True) -> Choice:
     """Return the likelihood that was asked for; ``auto`` and ``mixed`` are chosen by looking at the data.
+
+    Of images ``levels`` says whether probabilities of levels may be chosen.
 
     Raises
     ------
@@ -49,11 +52,11 @@ def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str]) -> Cho
             )
         return choose_columns(dataset, columns)
     if likelihood == "auto":
-        return choose_likelihood(dataset)
+        return choose_likelihood(dataset, levels=levels)
     return choose_columns(dataset) if likelihood == "mixed" else Choice(likelihood, "asked for")
 
 
-def choose_likelihood(dataset: Dataset) -> Choice:
+def choose_likelihood(dataset: Dataset, *, levels: bool = True) -> Choice:
     """Choose a likelihood that fits the data, and give the reason in a sentence.
 
     Examples
@@ -72,7 +75,7 @@ def choose_likelihood(dataset: Dataset) -> Choice:
     if lowest >= 0 and highest <= 1 and np.isin(values, (0, 1)).all():
         return Choice("bernoulli", "every value is 0 or 1")
     if dataset.kind == "images":
-        return _choose_for_images(values, lowest, highest)
+        return Choice(*choose_for_images(values, levels=levels))
     if _are_overdispersed_counts(values):
         zeros = float(np.mean(values == 0))
         return Choice(
@@ -81,22 +84,6 @@ def choose_likelihood(dataset: Dataset) -> Choice:
             "with a variance well above the mean and a long tail",
         )
     return Choice("gaussian", f"a table of numbers from {lowest:.4g} to {highest:.4g}: real numbers")
-
-
-def _choose_for_images(values: np.ndarray, lowest: float, highest: float) -> Choice:
-    top = 255 if values.dtype == np.uint8 else 1
-    if lowest < 0 or highest > top or values.shape[1] != 1:
-        return Choice("gaussian", "images with colours or any range of values: real numbers")
-    extreme = float(np.mean((values <= 0.1 * top) | (values >= 0.9 * top)))
-    if extreme > 0.5:
-        return Choice(
-            "bernoulli",
-            f"grey images of which {extreme:.0%} of the pixels are nearly black or white: grey levels are taken as "
-            "probabilities",
-        )
-    return Choice(
-        "gaussian", f"grey images with many middle tones ({1 - extreme:.0%} of the pixels): real numbers"
-    )
 
 
 def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> Choice:
@@ -214,7 +201,9 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
     return f"categorical{int(values.max()) + 1}"
 
 
-def fit_schema(dataset: Dataset, likelihood: Spec, *, categorical: Collection[str] = ()) -> Schema:
+def fit_schema(
+    dataset: Dataset, likelihood: Spec, *, flat: bool = False, categorical: Collection[str] = ()
+) -> Schema:
     """Learn the schema of the training rows for a likelihood: scaling, support, and which columns are real numbers.
 
     Parameters
@@ -223,6 +212,8 @@ def fit_schema(dataset: Dataset, likelihood: Spec, *, categorical: Collection[st
         The training rows.
     likelihood
         Its spec; one for each column (``mixed``) counts the columns that vary.
+    flat
+        Whether the networks take images as rows of numbers, so that pixels can be left out.
     categorical
         Columns of text that are categories, however many there are.
 
@@ -257,10 +248,20 @@ def fit_schema(dataset: Dataset, likelihood: Spec, *, categorical: Collection[st
             "that is not to be modelled"
         )
     part = likelihood.build(event_shape=dataset.event_shape)
-    if not (part.traits.scaling == "unit" and dataset.values.dtype == np.uint8):
+    scaling, levels = (
+        part.traits.scaling,
+        int(part.support.upper) + 1 if part.traits.measure == "levels" else 256,
+    )
+    if scaling == "levels":
+        schema = Schema.fit(dataset, scaling=scaling, levels=levels)
+        step, blocks = schema.scale[0], value_blocks(dataset.values)
+        for block in blocks:
+            part.support.check(block if step == 1 else schema.transform(block), likelihood.kind)
+        return schema
+    if not (scaling == "unit" and dataset.values.dtype == np.uint8):
         for block in value_blocks(dataset.values):
             part.support.check(block, likelihood.kind)
-    return Schema.fit(dataset, scaling=part.traits.scaling)
+    return Schema.fit(dataset, scaling=scaling, drop_pixels=flat and part.traits.measure == "density")
 
 
 def _some_rows(dataset: Dataset) -> Dataset:

@@ -9,7 +9,7 @@ data. A density is never compared with a probability: each measure has its own b
 * [0, 1] under ``bernoulli``: independent Bernoullis; a mixture of Bernoullis by expectation maximisation.
 * Counts: independent Poissons; independent negative binomials.
 * Columns of different types: independent, each by its type.
-* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
+* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians; principal components, discretised.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,7 @@ from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
 from vaekit.evaluation.bound import Estimate
 from vaekit.evaluation.column_baselines import count_baselines, level_baselines, mixed_baselines
+from vaekit.evaluation.discretised_components import component_baselines
 from vaekit.evaluation.missing_baselines import by_column, gaussian_baselines, mixture_baseline
 from vaekit.likelihoods import Measure
 from vaekit.runtime.first_imports import import_quietly
@@ -146,7 +147,8 @@ def _of_whole_rows(
     if measure == "counts":
         return count_baselines(train, held_out)
     if measure == "levels" and levels is not None:
-        return level_baselines(train, held_out, levels)
+        further = component_baselines(train, held_out, levels, latent, seed)
+        return [*level_baselines(train, held_out, levels), *further]
     if measure == "mixed" and columns is not None:
         return mixed_baselines(train, held_out, columns)
     raise ValueError(

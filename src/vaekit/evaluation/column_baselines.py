@@ -15,7 +15,7 @@ from scipy.special import expit, gammaln, log_ndtr
 
 from vaekit.likelihoods.mixed import column_measure
 
-__all__ = ["count_baselines", "level_baselines", "mixed_baselines"]
+__all__ = ["count_baselines", "level_baselines", "log_normal_mass", "mixed_baselines"]
 
 _Array = npt.NDArray[np.float64]
 
@@ -85,7 +85,7 @@ def level_baselines(train: _Array, held_out: _Array, levels: int) -> list[tuple[
     upper = np.where(held_out == levels - 1, np.inf, (held_out + 0.5 - mean) / deviation)
     return [
         ("independent categoricals", categorical),
-        ("independent discretized Gaussians", _log_normal_mass(lower, upper).sum(1)),
+        ("independent discretized Gaussians", log_normal_mass(lower, upper).sum(1)),
     ]
 
 
@@ -117,8 +117,12 @@ def mixed_baselines(train: _Array, held_out: _Array, columns: Sequence[str]) -> 
     return [("independent columns", total)]
 
 
-def _log_normal_mass(lower: _Array, upper: _Array) -> _Array:
-    """Logarithm of the standard normal's mass between two points; in the lower tail, where digits are kept."""
+def log_normal_mass(lower: _Array, upper: _Array) -> _Array:
+    """Return the logarithm of the standard normal's mass between two points; in the lower tail, where digits are kept.
+
+    >>> log_normal_mass(np.array([-np.inf, 30.0]), np.array([0.0, np.inf])).round(3)
+    array([  -0.693, -454.321])
+    """
     mirrored = lower > 0
     low, high = np.where(mirrored, -upper, lower), np.where(mirrored, -lower, upper)
     log_high = log_ndtr(high)

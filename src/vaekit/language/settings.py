@@ -102,19 +102,20 @@ class TrainingOptions:
         parse_schedule(self.schedule)
         parse_optimizer(self.optimizer)
 
-    def filled_in(self, rows: int) -> "TrainingSettings":
+    def filled_in(self, rows: int, *, convolutions: bool = False) -> "TrainingSettings":
         """Return the settings of a run over so many training rows.
 
         A batch is about a twentieth of the rows, a power of two from 16 to 128; one that is asked for is at most all of
-        them. Epochs make about 3,500 steps, but are at least 30 and at most 300; a staircase has its own 3,280.
+        them. Epochs make about 3,500 steps, but are at least 30 and at most 300; a staircase has its own 3,280. With
+        convolutions, which learn more of each step, and take longer for it, they make 2,000 steps, and are at least 15.
 
         Examples
         --------
         >>> settings = TrainingOptions().filled_in(1450)
         >>> settings.epochs, settings.batch_size, settings.learning_rate, settings.schedule
         (152, 64, 0.003, 'cosine')
-        >>> TrainingOptions().filled_in(54_000).epochs
-        30
+        >>> TrainingOptions().filled_in(54_000).epochs, TrainingOptions().filled_in(54_000, convolutions=True).epochs
+        (30, 15)
         """
         batch_size, epochs = self.batch_size, self.epochs
         if batch_size is None:
@@ -123,7 +124,9 @@ class TrainingOptions:
             batch_size = min(batch_size, max(rows, 1))
         if epochs is None:
             steps = -(-rows // batch_size)
-            epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else min(300, max(30, 3500 // steps))
+            wanted, fewest = (2000, 15) if convolutions else (3500, 30)
+            epochs = min(300, max(fewest, wanted // steps))
+            epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else epochs
         settings: dict[str, Any] = {**asdict(self), "epochs": epochs, "batch_size": batch_size}
         return TrainingSettings(**settings)
 

@@ -114,6 +114,8 @@ def _data_facts(
     else:
         found.append(("each row", count(prod(schema.event_shape), "column")))
     found.append(("scaling", schema.scaling))
+    if schema.constant is not None:
+        found.append(("left out of the model", schema.constant.describe()))
     empty, kept = schema.empty_columns, zip(schema.columns, schema.kept, strict=False)
     left_out = [column.name for column, keep in kept if not keep and column.name not in empty]
     if left_out:

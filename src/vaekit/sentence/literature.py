@@ -74,5 +74,5 @@ def resolve(name: str | None, given: Mapping[str, str | None]) -> dict[str, str]
     >>> resolve("beta-vae", {"prior": "gaussian", "objective": None})
     {'objective': 'elbo:beta=4', 'prior': 'gaussian'}
     """
-    parts = {} if name is None else dict(find_model(name).parts)
+    parts = {} if name is None else {"objective": "elbo", **find_model(name).parts}
     return parts | {room: spec for room, spec in given.items() if spec is not None}

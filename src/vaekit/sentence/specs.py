@@ -48,10 +48,10 @@ class Spec:
     Examples
     --------
     >>> spec = parse("network", "mlp:hidden=200x200")
-    >>> spec.options
-    {'hidden': (200, 200), 'activation': 'gelu', 'normalisation': 'none', 'dropout': 0.0, 'initialisation': 'default'}
+    >>> spec.options["hidden"], spec.options["activation"]
+    ((200, 200), 'gelu')
     >>> str(spec)
-    'mlp:hidden=200x200,activation=gelu,normalisation=none,dropout=0.0,initialisation=default'
+    'mlp:hidden=200x200,activation=gelu,normalisation=none,dropout=0.0,initialisation=default,shortcut=false'
     """
 
     room: Room
