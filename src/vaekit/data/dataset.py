@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vaekit.data.frame_types import FrameColumn
 from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Dataset", "Kind", "Layout", "StoredAs", "made_up_names", "row_blocks"]
 
@@ -53,6 +57,12 @@ class Dataset:
         ``date`` or ``time``.
     notes : tuple of str
         What a person should know of the reading: columns left out, and text that was read as numbers.
+    frame : tuple of FrameColumn, or None
+        The columns of the data frame that these data were given as; None for other data.
+    kept : DataFrame or None
+        Columns of the source as they stand there, to be written beside results: ids, for instance.
+    first_row : int
+        The number of the first row in the source, for messages.
 
     Examples
     --------
@@ -72,6 +82,9 @@ class Dataset:
     layout: Layout = "channels-first"
     stored_as: Mapping[str, StoredAs] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    frame: tuple[FrameColumn, ...] | None = field(default=None, repr=False)
+    kept: "pd.DataFrame | None" = field(default=None, repr=False)
+    first_row: int = 0
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -89,7 +102,8 @@ class Dataset:
             conditions = {name: values[indices] for name, values in conditions.items()}
         mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.stored
         rows = self.values.take(indices) if mapped else self.values[indices]
-        return replace(self, values=rows, labels=labels, test=None, conditions=conditions)
+        kept = None if self.kept is None else self.kept.iloc[indices]
+        return replace(self, values=rows, labels=labels, test=None, conditions=conditions, kept=kept)
 
     def hash(self) -> str:
         """Return the SHA-256 (hexadecimal) of type, shape and bytes of the values, and of the test split's.
@@ -110,8 +124,8 @@ class Dataset:
                 digest.update(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
         return digest.hexdigest()
 
-    def require_finite(self) -> None:
-        """Refuse data with a missing (NaN) or infinite value.
+    def require_finite(self, *, infinite: bool = False) -> None:
+        """Refuse data with a missing (NaN) or infinite value; with ``infinite``, only with a missing one.
 
         Raises
         ------
@@ -123,7 +137,8 @@ class Dataset:
         count, first = 0, None
         in_column = np.zeros(self.event_shape, dtype=bool)
         for rows in row_blocks(self.values):
-            bad = ~np.isfinite(self.values[rows])
+            block = self.values[rows]
+            bad = np.isnan(block) if infinite else ~np.isfinite(block)
             if bad.any():
                 count += int(bad.sum())
                 in_column |= bad.any(axis=0)
@@ -132,7 +147,9 @@ class Dataset:
                     first = (rows.start + int(place[0]), *(int(i) for i in place[1:]))
         if first is not None:
             raise DataError(self._describe_not_finite(count, first, in_column))
-        if hasattr(self.values, "known_finite"):  # rows in a file too large to look through often
+        if (
+            hasattr(self.values, "known_finite") and not infinite
+        ):  # rows in a file too large to look through often
             self.values.known_finite = True  # type: ignore[attr-defined]
 
     def _describe_not_finite(self, count: int, first: tuple[int, ...], in_column: np.ndarray) -> str:
@@ -140,10 +157,10 @@ class Dataset:
         name = "NaN (missing)" if np.isnan(value) else "infinite" if value > 0 else "minus infinity"
         if self.columns is not None:
             columns = [self.columns[i] for i in np.flatnonzero(in_column)]
-            where = f"row {first[0]} (counted from 0), column {self.columns[first[1]]!r}"
+            where = f"row {self.first_row + first[0]} (counted from 0), column {self.columns[first[1]]!r}"
             spread = f" in {plural(len(columns), 'column')} ({few(columns)})"
         else:
-            where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
+            where = f"image {self.first_row + first[0]} (counted from 0), channel, row and column {first[1:]}"
             spread = ""
         return (
             f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or infinite{spread}; "

@@ -12,14 +12,23 @@ import numpy as np
 
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.frames import dataset_from_frame
+from vaekit.data.frame_types import frame_columns
+from vaekit.data.frames import dataset_from_frame, keep_columns
 from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
 
 __all__ = ["as_array", "from_object"]
 
 
-def from_object(data: Any, labels: Any = None) -> Dataset:
+def from_object(
+    data: Any,
+    labels: Any = None,
+    *,
+    label: str | None = None,
+    conditions: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Dataset:
     """Return an object in memory as a data set.
 
     Parameters
@@ -29,6 +38,8 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
         of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
+    label, conditions, keep, only
+        Columns of a data frame, as for :func:`vaekit.data.read`.
 
     Raises
     ------
@@ -46,14 +57,31 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
     ('images', (1, 8, 8), [0, 1, 2, 3, 4])
     """
     if isinstance(data, Dataset):
-        return data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
+        dataset = data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
+        return replace(dataset, kept=keep_columns(dataset, keep)) if keep and data.kept is None else dataset
     if isinstance(data, str):
         raise DataError(f"the text {data!r:.60}; expected data: vaekit.data.read(...) reads a file or a name")
-    pandas, torch = sys.modules.get("pandas"), sys.modules.get("torch")
+    pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.Series):
         data = data.to_frame()
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return dataset_from_frame(data, source="the DataFrame", labels=labels)
+        dataset = dataset_from_frame(
+            data.reset_index(drop=True),
+            source="the DataFrame",
+            label=label,
+            labels=labels,
+            conditions=conditions,
+            keep=keep,
+            only=only,
+        )
+        return replace(dataset, frame=frame_columns(data))
+    dataset = _from_anything(data, labels)
+    return replace(dataset, kept=keep_columns(dataset, keep)) if keep else dataset
+
+
+def _from_anything(data: Any, labels: Any) -> Dataset:
+    """Return what is neither a data set nor a data frame as a data set."""
+    torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):

@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
 from vaekit.data.frame_files import FRAME_ENDINGS, read_frame_file
+from vaekit.data.frames import keep_columns
 from vaekit.data.image_folders import read_image_folder
 from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
@@ -41,6 +42,8 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    keep: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 
@@ -65,6 +68,11 @@ def read(
     thousands, decimal : str, optional
         The separators within the numbers of a table of text, where they are not what its values show: ``","``
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
+    keep : sequence of str
+        Columns to keep as they stand in the source, whatever else becomes of them; ``labels`` are the labels.
+    only : sequence of str
+        The columns that a model needs: where some of them are there, all others are left out without being
+        read, with a note.
 
     Returns
     -------
@@ -84,17 +92,17 @@ def read(
     [0, 1, 2, 3]
     """
     name = os.fsdecode(source)
+    choice = _Choice(label, memory_limit, conditions, thousands, decimal, keep, only)
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
-        return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    numbers = _Numbers(thousands, decimal)
+        return _chosen(_read_digits() if name == "digits" else read_mnist(data_dir), choice)
     if name == "-":
-        return _read_standard_input(label, memory_limit, conditions, numbers)
+        return _read_standard_input(choice)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return take_conditions(_reader(path, label, memory_limit, conditions, numbers)(), conditions)
+        return _chosen(_reader(path, choice)(), choice)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -105,39 +113,49 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-class _Numbers(NamedTuple):
-    """The separators that were asked for within numbers."""
+class _Choice(NamedTuple):
+    """What was asked for; see `read`."""
 
+    label: str | None
+    memory_limit: int | None
+    conditions: Sequence[str]
     thousands: str | None
     decimal: str | None
+    keep: Sequence[str]
+    only: Sequence[str]
 
 
-def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
-) -> Callable[[], Dataset]:
+def _chosen(dataset: Dataset, choice: _Choice) -> Dataset:
+    """Return a data set with its conditions and the columns to keep taken from it, where its reader has not."""
+    if choice.keep and dataset.kept is None:
+        dataset = replace(dataset, kept=keep_columns(dataset, choice.keep))
+    return take_conditions(dataset, choice.conditions)
+
+
+def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
     """Return the function that reads an existing path."""
-    name = path.name.lower()
+    name, label, memory_limit = path.name.lower(), choice.label, choice.memory_limit
+    columns: dict[str, Any] = {
+        "label": label,
+        "conditions": choice.conditions,
+        "memory_limit": memory_limit,
+        "keep": choice.keep,
+        "only": choice.only,
+    }
     if path.is_dir():
         return _folder_reader(path, label, memory_limit)
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
-        return lambda: read_text(
-            path,
-            label=label,
-            conditions=conditions,
-            memory_limit=memory_limit,
-            thousands=numbers.thousands,
-            decimal=numbers.decimal,
-        )
-    if any(numbers):
+        return lambda: read_text(path, thousands=choice.thousands, decimal=choice.decimal, **columns)
+    if choice.thousands or choice.decimal:
         raise UsageError(f"{path}: thousands and decimal are for tables of text; leave them out")
     if name.endswith(FRAME_ENDINGS):
-        return lambda: read_frame_file(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_frame_file(path, **columns)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_parquet(path, **columns)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)
@@ -154,9 +172,7 @@ def _reader(
     raise DataError(f"{path}: unknown ending {path.suffix!r}; expected {ACCEPTED}")
 
 
-def _read_standard_input(
-    label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
-) -> Dataset:
+def _read_standard_input(choice: _Choice) -> Dataset:
     """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
     content = sys.stdin.buffer.read()
     ending = next((end for start, end in _BEGINNINGS.items() if content.startswith(start)), ".csv")
@@ -164,9 +180,9 @@ def _read_standard_input(
         path = Path(folder) / f"standard input{ending}"
         path.write_bytes(content)
         # everything is read at once, for the temporary file does not stay
-        limit = memory_limit if ending == ".csv" else None
+        choice = choice if ending == ".csv" else choice._replace(memory_limit=None)
         try:
-            dataset = take_conditions(_reader(path, label, limit, conditions, numbers)(), conditions)
+            dataset = _chosen(_reader(path, choice)(), choice)
         except DataError as error:
             raise type(error)(str(error).replace(str(path), "standard input")) from error
     test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")

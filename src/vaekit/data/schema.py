@@ -21,9 +21,10 @@ from vaekit.data.arrays import dataset_from_array
 from vaekit.data.column_summary import Column, summarise
 from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
+from vaekit.data.frame_types import FrameColumn
 from vaekit.data.messages import shape_in_words
 from vaekit.data.scaling import Scaling, offset_and_scale, require_few_categories
-from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
+from vaekit.data.schema_check import Outside, align_dataset, check_dataset, require_sound
 from vaekit.data.stored import value_blocks
 from vaekit.data.strict_json import AboveZero, Finite, from_document, to_document
 from vaekit.errors import DataError, UsageError
@@ -51,6 +52,8 @@ class Schema:
         The conditions that the model is given beside the data; None for a model without conditions.
     layout : {"channels-first", "channels-last", "no-channels"}
         The order of the axes of images in their source.
+    frame : tuple of FrameColumn, or None
+        The columns of the data frame that the model was fitted to, conditions included; None for other data.
 
     Examples
     --------
@@ -74,6 +77,7 @@ class Schema:
     scale: tuple[AboveZero, ...]
     conditions: ConditionSchema | None = None
     layout: Layout = "channels-first"
+    frame: tuple[FrameColumn, ...] | None = None
 
     @classmethod
     def fit(
@@ -120,7 +124,15 @@ class Schema:
         offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
         dtype = str(dataset.values.dtype)
         return cls(
-            dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale, layout=dataset.layout
+            dataset.kind,
+            dataset.event_shape,
+            dtype,
+            columns,
+            scaling,
+            offset,
+            scale,
+            layout=dataset.layout,
+            frame=dataset.frame,
         )
 
     @property
@@ -178,14 +190,18 @@ class Schema:
         """
         check_dataset(self, dataset, what=what)
 
-    def align(self, dataset: Dataset, *, what: str) -> Dataset:
+    def align(self, dataset: Dataset, *, what: str, outside: Outside = "refuse") -> Dataset:
         """Return the data set with its columns in the order of the schema, after checking it.
 
         Columns are matched by name; by position where either side has only made-up names (``x0``, ``x1``...).
+        Columns that the schema does not have are left out, and columns that were constant in training may be
+        missing: the notes of the result say so. With ``outside="keep"`` values that no row like those of the
+        training could have stay: infinite ones, those out of range, and unknown categories, which are numbered
+        after the known ones.
         """
-        return align_dataset(self, dataset, what=what)
+        return align_dataset(self, dataset, what=what, outside=outside)
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
+    def transform(self, values: np.ndarray, *, outside: Outside = "refuse") -> np.ndarray:
         """Map values in the units of the data to the model's.
 
         Parameters
@@ -201,7 +217,8 @@ class Schema:
         Raises
         ------
         DataError
-            For another shape, or a value that float32 cannot hold after scaling.
+            For another shape, or a value that float32 cannot hold after scaling; with ``outside="keep"`` that
+            is infinite.
         """
         values = np.asarray(values)
         if values.shape[1:] != self.event_shape:
@@ -218,7 +235,7 @@ class Schema:
             block /= scale
             with np.errstate(over="ignore"):
                 out[rows] = block
-            if np.isinf(out[rows]).any():
+            if outside == "refuse" and np.isinf(out[rows]).any():
                 raise DataError(
                     f"a value is infinite in the model's units: |value| up to {np.abs(block).max():.3g} "
                     f"after scaling {self.scaling!r}, and float32 ends at 3.4e38; remove or correct the row"
