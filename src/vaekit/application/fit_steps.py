@@ -51,6 +51,8 @@ class FitSteps:
     samples: int
     label: str | None
     data_dir: Path | None
+    thousands: str | None
+    decimal: str | None
     resume: bool
     force: bool
     on_stage: OnStage
@@ -79,6 +81,8 @@ class FitSteps:
             data_dir=self.data_dir,
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
+            thousands=self.thousands,
+            decimal=self.decimal,
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         if estimator.batch_size is not None and estimator.batch_size > len(parts.train):
@@ -96,6 +100,8 @@ class FitSteps:
             "validation": self.validation,
             "own_test_split": dataset.test is not None,
             "label": self.label,
+            **({} if self.thousands is None else {"thousands": self.thousands}),
+            **({} if self.decimal is None else {"decimal": self.decimal}),
         }
 
     def is_finished(self, origin: dict[str, Any]) -> bool:

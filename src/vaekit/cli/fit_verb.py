@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
+from vaekit.cli.options import (
+    DataArgument,
+    DataDirOption,
+    DecimalOption,
+    Device,
+    JsonFlag,
+    LabelOption,
+    MemoryOption,
+    ThousandsOption,
+)
 from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
 from vaekit.cli.progress import Progress
 from vaekit.language.settings import TrainingOptions
@@ -110,6 +119,8 @@ class Fit:
     label: LabelOption = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
+    thousands: ThousandsOption = None
+    decimal: DecimalOption = None
     checkpoint_minutes: Annotated[
         float,
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
@@ -147,6 +158,8 @@ class Fit:
                     samples=self.samples,
                     label=self.label,
                     data_dir=self.data_dir,
+                    thousands=self.thousands,
+                    decimal=self.decimal,
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def read_frame_file(
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
 

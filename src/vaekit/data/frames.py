@@ -1,6 +1,6 @@
 """Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,7 +37,7 @@ def dataset_from_frame(
     lines: np.ndarray | None = None,
     prefer_decimal_comma: bool = False,
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return a DataFrame as a table.
 
@@ -59,9 +59,9 @@ def dataset_from_frame(
         commas explain has the same effect.
     keep : sequence of str
         Names of columns to keep as they are, besides what else becomes of them.
-    only : sequence of str
-        Names of the columns that a model needs: where some of them are there, all others are left out without
-        being read, with a note.
+    only : mapping of str to bool, optional
+        The columns that a model knows, and whether it needs them: where all that it needs are there, those that
+        it does not know are left out without being read, with a note.
 
     Raises
     ------
@@ -159,13 +159,16 @@ def keep_columns(dataset: Dataset, keep: Sequence[str]) -> "pandas.DataFrame":
     return pd.DataFrame(found)
 
 
-def unneeded_columns(names: Sequence[str], only: Sequence[str], others: Sequence[str] = ()) -> list[str]:
-    """Return the columns that a model does not need; none where it needs none of those that are there.
+def unneeded_columns(
+    names: Sequence[str], only: Mapping[str, bool] | None, others: Sequence[str] = ()
+) -> list[str]:
+    """Return the columns that a model does not know; none where one that it needs is missing, and may be misspelt.
 
-    >>> unneeded_columns(["id", "b", "a"], ["a", "b"]), unneeded_columns(["c", "d"], ["a", "b"])
+    >>> known = {"a": True, "b": False}
+    >>> unneeded_columns(["id", "a"], known), unneeded_columns(["id", "aa"], known)
     (['id'], [])
     """
-    if not set(names) & set(only):
+    if not only or any(needed and name not in names for name, needed in only.items()):
         return []
     return [name for name in names if name not in only and name not in others]
 

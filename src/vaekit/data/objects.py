@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ def from_object(
     label: str | None = None,
     conditions: Sequence[str] = (),
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return an object in memory as a data set.
 

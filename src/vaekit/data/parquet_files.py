@@ -36,7 +36,7 @@ def read_parquet(
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return the table of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
 
@@ -155,7 +155,7 @@ def parquet_dataset(
     label: str | None = None,
     conditions: Sequence[str] = (),
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset | None:
     """Return a table as a data set that leaves the rows in their file; None where it fits under the limit.
 

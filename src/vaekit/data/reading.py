@@ -4,7 +4,7 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,7 +43,7 @@ def read(
     thousands: str | None = None,
     decimal: str | None = None,
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 
@@ -70,9 +70,9 @@ def read(
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
     keep : sequence of str
         Columns to keep as they stand in the source, whatever else becomes of them; ``labels`` are the labels.
-    only : sequence of str
-        The columns that a model needs: where some of them are there, all others are left out without being
-        read, with a note.
+    only : mapping of str to bool, optional
+        The columns that a model knows, and whether it needs them: where all that it needs are there, those that
+        it does not know are left out without being read, with a note.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def read(
 
 
 class _Choice(NamedTuple):
-    """What was asked for; see `read`."""
+    """The arguments of `read`."""
 
     label: str | None
     memory_limit: int | None
@@ -122,7 +122,7 @@ class _Choice(NamedTuple):
     thousands: str | None
     decimal: str | None
     keep: Sequence[str]
-    only: Sequence[str]
+    only: Mapping[str, bool] | None
 
 
 def _chosen(dataset: Dataset, choice: _Choice) -> Dataset:

@@ -145,6 +145,12 @@ class Schema:
         """Names of a table's columns, in order; None for images."""
         return tuple(column.name for column in self.columns) if self.kind == "table" else None
 
+    @property
+    def known_columns(self) -> dict[str, bool]:
+        """Names of a table's columns, and whether the model needs them; those that were constant it does not."""
+        names = self.column_names or ()
+        return {name: bool(kept) for name, kept in zip(names, self.kept, strict=False)}
+
     def describe(self) -> str:
         """Return the kind and shape of the data in words: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
         return shape_in_words(self.kind, self.event_shape)

@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def read_text(
     thousands: str | None = None,
     decimal: str | None = None,
     keep: Sequence[str] = (),
-    only: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return the table of a file of text.
 

@@ -25,7 +25,7 @@ from vaekit.errors import DataError, MissingExtraError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENDINGS", "write", "write_blocks"]
+__all__ = ["ENDINGS", "check_output", "write", "write_blocks"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".json", ".png")
 _BY_BLOCKS = (".npy", ".csv", ".tsv", ".json")
@@ -105,11 +105,7 @@ def write(
         columns, categories, images = schema.column_names, schema.categories, schema.kind == "images"
         if ending != ".png" and not (schema.kind == "table" and ending in TABLES):
             restored = restore_array(schema, values, layout=ending not in TABLES)
-    _refuse_beside(path, ending, beside)
-    if ending not in ENDINGS:
-        raise DataError(
-            f"{path}: unknown ending {path.suffix!r} for an output; expected one of {', '.join(ENDINGS)}"
-        )
+    check_output(path, beside=beside)
     values = restored
     if values.dtype.kind not in "buif":
         raise DataError(f"{path}: an array of type {values.dtype}; only numbers are written")
@@ -141,9 +137,21 @@ def write(
     return values.shape
 
 
-def _refuse_beside(path: Path, ending: str, beside: "pd.DataFrame | None") -> None:
+def check_output(path: Path, *, beside: "pd.DataFrame | None" = None) -> None:
+    """Refuse an output of an unknown ending, and columns to keep where there is no table to keep them in.
+
+    Raises
+    ------
+    DataError
+        Naming the endings that there are.
+    """
+    ending = output_ending(path)
+    if ending not in ENDINGS:
+        raise DataError(
+            f"{path}: unknown ending {path.suffix!r} for an output; expected one of {', '.join(ENDINGS)}"
+        )
     if beside is not None and ending not in TABLES:
-        raise DataError(f"{path}: columns are kept in tables alone; expected {', '.join(TABLES)}")
+        raise DataError(f"{path}: columns are kept in tables alone; expected one of {', '.join(TABLES)}")
 
 
 def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:
@@ -214,7 +222,7 @@ def write_blocks(
             conditions=conditions,
             beside=beside,
         )
-    _refuse_beside(path, ending, beside)
+    check_output(path, beside=beside)
     table = schema if schema is not None and schema.kind == "table" and ending in TABLES else None
     if schema is not None and table is None:
         blocks = (restore_array(schema, block, layout=ending not in TABLES) for block in blocks)

@@ -1,5 +1,6 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -15,12 +16,15 @@ from torch import Tensor
 from vaekit.data import Dataset, Schema, from_object, split_indices
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
-from vaekit.data.frames import column_as_found
+from vaekit.data.frame_types import frame_columns, is_frame
+from vaekit.data.frames import column_as_found, unneeded_columns
 from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
+from vaekit.data.messages import ignored_columns
+from vaekit.data.schema_check import Outside
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.runtime.rows import chunks, map_chunks
 from vaekit.sentence import Sentence
 from vaekit.training.streamed import StreamedRows
@@ -72,19 +76,33 @@ class FittedModel:
         """Whether the model has learned labels, so that they may be missing."""
         return self.model.classifier is not None
 
-    def to_model(self, values: np.ndarray) -> Tensor:
+    def to_model(self, values: np.ndarray, first_row: int | None = 0) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.
 
-        Rows that stay in their file are brought there as they are read.
+        Rows that stay in their file are brought there as they are read. ``first_row`` is the number of the first row
+        in its source, for messages; None where it is not known.
         """
-        return self._scaled(values).to(self.device)
+        return self._scaled(values, first_row).to(self.device)
 
-    def _scaled(self, values: np.ndarray) -> Tensor:
+    def _scaled(self, values: np.ndarray, first_row: int | None = None) -> Tensor:
         if isinstance(values, StoredRows):
             return cast(Tensor, StreamedRows(values, self._scaled, limit=values.limit))
-        x = self.schema.transform(values)
-        self.model.likelihood_part.support.check(x, self.sentence.likelihood.kind)
+        x, support = self.schema.transform(values), self.model.likelihood_part.support
+        if not support.contains(x):
+            try:
+                support.check(x, self.sentence.likelihood.kind)
+            except DataError as error:
+                raise DataError(f"{error}. {self._first_outside(values, x, first_row)}") from error
         return torch.from_numpy(x)
+
+    def _first_outside(self, values: np.ndarray, x: np.ndarray, first_row: int | None) -> str:
+        """Say where the first value outside the likelihood's support is."""
+        row, *place = (int(i) for i in np.argwhere(~self.model.likelihood_part.support.inside(x))[0])
+        where = "" if first_row is None else f"in row {first_row + row} (counted from 0), "
+        if self.schema.kind == "images":
+            return f"The first is {where}channel, row, column {tuple(place)}: {values[(row, *place)]:g}"
+        j = int(np.flatnonzero(self.schema.kept)[place[0]])
+        return f"The first is {where}column {self.schema.columns[j].name!r}: {values[row, j]:g}"
 
     def conditions_of(self, rows: Dataset) -> Tensor | None:
         """Encode the conditions of rows, ``(n, width)``; None where the model has none."""
@@ -96,7 +114,7 @@ class FittedModel:
 
     def tensors(self, rows: Dataset) -> tuple[Tensor, Tensor | None]:
         """Bring rows and their conditions to the model."""
-        return self.to_model(rows.values), self.conditions_of(rows)
+        return self.to_model(rows.values, rows.first_row), self.conditions_of(rows)
 
     def given(self, given: Given, n: int, seed: int) -> Tensor | None:
         """Encode the condition under which ``n`` rows are generated or decoded."""
@@ -121,7 +139,7 @@ class FittedModel:
         values, c = rows.values, self.conditions_of(rows)
 
         def apply(part: slice) -> Tensor:
-            x = self.to_model(values[part])
+            x = self.to_model(values[part], rows.first_row + part.start)
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
         return map_chunks(len(values), apply)
@@ -135,6 +153,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    outside: Outside = "refuse",
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
 
@@ -151,12 +170,24 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    outside
+        What becomes of values that no row like those of the training could have; see
+        :meth:`vaekit.data.Schema.align`.
 
     Raises
     ------
     DataError
         For data that cannot be used.
+
+    Warns
+    -----
+    DataWarning
+        For columns that the model does not have, and those that are missing and were constant in training.
     """
+    told: tuple[str, ...] = ()
+    frame = frame_columns(X) if is_frame(X) else None
+    if schema is not None and is_frame(X):
+        X, told = _known_columns(X, schema, names)
     if isinstance(X, np.memmap):
         left_in_file = mapped_dataset(X, source="the array", limit=bytes_of(memory_limit))
         X = X if left_in_file is None else left_in_file
@@ -166,26 +197,58 @@ def read_rows(
     if names and hasattr(X, "columns") and hasattr(X, "drop"):
         taken = {name: column_as_found(X[name]) for name in names if name in X.columns}
         X = X.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, X, reset=schema is None)
+    dataset = _as_dataset(estimator, X, reset=schema is None, infinite=outside == "keep")
+    dataset = dataset if frame is None else replace(dataset, frame=frame)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
         inside = [name for name in names if name not in taken and _has_condition(dataset, name)]
         dataset = take_conditions(dataset, inside)
         dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
-    return dataset if schema is None else schema.align(dataset, what="the data")
+    if schema is None:
+        return dataset
+    before = dataset.notes
+    dataset = schema.align(dataset, what="the data", outside=outside)
+    for note in (*told, *dataset.notes[len(before) :]):
+        warnings.warn(f"{dataset.source}: {note}", DataWarning, stacklevel=5)
+    return dataset
 
 
-def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
+def _known_columns(X: Any, schema: Schema, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
+    """Return the columns of a data frame that a model knows, in its order, and a note on the others.
+
+    Columns that are missing, and were constant, are told of when the rows are aligned.
+    """
+    given = [str(name) for name in X.columns]
+    expected = [column.name for column in schema.columns]
+    extra = unneeded_columns(given, schema.known_columns, names)
+    known = [name for name in expected if name in given] if set(given) & set(expected) else given
+    known += [name for name in given if name not in known and name not in extra]
+    if known == given:
+        return X, ()
+    chosen = X.iloc[:, [given.index(name) for name in known]]
+    return chosen, (ignored_columns(extra),) if extra else ()
+
+
+def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool, infinite: bool) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
-        columns = getattr(X, "columns", None)
-        rows_needed = 2 if reset else 1
-        values = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_min_samples=rows_needed)
-        dataset = from_object(values)
+        columns, values = getattr(X, "columns", None), X
+        # a data frame with fewer columns may lack some that were constant
+        if reset or not is_frame(X) or len(X.columns) == vars(estimator).get("n_features_in_"):
+            values = validate_data(
+                estimator,
+                X,
+                reset=reset,
+                dtype="numeric",
+                ensure_min_samples=2 if reset else 1,
+                ensure_all_finite=not infinite,
+            )
+        dataset = from_object(X if is_frame(X) else values)
+        dataset.require_finite(infinite=infinite)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
     dataset = from_object(X)
-    dataset.require_finite()
+    dataset.require_finite(infinite=infinite)
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
     return dataset
@@ -193,8 +256,8 @@ def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
 
 def _has_text(X: Any) -> bool:
     """Whether it is a data frame with columns that do not hold numbers."""
-    is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
-    return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
+    has_types = hasattr(X, "columns") and hasattr(X, "dtypes")
+    return has_types and any(dtype.kind not in "buif" for dtype in X.dtypes)
 
 
 def _has_condition(dataset: Dataset, name: str) -> bool:
