@@ -75,6 +75,7 @@ def align_dataset(schema: Expected, dataset: Dataset, *, what: str, outside: Out
     if schema.kind == "table" and dataset.columns is not None and dataset.kind == "table":
         dataset = _choose_columns(schema, dataset)
     if schema.kind == "table" and dataset.event_shape == schema.event_shape:
+        _check_columns(schema, dataset, what)
         dataset = _recode(schema, dataset, what, outside)
     check_dataset(schema, dataset, what=what, outside=outside)
     return dataset
