@@ -83,6 +83,7 @@ class FitSteps:
             conditions=list(read_names(estimator.condition)),
             thousands=self.thousands,
             decimal=self.decimal,
+            missing_values=estimator.missing_values,
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         if estimator.batch_size is not None and estimator.batch_size > len(parts.train):

@@ -36,13 +36,14 @@ def read_source(
     thousands: str | None = None,
     decimal: str | None = None,
     only: Mapping[str, bool] | None = None,
+    missing_values: Any = None,
 ) -> Dataset:
-    """Read data of which every value must be there; see :func:`vaekit.data.read`.
+    """Read data; see :func:`vaekit.data.read`.
 
     Raises
     ------
     DataError
-        For data that cannot be read, and values that are missing or infinite.
+        For data that cannot be read, and infinite values; in images for missing ones too.
 
     Warns
     -----
@@ -51,7 +52,7 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
-        dataset = _from_memory(data, conditions, only=only)
+        dataset = _from_memory(data, conditions, only=only, missing_values=missing_values)
     else:
         dataset = read(
             name,
@@ -62,6 +63,7 @@ def read_source(
             thousands=thousands,
             decimal=decimal,
             only=only,
+            missing_values=missing_values,
         )
     _warn_of_notes(dataset)
     dataset.require_finite()
@@ -163,7 +165,7 @@ def read_for_model(
     keep: Sequence[str] = (),
     outside: Outside = "refuse",
 ) -> Dataset:
-    """Read data for a model and check them against its schema; the label column of the fit is known.
+    """Read data for a model and check them against its schema; label column and missing values are those of the fit.
 
     Parameters
     ----------
@@ -184,6 +186,7 @@ def read_for_model(
         or differ.
     """
     told, schema = estimator.schema_.conditions, estimator.schema_
+    codes = schema.missing_values
     names = () if told is None else told.names
     label_of_fit = label or estimator.origin_.get("label")
     only = schema.known_columns
@@ -195,8 +198,8 @@ def read_for_model(
         name = source_name(data)
         if name is None:
             found = label_of_fit if is_frame(data) and label_of_fit in data.columns else None
-            return _from_memory(data, conditions, label=found, keep=keep, only=only)
-        options = {
+            return _from_memory(data, conditions, label=found, keep=keep, only=only, missing_values=codes)
+        options: dict[str, Any] = {
             "data_dir": data_dir,
             "memory_limit": memory_limit,
             "conditions": conditions,
@@ -204,6 +207,7 @@ def read_for_model(
             "decimal": decimal,
             "keep": keep,
             "only": only,
+            "missing_values": codes,
         }
         try:
             return read(name, label=label_of_fit, **options)
@@ -225,9 +229,11 @@ def read_for_model(
         told.encode(dataset.conditions, what=what, rows=len(dataset))
     if outside == "keep":  # then it is told of with all other values that have no probability
         return dataset
+    empty = schema.empty_columns
     for column, rows in schema.constant_changes(dataset.values).items():
+        was = "had no value at all" if column in empty else "was constant"
         warnings.warn(
-            f"column {column!r} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"column {column!r} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,

@@ -25,6 +25,7 @@ def read_frame_file(
     memory_limit: int | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
 
@@ -34,7 +35,7 @@ def read_frame_file(
     Parameters
     ----------
     path : Path
-    label, conditions, keep, only
+    label, conditions, keep, only, missing_values
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
         Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
@@ -73,6 +74,7 @@ def read_frame_file(
         conditions=conditions,
         keep=keep,
         only=only,
+        missing_values=missing_values,
     )
 
 

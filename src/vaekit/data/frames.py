@@ -11,6 +11,7 @@ from vaekit.data.condition_columns import LABELS
 from vaekit.data.dataset import Dataset, StoredAs
 from vaekit.data.frame_columns import read_column, shows_decimal_comma
 from vaekit.data.messages import few, ignored_columns, plural
+from vaekit.data.missing_values import MARKS, frame_without_marks
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
@@ -38,6 +39,7 @@ def dataset_from_frame(
     prefer_decimal_comma: bool = False,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return a DataFrame as a table.
 
@@ -62,6 +64,8 @@ def dataset_from_frame(
     only : mapping of str to bool, optional
         The columns that a model knows, and whether it needs them: where all that it needs are there, those that
         it does not know are left out without being read, with a note.
+    missing_values : sequence of str
+        Text that stands for missing values, beside ``""`` and ``?``.
 
     Raises
     ------
@@ -101,6 +105,7 @@ def dataset_from_frame(
         raise DataError(
             f"{source}: no rows (0 samples) below {plural(len(names), 'column name')} ({few(names)})"
         )
+    frame = frame_without_marks(frame, missing_values)
     comma = prefer_decimal_comma or any(
         shows_decimal_comma(cast("pandas.Series", frame[name])) for name in frame.columns
     )
@@ -218,7 +223,8 @@ def column_as_found(column: "pandas.Series") -> np.ndarray:
         return column.to_numpy(dtype=np.int64)
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan) if column.hasnans else column.to_numpy()
-    return np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
+    texts = [None if pd.isna(value) else str(value) for value in column]
+    return np.array([None if text is None or text.strip() in MARKS else text for text in texts], dtype=object)
 
 
 def label_values(column: "pandas.Series") -> np.ndarray:

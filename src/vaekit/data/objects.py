@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.frame_types import frame_columns
 from vaekit.data.frames import dataset_from_frame, keep_columns
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
 
@@ -24,6 +25,7 @@ def from_object(
     data: Any,
     labels: Any = None,
     *,
+    missing_values: "str | Iterable[object] | None" = None,
     label: str | None = None,
     conditions: Sequence[str] = (),
     keep: Sequence[str] = (),
@@ -40,6 +42,8 @@ def from_object(
         Instead of those that come with the data.
     label, conditions, keep, only
         Columns of a data frame, as for :func:`vaekit.data.read`.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones, such as ``"-999"``, beside NaN, None, empty text and ``?``.
 
     Raises
     ------
@@ -56,8 +60,10 @@ def from_object(
     >>> data.kind, data.event_shape, data.labels.tolist()
     ('images', (1, 8, 8), [0, 1, 2, 3, 4])
     """
+    codes = read_codes(missing_values)
     if isinstance(data, Dataset):
         dataset = data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
+        dataset = without_codes(dataset, codes)
         return replace(dataset, kept=keep_columns(dataset, keep)) if keep and data.kept is None else dataset
     if isinstance(data, str):
         raise DataError(f"the text {data!r:.60}; expected data: vaekit.data.read(...) reads a file or a name")
@@ -73,9 +79,10 @@ def from_object(
             conditions=conditions,
             keep=keep,
             only=only,
+            missing_values=codes,
         )
-        return replace(dataset, frame=frame_columns(data))
-    dataset = _from_anything(data, labels)
+        return replace(without_codes(dataset, codes), frame=frame_columns(data))
+    dataset = without_codes(_from_anything(data, labels), codes)
     return replace(dataset, kept=keep_columns(dataset, keep)) if keep else dataset
 
 

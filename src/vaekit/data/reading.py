@@ -4,7 +4,7 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from vaekit.data.dataset import Dataset
 from vaekit.data.frame_files import FRAME_ENDINGS, read_frame_file
 from vaekit.data.frames import keep_columns
 from vaekit.data.image_folders import read_image_folder
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
@@ -42,6 +43,7 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    missing_values: str | Iterable[object] | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
 ) -> Dataset:
@@ -73,6 +75,9 @@ def read(
     only : mapping of str to bool, optional
         The columns that a model knows, and whether it needs them: where all that it needs are there, those that
         it does not know are left out without being read, with a note.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
+        in text ``NA`` and the like.
 
     Returns
     -------
@@ -92,7 +97,9 @@ def read(
     [0, 1, 2, 3]
     """
     name = os.fsdecode(source)
-    choice = _Choice(label, memory_limit, conditions, thousands, decimal, keep, only)
+    choice = _Choice(
+        label, memory_limit, conditions, thousands, decimal, read_codes(missing_values), keep, only
+    )
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return _chosen(_read_digits() if name == "digits" else read_mnist(data_dir), choice)
@@ -121,6 +128,7 @@ class _Choice(NamedTuple):
     conditions: Sequence[str]
     thousands: str | None
     decimal: str | None
+    missing_values: tuple[str, ...]
     keep: Sequence[str]
     only: Mapping[str, bool] | None
 
@@ -129,7 +137,7 @@ def _chosen(dataset: Dataset, choice: _Choice) -> Dataset:
     """Return a data set with its conditions and the columns to keep taken from it, where its reader has not."""
     if choice.keep and dataset.kept is None:
         dataset = replace(dataset, kept=keep_columns(dataset, choice.keep))
-    return take_conditions(dataset, choice.conditions)
+    return without_codes(take_conditions(dataset, choice.conditions), choice.missing_values)
 
 
 def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
@@ -139,6 +147,7 @@ def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
         "label": label,
         "conditions": choice.conditions,
         "memory_limit": memory_limit,
+        "missing_values": choice.missing_values,
         "keep": choice.keep,
         "only": choice.only,
     }

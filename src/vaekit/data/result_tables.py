@@ -94,14 +94,21 @@ def names_for(path: Path, values: np.ndarray, columns: Sequence[str] | None) -> 
     return list(names)
 
 
-def write_frames(file: IO[bytes], frames: "Iterable[pd.DataFrame]", ending: str) -> None:
-    """Write data frames one after another as one table of text: ``.csv``, ``.tsv``, or ``.json``, a list of objects."""
+def write_frames(
+    file: IO[bytes], frames: "Iterable[pd.DataFrame]", ending: str, missing: str = "NaN"
+) -> None:
+    """Write data frames one after another as one table of text: ``.csv``, ``.tsv``, or ``.json``, a list of objects.
+
+    ``missing`` is the text of a missing value, except in JSON, which has null.
+    """
     if ending == ".json":
         _write_json(file, frames)
         return
     separator = "," if ending == ".csv" else "\t"
     for number, frame in enumerate(frames):
-        frame.to_csv(file, header=number == 0, index=False, sep=separator, lineterminator="\n", na_rep="NaN")
+        frame.to_csv(
+            file, header=number == 0, index=False, sep=separator, lineterminator="\n", na_rep=missing
+        )
 
 
 def _write_json(file: IO[bytes], frames: "Iterable[pd.DataFrame]") -> None:

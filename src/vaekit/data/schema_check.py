@@ -10,7 +10,7 @@ import numpy as np
 from vaekit.data.column_summary import Column
 from vaekit.data.dataset import Dataset, Kind, made_up_names
 from vaekit.data.messages import few, ignored_columns, plural, shape_in_words
-from vaekit.data.stored import StoredRows, value_blocks
+from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.data.strict_json import require_different
 from vaekit.errors import ArtifactError, DataError
 from vaekit.language.grammar import did_you_mean
@@ -93,7 +93,9 @@ def _choose_columns(schema: Expected, dataset: Dataset) -> Dataset:
     if given == expected or any(schema.kept[missing]) or (unnamed and set(given) != set(expected)):
         return dataset
     order = [given.index(name) if name in given else -1 for name in expected]
-    constants = {j: schema.columns[j].minimum for j in missing}
+    constants = {
+        j: np.nan if schema.columns[j].missing_rate == 1 else schema.columns[j].minimum for j in missing
+    }
 
     def choose(block: np.ndarray) -> np.ndarray:
         chosen = np.ascontiguousarray(block[:, order])
@@ -124,7 +126,8 @@ def _choose_columns(schema: Expected, dataset: Dataset) -> Dataset:
 def _told_constant(column: Column) -> str:
     value = column.minimum if column.categories is None else column.categories[int(column.minimum)]
     shown = f"{value:g}" if isinstance(value, float) else repr(value)
-    return f"it was {shown} in every row that the model was fitted to, and plays no part in it"
+    was = "had no value in any" if column.missing_rate == 1 else f"was {shown} in every"
+    return f"it {was} row that the model was fitted to, and plays no part in it"
 
 
 def _recode(schema: Expected, dataset: Dataset, what: str, outside: Outside) -> Dataset:
@@ -145,6 +148,8 @@ def _recode(schema: Expected, dataset: Dataset, what: str, outside: Outside) -> 
                 "was fitted to numbers there"
             )
         if names is None:
+            if not (~np.isnan(dataset.values[:, j])).any():
+                continue  # no value at all
             count = len(expected) if outside == "refuse" else None
             if dataset.categories is None and _are_numbers_of(dataset.values[:, j], count):
                 continue  # already numbered, as an array from Python is
@@ -166,12 +171,14 @@ def _recode(schema: Expected, dataset: Dataset, what: str, outside: Outside) -> 
             )
         categories[j] = (*expected, *unknown)
         position = {text: float(k) for k, text in enumerate((*expected, *unknown))}
-        renumbered[j] = np.array([position.get(text, np.nan) for text in names])
+        # models of before there were missing values have a category for them; -1 is the last entry
+        of_missing = position.get("", position.get("?", np.nan))
+        renumbered[j] = np.array([*(position.get(text, np.nan) for text in names), of_missing])
 
     def renumber(block: np.ndarray) -> np.ndarray:
         block = block.copy()
         for j, numbers in renumbered.items():
-            block[:, j] = numbers[block[:, j].astype(np.int64)]
+            block[:, j] = numbers[np.nan_to_num(block[:, j], nan=-1).astype(np.int64)]
         return block
 
     return replace(dataset, values=_changed(dataset.values, renumber), categories=tuple(categories))
@@ -199,8 +206,9 @@ def _first_row(values: np.ndarray, column: int, numbers: Sequence[int]) -> int:
 
 def _are_numbers_of(values: np.ndarray, count: int | None) -> bool:
     """Whether values are the numbers of categories, however many where the count is None."""
-    whole = (values >= 0) & (values == np.floor(values))
-    return bool((whole if count is None else whole & (values < count)).all())
+    known = values[~np.isnan(values)]
+    whole = (known >= 0) & (known == np.floor(known))
+    return bool((whole if count is None else whole & (known < count)).all())
 
 
 def check_dataset(schema: Expected, dataset: Dataset, *, what: str, outside: Outside = "refuse") -> None:
@@ -289,7 +297,7 @@ def _check_range(schema: Expected, dataset: Dataset, what: str) -> None:
     values = dataset.values
     if values.size == 0:
         return
-    low, high = float(values.min()), float(values.max())
+    low, high = map(float, extremes(values))
     seen = f"{what}: {values.dtype} values from {low:g} to {high:g}"
     if schema.kind == "images":
         fitted = schema.columns[0]

@@ -37,6 +37,7 @@ def read_text(
     decimal: str | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file of text.
 
@@ -59,6 +60,8 @@ def read_text(
         ``0,5``.
     keep, only
         As for :func:`vaekit.data.read`; the columns to keep are text.
+    missing_values : sequence of str
+        Further values that stand for missing ones.
 
     Raises
     ------
@@ -102,7 +105,7 @@ def read_text(
     try:
         frame = pd.read_csv(
             io.StringIO(text),
-            na_values=sorted(MISSING),
+            na_values=sorted(MISSING.union(missing_values)),
             keep_default_na=False,
             **form,
             **{key: value for key, value in (("thousands", thousands), ("decimal", decimal)) if value},
@@ -123,6 +126,7 @@ def read_text(
         prefer_decimal_comma=dialect.separator == ";",
         keep=keep,
         only=only,
+        missing_values=missing_values,
     )
     if not keep:
         return dataset

@@ -5,6 +5,7 @@ or an interrupt the previous file is still there. Rows of ``.npy``, ``.csv`` and
 block by block, with one block in memory at a time.
 """
 
+import importlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -133,7 +134,7 @@ def write(
             conditions=conditions,
             beside=beside,
         )
-        _write_frame(path, form.frame(values), ending)
+        _write_frame(path, form.frame(values), ending, missing=_missing_text(schema))
     return values.shape
 
 
@@ -154,15 +155,20 @@ def check_output(path: Path, *, beside: "pd.DataFrame | None" = None) -> None:
         raise DataError(f"{path}: columns are kept in tables alone; expected one of {', '.join(TABLES)}")
 
 
-def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:
+def _write_frame(path: Path, frame: "pd.DataFrame", ending: str, missing: str) -> None:
     if ending == ".parquet":
         try:
-            import pyarrow  # noqa: F401
+            importlib.import_module("pyarrow")
         except ImportError as error:
             raise MissingExtraError.for_extra("writing parquet", "parquet") from error
         write_atomically(path, lambda file: frame.to_parquet(file, index=False))
         return
-    write_atomically(path, lambda file: write_frames(file, [frame], ending))
+    write_atomically(path, lambda file: write_frames(file, [frame], ending, missing))
+
+
+def _missing_text(schema: Schema | None) -> str:
+    """Return what stands for a missing value in text: rows of data have empty fields, as they had."""
+    return "NaN" if schema is None else ""
 
 
 def write_blocks(
@@ -236,7 +242,8 @@ def write_blocks(
     form = TableForm(
         path=path, columns=columns, categories=categories, schema=table, conditions=conditions, beside=beside
     )
-    write_atomically(path, lambda file: write_frames(file, _frames(form, counted), ending))
+    missing = _missing_text(schema)
+    write_atomically(path, lambda file: write_frames(file, _frames(form, counted), ending, missing))
     return shape
 
 

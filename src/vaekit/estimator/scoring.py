@@ -183,6 +183,7 @@ def score_rows(fitted: FittedModel, rows: Dataset, samples: int, *, constants: b
 
 
 def _score(fitted: FittedModel, rows: Dataset, samples: int, constants: bool) -> RowScores:
+    fitted = fitted.taking(rows)
     x, outside = _outside_support(fitted, rows, constants)
     lost = outside.reshape(len(outside), -1).any(1)
     fine = torch.from_numpy(~lost)
@@ -238,7 +239,7 @@ def _outside_support(fitted: FittedModel, rows: Dataset, constants: bool) -> tup
         for j, column in enumerate(schema.columns):
             if column.categories is not None:
                 outside[:, j] |= values[:, j] >= len(column.categories)
-            if constants and not schema.kept[j]:
+            if constants and not schema.kept[j] and column.missing_rate < 1:
                 outside[:, j] |= (values[:, j] != column.minimum) & ~np.isnan(values[:, j])
     if outside.any():
         usual = [column.minimum for column in schema.columns]
