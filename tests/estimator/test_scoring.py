@@ -73,7 +73,7 @@ def test_a_row_without_probability_scores_minus_infinity_and_others_are_as_they_
     ):
         assert told in note
     only = vae.log_likelihood(bad[6:7])
-    assert ScoreTally().add(only).outside_note("x").count("column 'year' is 2024, and was always 2023") == 1
+    assert "column 'year' is 2024, and was always 2023" in str(ScoreTally().add(only).outside_note("x"))
     assert vae.log_likelihood(bad[found.outside]).log_likelihood.tolist() == [-np.inf] * 6
 
 
@@ -158,7 +158,7 @@ def test_files_of_scores_and_columns_that_are_kept(fitted, bad, tmp_path, capsys
         "reliable",
     ]
     assert found["id"].tolist() == rows["id"].tolist(), "007 is no 7"
-    assert (found["note"] == 'a "b", c').all()
+    assert set(found["note"]) == {'a "b", c'}
     assert found["reliable"].dtype == bool
     np.testing.assert_allclose(found["log_likelihood"], expected.log_likelihood, rtol=1e-6)
     np.testing.assert_allclose(found["standard_error"], expected.standard_error, rtol=1e-4, atol=1e-7)
@@ -175,7 +175,7 @@ def test_files_of_scores_and_columns_that_are_kept(fitted, bad, tmp_path, capsys
         application.reconstruct_to_file(folder, fine, tmp_path / "r.parquet", keep=["id"])
     again = pd.read_parquet(tmp_path / "r.parquet")
     assert again.columns.tolist() == ["id", *COLUMNS]
-    assert (again["real"] == again["real"].round(2)).all(), "as many decimals as in the data"
+    assert again["real"].round(2).equals(again["real"]), "as many decimals as in the data"
     with pytest.warns(DataWarning), pytest.raises(DataError, match="column 'real' to keep has the name"):
         application.reconstruct_to_file(folder, fine, tmp_path / "r.csv", keep=["real"])
     with pytest.warns(DataWarning), pytest.raises(DataError, match="columns are kept in tables alone"):
@@ -227,12 +227,11 @@ def test_rows_that_cannot_be_estimated_well_are_counted_and_named():
     tally = ScoreTally().add(scores)
     assert (tally.rows, tally.mended, tally.unreliable, tally.outside) == (3, 1, 1, 0)
     assert tally.outside_note("x.csv") is None
-    assert tally.unreliable_note("x.csv").startswith(
+    assert str(tally.unreliable_note("x.csv")).startswith(
         "1 row of 3 in x.csv could not be estimated well with 100 importance samples (reliable is False): row 11, "
     )
-    assert "too few to tell" in ScoreTally().add(
-        RowScores(**{**vars(scores), "samples": 10})
-    ).unreliable_note("x.csv")
+    few = RowScores(**{**vars(scores), "samples": 10})
+    assert "too few to tell" in str(ScoreTally().add(few).unreliable_note("x.csv"))
 
 
 def test_the_types_of_a_data_frame_come_back():

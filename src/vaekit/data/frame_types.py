@@ -1,6 +1,6 @@
 """The columns of a data frame of pandas: their order and types, and a table of results put back into them."""
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, TypeGuard, cast
 
 import msgspec
 import numpy as np
@@ -81,10 +81,10 @@ def as_in_frame(table: "pd.DataFrame", columns: tuple[FrameColumn, ...]) -> "pd.
     import pandas as pd
 
     known = {str(column.name): column for column in columns}
-    found: dict[Any, pd.Series] = {name: table[name] for name in table.columns if name not in known}
+    found: dict[Any, Any] = {name: table[name] for name in table.columns if name not in known}
     for name, column in known.items():
         if name in table.columns:
-            found[column.name] = _converted(table[name], column)
+            found[column.name] = _converted(cast("pd.Series", table[name]), column)
     return pd.DataFrame(found, index=table.index)
 
 

@@ -190,7 +190,7 @@ def parquet_dataset(
     stored = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
     names = [name for name in file.schema_arrow.names if name not in stored]
     taken = [name for name in (label, *conditions) if name in names]
-    unneeded = unneeded_columns(names, only, taken)
+    unneeded = unneeded_columns(names, only, [name for name in taken if name is not None])
     columns = [name for name in names if name not in taken and name not in unneeded]
     rows = file.metadata.num_rows
     if not columns or bytes_in_memory(rows, (len(columns),), np.float64) <= limit:

@@ -121,7 +121,7 @@ def _write_json(file: IO[bytes], frames: "Iterable[pd.DataFrame]") -> None:
     file.write(b"\n]\n")
 
 
-def _dates_as_text(frame: "pd.DataFrame") -> "dict[str, pd.Series]":
+def _dates_as_text(frame: "pd.DataFrame") -> dict[str, Any]:
     import pandas as pd
 
     dates = [name for name in frame if pd.api.types.is_datetime64_any_dtype(frame[name].dtype)]

@@ -231,9 +231,9 @@ def read_rows(
     """
     told: tuple[str, ...] = ()
     given: Any = X
-    frame = frame_columns(given) if is_frame(given) else None
-    if schema is not None and is_frame(given):
-        given, told = _known_columns(given, schema, names)
+    frame = frame_columns(X) if is_frame(X) else None
+    if schema is not None and is_frame(X):
+        given, told = _known_columns(X, schema, names)
     if isinstance(given, np.memmap):
         left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
         given = given if left_in_file is None else left_in_file
@@ -285,8 +285,9 @@ def _as_dataset(
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         columns, values = getattr(X, "columns", None), X
+        has_names = is_frame(X)
         # a data frame with fewer columns may lack some that were constant
-        if reset or not is_frame(X) or len(X.columns) == vars(estimator).get("n_features_in_"):
+        if reset or not has_names or len(X.columns) == vars(estimator).get("n_features_in_"):
             values = validate_data(
                 estimator,
                 X,
@@ -295,7 +296,7 @@ def _as_dataset(
                 ensure_min_samples=2 if reset else 1,
                 ensure_all_finite=False if infinite else "allow-nan",
             )
-        dataset = from_object(X if is_frame(X) else values)
+        dataset = from_object(X if has_names else values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
     dataset = from_object(X, missing_values=codes)
     if reset:

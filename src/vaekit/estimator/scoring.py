@@ -185,7 +185,7 @@ def score_rows(fitted: FittedModel, rows: Dataset, samples: int, *, constants: b
 def _score(fitted: FittedModel, rows: Dataset, samples: int, constants: bool) -> RowScores:
     fitted = fitted.taking(rows)
     x, outside = _outside_support(fitted, rows, constants)
-    lost = outside.reshape(len(outside), -1).any(1)
+    lost: Booleans = np.any(outside.reshape(len(outside), -1), axis=1)
     fine = torch.from_numpy(~lost)
     c = fitted.conditions_of(rows)
     if lost.any():
