@@ -284,13 +284,13 @@ def _as_dataset(
 ) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
-        columns, values = getattr(X, "columns", None), X
-        has_names = is_frame(X)
+        values: Any = X
+        columns, has_names = getattr(X, "columns", None), is_frame(X)
         # a data frame with fewer columns may lack some that were constant
         if reset or not has_names or len(X.columns) == vars(estimator).get("n_features_in_"):
             values = validate_data(
                 estimator,
-                X,
+                values,
                 reset=reset,
                 dtype="numeric",
                 ensure_min_samples=2 if reset else 1,
