@@ -60,6 +60,8 @@ def test_an_artifact_that_is_not_there_is_answered_with_what_may_have_been_meant
     err = fails(capsys, 3, "encode", place / "tabel.vae", place / "table.csv", *where)
     assert "there is no artifact" in err
     assert "did you mean 'table.vae'? expected a folder made by `vaekit fit`" in err
+    for absent in ("nofile.vae", "a.vae"):
+        assert "did you mean" not in fails(capsys, 3, "encode", place / absent, place / "table.csv", *where)
     err = fails(capsys, 3, "encode", place / "table.csv", place / "table.vae", *where)
     assert (
         "table.csv is a file; an artifact is a folder made by `vaekit fit`, and is named before the data"

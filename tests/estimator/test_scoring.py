@@ -84,6 +84,7 @@ def test_a_mean_score_leaves_out_columns_that_never_varied(fitted):
     assert vae.score(rows) == pytest.approx(vae.score_samples(rows).mean())
 
 
+@pytest.mark.filterwarnings("ignore:.* far outside the range")
 def test_encode_and_reconstruct_refuse_and_say_where(fitted, bad):
     vae, folder = fitted
     for row, message in (

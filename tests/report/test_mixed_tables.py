@@ -12,7 +12,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from vaekit import VariationalAutoencoder
 from vaekit.data import Dataset, read
 from vaekit.report import render_report
-from vaekit.report.drawing import theme
+from vaekit.report.drawing import _shorten, panel, theme
 from vaekit.report.scene import Scene, Section
 from vaekit.report.table_sections import effects, marginals, reconstructions
 
@@ -109,3 +109,37 @@ def test_the_page_of_a_conditional_model_has_categories_too(
     estimator.fit(told)
     html = render_report(estimator, estimator.to_artifact({}), told, {})
     assert "sex: share right" in html
+
+
+def test_the_likelihoods_of_many_columns_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"measurement {j}" for j in range(9)]
+    rows = [
+        [*map(str, rng.normal(size=9)), "left" if rng.random() < 0.5 else "right", "1"] for _ in range(40)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(map(",".join, [[*names, "side", "same"], *rows])))
+    data = read(tmp_path / "t.csv")
+    estimator = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=2, random_state=0).fit(data)
+    html = render_report(estimator, estimator.to_artifact({}), data, {})
+    assert "<code>mixed,<wbr> of 10 columns</code>" in html
+    for name, kind in [*((name, "gaussian") for name in names), ("side", "bernoulli")]:
+        assert f"<dt>{name}</dt><dd>{kind}</dd>" in html
+    assert html.count("gaussianxgaussian") == 0, "there is no command without a source"
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "left"),
+    [
+        ("education: share of rows", 200, "education: share of rows"),
+        ("education: share of rows", 80, "education: share"),
+        ("education: share of rows", 50, "education"),
+        ("education: share of rows", 30, "edu…"),
+        ("education", 30, "edu…"),
+    ],
+)
+def test_a_label_that_is_too_long_keeps_the_name_of_its_column(words: str, most: float, left: str) -> None:
+    with theme():
+        ax = panel()
+        ax.set_xlabel(words)
+        _shorten(ax.xaxis.label, most)
+    assert ax.get_xlabel() == left

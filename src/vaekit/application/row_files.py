@@ -10,7 +10,7 @@ import numpy as np
 
 from vaekit.application.sources import Opened, Source, open_artifact, read_source
 from vaekit.data import Dataset, Schema, write
-from vaekit.data.messages import ignored_columns
+from vaekit.data.messages import ignored_columns, plural
 from vaekit.data.output_files import output_ending
 from vaekit.data.stored import StoredRows, few_rows
 from vaekit.data.writers import check_output, write_blocks
@@ -89,6 +89,11 @@ def encode_to_file(
     the standard output; ``opening`` is what :func:`vaekit.application.open_artifact` takes: with
     ``keep=["id", "label"]`` these columns of the data are written first, as they stand there.
 
+    Warns
+    -----
+    DataWarning
+        For rows far outside the range of the training rows, where an encoder can give anything.
+
     Examples
     --------
     >>> import tempfile
@@ -104,14 +109,17 @@ def encode_to_file(
     opened = open_artifact(artifact, data, **opening)
     estimator = opened.estimator
     function = estimator.transform_to_codes if codes else estimator.transform
-    return _map_to_file(opened, output, function, columns=_latent_names(estimator, codes=codes))
+    columns = _latent_names(estimator, codes=codes)
+    _warn_of_far_rows(opened)
+    return _map_to_file(opened, output, function, columns=columns)
 
 
 def reconstruct_to_file(
     artifact: str | Path, data: Source, output: str | Path, **opening: Any
 ) -> WrittenRows:
-    """Write the model's version of each row, in the units of the data."""
+    """Write the model's version of each row, in the units of the data; warns as :func:`encode_to_file` does."""
     opened = open_artifact(artifact, data, **opening)
+    _warn_of_far_rows(opened)
     estimator = opened.estimator
 
     def reconstruct(rows: Dataset) -> np.ndarray:
@@ -226,6 +234,22 @@ def _latent_points(latents: Source, names: tuple[str, ...]) -> np.ndarray:
     if extra := [name for name in given if name not in names]:
         warnings.warn(f"{dataset.source}: {ignored_columns(extra)}", DataWarning, stacklevel=3)
     return dataset.values[:, [given.index(name) for name in names]]
+
+
+def _warn_of_far_rows(opened: Opened) -> None:
+    """Warn of rows with values further beyond the training range than it is wide."""
+    far = opened.estimator.schema_.far_outside(opened.dataset.values)
+    if far:
+        (row, column), rows = far[0], len(opened.dataset)
+        where = "" if opened.estimator.schema_.kind == "images" else f" in column {column!r}"
+        those = "is" if len(far) == 1 else "are"
+        warnings.warn(
+            f"{opened.source}: {len(far):,} of {plural(rows, 'row')} {those} far outside the range of the training "
+            f"rows, the first of them row {row:,} (counted from 0){where}: the encoder has not learned what to make of "
+            "them; `vaekit score` tells how unusual they are",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _map_to_file(

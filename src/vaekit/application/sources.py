@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def read_source(
     thousands: str | None = None,
     decimal: str | None = None,
     only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Any = None,
 ) -> Dataset:
     """Read data; see :func:`vaekit.data.read`.
@@ -52,7 +53,9 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
-        dataset = _from_memory(data, conditions, only=only, missing_values=missing_values)
+        dataset = _from_memory(
+            data, conditions, only=only, categorical=categorical, missing_values=missing_values
+        )
     else:
         dataset = read(
             name,
@@ -63,6 +66,7 @@ def read_source(
             thousands=thousands,
             decimal=decimal,
             only=only,
+            categorical=categorical,
             missing_values=missing_values,
         )
     _warn_of_notes(dataset)
@@ -193,12 +197,14 @@ def read_for_model(
     if source_name(data) is not None and source_name(data) == estimator.origin_.get("source"):
         thousands = thousands or estimator.origin_.get("thousands")  # as it was read for the fit
         decimal = decimal or estimator.origin_.get("decimal")
+    categorical = [column.name for column in estimator.schema_.columns if column.categories is not None]
 
     def read_with(conditions: Sequence[str]) -> Dataset:
         name = source_name(data)
         if name is None:
             found = label_of_fit if is_frame(data) and label_of_fit in data.columns else None
-            return _from_memory(data, conditions, label=found, keep=keep, only=only, missing_values=codes)
+            choice: dict[str, Any] = {"label": found, "keep": keep, "only": only}
+            return _from_memory(data, conditions, **choice, categorical=categorical, missing_values=codes)
         options: dict[str, Any] = {
             "data_dir": data_dir,
             "memory_limit": memory_limit,
@@ -207,6 +213,7 @@ def read_for_model(
             "decimal": decimal,
             "keep": keep,
             "only": only,
+            "categorical": categorical,
             "missing_values": codes,
         }
         try:

@@ -80,7 +80,7 @@ def _warnings_in_a_line() -> Generator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ours):
-                print(f"vaekit: warning: {' '.join(str(message).split())}", file=sys.stderr)
+                print(f"vaekit: warning: {_in_flags(' '.join(str(message).split()))}", file=sys.stderr)
             else:
                 usual(message, category, *where, **more)
 

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def read_frame_file(
     memory_limit: int | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
@@ -35,7 +36,7 @@ def read_frame_file(
     Parameters
     ----------
     path : Path
-    label, conditions, keep, only, missing_values
+    label, conditions, keep, only, categorical, missing_values
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
         Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
@@ -74,6 +75,7 @@ def read_frame_file(
         conditions=conditions,
         keep=keep,
         only=only,
+        categorical=categorical,
         missing_values=missing_values,
     )
 

@@ -1,6 +1,6 @@
 """Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,7 @@ __all__ = [
     "column_as_found",
     "dataset_from_frame",
     "keep_columns",
+    "known_columns",
     "label_values",
     "unneeded_columns",
 ]
@@ -39,6 +40,7 @@ def dataset_from_frame(
     prefer_decimal_comma: bool = False,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return a DataFrame as a table.
@@ -64,6 +66,8 @@ def dataset_from_frame(
     only : mapping of str to bool, optional
         The columns that a model knows, and whether it needs them: where all that it needs are there, those that
         it does not know are left out without being read, with a note.
+    categorical : collection of str
+        Names of columns of text that are categories, however many there are.
     missing_values : sequence of str
         Text that stands for missing values, beside ``""`` and ``?``.
 
@@ -110,7 +114,14 @@ def dataset_from_frame(
         shows_decimal_comma(cast("pandas.Series", frame[name])) for name in frame.columns
     )
     read = {
-        name: read_column(cast("pandas.Series", frame[name]), name, source, lines, decimal_comma=comma)
+        name: read_column(
+            cast("pandas.Series", frame[name]),
+            name,
+            source,
+            lines,
+            decimal_comma=comma,
+            categorical=name in categorical,
+        )
         for name in frame.columns
     }
     notes = tuple(f"column {name!r}: {column.note}" for name, column in read.items() if column.note)
@@ -176,6 +187,26 @@ def unneeded_columns(
     if not only or any(needed and name not in names for name, needed in only.items()):
         return []
     return [name for name in names if name not in only and name not in others]
+
+
+def known_columns(
+    frame: "pandas.DataFrame", known: Mapping[str, bool], others: Sequence[str] = ()
+) -> "tuple[pandas.DataFrame, tuple[str, ...]]":
+    """Return the columns of a data frame that a model knows, in its order, and a note on those that it does not.
+
+    >>> import pandas as pd
+    >>> frame, notes = known_columns(pd.DataFrame({"id": [7], "b": [1], "a": [2]}), {"a": True, "b": True})
+    >>> list(frame), notes
+    (['a', 'b'], ("column 'id' is not one of the model's: ignored",))
+    """
+    given = [str(name) for name in frame.columns]
+    extra = unneeded_columns(given, known, others)
+    chosen = [name for name in known if name in given]
+    chosen += [name for name in given if name not in chosen and name not in extra]
+    if chosen == given:
+        return frame, ()
+    ordered = frame.iloc[:, [given.index(name) for name in chosen]]
+    return ordered, (ignored_columns(extra),) if extra else ()
 
 
 def check_names(

@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ def from_object(
     data: Any,
     labels: Any = None,
     *,
+    categorical: Collection[str] = (),
     missing_values: "str | Iterable[object] | None" = None,
     label: str | None = None,
     conditions: Sequence[str] = (),
@@ -42,6 +43,8 @@ def from_object(
         Instead of those that come with the data.
     label, conditions, keep, only
         Columns of a data frame, as for :func:`vaekit.data.read`.
+    categorical : collection of str
+        Columns of text of a DataFrame that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones, such as ``"-999"``, beside NaN, None, empty text and ``?``.
 
@@ -80,6 +83,7 @@ def from_object(
             keep=keep,
             only=only,
             missing_values=codes,
+            categorical=categorical,
         )
         return replace(without_codes(dataset, codes), frame=frame_columns(data))
     dataset = without_codes(_from_anything(data, labels), codes)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ def read_parquet(
     memory_limit: int | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
@@ -57,7 +58,13 @@ def read_parquet(
         raise DataError(f"{path}: the file is empty; expected Parquet")
     if memory_limit is not None:
         dataset = parquet_dataset(
-            path, limit=memory_limit, label=label, conditions=conditions, keep=keep, only=only
+            path,
+            limit=memory_limit,
+            label=label,
+            conditions=conditions,
+            keep=keep,
+            only=only,
+            categorical=categorical,
         )
         if dataset is not None:
             return dataset
@@ -77,6 +84,7 @@ def read_parquet(
         keep=keep,
         only=only,
         missing_values=missing_values,
+        categorical=categorical,
     )
     # pandas makes floats of whole numbers beside missing ones; the file knows better
     types = {**(data.stored_as or {}), **_types(table.schema, data.columns or ())}
@@ -163,6 +171,7 @@ def parquet_dataset(
     conditions: Sequence[str] = (),
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
 ) -> Dataset | None:
     """Return a table as a data set that leaves the rows in their file; None where it fits under the limit.
 
@@ -173,7 +182,7 @@ def parquet_dataset(
     path : Path
     limit : int
         Memory that the data may take, in bytes.
-    label, conditions, keep, only
+    label, conditions, keep, only, categorical
         As for :func:`vaekit.data.read`.
 
     Raises
@@ -198,7 +207,8 @@ def parquet_dataset(
     source = str(path)
     check_names(names, source, label=label, conditions=conditions, keep=keep)
     _refuse_large_groups(file, source, len(columns), limit)
-    categories = {name: found for name in columns if (found := _texts(file, path, name)) is not None}
+    found_in = {name: _texts(file, path, name, categorical=name in categorical) for name in columns}
+    categories = {name: texts for name, texts in found_in.items() if texts is not None}
     values = ParquetRows(file, path, columns, categories, limit)
     texts = tuple(categories.get(name) for name in columns) if categories else None
     # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
@@ -245,7 +255,7 @@ def _refuse_large_groups(file: Any, source: str, columns: int, limit: int) -> No
         )
 
 
-def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
+def _texts(file: Any, path: Path, name: str, *, categorical: bool) -> "tuple[str, ...] | None":
     """Return the different values of a column of text; None for numbers."""
     import pyarrow
 
@@ -273,7 +283,7 @@ def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
                 f"categories: store numbers as numbers, remove it, or give --label {name} to keep it for "
                 "colouring only"
             )
-    return text_categories(counts, name, str(path))
+    return text_categories(counts, name, str(path), categorical=categorical)
 
 
 def _plain(column: Any) -> Any:

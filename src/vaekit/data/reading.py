@@ -1,10 +1,9 @@
 """The function that reads every source: a name, a file of any accepted format, or a folder."""
 
-import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean, nearest
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 
@@ -43,6 +42,7 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    categorical: Collection[str] = (),
     missing_values: str | Iterable[object] | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
@@ -75,6 +75,8 @@ def read(
     only : mapping of str to bool, optional
         The columns that a model knows, and whether it needs them: where all that it needs are there, those that
         it does not know are left out without being read, with a note.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
         in text ``NA`` and the like.
@@ -98,7 +100,15 @@ def read(
     """
     name = os.fsdecode(source)
     choice = _Choice(
-        label, memory_limit, conditions, thousands, decimal, read_codes(missing_values), keep, only
+        label,
+        memory_limit,
+        conditions,
+        thousands,
+        decimal,
+        read_codes(missing_values),
+        keep,
+        only,
+        frozenset(categorical),
     )
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
@@ -131,6 +141,7 @@ class _Choice(NamedTuple):
     missing_values: tuple[str, ...]
     keep: Sequence[str]
     only: Mapping[str, bool] | None
+    categorical: frozenset[str]
 
 
 def _chosen(dataset: Dataset, choice: _Choice) -> Dataset:
@@ -148,6 +159,7 @@ def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
         "conditions": choice.conditions,
         "memory_limit": memory_limit,
         "missing_values": choice.missing_values,
+        "categorical": choice.categorical,
         "keep": choice.keep,
         "only": choice.only,
     }
@@ -234,10 +246,8 @@ def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
     stems: dict[str, str] = {}
     for neighbour in neighbours:
         stems.setdefault(Path(neighbour).stem.lower(), neighbour)
-    stem = path.stem.lower()
-    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
-    return f"; did you mean {stems[near[0]]!r}?" if near else ""
+    near = nearest(path.stem, stems)
+    return f"; did you mean {stems[near]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:

@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ def read_text(
     decimal: str | None = None,
     keep: Sequence[str] = (),
     only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file of text.
@@ -60,6 +61,8 @@ def read_text(
         ``0,5``.
     keep, only
         As for :func:`vaekit.data.read`; the columns to keep are text.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
     missing_values : sequence of str
         Further values that stand for missing ones.
 
@@ -126,6 +129,7 @@ def read_text(
         prefer_decimal_comma=dialect.separator == ";",
         keep=keep,
         only=only,
+        categorical=categorical,
         missing_values=missing_values,
     )
     if not keep:

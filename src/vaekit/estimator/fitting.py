@@ -18,9 +18,9 @@ from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
 from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
-from vaekit.errors import DataError, DataWarning, UsageError
+from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
+from vaekit.estimator.model_rows import FittedModel, asked_categories, choose_device, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
@@ -166,7 +166,8 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
     sentence = recipe.sentence(likelihood)
     learns_labels = _learns_labels(sentence)
-    schema = replace(fit_schema(rows, sentence.likelihood), missing_values=recipe.missing_values)
+    schema = fit_schema(rows, sentence.likelihood, categorical=asked_categories(recipe.columns))
+    schema = replace(schema, missing_values=recipe.missing_values)
     if schema.empty_columns:
         warnings.warn(
             f"{rows.source}: no value at all in {', '.join(schema.empty_columns)[:200]}: left out of the model",
@@ -260,6 +261,10 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    asked = recipe.options.batch_size
+    if asked is not None and asked > len(rows):
+        message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
+        warnings.warn(message, TrainingWarning, stacklevel=3)
     fitted = fitted.taking(rows, held_out)
     setup = RunSetup(
         model=fitted.model,

@@ -1,7 +1,7 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
@@ -17,10 +17,9 @@ from vaekit.data import Dataset, Schema, from_object, split_indices
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.frame_types import frame_columns, is_frame
-from vaekit.data.frames import column_as_found, unneeded_columns
+from vaekit.data.frames import column_as_found, known_columns
 from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
-from vaekit.data.messages import ignored_columns
 from vaekit.data.missing_values import MARKS, without_codes
 from vaekit.data.schema_check import Outside
 from vaekit.data.stored import StoredRows
@@ -38,6 +37,7 @@ __all__ = [
     "FittedModel",
     "Floats",
     "Given",
+    "asked_categories",
     "check_latents",
     "choose_device",
     "hold_out",
@@ -196,6 +196,7 @@ def read_rows(
     conditions: Any = None,
     memory_limit: str | int | None = None,
     outside: Outside = "refuse",
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
@@ -216,6 +217,8 @@ def read_rows(
     outside
         What becomes of values that no row like those of the training could have; see
         :meth:`vaekit.data.Schema.align`.
+    categorical
+        Columns of text that are categories, however many there are; those of the schema are.
     missing_values
         Values that stand for missing ones.
 
@@ -233,7 +236,7 @@ def read_rows(
     given: Any = X
     frame = frame_columns(X) if is_frame(X) else None
     if schema is not None and is_frame(X):
-        given, told = _known_columns(X, schema, names)
+        given, told = known_columns(X, schema.known_columns, names)
     if isinstance(given, np.memmap):
         left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
         given = given if left_in_file is None else left_in_file
@@ -244,7 +247,11 @@ def read_rows(
         taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
         given = given.drop(columns=list(taken))
     infinite = outside == "keep"
-    dataset = _as_dataset(estimator, given, missing_values, reset=schema is None, infinite=infinite)
+    if schema is not None:
+        categorical = [column.name for column in schema.columns if column.categories is not None]
+    dataset = _as_dataset(
+        estimator, given, missing_values, categorical, reset=schema is None, infinite=infinite
+    )
     dataset = dataset if frame is None else replace(dataset, frame=frame)
     if names:
         if conditions is not None:
@@ -263,24 +270,14 @@ def read_rows(
     return dataset
 
 
-def _known_columns(X: Any, schema: Schema, names: Sequence[str]) -> tuple[Any, tuple[str, ...]]:
-    """Return the columns of a data frame that a model knows, in its order, and a note on the others.
-
-    Columns that are missing, and were constant, are told of when the rows are aligned.
-    """
-    given = [str(name) for name in X.columns]
-    expected = [column.name for column in schema.columns]
-    extra = unneeded_columns(given, schema.known_columns, names)
-    known = [name for name in expected if name in given] if set(given) & set(expected) else given
-    known += [name for name in given if name not in known and name not in extra]
-    if known == given:
-        return X, ()
-    chosen = X.iloc[:, [given.index(name) for name in known]]
-    return chosen, (ignored_columns(extra),) if extra else ()
-
-
 def _as_dataset(
-    estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool, infinite: bool
+    estimator: BaseEstimator,
+    X: Any,
+    codes: Sequence[str],
+    categorical: Collection[str],
+    *,
+    reset: bool,
+    infinite: bool,
 ) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
@@ -298,7 +295,7 @@ def _as_dataset(
             )
         dataset = from_object(X if has_names else values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X, missing_values=codes)
+    dataset = from_object(X, missing_values=codes, categorical=categorical)
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
     return dataset
@@ -341,6 +338,15 @@ def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind
     if len(dict(names)) < len(names):
         raise UsageError(f"condition={condition!r} names one condition twice")
     return dict(names)
+
+
+def asked_categories(columns: Mapping[str, str] | None) -> list[str]:
+    """Return the columns that are asked to be categories, by kinds of column by name.
+
+    >>> asked_categories({"town": "categorical", "age": "poisson"}), asked_categories(None)
+    (['town'], [])
+    """
+    return [name for name, kind in (columns or {}).items() if kind == "categorical"]
 
 
 def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:

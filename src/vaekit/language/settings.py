@@ -26,7 +26,8 @@ class TrainingOptions:
     epochs
         At most this many passes over the training rows; by default it depends on them.
     batch_size
-        Rows a step; the last batch of an epoch may be smaller and is kept. By default it depends on the rows.
+        Rows a step, at most all of them; the last batch of an epoch may be smaller and is kept. By default it depends
+        on the rows.
     learning_rate
         The optimiser's learning rate, before its schedule.
     patience
@@ -95,8 +96,8 @@ class TrainingOptions:
     def filled_in(self, rows: int) -> "TrainingSettings":
         """Return the settings of a run over so many training rows.
 
-        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
-        steps, but are at least 30 and at most 300; a staircase has its own 3,280.
+        A batch is about a twentieth of the rows, a power of two from 16 to 128; one that is asked for is at most all of
+        them. Epochs make about 3,500 steps, but are at least 30 and at most 300; a staircase has its own 3,280.
 
         Examples
         --------
@@ -109,6 +110,8 @@ class TrainingOptions:
         batch_size, epochs = self.batch_size, self.epochs
         if batch_size is None:
             batch_size = min(128, max(16, 2 ** round(log2(max(rows, 1) / 20))))
+        else:
+            batch_size = min(batch_size, max(rows, 1))
         if epochs is None:
             steps = -(-rows // batch_size)
             epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else min(300, max(30, 3500 // steps))

@@ -112,11 +112,16 @@ def _ticks(axis: "Axis") -> list[tuple[float, str]]:
 
 
 def _shorten(label: "Text", most: float) -> None:
-    """Cut a label to at most that many points."""
+    """Cut a label to at most that many points, what follows the name of a column first."""
     from matplotlib.textpath import TextToPath
 
     measure, words = TextToPath().get_text_width_height_descent, label.get_text()
-    text = words
+    name, colon, rest = words.rpartition(": ")
+    for text in (words, f"{name}{colon}{rest.partition(' of ')[0]}", name) if colon else ():
+        if measure(text, label.get_fontproperties(), False)[0] <= most:
+            label.set_text(text)
+            return
+    text = words = name or words
     while len(text) > 2 and measure(text, label.get_fontproperties(), False)[0] > most:
         words = words[:-1]
         text = words.rstrip() + "…"

@@ -65,6 +65,7 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
+    environment.filters["breakable"] = _breakable
     return environment.get_template("report.html.jinja").render(
         name=data_name(artifact, shown),
         latent=artifact.latent,
@@ -85,6 +86,11 @@ def render_report(
 def _code(text: str) -> Markup:
     """Return text as HTML, with what stands between back quotes set as code."""
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _breakable(text: str) -> Markup:
+    """Return text as HTML in which a line may break behind a comma or a colon."""
+    return Markup(re.sub(r"([,:])", r"\1<wbr>", str(escape(text))))
 
 
 def _kl_per_dimension(estimator: "VariationalAutoencoder", result: "Evaluation | None") -> list[float] | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vaekit.artifact import Artifact
     from vaekit.evaluation import Evaluation
 
-__all__ = ["Notice", "judge"]
+__all__ = ["Notice", "collapse", "judge"]
 
 _FEWEST_SAMPLES, _LEAST_SHARE = 10, 0.05
 
@@ -69,7 +69,7 @@ def judge(
             notices.append(_trained_on(noun))
         notices += [*_inexact_prior(result), *_codes(result)]
     if kl_per_dimension is not None and (result is None or result.code_usage is None):
-        notices += _collapse(kl_per_dimension)
+        notices += collapse(kl_per_dimension)
     return notices + _training(artifact, evaluated=result is not None)
 
 
@@ -227,7 +227,12 @@ def _codes(result: "Evaluation") -> list[Notice]:
     ]
 
 
-def _collapse(kl: Sequence[float]) -> list[Notice]:
+def collapse(kl: Sequence[float]) -> list[Notice]:
+    """Return a warning where hardly any latent dimension carries information, given the mean KL of each in nats.
+
+    >>> [notice.title for notice in collapse([0.0, 0.0, 2.0])], collapse([1.0, 2.0])
+    (['Nearly collapsed: only 1 of 3 latent dimensions is active'], [])
+    """
     active, latent = sum(value > ACTIVE_KL for value in kl), len(kl)
     if active == 0:
         text = (
@@ -240,7 +245,7 @@ def _collapse(kl: Sequence[float]) -> list[Notice]:
         ]
         return [Notice("bad", "Posterior collapse: no latent dimension is active", text, advice)]
     if active == 1 < latent or active < 0.1 * latent:
-        title = f"Nearly collapsed: only {active} of {latent} latent dimensions are active"
+        title = f"Nearly collapsed: only {active} of {latent} latent dimensions {'is' if active == 1 else 'are'} active"
         text = f"The others carry less than {ACTIVE_KL:g} nat each and have no effect."
         advice = (
             f"If this is unexpected, train longer or more slowly; if not, `--latent {active}` is as good."
