@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from narrowing import known
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
 @pytest.fixture
 def script():
     spec = importlib.util.spec_from_file_location("make_exercise", FOLDER / "make_exercise.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = importlib.util.module_from_spec(known(spec))
+    known(known(spec).loader).exec_module(module)
     return module
 
 

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from narrowing import untyped
 from vaekit.classroom import ROLES, check_file
 from vaekit.runtime.randomness import seeded
 
@@ -162,7 +163,7 @@ def test_a_mistake_is_caught_by_the_check_below_it(notebook, mistake, tmp_path, 
             with pytest.raises((AssertionError, RuntimeError)):
                 exec(compile(code[check], check, "exec"), namespace)
         finally:
-            namespace["plt"].close("all")
+            untyped(namespace["plt"]).close("all")
 
 
 def test_the_bound_fails_a_weight_with_the_wrong_sign(notebook, tmp_path, monkeypatch):
@@ -183,7 +184,7 @@ def test_the_bound_fails_a_weight_with_the_wrong_sign(notebook, tmp_path, monkey
             with pytest.raises(AssertionError):
                 exec(compile(code["iwae-check"], "iwae-check", "exec"), namespace)
         finally:
-            namespace["plt"].close("all")
+            untyped(namespace["plt"]).close("all")
 
 
 def test_the_checker_finds_every_function_right_and_every_task_undone():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss
 
+from narrowing import known, untyped
 from vaekit import VariationalAutoencoder
 from vaekit.data import Dataset, read
 from vaekit.report import render_report
@@ -52,9 +53,11 @@ def test_accuracy_and_cross_entropy_are_those_of_the_decoder(
     with torch.no_grad():
         p = estimator.model_.decode(torch.from_numpy(estimator.transform(data)))
     logits = next(
-        part.base_dist.logits for part in p.base.parts if part.base_dist.__class__.__name__ == "_Categories"
+        part.base_dist.logits
+        for part in untyped(p).base.parts
+        if part.base_dist.__class__.__name__ == "_Categories"
     )
-    place = estimator.schema_.column_names.index("species")
+    place = known(estimator.schema_.column_names).index("species")
     codes, probabilities = data.values[:, place].astype(int), logits[:, 0].double().softmax(-1).numpy()
     accuracy = accuracy_score(codes, probabilities.argmax(axis=1))
     cross_entropy = log_loss(codes, probabilities, labels=range(3))
@@ -73,7 +76,7 @@ def test_samples_of_categories_are_compared_by_name(birds: tuple[VariationalAuto
     whole = " ".join(str(picture.svg) for picture in section.pictures)
     assert all(f">{name}<" in whole for name in (*SPECIES, "species: share of rows"))
     samples = estimator.sample(2000, random_state=0, noise=True)
-    place = estimator.schema_.column_names.index("species")
+    place = known(estimator.schema_.column_names).index("species")
     shares = [np.bincount(v[:, place].astype(int), minlength=3) / len(v) for v in (data.values, samples)]
     expected = abs(shares[0] - shares[1]).sum() / 2
     captions = {picture.caption for picture in section.pictures if "species" in str(picture.svg)[:200]}
@@ -96,13 +99,13 @@ def test_the_page_of_a_conditional_model_has_categories_too(
     birds: tuple[VariationalAutoencoder, Dataset],
 ) -> None:
     _, data = birds
-    species = np.array(SPECIES)[data.values[:, data.columns.index("species")].astype(int)]
-    rest = data.values[:, [j for j, name in enumerate(data.columns) if name != "species"]]
+    species = np.array(SPECIES)[data.values[:, known(data.columns).index("species")].astype(int)]
+    rest = data.values[:, [j for j, name in enumerate(known(data.columns)) if name != "species"]]
     estimator = VariationalAutoencoder(
         2, network="mlp:hidden=8", epochs=2, random_state=0, condition="species"
     )
-    names = tuple(name for name in data.columns if name != "species")
-    categories = tuple(data.categories[data.columns.index(name)] for name in names)
+    names = tuple(name for name in known(data.columns) if name != "species")
+    categories = tuple(known(data.categories)[known(data.columns).index(name)] for name in names)
     told = Dataset(
         rest, "table", names, None, source="t.csv", categories=categories, conditions={"species": species}
     )

@@ -111,7 +111,7 @@ def encode_to_file(
     function = estimator.transform_to_codes if codes else estimator.transform
     columns = _latent_names(estimator, codes=codes)
     _warn_of_far_rows(opened)
-    return _map_to_file(opened, output, function, columns=columns)
+    return _map_to_file(opened, output, lambda rows: np.asarray(function(rows)), columns=columns)
 
 
 def reconstruct_to_file(

@@ -21,6 +21,7 @@ from vaekit.errors import ArtifactError, UsageError
 from vaekit.language.grammar import nearest
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
+from vaekit.runtime.surroundings import usual_surroundings
 from vaekit.sentence import PARTS, Sentence
 from vaekit.training import EpochMetrics, History
 from vaekit.vae import VAE
@@ -30,6 +31,7 @@ __all__ = ["read_artifact"]
 T = TypeVar("T")
 
 
+@usual_surroundings()
 def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Artifact:
     """Read an artifact, checking everything before it is believed.
 

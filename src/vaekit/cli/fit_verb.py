@@ -26,7 +26,7 @@ from vaekit.cli.printing import (
     print_json,
 )
 from vaekit.cli.progress import Progress
-from vaekit.language.settings import TrainingOptions
+from vaekit.language.settings import Launch, TrainingOptions
 
 if TYPE_CHECKING:
     from vaekit.application import FitResult
@@ -148,12 +148,7 @@ class Fit:
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
     ] = 5.0
     resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
-    shard: Annotated[
-        bool,
-        tyro.conf.arg(
-            help="Under torchrun: spread the networks over the processes, for models too large for one device."
-        ),
-    ] = False
+    launch: Launch = field(default_factory=Launch)
     tensorboard: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
     ] = None
@@ -185,7 +180,7 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,
-                    shard=self.shard,
+                    **asdict(self.launch),
                     loggers=loggers,
                     on_rows=progress.rows,
                     on_plan=progress.plan,

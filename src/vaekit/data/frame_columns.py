@@ -221,7 +221,8 @@ def text_categories(
         raise DataError(
             f"{source}: column {name!r} holds text, for instance {first!r:.60} "
             f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or "
-            f"remove it, give --label {name} to keep it for colouring only, or --column {name}=categorical"
+            f"remove it, or give fit_and_prove label={name!r} to keep it for colouring only, or "
+            f"columns={{{name!r}: 'categorical'}}"
         )
     return tuple(sorted(present))
 
@@ -243,7 +244,8 @@ def _refuse_text(
         )
     raise DataError(
         f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: "
-        f"encode or remove it, give --label {name} to keep it for colouring only, or --column {name}=categorical"
+        f"encode or remove it, or give fit_and_prove label={name!r} to keep it for colouring only, or "
+        f"columns={{{name!r}: 'categorical'}}"
     )
 
 

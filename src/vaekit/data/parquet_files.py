@@ -280,8 +280,8 @@ def _texts(file: Any, path: Path, name: str, *, categorical: bool) -> "tuple[str
             raise DataError(
                 f"{path}: column {name!r} holds text of more than {_TEXTS_AT_MOST:,} different values, for "
                 f"instance {next(iter(filter(None, counts)), '')!r:.60}; expected numbers, or few "
-                f"categories: store numbers as numbers, remove it, or give --label {name} to keep it for "
-                "colouring only"
+                f"categories: store numbers as numbers, remove it, or give fit_and_prove "
+                f"label={name!r} to keep it for colouring only"
             )
     return text_categories(counts, name, str(path), categorical=categorical)
 

@@ -31,9 +31,9 @@ def require_few_categories(
         if column.name not in categorical and count > max(20, len(dataset) // 20):
             raise DataError(
                 f"{dataset.source}: column {column.name!r} holds text of {count} different values, and there are "
-                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give --label "
-                f"{column.name} to keep it for colouring only, or --column {column.name}=categorical if they are "
-                "categories nevertheless"
+                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give "
+                f"fit_and_prove label={column.name!r} to keep it for colouring only, or "
+                f"columns={{{column.name!r}: 'categorical'}} if they are categories nevertheless"
             )
 
 

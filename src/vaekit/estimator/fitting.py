@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, asked_categories, choose_device, read_names
-from vaekit.language.settings import TrainingOptions, TrainingSettings
+from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
+from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (
@@ -211,8 +212,10 @@ def _check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> Non
     )
 
 
-class RunOptions(TypedDict, total=False):
+class RunOptions(LaunchOptions, total=False):
     """Keyword arguments of ``fit``: how a training is watched, kept on disk and stopped.
+
+    The fields of :class:`vaekit.training.Launch` are among them: how several processes share the work.
 
     Parameters
     ----------
@@ -233,9 +236,6 @@ class RunOptions(TypedDict, total=False):
         Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
     stop
         To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
-    shard
-        Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-        :mod:`vaekit.training.sharding`.
     """
 
     on_epoch: OnEpoch | None
@@ -246,7 +246,6 @@ class RunOptions(TypedDict, total=False):
     checkpoint_minutes: float
     resume: bool
     stop: StopRequest | None
-    shard: bool
 
 
 def train_model(
@@ -289,7 +288,7 @@ def train_model(
         setup,
         callbacks=callbacks,
         checkpoints=_checkpoints(fitted, recipe, run),
-        launch=Launch(shard=run.get("shard", False)),
+        launch=Launch.taken_from(run),
     )
 
 

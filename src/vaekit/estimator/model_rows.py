@@ -27,7 +27,8 @@ from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.likelihoods import ObservedCells
 from vaekit.networks.network_inputs import FilledCells, TransformedInput
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import Sentence
 from vaekit.sentence.compatibility import check_missing
 from vaekit.training.streamed import StreamedRows
@@ -39,7 +40,6 @@ __all__ = [
     "Given",
     "asked_categories",
     "check_latents",
-    "choose_device",
     "hold_out",
     "read_names",
     "read_rows",
@@ -184,7 +184,8 @@ class FittedModel:
             x = self.to_model(values[part], rows.first_row + part.start)
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
-        return map_chunks(len(values), apply)
+        with shared_threads(work_of(self.model, min(len(values), ROWS_AT_ONCE))):
+            return map_chunks(len(values), apply)
 
 
 def read_rows(
@@ -283,6 +284,12 @@ def _as_dataset(
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         values: Any = X
         columns, has_names = getattr(X, "columns", None), is_frame(X)
+        # A loaded model knows the names by its schema, which scikit-learn does not see.
+        is_loaded = (
+            not reset and "feature_names_in_" not in vars(estimator) and vars(estimator).get("origin_")
+        )
+        if is_loaded and columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes):
+            values = X.to_numpy()
         # a data frame with fewer columns may lack some that were constant
         if reset or not has_names or len(X.columns) == vars(estimator).get("n_features_in_"):
             values = validate_data(
@@ -366,25 +373,3 @@ def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(z).all():
         raise DataError("the latents hold NaN or infinity; give finite numbers")
     return z
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes an accelerator where torch sees one.
-
-    Raises
-    ------
-    UsageError
-        For another name, or an accelerator that is not there.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device={device!r}: there are auto, cpu and cuda")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
-    return torch.device(device)

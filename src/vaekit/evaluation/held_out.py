@@ -16,6 +16,7 @@ from vaekit.evaluation.pareto import tail_size
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.rows import chunks
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]
@@ -103,6 +104,7 @@ class Evaluation:
         }
 
 
+@plain_arithmetic()
 def evaluate(
     model: VAE,
     x: Tensor,

@@ -1,14 +1,23 @@
 """The settings of a training run, written once for every caller: epochs, steps, learning rate, precision, ..."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from math import isfinite, log2
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from vaekit.errors import UsageError
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.optimizers import parse_optimizer
 
-__all__ = ["Compilation", "Launch", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
+__all__ = [
+    "Compilation",
+    "Launch",
+    "LaunchOptions",
+    "OutputBias",
+    "Precision",
+    "TrainingOptions",
+    "TrainingSettings",
+]
 
 Compilation = Literal["auto", "on", "off"]
 OutputBias = Literal["auto", "marginal", "none"]
@@ -181,3 +190,18 @@ class Launch:
     """
 
     shard: bool = False
+
+    @classmethod
+    def taken_from(cls, options: Mapping[str, Any]) -> "Launch":
+        """Return the launch that is among the options of a run.
+
+        >>> Launch.taken_from({"shard": True, "resume": False})
+        Launch(shard=True)
+        """
+        return cls(**{field.name: options[field.name] for field in fields(cls) if field.name in options})
+
+
+class LaunchOptions(TypedDict, total=False):
+    """The fields of a :class:`Launch` as keyword arguments."""
+
+    shard: bool

@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -50,12 +51,18 @@ _STYLE = {
 }
 
 
+_DRAWING = threading.RLock()
+
+
 @contextmanager
 def theme() -> Generator[None]:
-    """Draw in the style of the report, and restore matplotlib's settings afterwards."""
+    """Draw in the style of the report, and restore matplotlib's settings afterwards.
+
+    The settings are the process's, so that threads draw one after another.
+    """
     import matplotlib.style
 
-    with warnings.catch_warnings():
+    with _DRAWING, warnings.catch_warnings():
         # Matplotlib measures names in a font that lacks some scripts; the reader's browser has fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from markupsafe import Markup, escape
 
 import vaekit.report.image_sections as image_sections
@@ -15,6 +16,7 @@ from vaekit.report.numbers import count, estimate, main_result, number_rows
 from vaekit.report.provenance import command, data_name, facts, parts
 from vaekit.report.scene import Picture, Scene, Section
 from vaekit.report.verdict import judge
+from vaekit.runtime.surroundings import usual_surroundings
 
 if TYPE_CHECKING:
     from vaekit.artifact import Artifact
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 
+@usual_surroundings()
 def render_report(
     estimator: "VariationalAutoencoder",
     artifact: "Artifact",
@@ -181,7 +184,7 @@ def _curves(scene: Scene) -> Section | None:
 def _latents(scene: Scene) -> Section | None:
     figures = []
     if scene.shown is not None and scene.has_places:
-        z, labels = scene.estimator.transform(scene.shown), scene.shown.labels
+        z, labels = np.asarray(scene.estimator.transform(scene.shown)), scene.shown.labels
         ax = latent_scatter(z, labels)
         rows = count(len(z), scene.noun)
         caption = (

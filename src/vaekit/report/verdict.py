@@ -10,6 +10,7 @@ from vaekit.report.numbers import advantage, count, estimate, main_result, numbe
 if TYPE_CHECKING:
     from vaekit.artifact import Artifact
     from vaekit.evaluation import Evaluation
+    from vaekit.sentence import Spec
 
 __all__ = ["Notice", "collapse", "judge"]
 
@@ -67,7 +68,7 @@ def judge(
         notices = [_comparison(result, artifact, noun), *_estimate_quality(result, noun)]
         if result.split == "train":
             notices.append(_trained_on(noun))
-        notices += [*_inexact_prior(result), *_codes(result)]
+        notices += [*_inexact_prior(result, artifact.sentence.prior), *_codes(result)]
     if kl_per_dimension is not None and (result is None or result.code_usage is None):
         notices += collapse(kl_per_dimension)
     return notices + _training(artifact, evaluated=result is not None)
@@ -148,21 +149,23 @@ def _ways_to_improve(artifact: "Artifact") -> list[str]:
     ]
 
 
-def _inexact_prior(result: "Evaluation") -> list[Notice]:
-    if result.prior_samples is None:
+def _inexact_prior(result: "Evaluation", prior: "Spec") -> list[Notice]:
+    samples = result.prior_samples
+    if samples is None:
         return []
     text = (
-        "The prior is defined by a second autoencoder, and its log p(z) is estimated from "
-        f"{count(result.prior_samples, 'importance sample')}, which on average gives too low a value. So the "
+        f"The density of the prior, {prior.kind}, is an integral, and its log p(z) is estimated from "
+        f"{count(samples, 'importance sample')}, which on average gives too low a value. So the "
         "log-likelihood and the ELBO shown are below the true ones, and the comparison with the baselines errs "
         "against the model."
     )
+    advice = [f"Use more samples: `--prior {prior.kind}:samples={8 * samples}`."]
     return [
         Notice(
             "note",
             "The prior's density is a lower bound",
             text,
-            ["Use more samples: `--prior two-stage:samples=256`."],
+            advice if "samples" in prior.options else [],
         )
     ]
 

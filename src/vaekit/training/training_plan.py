@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.threads import quota_in_words
 from vaekit.training.setup import RunSetup, begin_objective
 from vaekit.training.streamed import StreamedRows
 
@@ -65,6 +66,7 @@ class TrainingPlan:
         return (
             f"{self.rows:,} training rows {self._where()}; about {self.memory_bytes / 1e9:.1f} GB of memory, and "
             f"{in_words(seconds)} an epoch, {in_words(seconds * self.epochs)} for at most {self.epochs}{evaluation}"
+            f"{quota_in_words()}"
         )
 
     def _where(self) -> str:
