@@ -10,7 +10,7 @@ from tests.cli.test_command_line import fails, run
 from narrowing import known
 from vaekit import VariationalAutoencoder, load
 from vaekit.data import Schema, from_object, read
-from vaekit.errors import ArtifactError, DataError, UsageError
+from vaekit.errors import ArtifactError, DataError, DataWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose_likelihood
 
 COLOURS = np.array(["blue", "green", "red"])
@@ -53,11 +53,16 @@ def test_it_beats_independent_columns_and_comes_back_in_the_datas_words(fitted, 
     assert baseline.advantage.mean > 5 * baseline.advantage.standard_error
     again = fitted.reconstruct(test)
     assert fitted.schema_.categories[1] == ("blue", "green", "red")
-    assert (COLOURS[again[:, 1].astype(int)] == test["colour"]).mean() > 0.7
-    assert (again[:, 3] == 0).all(), "the constant column is restored"
+    assert (again["colour"] == test["colour"]).mean() > 0.7
+    assert (again["always"] == "same").all(), "the constant column is restored"
+    assert again.dtypes.equals(test.dtypes)
+    codes = fitted.reconstruct(test, as_frame=False)
+    assert (COLOURS[codes[:, 1].astype(int)] == again["colour"]).all()
     sampled = fitted.sample(500, random_state=0, noise=True)
-    assert set(np.unique(sampled[:, 1])) <= {0.0, 1.0, 2.0}
-    assert (sampled[:, 4] == np.round(sampled[:, 4])).all()
+    assert set(sampled["colour"]) <= set(COLOURS)
+    assert sampled.dtypes.equals(test.dtypes)
+    as_array = fitted.sample(500, random_state=0, noise=True, as_frame=False)
+    assert (as_array[:, 4] == sampled["visits"]).all()
     fitted.save(tmp_path / "m.vae")
     loaded = load(tmp_path / "m.vae")
     assert loaded.sentence_ == fitted.sentence_
@@ -86,7 +91,10 @@ def test_a_later_table_is_read_by_the_categories_of_the_model(fitted):
     with pytest.raises(
         DataError, match=r"'colour' has the unknown category 'purple'.*knows 'blue', 'green', 'red'"
     ):
-        fitted.score_samples(unknown)
+        fitted.transform(unknown)
+    with pytest.warns(DataWarning, match=r"^1 row of 60 .* row 0 \(column 'colour' is 'purple'\)"):
+        scores = fitted.score_samples(unknown, samples=5)
+    assert (scores == -np.inf).tolist() == [True] + [False] * 59
     with pytest.raises(DataError, match="'size' holds text"):
         fitted.score_samples(few.assign(size="large"))
 
@@ -196,8 +204,13 @@ def test_every_verb_from_file_to_file(capsys, tmp_path):
         assert set(written["always"]) == {"same"}
     assert run(capsys, "score", model, tmp_path / "t.csv", "-o", tmp_path / "s.csv", "--samples", "5")[0] == 0
     table(20).assign(sex="X").to_csv(tmp_path / "x.csv", index=False)
-    message = fails(capsys, 3, "score", model, tmp_path / "x.csv", "-o", tmp_path / "s.csv")
+    message = fails(capsys, 3, "encode", model, tmp_path / "x.csv", "-o", tmp_path / "s.csv")
     assert "unknown category 'X'" in message
+    status, _, err = run(capsys, "score", model, tmp_path / "x.csv", "-o", tmp_path / "s.csv")
+    assert status == 0
+    assert "20 rows of 20" in err
+    assert "column 'sex' is 'X'" in err
+    assert (pd.read_csv(tmp_path / "s.csv")["log_likelihood"] == -np.inf).all()
 
 
 def test_census_rows_with_missing_occupations(shared_data):

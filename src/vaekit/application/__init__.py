@@ -19,6 +19,7 @@ from vaekit.application.proving import (
 )
 from vaekit.application.row_files import (
     WrittenRows,
+    WrittenScores,
     classify_to_file,
     decode_to_file,
     encode_to_file,
@@ -37,6 +38,7 @@ __all__ = [
     "ReportResult",
     "Stage",
     "WrittenRows",
+    "WrittenScores",
     "check_own_parts",
     "check_python_file",
     "classify_to_file",

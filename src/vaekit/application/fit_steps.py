@@ -54,6 +54,8 @@ class FitSteps:
     samples: int
     label: str | None
     data_dir: Path | None
+    thousands: str | None
+    decimal: str | None
     resume: bool
     force: bool
     on_stage: OnStage
@@ -84,6 +86,8 @@ class FitSteps:
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
             pictures=self.pictures,
+            thousands=self.thousands,
+            decimal=self.decimal,
             categorical=asked_categories(estimator.columns),
             missing_values=estimator.missing_values,
         )
@@ -98,6 +102,8 @@ class FitSteps:
             "validation": self.validation,
             "own_test_split": dataset.test is not None,
             "label": self.label,
+            **({} if self.thousands is None else {"thousands": self.thousands}),
+            **({} if self.decimal is None else {"decimal": self.decimal}),
         }
 
     def is_finished(self, origin: dict[str, Any]) -> bool:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
+from vaekit.cli.options import (
+    DataArgument,
+    DataDirOption,
+    DecimalOption,
+    Device,
+    JsonFlag,
+    LabelOption,
+    MemoryOption,
+    ThousandsOption,
+)
 from vaekit.cli.printing import (
     NO_LOG_LIKELIHOOD,
     collapse_lines,
@@ -155,6 +164,8 @@ class Fit:
         bool,
         tyro.conf.arg(help="Leave out files of a folder that cannot be read as pictures, and name them."),
     ] = False
+    thousands: ThousandsOption = None
+    decimal: DecimalOption = None
     checkpoint_minutes: Annotated[
         float,
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
@@ -188,6 +199,8 @@ class Fit:
                     samples=self.samples,
                     label=self.label,
                     data_dir=self.data_dir,
+                    thousands=self.thousands,
+                    decimal=self.decimal,
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,

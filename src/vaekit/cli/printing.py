@@ -53,8 +53,10 @@ def _strict(value: Any) -> Any:
 
 
 def print_written(written: "WrittenRows", *, as_json: bool) -> int:
-    """Print what was written where, and return the exit status."""
-    if as_json:
+    """Print what was written where, and return the exit status; nothing where the rows are on the standard output."""
+    if str(written.path).startswith("-"):
+        say(f"{' x '.join(map(str, written.shape))} written")
+    elif as_json:
         print_json(written.to_json())
     else:
         print(f"{written.path}: {' x '.join(map(str, written.shape))}")
@@ -79,6 +81,11 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
+    if evaluation.mended or evaluation.unreliable:
+        lines.append(
+            f"  {evaluation.mended} of {evaluation.examples} examples estimated with proposals of their own; "
+            f"{evaluation.unreliable} not well estimated, and counted by a lower bound"
+        )
     if evaluation.conditional:
         told = ", of which the baselines know nothing" if evaluation.baselines else ""
         lines.append(f"  all of the model's numbers are given the conditions of the examples{told}")

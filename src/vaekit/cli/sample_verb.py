@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption
+from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption, destination
 from vaekit.cli.printing import print_written
 
 __all__ = ["Sample"]
@@ -36,7 +36,7 @@ class Sample:
 
         written = sample_to_file(
             self.artifact,
-            self.output,
+            destination(self.output, as_json=self.json),
             self.n,
             seed=self.seed,
             mean=self.mean,

@@ -169,6 +169,10 @@ class Accepts(Protocol):
         """Whether all values lie inside."""
         ...
 
+    def inside(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return which values lie inside, in the shape of the values."""
+        ...
+
     def check(self, values: npt.ArrayLike, kind: str) -> None:
         """Refuse other data with a :class:`~vaekit.errors.DataError`."""
         ...

@@ -175,6 +175,15 @@ class ConditionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except DataError as error:
             raise UsageError(str(error)) from error
 
+    def decode(self, c: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the values of each condition, by name, of :math:`c` for each row, (n, width)."""
+        ends = np.cumsum([condition.width for condition in self.conditions])
+        parts = np.split(np.asarray(c), ends[:-1], axis=1)
+        return {
+            condition.name: condition.decode(part)
+            for condition, part in zip(self.conditions, parts, strict=True)
+        }
+
     def most_frequent(self) -> dict[str, Any]:
         """Return the most frequent combination of the training rows, in the units of the data."""
         row = self.seen[self.counts.index(max(self.counts))]

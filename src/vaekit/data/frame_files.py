@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ def read_frame_file(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
     categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
@@ -34,7 +36,7 @@ def read_frame_file(
     Parameters
     ----------
     path : Path
-    label, conditions, categorical, missing_values
+    label, conditions, keep, only, categorical, missing_values
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
         Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
@@ -71,6 +73,8 @@ def read_frame_file(
         source=str(path),
         label=label,
         conditions=conditions,
+        keep=keep,
+        only=only,
         categorical=categorical,
         missing_values=missing_values,
     )

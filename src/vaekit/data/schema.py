@@ -22,10 +22,12 @@ from vaekit.data.column_summary import Column, summarise
 from vaekit.data.conditions import ConditionSchema
 from vaekit.data.constant_parts import ConstantParts, find_constant_parts
 from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
+from vaekit.data.frame_types import FrameColumn
 from vaekit.data.messages import shape_in_words
 from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.data.scaling import Scaling, nearest_levels, offset_and_scale, require_few_categories
 from vaekit.data.schema_check import (
+    Outside,
     align_dataset,
     check_dataset,
     count_constant_changes,
@@ -62,6 +64,8 @@ class Schema:
         Channels or pixels of images that the model does not see, since they never varied.
     pictures : PictureRecipe or None
         The colours and the size that the pictures of a folder were brought to.
+    frame : tuple of FrameColumn, or None
+        The columns of the data frame that the model was fitted to, conditions included; None for other data.
     missing_values : tuple of str
         The values that stand for missing ones, beside NaN, empty fields and ``?``.
 
@@ -89,6 +93,7 @@ class Schema:
     layout: Layout = "channels-first"
     constant: ConstantParts | None = None
     pictures: PictureRecipe | None = None
+    frame: tuple[FrameColumn, ...] | None = None
     missing_values: tuple[str, ...] = ()
 
     @classmethod
@@ -165,6 +170,7 @@ class Schema:
             layout=dataset.layout,
             constant=constant,
             pictures=dataset.pictures,
+            frame=dataset.frame,
         )
 
     @property
@@ -195,6 +201,12 @@ class Schema:
     def column_names(self) -> tuple[str, ...] | None:
         """Names of a table's columns, in order; None for images."""
         return tuple(column.name for column in self.columns) if self.kind == "table" else None
+
+    @property
+    def known_columns(self) -> dict[str, bool]:
+        """Names of a table's columns, and whether the model needs them; those that were constant it does not."""
+        names = self.column_names or ()
+        return {name: bool(kept) for name, kept in zip(names, self.kept, strict=False)}
 
     def describe(self) -> str:
         """Return the kind and shape of the data in words: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
@@ -247,14 +259,18 @@ class Schema:
         """
         check_dataset(self, dataset, what=what)
 
-    def align(self, dataset: Dataset, *, what: str) -> Dataset:
+    def align(self, dataset: Dataset, *, what: str, outside: Outside = "refuse") -> Dataset:
         """Return the data set with its columns in the order of the schema, after checking it.
 
         Columns are matched by name; by position where either side has only made-up names (``x0``, ``x1``...).
+        Columns that the schema does not have are left out, and columns that were constant in training may be
+        missing: the notes of the result say so. With ``outside="keep"`` values that no row like those of the
+        training could have stay: infinite ones, those out of range, and unknown categories, which are numbered
+        after the known ones.
         """
-        return align_dataset(self, dataset, what=what)
+        return align_dataset(self, dataset, what=what, outside=outside)
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
+    def transform(self, values: np.ndarray, *, outside: Outside = "refuse") -> np.ndarray:
         """Map values in the units of the data to the model's.
 
         Parameters
@@ -270,7 +286,8 @@ class Schema:
         Raises
         ------
         DataError
-            For another shape, or a value that float32 cannot hold after scaling.
+            For another shape, or a value that float32 cannot hold after scaling; with ``outside="keep"`` that
+            is infinite.
         """
         values = np.asarray(values)
         if values.shape[1:] != self.event_shape:
@@ -290,7 +307,7 @@ class Schema:
                 block = nearest_levels(block, np.max(scale))
             with np.errstate(over="ignore"):
                 out[rows] = block
-            if np.isinf(out[rows]).any():
+            if outside == "refuse" and np.isinf(out[rows]).any():
                 raise DataError(
                     f"a value is infinite in the model's units: |value| up to {np.abs(block).max():.3g} "
                     f"after scaling {self.scaling!r}, and float32 ends at 3.4e38; remove or correct the row"

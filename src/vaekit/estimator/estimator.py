@@ -1,5 +1,6 @@
 """The scikit-learn face: one estimator for every sentence of parts, whose methods call plain functions."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import prod
@@ -14,12 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 import vaekit.estimator.inference as inference
+import vaekit.estimator.scoring as scoring
 from vaekit.aggregate import PriorFit
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.contracts import CodeSpace
-from vaekit.data import Dataset, Schema
+from vaekit.data import Dataset, Schema, restore_table
 from vaekit.data.condition_columns import LABELS
+from vaekit.data.frame_types import is_frame
 from vaekit.data.missing_values import read_codes
+from vaekit.data.schema_check import Outside
+from vaekit.errors import DataWarning, UsageError
 from vaekit.estimator.fitting import (
     Recipe,
     RunOptions,
@@ -365,31 +370,57 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         fitted = self._fitted()
         return ModelOfRows(fitted.model, fitted.schema)
 
-    def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
+    def inverse_transform(
+        self, Z: npt.ArrayLike, *, given: Given = None, as_frame: bool | None = None
+    ) -> Any:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
 
-        ``given`` is the condition, as for :meth:`sample`.
+        ``given`` is the condition, and ``as_frame`` says whether rows are a data frame, as for :meth:`sample`.
         """
-        return inference.decode(self._fitted(), Z, given)
+        return self._in_types(inference.decode(self._fitted(), Z, given), as_frame)
 
-    def reconstruct(self, X: Any, *, conditions: Any = None) -> Rows:
+    def reconstruct(self, X: Any, *, conditions: Any = None, as_frame: bool | None = None) -> Any:
         """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`.
 
+        ``as_frame`` says whether rows are a data frame, as for :meth:`sample`; of a data frame they are one by default.
         Cells that are missing in ``X`` get a value as all others do.
         """
-        return inference.reconstruct(self._fitted(), self._rows(X, conditions))
+        values = inference.reconstruct(self._fitted(), self._rows(X, conditions))
+        index = X.index if is_frame(X) else None
+        return self._in_types(values, is_frame(X) or None if as_frame is None else as_frame, index)
 
     def sample(
-        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None, noise: bool = False
-    ) -> Rows:
+        self,
+        n_samples: int = 1,
+        *,
+        given: Given = None,
+        random_state: int | None = None,
+        noise: bool = False,
+        as_frame: bool | None = None,
+    ) -> Any:
         r"""Generate: :math:`z \sim p(z)`, then the mean of :math:`p(x \mid z)`, or with ``noise`` a draw from it.
 
         The same ``random_state`` gives the same bytes; None: new ones at every call. ``given`` is the condition under
         which a conditional model generates: ``{"label": 3}`` or ``"label=3"``, with one value or ``n_samples`` of
         each; ``"data"`` draws conditions as the training rows had them.
+
+        Returns an array ``(n, *event)`` of float64, or with ``as_frame`` a data frame in the types of the training
+        data, conditions included. By default the rows are one where the model was fitted to one, with its columns in
+        their order.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"n": [1, 2, 3, 4], "kind": ["a", "b", "a", "b"]})
+        >>> vae = VariationalAutoencoder(1, epochs=1, random_state=0).fit(frame)
+        >>> vae.sample(3, random_state=0).dtypes.equals(frame.dtypes)
+        True
         """
-        blocks = self.sample_blocks(n_samples, given=given, random_state=random_state, noise=noise)
-        return np.concatenate(list(blocks))
+        seed = inference.seed_for(n_samples, random_state)
+        blocks = self.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
+        values = np.concatenate(list(blocks))
+        told = inference.sampled_conditions(self._fitted(), n_samples, given=given, random_state=seed)
+        return self._in_types(values, as_frame, conditions=told)
 
     def sample_blocks(
         self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
@@ -398,6 +429,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return inference.sample_blocks(
             self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
         )
+
+    def sample_conditions(
+        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
+    ) -> dict[str, np.ndarray] | None:
+        """Return the conditions of the rows of :meth:`sample`, an array for each name; None where there are none."""
+        return inference.sampled_conditions(self._fitted(), n_samples, given=given, random_state=random_state)
 
     def sample_latents(
         self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
@@ -413,12 +450,40 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is :math:`\log p(x \mid c)`;
         for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`; of a
         row with missing cells it is that of the others, and 0 where all are missing.
+
+        A row with a value that the model gives no probability (a 3 among zeros and ones, a category that training did
+        not have, another value in a column that was constant) scores minus infinity, and a
+        :class:`~vaekit.errors.DataWarning` names the first of them.
         """
-        return inference.score_rows(self._fitted(), self._rows(X, conditions), samples)
+        scores = self.log_likelihood(X, conditions=conditions, samples=samples)
+        if (note := scoring.ScoreTally().add(scores).outside_note("the data")) is not None:
+            warnings.warn(note, DataWarning, stacklevel=2)
+        return scores.log_likelihood
+
+    def log_likelihood(self, X: Any, *, conditions: Any = None, samples: int = 100) -> scoring.RowScores:
+        """Return all that is known of each row's score: the numbers of :meth:`score_samples` and how far to trust them.
+
+        Arguments as there.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
+        >>> found = vae.log_likelihood(x)
+        >>> found.log_likelihood.shape, found.standard_error.shape, found.reliable.dtype
+        ((150,), (150,), dtype('bool'))
+        """
+        return scoring.score_rows(self._fitted(), self._rows(X, conditions, outside="keep"), samples)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Average :meth:`score_samples`: higher is better."""
-        return float(self.score_samples(X, conditions=self._or_labels(None, y)).mean())
+        """Average the log-likelihood of rows by 100 importance samples: higher is better.
+
+        As in :meth:`score_samples`, but a column that was constant in training plays no part: in one of the folds of a
+        cross-validation, a rare value may be missing.
+        """
+        rows = self._rows(X, self._or_labels(None, y), outside="keep")
+        return float(scoring.score_rows(self._fitted(), rows, 100, constants=False).log_likelihood.mean())
 
     def evaluate(
         self,
@@ -462,13 +527,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.code_space()
         return inference.encode_to_codes(self._fitted(), self._rows(X, conditions))
 
-    def inverse_transform_codes(self, codes: Any, *, given: Given = None) -> Rows:
+    def inverse_transform_codes(
+        self, codes: Any, *, given: Given = None, as_frame: bool | None = None
+    ) -> Any:
         r"""Decode codes ``(n, positions)``: the mean of :math:`p(x \mid z)`, in the units of the data.
 
-        ``given`` is the condition, as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another number
-        of positions, and for numbers that are no codes.
+        ``given`` and ``as_frame`` are as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another
+        number of positions, and for numbers that are no codes.
         """
-        return inference.decode_codes(self._fitted(), codes, given)
+        return self._in_types(inference.decode_codes(self._fitted(), codes, given), as_frame)
 
     def code_space(self) -> CodeSpace:
         """Return the space of codes: how many positions there are, how many codes for each, and their latents.
@@ -553,11 +620,26 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """Return rows in the units of the data in the coordinates of the model, on its device."""
         return self._fitted().to_model(values)
 
-    def _rows(self, X: Any, conditions: Any = None) -> Dataset:
-        check_is_fitted(self, "model_")
-        return self._read(X, conditions, self.schema_)
+    def _in_types(
+        self,
+        values: Rows,
+        as_frame: bool | None,
+        index: Any = None,
+        conditions: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> Any:
+        """Return rows as they are, or as a data frame: by default where the model was fitted to one."""
+        if not (self.schema_.frame is not None if as_frame is None else as_frame):
+            return values
+        if self.schema_.kind != "table":
+            raise UsageError("as_frame=True: the model makes images, not rows of a table; leave it out")
+        table = restore_table(self.schema_, values, conditions)
+        return table if index is None else table.set_axis(index)
 
-    def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
+    def _rows(self, X: Any, conditions: Any = None, *, outside: Outside = "refuse") -> Dataset:
+        check_is_fitted(self, "model_")
+        return self._read(X, conditions, self.schema_, outside)
+
+    def _read(self, X: Any, conditions: Any, schema: Schema | None, outside: Outside = "refuse") -> Dataset:
         codes = read_codes(self.missing_values) if schema is None else schema.missing_values
         return read_rows(
             self,
@@ -568,6 +650,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             conditions=conditions,
             memory_limit=self.memory_limit,
             missing_values=codes,
+            outside=outside,
         )
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:

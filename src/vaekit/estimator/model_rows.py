@@ -17,10 +17,12 @@ from vaekit.data import Dataset, Schema, from_object, split_indices
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.dataset import row_blocks
-from vaekit.data.frames import column_as_found
+from vaekit.data.frame_types import frame_columns, is_frame
+from vaekit.data.frames import column_as_found, known_columns
 from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
 from vaekit.data.missing_values import MARKS, without_codes
+from vaekit.data.schema_check import Outside
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, DataWarning, UsageError
@@ -124,19 +126,33 @@ class FittedModel:
         kept, values = self.schema.kept, rows.values
         return bool(kept.all()) or any(np.isnan(values[part][:, kept]).any() for part in row_blocks(values))
 
-    def to_model(self, values: np.ndarray) -> Tensor:
+    def to_model(self, values: np.ndarray, first_row: int | None = 0) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.
 
-        Rows that stay in their file are brought there as they are read.
+        Rows that stay in their file are brought there as they are read. ``first_row`` is the number of the first row
+        in its source, for messages; None where it is not known.
         """
-        return self._scaled(values).to(self.device)
+        return self._scaled(values, first_row).to(self.device)
 
-    def _scaled(self, values: np.ndarray) -> Tensor:
+    def _scaled(self, values: np.ndarray, first_row: int | None = None) -> Tensor:
         if isinstance(values, StoredRows):
             return cast(Tensor, StreamedRows(values, self._scaled, limit=values.limit))
-        x = self.schema.transform(values)
-        self.model.likelihood_part.support.check(x, self.sentence.likelihood.kind)
+        x, support = self.schema.transform(values), self.model.likelihood_part.support
+        if not support.contains(x):
+            try:
+                support.check(x, self.sentence.likelihood.kind)
+            except DataError as error:
+                raise DataError(f"{error}. {self._first_outside(values, x, first_row)}") from error
         return torch.from_numpy(x)
+
+    def _first_outside(self, values: np.ndarray, x: np.ndarray, first_row: int | None) -> str:
+        """Say where the first value outside the likelihood's support is."""
+        row, *place = (int(i) for i in np.argwhere(~self.model.likelihood_part.support.inside(x))[0])
+        where = "" if first_row is None else f"in row {first_row + row} (counted from 0), "
+        if self.schema.kind == "images":
+            return f"The first is {where}channel, row, column {tuple(place)}: {values[(row, *place)]:g}"
+        j = int(np.flatnonzero(self.schema.kept)[place[0]])
+        return f"The first is {where}column {self.schema.columns[j].name!r}: {values[row, j]:g}"
 
     def conditions_of(self, rows: Dataset) -> Tensor | None:
         """Encode the conditions of rows, ``(n, width)``; None where the model has none."""
@@ -148,7 +164,7 @@ class FittedModel:
 
     def tensors(self, rows: Dataset) -> tuple[Tensor, Tensor | None]:
         """Bring rows and their conditions to the model."""
-        return self.to_model(rows.values), self.conditions_of(rows)
+        return self.to_model(rows.values, rows.first_row), self.conditions_of(rows)
 
     def given(self, given: Given, n: int, seed: int) -> Tensor | None:
         """Encode the condition under which ``n`` rows are generated or decoded."""
@@ -173,7 +189,7 @@ class FittedModel:
         values, c = rows.values, self.conditions_of(rows)
 
         def apply(part: slice) -> Tensor:
-            x = self.to_model(values[part])
+            x = self.to_model(values[part], rows.first_row + part.start)
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
         with shared_threads(work_of(self.model, min(len(values), ROWS_AT_ONCE))):
@@ -188,6 +204,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    outside: Outside = "refuse",
     categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
@@ -206,6 +223,9 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    outside
+        What becomes of values that no row like those of the training could have; see
+        :meth:`vaekit.data.Schema.align`.
     categorical
         Columns of text that are categories, however many there are; those of the schema are.
     missing_values
@@ -215,8 +235,17 @@ def read_rows(
     ------
     DataError
         For data that cannot be used.
+
+    Warns
+    -----
+    DataWarning
+        For columns that the model does not have, and those that are missing and were constant in training.
     """
+    told: tuple[str, ...] = ()
     given: Any = X
+    frame = frame_columns(X) if is_frame(X) else None
+    if schema is not None and is_frame(X):
+        given, told = known_columns(X, schema.known_columns, names)
     if isinstance(given, np.memmap):
         left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
         given = given if left_in_file is None else left_in_file
@@ -226,9 +255,13 @@ def read_rows(
     if names and hasattr(given, "columns") and hasattr(given, "drop"):
         taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
         given = given.drop(columns=list(taken))
+    infinite = outside == "keep"
     if schema is not None:
         categorical = [column.name for column in schema.columns if column.categories is not None]
-    dataset = _as_dataset(estimator, given, missing_values, categorical, reset=schema is None)
+    dataset = _as_dataset(
+        estimator, given, missing_values, categorical, reset=schema is None, infinite=infinite
+    )
+    dataset = dataset if frame is None else replace(dataset, frame=frame)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
@@ -236,32 +269,46 @@ def read_rows(
         dataset = take_conditions(dataset, inside)
         dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
     dataset = without_codes(dataset, missing_values)
-    dataset.require_finite()
-    return dataset if schema is None else schema.align(dataset, what="the data")
+    dataset.require_finite(infinite=infinite)
+    if schema is None:
+        return dataset
+    before = dataset.notes
+    dataset = schema.align(dataset, what="the data", outside=outside)
+    for note in (*told, *dataset.notes[len(before) :]):
+        warnings.warn(f"{dataset.source}: {note}", DataWarning, stacklevel=5)
+    return dataset
 
 
 def _as_dataset(
-    estimator: BaseEstimator, X: Any, codes: Sequence[str], categorical: Collection[str], *, reset: bool
+    estimator: BaseEstimator,
+    X: Any,
+    codes: Sequence[str],
+    categorical: Collection[str],
+    *,
+    reset: bool,
+    infinite: bool,
 ) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
-        columns = getattr(X, "columns", None)
-        rows_needed = 2 if reset else 1
+        values: Any = X
+        columns, has_names = getattr(X, "columns", None), is_frame(X)
         # A loaded model knows the names by its schema, which scikit-learn does not see.
         is_loaded = (
             not reset and "feature_names_in_" not in vars(estimator) and vars(estimator).get("origin_")
         )
-        numbers = columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
-        checked = X.to_numpy() if is_loaded and numbers else X
-        values = validate_data(
-            estimator,
-            checked,
-            reset=reset,
-            dtype="numeric",
-            ensure_min_samples=rows_needed,
-            ensure_all_finite="allow-nan",
-        )
-        dataset = from_object(values)
+        if is_loaded and columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes):
+            values = X.to_numpy()
+        # a data frame with fewer columns may lack some that were constant
+        if reset or not has_names or len(X.columns) == vars(estimator).get("n_features_in_"):
+            values = validate_data(
+                estimator,
+                values,
+                reset=reset,
+                dtype="numeric",
+                ensure_min_samples=2 if reset else 1,
+                ensure_all_finite=False if infinite else "allow-nan",
+            )
+        dataset = from_object(X if has_names else values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
     dataset = from_object(X, missing_values=codes, categorical=categorical)
     if reset:
@@ -274,8 +321,8 @@ def _has_text(X: Any, codes: Sequence[str]) -> bool:
     if isinstance(X, np.ndarray):
         marks = MARKS.union(codes)
         return X.dtype == object and any(isinstance(i, str) and i.strip() in marks for i in X.flat)
-    is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
-    return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
+    has_types = hasattr(X, "columns") and hasattr(X, "dtypes")
+    return has_types and any(dtype.kind not in "buif" for dtype in X.dtypes)
 
 
 def _has_condition(dataset: Dataset, name: str) -> bool:

@@ -35,6 +35,7 @@ __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
 
 _NOT_KNOWN = torch.empty(0)
 _ROWS_OF_TAILS = 4096  # whose tails are fitted at once
+_EVEN = 0.9  # of the samples: from such an effective size on, weights are too even for their tail to matter
 _LARGEST_ERROR = 0.1  # nats: the standard error above which a mended row is not reliable
 _ROUNDED_OFF = 0.05  # nats: rounding errors above which a row is mended in double precision
 
@@ -66,7 +67,8 @@ class LogLikelihood(NamedTuple):
         are still those of the posterior.
     reliable
         ``(n,)`` of booleans: False where the value cannot be trusted, because the Pareto shape is too large for so
-        many draws or not known. Such a value is a lower bound, and may be far too low.
+        many draws of weights that are not nearly all the same, or is not known. Such a value is a lower bound, and may
+        be far too low.
     """
 
     values: Tensor
@@ -210,7 +212,9 @@ def _with_mended_rows(
         shapes = torch.full_like(values, torch.nan)
     errors = (1 / sizes - 1 / samples).clamp_min(0).sqrt()
     values[empty], errors[empty] = 0.0, 0.0  # of nothing the probability is 1
-    reliable = (values.isfinite() & (shapes <= shape_limit(samples)) & ~missed) | empty
+    even = sizes >= _EVEN * samples
+    trusted = (shapes <= shape_limit(samples)) | even & ~shapes.isnan()
+    reliable = (values.isfinite() & trusted & ~missed) | empty
     found = LogLikelihood(
         values, sizes, samples, elbos, kls, errors, shapes, torch.zeros_like(missed), reliable
     )
