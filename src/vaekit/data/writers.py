@@ -27,7 +27,7 @@ from vaekit.errors import DataError, MissingExtraError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENDINGS", "write", "write_atomically", "write_blocks", "write_text"]
+__all__ = ["ENDINGS", "write", "write_atomically", "write_blocks", "write_frame", "write_text"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".png")
 _BY_BLOCKS = (".npy", ".csv", ".tsv")
@@ -162,6 +162,22 @@ def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
 def write_text(path: "str | os.PathLike[str]", text: str) -> None:
     """Write text (a page, say) as `write_atomically` does."""
     write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
+
+
+def write_frame(path: "str | os.PathLike[str]", frame: "pd.DataFrame") -> None:
+    """Write a data frame, which may hold text, to a ``.csv``, ``.tsv`` or ``.parquet``.
+
+    Raises
+    ------
+    DataError
+        For another ending, and as :func:`write_atomically`.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in _TABLES:
+        raise DataError(
+            f"{path}: unknown ending {path.suffix!r} for a table; expected one of {', '.join(_TABLES)}"
+        )
+    _write_frame(path, frame, path.suffix.lower())
 
 
 def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from vaekit.jobs.table_coding import CodedRows
 from vaekit.networks.bounded import soft_bound
 
-__all__ = ["MemberNetworks"]
+__all__ = ["MemberNetworks", "apply_layers", "make_layers", "one_hot"]
 
 _LOG_SCALE_LIMIT = 3.0  # a cell's standard deviation is from 5 % of the column's to 20 times it
 _LOG_TWO_PI = math.log(2 * math.pi)
@@ -64,8 +64,8 @@ class MemberNetworks:
         self.members, self.numbers, self.sizes, self.latent = members, numbers, sizes, latent
         coded = numbers + sum(sizes)
         inputs = coded + numbers + len(sizes)
-        self.encoder = _layers(members, [inputs, hidden, hidden, 2 * latent], generator)
-        self.decoder = _layers(members, [latent, hidden, hidden, coded], generator)
+        self.encoder = make_layers(members, [inputs, hidden, hidden, 2 * latent], generator)
+        self.decoder = make_layers(members, [latent, hidden, hidden, coded], generator)
         self.log_scale = torch.zeros(members, 1, numbers)
 
     def parameters(self) -> list[Tensor]:
@@ -74,20 +74,16 @@ class MemberNetworks:
 
     def inputs(self, rows: CodedRows) -> Tensor:
         """Return rows as the encoders take them: numbers, categories one-hot, and which cells are holes."""
-        one_hot = [
-            torch.nn.functional.one_hot(rows.codes[..., j], size) * rows.observed[..., self.numbers + j, None]
-            for j, size in enumerate(self.sizes)
-        ]
-        return torch.cat([rows.numbers, *one_hot, 1 - rows.observed], dim=-1)
+        return torch.cat([rows.numbers, *one_hot(rows, self.sizes), 1 - rows.observed], dim=-1)
 
     def encode(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return the means and the log-deviations of q(z | x), each ``(members, n, latent)``."""
-        mean, log_deviation = _apply(self.encoder, inputs.expand(self.members, -1, -1)).chunk(2, dim=-1)
+        mean, log_deviation = apply_layers(self.encoder, inputs.expand(self.members, -1, -1)).chunk(2, dim=-1)
         return mean, soft_bound(log_deviation, 6.0)
 
     def decode(self, z: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Return means and log-scales of numbers, and the log-probabilities of each categorical column's positions."""
-        features = _apply(self.decoder, z)
+        features = apply_layers(self.decoder, z)
         mean, *logits = features.split([self.numbers, *self.sizes], dim=-1)
         return mean, soft_bound(self.log_scale, _LOG_SCALE_LIMIT), [part.log_softmax(-1) for part in logits]
 
@@ -144,7 +140,16 @@ class MemberNetworks:
         return torch.stack(weights).logsumexp(0) - math.log(len(noise))
 
 
-def _layers(members: int, widths: list[int], generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+def one_hot(rows: CodedRows, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Return each categorical column one-hot, ``(..., n, positions)``; zeros in a hole."""
+    d = rows.numbers.shape[-1]
+    return [
+        torch.nn.functional.one_hot(rows.codes[..., j], size) * rows.observed[..., d + j, None]
+        for j, size in enumerate(sizes)
+    ]
+
+
+def make_layers(members: int, widths: list[int], generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     """Return weights ``(members, in, out)`` and biases ``(members, 1, out)``, uniform in 1/sqrt(in) as in PyTorch."""
     layers = []
     for width, following in zip(widths, widths[1:], strict=False):
@@ -153,7 +158,7 @@ def _layers(members: int, widths: list[int], generator: torch.Generator) -> list
     return layers
 
 
-def _apply(layers: list[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
+def apply_layers(layers: list[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
     for weight, bias in layers[:-1]:
         x = torch.nn.functional.silu(torch.baddbmm(bias, x, weight))
     weight, bias = layers[-1]

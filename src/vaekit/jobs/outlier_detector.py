@@ -13,6 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from vaekit.data import Dataset, from_object
 from vaekit.errors import UsageError
 from vaekit.estimator.model_rows import has_text
+from vaekit.jobs.blame import Reason, blame
+from vaekit.jobs.column_conditionals import ColumnConditionals
 from vaekit.jobs.conformal import check_rate, p_values, threshold
 from vaekit.jobs.member_scores import Members
 from vaekit.jobs.member_training import MemberSettings
@@ -21,6 +23,8 @@ from vaekit.jobs.table_coding import CodedRows, TableCoding
 __all__ = ["OutlierDetector"]
 
 Floats = npt.NDArray[np.float64]
+
+_TOO_ODD_TO_LEARN = 0.05  # the p-value up to which a row is not learned by what explains others
 
 
 class OutlierDetector(OutlierMixin, BaseEstimator):
@@ -55,8 +59,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     Columns of numbers and of categories, and holes (NaN, None), are taken as they are; a hole counts as an average cell
     of its column, so that it is no evidence. A column without two different values plays no part.
 
-    A row that is equal to one of the fit gets the score of that one, by the members that have not seen it; any other row
-    is scored by as many members. Odd rows among those of the fit make the p-values of others larger, never smaller.
+    A row that is equal to one of the fit gets the score of that one, by the members that have not seen it; any other
+    row is scored by as many members. Odd rows among those of the fit make the p-values of others larger, never smaller.
 
     Raises
     ------
@@ -82,6 +86,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     surprise_: Floats  #: The surprise of each row of the fit, by members that have not seen it, in nats.
     coding_: TableCoding  #: How columns are seen.
     members_: Members  #: The ensemble.
+    _conditionals: ColumnConditionals | None = None
 
     def __init__(
         self,
@@ -138,7 +143,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             seed=seed,
         )
         self.coding_ = coding
-        self._fitted_rows = rows
+        self._fitted_rows, self._fitted_seed, self._conditionals = rows, seed, None
         self._known = _mean_of_equals(rows, self.surprise_)
         scores = self._score(rows)
         if self.contamination == "auto":
@@ -165,6 +170,43 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         With ``contamination="auto"``, :meth:`predict` flags the rows with :math:`p \le` ``false_alarm_rate``.
         """
         return p_values(self.surprise_, -self.score_samples(X))
+
+    def explain(self, X: Any, *, columns: int = 3) -> list[list[Reason]]:
+        """Return for each row the values to blame, with what the row's other values let expect.
+
+        Give it the rows that are flagged: every row has values that are the least expected ones. The first call trains
+        two networks for it, on the rows of the fit with a p-value above a twentieth.
+
+        Parameters
+        ----------
+        X
+            The rows, as for :meth:`fit`.
+        columns
+            The number of values for each row, the first one to blame first.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris(as_frame=True).data
+        >>> detector = OutlierDetector(members=4, false_alarm_rate=0.05).fit(x)
+        >>> odd = x[:1].assign(**{"petal length (cm)": 15.0})
+        >>> detector.explain(odd)[0][0].column
+        'petal length (cm)'
+        """
+        rows = self._coded(X)
+        if columns < 1:
+            raise UsageError(f"columns={columns}: give a whole number of at least 1")
+        if self._conditionals is None:
+            good = p_values(self.surprise_, self.surprise_) > _TOO_ODD_TO_LEARN
+            sizes, seed = self.coding_.sizes, self._fitted_seed
+            self._conditionals = ColumnConditionals.fit(self._fitted_rows, sizes, good=good, seed=seed)
+        halves = self._conditionals.halves
+        position = {key: i for i, key in enumerate(self._fitted_rows.row_bytes())}
+        places = [position.get(key, -1) for key in rows.row_bytes()]
+        unseen = np.array([[place < 0 or not seen[place] for place in places] for seen in ~halves.unseen()])
+        return blame(
+            self._conditionals, self.members_.histograms, self.coding_, rows, unseen, columns=columns
+        )
 
     def _seed(self) -> int:
         """Return the seed that ``random_state`` asks for."""
