@@ -26,8 +26,7 @@ __all__ = ["CellDistributions", "ColumnConditionals"]
 
 _HIDDEN = 128
 _COMPONENTS = 3  # of the mixture of Gaussians of a number
-_MOST_STEPS, _FEWEST_STEPS = 1500, 150
-_EPOCHS = 150  # at most: the rows of a small table are not learned by heart
+_PASSES, _MOST_STEPS = 100, 1500  # over the rows: those of a small table are not to be learned by heart
 _BATCH = 192
 _LEARNING_RATE = 4e-3
 _WEIGHT_DECAY = 1e-2
@@ -105,18 +104,20 @@ class ColumnConditionals:
         networks = cls(make_layers(2, widths, generator), sizes, halves)
         own = [torch.from_numpy(np.flatnonzero(halves.trained[m][halves.group] & good)) for m in range(2)]
         weights = [weight.requires_grad_() for layer in networks.layers for weight in layer]
-        steps = min(_MOST_STEPS, max(_FEWEST_STEPS, _EPOCHS * min(map(len, own)) // _BATCH))
+        fewest = min(map(len, own))
+        batch_size = min(_BATCH, fewest)
+        steps = min(_MOST_STEPS, _PASSES * fewest // batch_size)
         optimizer = torch.optim.AdamW(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1
         )
         for _ in range(steps):
             drawn = torch.stack(
-                [mine[torch.randint(len(mine), (_BATCH,), generator=generator)] for mine in own]
+                [mine[torch.randint(len(mine), (batch_size,), generator=generator)] for mine in own]
             )
             batch = rows.take(drawn)
-            share = torch.rand(2, _BATCH, 1, generator=generator) * _HIDDEN_AT_MOST + 1 / columns
-            visible = (torch.rand(2, _BATCH, columns, generator=generator) > share) * batch.observed
+            share = torch.rand(2, batch_size, 1, generator=generator) * _HIDDEN_AT_MOST + 1 / columns
+            visible = (torch.rand(2, batch_size, columns, generator=generator) > share) * batch.observed
             hidden = batch.observed - visible
             found = networks.given(batch, visible).log_density(batch) * hidden
             loss = -(found.sum((1, 2)) / hidden.sum((1, 2)).clamp(min=1)).sum()

@@ -50,7 +50,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     trim
         The share of its rows that a member drops.
     steps
-        Steps of training, of all members together.
+        Steps of training, of all members together; None for a number that follows from the number of rows.
     random_state
         The seed of halves, weights and noise: the same seed gives the same bytes.
 
@@ -95,7 +95,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         false_alarm_rate: float = 0.01,
         contamination: float | Literal["auto"] = "auto",
         trim: float = 0.2,
-        steps: int = 400,
+        steps: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.members = members
@@ -123,7 +123,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """
         if not 0 <= self.trim < 1:
             raise UsageError(f"trim={self.trim:g}: give the share of rows to drop, from 0 to below 1")
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise UsageError(f"steps={self.steps}: give a whole number of at least 1")
         if self.contamination != "auto" and not 0 < self.contamination <= 0.5:
             raise UsageError(

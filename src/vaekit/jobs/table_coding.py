@@ -216,7 +216,8 @@ class TableCoding:
         more = [name for name in names if name not in self.columns]
         if not absent:
             raise DataError(
-                f"{what}: {plural(len(more), 'column')} that the data of the fit did not have ({few(more)}); leave out"
+                f"{what}: {plural(len(more), 'column')} that the data of the fit did not have ({few(more)}); expected "
+                f"{plural(len(self.columns), 'column')} ({few(self.columns, 9)})"
             )
         hint = did_you_mean(absent[0], more) or ";"
         raise DataError(
