@@ -12,6 +12,7 @@ from sklearn.base import clone
 from vaekit.application.fit_steps import FitSteps, OnStage
 from vaekit.application.sources import Source, source_name
 from vaekit.application.unfinished import can_resume
+from vaekit.data import Dataset
 from vaekit.errors import UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import OnEpoch
@@ -74,6 +75,7 @@ class FitResult:
             "likelihood": str(estimator.sentence_.likelihood),
             "likelihood_reason": estimator.likelihood_reason_,
             "constant_columns": list(estimator.schema_.constant_columns),
+            "missing_rates": estimator.schema_.missing_rates,
             **{name: None if found is None else found.to_json() for name, found in splits.items()},
             "plan": None if self.plan is None else self.plan.to_json(),
             "seconds": self.seconds,
@@ -95,6 +97,7 @@ def fit_and_prove(
     shard: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
+    on_rows: Callable[[Dataset], None] | None = None,
     on_plan: Callable[[TrainingPlan], None] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: Callable[[float], None] | None = None,
@@ -135,6 +138,8 @@ def fit_and_prove(
         Their ``log`` is called after every epoch with its metrics.
     stop
         To stop the training before its next step from elsewhere.
+    on_rows
+        Called with the training rows before the model is made.
     on_plan
         Called once before training with an estimate of memory and time.
     on_epoch, on_step
@@ -197,6 +202,8 @@ def fit_and_prove(
         parts, origin = fit.divide()
         if from_rank_zero(lambda: fit.is_finished(origin)):
             return FitResult(estimator=fit.load(), artifact=fit.destination, was_finished=True)
+        if on_rows is not None and rank == 0:
+            on_rows(parts.train)
         ending = fit.train(parts, options, is_writer=rank == 0)
         results = fit.prove(parts, origin, ending) if rank == 0 else {}
         if ending.diverged is not None:

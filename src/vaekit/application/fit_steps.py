@@ -79,6 +79,7 @@ class FitSteps:
             data_dir=self.data_dir,
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
+            missing_values=estimator.missing_values,
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         if estimator.batch_size is not None and estimator.batch_size > len(parts.train):

@@ -160,7 +160,8 @@ def _is_definition(statement: ast.stmt) -> bool:
         case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
             inner = [*body, *orelse, *final, *(line for handler in handlers for line in handler.body)]
             return all(map(_is_definition, inner))
-    return False
+        case _:
+            return False
 
 
 def _is_harmless(expression: ast.expr) -> bool:

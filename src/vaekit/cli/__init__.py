@@ -9,8 +9,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from vaekit.cli.parser import parse_arguments
 from vaekit.errors import DataWarning, TrainingWarning, VaekitError
@@ -71,7 +72,7 @@ def _in_flags(message: str) -> str:
 
 
 @contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
+def _warnings_in_a_line() -> Generator[None]:
     """Print each of vaekit's own warnings about data and training in one line on stderr."""
     ours = (DataWarning, TrainingWarning)
     with warnings.catch_warnings():
@@ -79,7 +80,7 @@ def _warnings_in_a_line() -> Iterator[None]:
             warnings.simplefilter("always", category)
         usual = warnings.showwarning
 
-        def show(message, category, *where, **more) -> None:  # type: ignore[no-untyped-def]
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ours):
                 print(f"vaekit: warning: {' '.join(str(message).split())}", file=sys.stderr)
             else:

@@ -108,6 +108,14 @@ class Fit:
     seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
     device: Device = "auto"
     label: LabelOption = None
+    missing_values: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="VALUE,...",
+            help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and "
+            "NaN.",
+        ),
+    ] = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
     checkpoint_minutes: Annotated[
@@ -152,6 +160,7 @@ class Fit:
                     force=self.force,
                     shard=self.shard,
                     loggers=loggers,
+                    on_rows=progress.rows,
                     on_plan=progress.plan,
                     on_epoch=progress.epoch,
                     on_step=progress.step,
@@ -185,6 +194,7 @@ class Fit:
             condition=",".join(self.condition) or None,
             device=self.device,
             memory_limit=self.memory_limit,
+            missing_values=self.missing_values,
             random_state=self.seed,
         )
 
@@ -219,10 +229,18 @@ class Fit:
             print(f"vaekit: {word}; {how}", file=sys.stderr)
 
     def _print_text(self, result: "FitResult") -> None:
+        from vaekit.data.missing_values import rates_in_words
+
         estimator, history = result.estimator, result.estimator.history_
         print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
         if constant := estimator.schema_.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
+        if empty := estimator.schema_.empty_columns:
+            print(f"left out     columns without any value: {', '.join(empty)}")
+        if rates := estimator.schema_.missing_rates:
+            print(
+                f"missing      {rates_in_words(rates)}: log-likelihoods are those of the values that are there"
+            )
         print(
             f"training     {len(history.epochs)} epochs, best {history.best_epoch} "
             f"({_ENDINGS[history.stopped]}), {result.seconds:.1f} s in all"

@@ -19,6 +19,7 @@ class Info:
     def run(self) -> int:
         """Describe and print."""
         from vaekit.artifact import read_artifact
+        from vaekit.data.missing_values import rates_in_words
 
         artifact = read_artifact(self.artifact)
         parameters = sum(parameter.numel() for parameter in artifact.model.parameters())
@@ -44,6 +45,8 @@ class Info:
             print(f"{room:<12} {spec}")
         print(f"{'latent':<12} {artifact.latent} dimensions; {parameters:,} parameters in all")
         print(f"{'data':<12} {artifact.schema.describe()}, from {artifact.data.get('source', 'Python')}")
+        if rates := artifact.schema.missing_rates:
+            print(f"{'missing':<12} {rates_in_words(rates)} of the training rows")
         for condition in () if artifact.schema.conditions is None else artifact.schema.conditions.conditions:
             print(f"{'condition':<12} {condition.describe()}")
         print(

@@ -9,6 +9,7 @@ import numpy as np
 
 from vaekit.data.dataset import StoredAs
 from vaekit.data.messages import plural
+from vaekit.data.missing_values import MARKS
 from vaekit.data.written_values import (
     dates_from_text,
     days_since_1970,
@@ -135,9 +136,11 @@ def _read_text(
     is_text = isinstance(first, str) and not _is_decimal_comma(first) and not _is_date(first)
     if not (is_text and few_enough and text.sum() >= 0.5 * filled):
         _refuse_text(column, text, name, source, lines)
-    texts = ["" if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
-    names, numbers = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
-    return ReadColumn(numbers.astype(np.float64), tuple(str(category) for category in names))
+    present = ~column.isna().to_numpy()
+    names, codes = np.unique(np.array([str(value) for value in column[present]]), return_inverse=True)
+    numbers = np.full(len(column), np.nan)
+    numbers[present] = codes
+    return ReadColumn(numbers, tuple(str(category) for category in names))
 
 
 def shows_decimal_comma(column: "pandas.Series") -> bool:
@@ -184,12 +187,12 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
 
     Examples
     --------
-    >>> text_categories({"b": 3, None: 1, "a": 2}, "kind", "a file")
-    ('', 'a', 'b')
+    >>> text_categories({"b": 3, None: 1, "?": 1, "a": 2}, "kind", "a file")
+    ('a', 'b')
     """
     import pandas as pd
 
-    present = [text for text in counts if text is not None]
+    present = [text for text in counts if text is not None and text.strip() not in MARKS]
     filled = sum(counts[text] for text in present)
     parsed = cast("pandas.Series", pd.to_numeric(pd.Series(present, dtype=object), errors="coerce"))
     numbers = parsed.notna()
@@ -207,7 +210,7 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
             f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or "
             f"remove it, or give --label {name} to keep it for colouring only"
         )
-    return tuple(sorted({text or "" for text in counts}))
+    return tuple(sorted(present))
 
 
 def _refuse_text(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ def read_parquet(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
 
@@ -58,7 +59,9 @@ def read_parquet(
             f"{path}: truncated, corrupt or no Parquet ({one_line(error)}); save it again"
         ) from error
     frame = frame.reset_index(drop=True)
-    data = dataset_from_frame(frame, source=str(path), label=label, conditions=conditions)
+    data = dataset_from_frame(
+        frame, source=str(path), label=label, conditions=conditions, missing_values=missing_values
+    )
     # pandas makes floats of whole numbers beside missing ones; the file knows better
     types = {**(data.stored_as or {}), **_types(table.schema, data.columns or ())}
     return replace(data, stored_as=types or None)
@@ -262,11 +265,11 @@ def _numbers(column: Any, texts: "Sequence[str] | None") -> np.ndarray:
     if texts is None:
         return column.cast(pyarrow.float64(), safe=False).to_numpy()
     known = pyarrow.array(list(texts), type=column.type)
-    return pyarrow.compute.index_in(column.fill_null(""), value_set=known).to_numpy()  # type: ignore[attr-defined]
+    return pyarrow.compute.index_in(column, value_set=known).cast(pyarrow.float64()).to_numpy()  # type: ignore[attr-defined]
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path) -> Generator[None]:
     """Turn errors of pyarrow into a DataError that names the file."""
     import pyarrow
 

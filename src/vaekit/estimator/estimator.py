@@ -19,6 +19,7 @@ from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset, Schema
 from vaekit.data.condition_columns import LABELS
+from vaekit.data.missing_values import read_codes
 from vaekit.estimator.fitting import (
     Recipe,
     RunOptions,
@@ -92,6 +93,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Memory for data, such as ``"2GB"``, a quarter of the machine's by default. An array mapped into memory
         (``numpy.load(path, mmap_mode="r")``) that needs more is left in its file, and read in windows as it is trained
         on: see :mod:`vaekit.data.mapped` and :mod:`vaekit.training.streamed`.
+    missing_values
+        Values of a table that stand for missing ones, beside NaN, None, empty text and ``?``: ``"unknown,-999"``, or a
+        list. The model is one of the cells that are there; see :mod:`vaekit.likelihoods.observed_cells`.
     random_state
         One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
     verbose
@@ -144,6 +148,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         precision: Precision = "float32",
         device: str = "auto",
         memory_limit: str | int | None = None,
+        missing_values: str | Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -170,12 +175,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.precision: Precision = precision
         self.device = device
         self.memory_limit = memory_limit
+        self.missing_values = missing_values
         self.random_state = random_state
         self.verbose = verbose
 
     def __sklearn_tags__(self) -> Tags:
-        """Tell scikit-learn that results are float32."""
+        """Tell scikit-learn that values may be missing, and that results are float32."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
@@ -333,7 +340,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return inference.decode(self._fitted(), Z, given)
 
     def reconstruct(self, X: Any, *, conditions: Any = None) -> Rows:
-        """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`."""
+        """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`.
+
+        Cells that are missing in ``X`` get a value as all others do.
+        """
         return inference.reconstruct(self._fitted(), self._rows(X, conditions))
 
     def sample(
@@ -371,7 +381,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         All rows share the same fixed draws of noise: a row's score depends on nothing but the row (to float32's
         rounding), and the same rows give the same bytes every time. See
         :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is :math:`\log p(x \mid c)`;
-        for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`.
+        for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`; of a
+        row with missing cells it is that of the others, and 0 where all are missing.
         """
         return inference.score_rows(self._fitted(), self._rows(X, conditions), samples)
 
@@ -482,6 +493,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             **{**told, "network": told["network"] if network is None else network},
             **asdict(artifact.settings),
             condition=_names_of(artifact.schema),
+            missing_values=artifact.schema.missing_values or None,
             device=device,
             random_state=artifact.seed,
         )
@@ -516,8 +528,16 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return self._read(X, conditions, self.schema_)
 
     def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
-        names, limit = list(read_names(self.condition)), self.memory_limit
-        return read_rows(self, X, schema, names=names, conditions=conditions, memory_limit=limit)
+        codes = read_codes(self.missing_values) if schema is None else schema.missing_values
+        return read_rows(
+            self,
+            X,
+            schema,
+            names=list(read_names(self.condition)),
+            conditions=conditions,
+            memory_limit=self.memory_limit,
+            missing_values=codes,
+        )
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""

@@ -1,6 +1,7 @@
 """Fitting: from the parameters of an estimator and rows to a trained model, one epoch more, or another prior."""
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from vaekit.artifact import build_model
 from vaekit.data import ConditionSchema, Dataset, Schema
 from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
+from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
 from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
@@ -78,6 +80,8 @@ class Recipe:
         How to train.
     device
         Where to compute.
+    missing_values
+        Values that stand for missing ones.
     """
 
     latent: int
@@ -88,6 +92,7 @@ class Recipe:
     network: NetworkRecipe | None
     options: TrainingOptions
     device: torch.device
+    missing_values: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Recipe":
@@ -122,6 +127,7 @@ class Recipe:
             network=network,
             options=options,
             device=device,
+            missing_values=read_codes(parameters["missing_values"]),
         )
         recipe.sentence("gaussian" if likelihood == "auto" else likelihood)
         return recipe
@@ -160,7 +166,13 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
     sentence = recipe.sentence(likelihood)
     learns_labels = _learns_labels(sentence)
-    schema = fit_schema(rows, sentence.likelihood)
+    schema = replace(fit_schema(rows, sentence.likelihood), missing_values=recipe.missing_values)
+    if schema.empty_columns:
+        warnings.warn(
+            f"{rows.source}: no value at all in {', '.join(schema.empty_columns)[:200]}: left out of the model",
+            DataWarning,
+            stacklevel=4,
+        )
     if recipe.conditions:
         schema = replace(schema, conditions=_fit_conditions(rows, recipe.conditions, missing=learns_labels))
     if learns_labels:
@@ -248,6 +260,7 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    fitted = fitted.taking(rows, held_out)
     setup = RunSetup(
         model=fitted.model,
         objective=fitted.sentence.objective.build(),
@@ -296,6 +309,7 @@ def train_more(
     verbose: bool,
 ) -> Progress:
     """Train one epoch more, from where the last one ended; see ``VariationalAutoencoder.partial_fit``."""
+    fitted = fitted.taking(rows)
     setup = RunSetup(
         model=fitted.model,
         objective=progress.objective or fitted.sentence.objective.build(),
@@ -319,16 +333,18 @@ def replace_prior(
     PriorFit
         How well it went.
     """
+    taking = fitted.taking(rows, held_out)
     x, c = fitted.tensors(rows)
     held_out_x, held_out_c = (None, None) if held_out is None else fitted.tensors(held_out)
     sentence = replace(fitted.sentence, prior=parse("prior", prior))
     with seeded(seed):  # a whole model is built, so that everything a sentence is refused for is checked
         fresh = build_model(sentence, fitted.schema, recipe.latent, recipe.network).parts["prior"]
     if c is not None:
-        c = fitted.with_labels(x, c)
+        c = taking.with_labels(x, c)
     if held_out_x is not None and held_out_c is not None:
-        held_out_c = fitted.with_labels(held_out_x, held_out_c)
-    fit = fit_prior(fitted.model, fresh, x, held_out_x, seed=seed, c=c, held_out_c=held_out_c)
+        held_out_c = taking.with_labels(held_out_x, held_out_c)
+    fit = fit_prior(taking.model, fresh, x, held_out_x, seed=seed, c=c, held_out_c=held_out_c)
+    fitted.model.parts["prior"] = taking.model.parts["prior"]
     return sentence, fit
 
 

@@ -43,6 +43,7 @@ __all__ = [
 
 def encode(fitted: FittedModel, rows: Dataset) -> Floats:
     """Return the point that stands for the posterior of each row, ``(n, *latent)``."""
+    fitted = fitted.taking(rows)
     return fitted.map(rows, lambda x, c: code_of(fitted.model.encode(x, c)))
 
 
@@ -56,7 +57,8 @@ def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.fl
 
 
 def reconstruct(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.float64]:
-    """Return the decoded code of each row, ``(n, *event)``."""
+    """Return the decoded code of each row, ``(n, *event)``; the model's value for missing cells too."""
+    fitted = fitted.taking(rows)
     return fitted.schema.inverse(fitted.map(rows, fitted.model.reconstruct))
 
 
@@ -94,6 +96,7 @@ def _seed_for(n: int, random_state: int | None) -> int:
 
 def score_rows(fitted: FittedModel, rows: Dataset, samples: int) -> npt.NDArray[np.float64]:
     r"""Estimate :math:`\log p(x)` of each row, or :math:`\log p(x \mid c)`, ``(n,)`` in nats."""
+    fitted = fitted.taking(rows)
     x, c = fitted.tensors(rows)
     seed = fitted.seed + 2
     with seeded(seed):
@@ -119,6 +122,7 @@ def evaluate_rows(
     fitted: FittedModel, rows: Dataset, *, samples: int, split: str, train: Dataset | None, seed: int
 ) -> Evaluation:
     """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
+    fitted, schema = fitted.taking(rows, train), fitted.schema
     x, c = fitted.tensors(rows)
     if c is not None and fitted.has_classifier and not (known := (c != 0).any(1)).all():
         if not known.any():
@@ -136,7 +140,7 @@ def evaluate_rows(
         seed=seed,
         split=split,
         train=None if train is None else fitted.to_model(train.values),
-        log_jacobian=fitted.schema.log_jacobian,
+        log_jacobian=schema.column_log_jacobians if schema.kind == "table" else schema.log_jacobian,
     )
 
 
@@ -155,6 +159,7 @@ def code_space(fitted: FittedModel) -> CodeSpace:
 def encode_to_codes(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.int64]:
     """Return the most probable code of each position of each row, ``(n, positions)``."""
     code_space(fitted)
+    fitted = fitted.taking(rows)
     return fitted.map(rows, lambda x, c: fitted.model.encode(x, c).codes)  # type: ignore[attr-defined, return-value]
 
 
@@ -185,4 +190,5 @@ def label_names(fitted: FittedModel) -> tuple[str, ...]:
 
 def label_probabilities(fitted: FittedModel, rows: Dataset) -> Floats:
     r"""Return :math:`q(y \mid x)` of each row, ``(n, labels)``."""
+    fitted = fitted.taking(rows)
     return fitted.map(rows, lambda x, c: fitted.model.classify(x).probs)

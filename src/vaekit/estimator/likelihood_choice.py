@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vaekit.data import Dataset, Schema
-from vaekit.data.stored import StoredRows, value_blocks
+from vaekit.data.missing_values import filled_in_turn
+from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.errors import UsageError
 from vaekit.language.grammar import did_you_mean, there_are
 from vaekit.likelihoods import COLUMN_KINDS, is_continuous
@@ -165,7 +166,8 @@ def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
     """
     if columns is None:
         return {}
-    if not isinstance(columns, Mapping):
+    given: Any = columns  # a user's
+    if not isinstance(given, Mapping):
         raise UsageError(
             f"columns={columns!r}: expected kinds by name of column, such as {{'age': 'negative-binomial'}}"
         )
@@ -238,9 +240,10 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
     (1.0, 1.0)
     """
     if likelihood.part.traits.scaling == "mixed":
-        varying = (
-            int((dataset.values.min(0) != dataset.values.max(0)).sum()) if dataset.kind == "table" else 0
-        )
+        varying = 0
+        if dataset.kind == "table":
+            lowest, highest = extremes(dataset.values, axis=0)
+            varying = int((lowest < highest).sum())  # NaN, where there is no value at all, is not
         built = likelihood.build(event_shape=(varying or len(likelihood.options["columns"]),))
         continuous = [is_continuous(kind) for kind in built.columns]
         return Schema.fit(dataset, scaling="mixed", continuous=continuous)
@@ -259,10 +262,13 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
 
 
 def _some_rows(dataset: Dataset) -> Dataset:
-    """Return as many rows as are looked at, where they are left in their file."""
-    if not isinstance(dataset.values, StoredRows):
-        return dataset
-    return replace(dataset, values=dataset.values[:: -(-dataset.values.size // _LOOK_AT)])
+    """Return as many rows as are looked at, where they are left in their file; without holes."""
+    values = dataset.values
+    if isinstance(values, StoredRows):
+        values = values[:: -(-values.size // _LOOK_AT)]
+    if dataset.kind == "table":
+        values = filled_in_turn(values)
+    return dataset if values is dataset.values else replace(dataset, values=values)
 
 
 def _has_columns_of_several_types(dataset: Dataset) -> bool:

@@ -1,5 +1,6 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -18,11 +19,15 @@ from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.frames import column_as_found
 from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
+from vaekit.data.missing_values import MARKS, without_codes
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
+from vaekit.likelihoods import ObservedCells
+from vaekit.networks.network_inputs import FilledCells, TransformedInput
 from vaekit.runtime.rows import chunks, map_chunks
 from vaekit.sentence import Sentence
+from vaekit.sentence.compatibility import check_missing
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 
@@ -72,6 +77,44 @@ class FittedModel:
     def has_classifier(self) -> bool:
         """Whether the model has learned labels, so that they may be missing."""
         return self.model.classifier is not None
+
+    def taking(self, *rows: Dataset | None) -> "FittedModel":
+        """Return a model that takes these rows: another one where cells are missing, and were not in training.
+
+        Its encoder sees the mean of the column in the place of a missing value, and no category in that of a missing
+        category; its likelihood leaves the cell out. It shares its parameters with this one.
+
+        Warns
+        -----
+        DataWarning
+            Where it is another one.
+        """
+        if self.schema.masked is not None or not any(part is not None and part.has_missing for part in rows):
+            return self
+        check_missing(self.sentence, self.model.likelihood_part)
+        warnings.warn(
+            "values are missing, and the model was fitted to rows without missing values: it sees the mean of their "
+            "column in their place; log-likelihoods are those of the values that are there",
+            DataWarning,
+            stacklevel=3,
+        )
+        model, schema, kept = self.model, self.schema, self.schema.kept
+        likelihood = model.likelihood_part
+        is_density = likelihood.traits.measure in ("density", "mixed")
+        means = schema.transform(np.array([[column.mean for column in schema.columns]]))[0].tolist()
+        kinds = likelihood.columns or ("",) * int(kept.sum())
+        fill = [
+            -1.0 if kind.startswith("categorical") else mean for kind, mean in zip(kinds, means, strict=True)
+        ]
+        taking = VAE(
+            TransformedInput(FilledCells(fill), model.encoder),
+            model.parts["posterior"],
+            model.parts["prior"],
+            model.decoder,
+            ObservedCells(likelihood, schema.column_log_jacobians if is_density else 0.0),
+            None if model.classifier is None else TransformedInput(FilledCells(fill), model.classifier),
+        )
+        return replace(self, model=taking.to(self.device).train(model.training))
 
     def to_model(self, values: np.ndarray) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.
@@ -136,6 +179,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
 
@@ -152,48 +196,71 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    missing_values
+        Values that stand for missing ones.
 
     Raises
     ------
     DataError
         For data that cannot be used.
     """
-    if isinstance(X, np.memmap):
-        left_in_file = mapped_dataset(X, source="the array", limit=bytes_of(memory_limit))
-        X = X if left_in_file is None else left_in_file
-    if is_stream(X):
-        X = stream(X, memory_limit=memory_limit)
+    given: Any = X
+    if isinstance(given, np.memmap):
+        left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
+        given = given if left_in_file is None else left_in_file
+    if is_stream(given):
+        given = stream(given, memory_limit=memory_limit)
     taken: Mapping[str, np.ndarray] = {}
-    if names and hasattr(X, "columns") and hasattr(X, "drop"):
-        taken = {name: column_as_found(X[name]) for name in names if name in X.columns}
-        X = X.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, X, reset=schema is None)
+    if names and hasattr(given, "columns") and hasattr(given, "drop"):
+        taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
+        given = given.drop(columns=list(taken))
+    dataset = _as_dataset(estimator, given, missing_values, reset=schema is None)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
         inside = [name for name in names if name not in taken and _has_condition(dataset, name)]
         dataset = take_conditions(dataset, inside)
         dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
+    dataset = without_codes(dataset, missing_values)
+    dataset.require_finite()
     return dataset if schema is None else schema.align(dataset, what="the data")
 
 
-def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
+def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
+<<<<<<< HEAD
     if not is_ours and getattr(X, "ndim", 2) != 4 and not has_text(X):
+=======
+    if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
+>>>>>>> main
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
-        values = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_min_samples=rows_needed)
+        values = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype="numeric",
+            ensure_min_samples=rows_needed,
+            ensure_all_finite="allow-nan",
+        )
         dataset = from_object(values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X)
-    dataset.require_finite()
+    dataset = from_object(X, missing_values=codes)
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
     return dataset
 
 
+<<<<<<< HEAD
 def has_text(X: Any) -> bool:
     """Whether it is a data frame with columns that do not hold numbers."""
+=======
+def _has_text(X: Any, codes: Sequence[str]) -> bool:
+    """Whether it is a data frame with columns that do not hold numbers, or an array with text for missing values."""
+    if isinstance(X, np.ndarray):
+        marks = MARKS.union(codes)
+        return X.dtype == object and any(isinstance(i, str) and i.strip() in marks for i in X.flat)
+>>>>>>> main
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
 

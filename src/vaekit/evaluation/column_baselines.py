@@ -140,11 +140,11 @@ def _log_negative_binomial(x: _Array, mean: "_Array | float", theta: "_Array | f
 def _fit_concentration(column: _Array, mean: float) -> float:
     """Maximise a column's likelihood over theta, on its distinct values; where it varies too little, e^14."""
     values, counts = np.unique(column, return_counts=True)
-    found = minimize_scalar(
-        lambda log_theta: -(counts * _log_negative_binomial(values, mean, np.exp(log_theta))).sum(),
-        bounds=(-12.0, 14.0),
-        method="bounded",
-    )
+
+    def loss(log_theta: float) -> float:
+        return -float((counts * _log_negative_binomial(values, mean, np.exp(log_theta))).sum())
+
+    found = minimize_scalar(loss, bounds=(-12.0, 14.0), method="bounded")
     return float(np.exp(found.x))
 
 
@@ -171,5 +171,9 @@ def _counts(train: _Array, held_out: _Array) -> _Array:
 
     start = [np.log(train.mean() + 0.5 / len(train)), 0.0, -3.0]
     bounds = [(-20.0, 20.0), (-12.0, 12.0), (-20.0, 20.0)]
-    found = minimize(lambda p: -(counts * log_mass(distinct, p)).sum() / len(train), start, bounds=bounds)
+
+    def loss(parameters: _Array) -> float:
+        return -float((counts * log_mass(distinct, parameters)).sum()) / len(train)
+
+    found = minimize(loss, start, bounds=bounds)
     return log_mass(held_out, found.x)

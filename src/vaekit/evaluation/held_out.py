@@ -1,7 +1,8 @@
 r"""The numbers that prove a model: ELBO, :math:`\log p(x)`, bits per dimension, and the baselines beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, prod
+from math import log, nan, prod
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.rows import chunks
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]
@@ -48,7 +50,7 @@ class Evaluation:
     code_usage
         The use of the codes, or None where latents are not codes.
     bits_per_dimension
-        The negative log-likelihood, in bits, over the number of dimensions the model describes.
+        The negative log-likelihood, in bits, over the number of dimensions the model describes: of missing cells none.
     baselines
         The baselines, fitted on the training rows; empty where those are not given.
     examples
@@ -101,7 +103,7 @@ def evaluate(
     seed: int,
     split: str,
     train: Tensor | None = None,
-    log_jacobian: float = 0.0,
+    log_jacobian: float | Sequence[float] = 0.0,
     c: Tensor | None = None,
 ) -> Evaluation:
     """Evaluate a model on held-out data, beside baselines fitted on the training data.
@@ -111,7 +113,7 @@ def evaluate(
     model
         A model on the device of ``x``.
     x
-        ``(n, *event)`` held-out data, in the coordinates of the model.
+        ``(n, *event)`` held-out data, in the coordinates of the model; missing cells are NaN.
     samples
         Importance samples an example.
     seed
@@ -121,7 +123,8 @@ def evaluate(
     train
         The training data; None: there are no baselines.
     log_jacobian
-        The log-Jacobian of the data's scaling, for the baselines (the model knows its own).
+        The log-Jacobian of the data's scaling, for the baselines (the model knows its own); of a table one number for
+        each column, where cells may be missing.
     c
         Conditions of ``x``, ``(n, d)``; the baselines do not use them.
 
@@ -178,8 +181,15 @@ def evaluate(
         prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
         conditional=c is not None,
         code_usage=usage,
-        bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
+        bits_per_dimension=-likelihood.estimate.mean / (_observed_cells(x) * log(2)),
         baselines=baselines,
         examples=len(x),
         split=split,
     )
+
+
+def _observed_cells(x: Tensor) -> float:
+    """Return the mean number of cells of a row that are not missing."""
+    cells = prod(x.shape[1:])
+    missing = sum(int(part.isnan().sum()) for part in (x[rows] for rows in chunks(len(x))))
+    return (cells - missing / len(x)) or nan

@@ -211,7 +211,7 @@ def to_mixture(log_ratio: Tensor, weight: float) -> Tensor:
     return torch.where(log_ratio > 0, large, small)
 
 
-def sample_count(samples: int) -> int:
+def sample_count(samples: object) -> int:
     """Return the number of draws, at least 2 (one has no standard error)."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
         raise GaussianError(f"samples is {samples!r}; expected a whole number of at least 2")

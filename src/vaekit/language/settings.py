@@ -112,7 +112,8 @@ class TrainingOptions:
         if epochs is None:
             steps = -(-rows // batch_size)
             epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else min(300, max(30, 3500 // steps))
-        return TrainingSettings(**{**asdict(self), "epochs": epochs, "batch_size": batch_size})
+        settings: dict[str, Any] = {**asdict(self), "epochs": epochs, "batch_size": batch_size}
+        return TrainingSettings(**settings)
 
 
 @dataclass(frozen=True, kw_only=True)

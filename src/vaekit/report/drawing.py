@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,7 @@ _STYLE = {
 
 
 @contextmanager
-def theme() -> Iterator[None]:
+def theme() -> Generator[None]:
     """Draw in the style of the report, and restore matplotlib's settings afterwards."""
     import matplotlib.style
 

@@ -6,6 +6,7 @@ from math import prod
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from vaekit.data.missing_values import rates_in_words
 from vaekit.report.numbers import count
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ def command(artifact: "Artifact") -> str | None:
         words += ["--validation", str(artifact.data["validation"])]
     if artifact.data.get("label"):
         words += ["--label", str(artifact.data["label"])]
+    if artifact.schema.missing_values:
+        words += ["--missing-values", ",".join(artifact.schema.missing_values)]
     if artifact.schema.conditions is not None:
         for condition in artifact.schema.conditions.conditions:
             kind = "continuous" if condition.categories is None else "categorical"
@@ -107,9 +110,16 @@ def _data_facts(
     else:
         found.append(("each row", count(prod(schema.event_shape), "column")))
     found.append(("scaling", schema.scaling))
-    left_out = [column.name for column, kept in zip(schema.columns, schema.kept, strict=False) if not kept]
+    empty, kept = schema.empty_columns, zip(schema.columns, schema.kept, strict=False)
+    left_out = [column.name for column, keep in kept if not keep and column.name not in empty]
     if left_out:
         found.append(("constant columns, left out of the model", ", ".join(left_out)))
+    if empty:
+        found.append(("columns without any value, left out of the model", ", ".join(empty)))
+    if schema.missing_rates:
+        found.append(("missing in training rows", rates_in_words(schema.missing_rates, most=50)))
+    if schema.missing_values:
+        found.append(("values that stand for missing ones", ", ".join(schema.missing_values)))
     if data.get("own_test_split"):
         found.append(("test rows", "the source's own test split"))
     if data.get("label"):

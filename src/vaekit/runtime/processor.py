@@ -1,6 +1,6 @@
 """Settings of the processor for a block: one thread, and no numbers too small to matter."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +9,7 @@ __all__ = ["flushed_denormals", "single_thread"]
 
 
 @contextmanager
-def single_thread(*, where: bool = True) -> Iterator[None]:
+def single_thread(*, where: bool = True) -> Generator[None]:
     """Run a block on one thread where ``where`` is true, and restore the number of threads after it.
 
     Threads that wait for each other at the end of every small product cost more than they bring. On a busy
@@ -34,7 +34,7 @@ def single_thread(*, where: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def flushed_denormals() -> Iterator[None]:
+def flushed_denormals() -> Generator[None]:
     """Take denormal floats as zero inside a block, where the processor can, and as before after it.
 
     Adam's averages of a gradient that has become zero (a pixel that is black in every image of the last

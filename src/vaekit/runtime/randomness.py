@@ -1,6 +1,6 @@
 """Seeded randomness: torch's global generators are seeded for a block, and put back after it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -9,7 +9,7 @@ __all__ = ["seeded"]
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Generator[None]:
     """Run a block with torch's generators seeded, and restore their state after it.
 
     Parameters

@@ -159,6 +159,10 @@ def parse(room: Room, text: "str | Spec | type | partial[Any]") -> Spec:
         return text
     if isinstance(text, type | partial):
         return _spec_of(room, text)
+    return _read(room, text)
+
+
+def _read(room: Room, text: object) -> Spec:
     if not isinstance(text, str):
         raise UsageError(
             f"{room}={text!r}: expected a string such as {next(iter(PARTS[room]))!r}, the class of a part or "

@@ -7,7 +7,7 @@ left as it is.
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TypeVar, cast
@@ -41,7 +41,7 @@ def was_restarted() -> bool:
 
 
 @contextmanager
-def process_group() -> Iterator[int]:
+def process_group() -> Generator[int]:
     """Join the processes that a launcher started, for a block, and give the rank in it: 0 where there is one process.
 
     Raises
@@ -157,7 +157,7 @@ def check_launch(setup: RunSetup, launch: Launch | None) -> None:
 
 
 @contextmanager
-def joined(device: torch.device, launch: Launch | None = None) -> Iterator[World]:
+def joined(device: torch.device, launch: Launch | None = None) -> Generator[World]:
     """Join the processes of an initialised process group, in groups of the run's own, which are destroyed after it.
 
     Parameters

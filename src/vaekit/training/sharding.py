@@ -7,7 +7,7 @@ called, once forward and once backward, and its gradient is summed into the shar
 distributions hold on to, stay whole in every rank.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -42,7 +42,7 @@ class ShardedRanks(Ranks):
         return super().spread(_shard(model, self._steps), shards)
 
     @contextmanager
-    def _sharing(self, model: VAE) -> Iterator[None]:
+    def _sharing(self, model: VAE) -> Generator[None]:
         """Draw the whole batch's noise; weights come and gradients go in such a block."""
         with others_may_be_lost(self.rank, self.size, computing=True), super()._sharing(model):
             yield
