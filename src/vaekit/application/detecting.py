@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.application.sources import Source, read_with_holes, source_name
+from vaekit.application.sources import Source, read_source, source_name
 from vaekit.data import Dataset
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
@@ -144,7 +144,7 @@ def detect_to_file(
     if reasons < 0:
         raise UsageError(f"reasons={reasons}: give the number of values to blame for a row, or 0 for none")
     rate = false_alarm_rate if fdr is None else fdr
-    table = read_with_holes(data, label=label, data_dir=data_dir)
+    table = read_source(data, label=label, data_dir=data_dir)
     tested = table if new is None else _read_new(new, label, data_dir)
     name = None if new is None else source_name(new) or tested.source
     detector = OutlierDetector(members, false_alarm_rate=rate, random_state=seed).fit(table)
@@ -175,9 +175,9 @@ def detect_to_file(
 def _read_new(new: Source, label: str | None, data_dir: Path | None) -> Dataset:
     """Read new rows, which need no label."""
     try:
-        return read_with_holes(new, label=label, data_dir=data_dir)
+        return read_source(new, label=label, data_dir=data_dir)
     except MissingLabelError:
-        return read_with_holes(new, data_dir=data_dir)
+        return read_source(new, data_dir=data_dir)
 
 
 def _auroc(table: Dataset, surprise: np.ndarray) -> tuple[float | None, str | None]:

@@ -19,7 +19,6 @@ __all__ = [
     "open_artifact",
     "read_for_model",
     "read_source",
-    "read_with_holes",
     "source_name",
 ]
 
@@ -69,25 +68,6 @@ def read_source(
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
-    return dataset
-
-
-def read_with_holes(data: Source, *, label: str | None = None, data_dir: Path | None = None) -> Dataset:
-    """Read data of which values may be missing.
-
-    Raises
-    ------
-    DataError
-        For data that cannot be read.
-
-    Warns
-    -----
-    DataWarning
-        For columns that are left out, and text that is read as numbers.
-    """
-    name = source_name(data)
-    dataset = from_object(data) if name is None else read(name, label=label, data_dir=data_dir)
-    _warn_of_notes(dataset)
     return dataset
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
+from vaekit.cli.options import (
+    DataArgument,
+    DataDirOption,
+    Device,
+    JsonFlag,
+    LabelOption,
+    MemoryOption,
+    MissingValuesOption,
+)
 from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
 from vaekit.cli.progress import Progress
 from vaekit.language.settings import TrainingOptions
@@ -108,14 +116,7 @@ class Fit:
     seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
     device: Device = "auto"
     label: LabelOption = None
-    missing_values: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="VALUE,...",
-            help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and "
-            "NaN.",
-        ),
-    ] = None
+    missing_values: MissingValuesOption = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
     checkpoint_minutes: Annotated[

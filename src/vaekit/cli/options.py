@@ -15,6 +15,7 @@ __all__ = [
     "JsonFlag",
     "LabelOption",
     "MemoryOption",
+    "MissingValuesOption",
     "ModelVerb",
     "OutputOption",
 ]
@@ -57,6 +58,13 @@ MemoryOption = Annotated[
         metavar="SIZE",
         help="Memory for data, such as 2GB, by default a quarter of the machine's: an .npy, a .parquet or a folder of "
         "images that needs more is read block by block.",
+    ),
+]
+MissingValuesOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="VALUE,...",
+        help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and NaN.",
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]

@@ -165,7 +165,6 @@ def write_text(path: "str | os.PathLike[str]", text: str) -> None:
     write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
-<<<<<<< HEAD
 def write_frame(path: "str | os.PathLike[str]", frame: "pd.DataFrame") -> None:
     """Write a data frame, which may hold text, to a ``.csv``, ``.tsv`` or ``.parquet``.
 
@@ -179,13 +178,10 @@ def write_frame(path: "str | os.PathLike[str]", frame: "pd.DataFrame") -> None:
         raise DataError(
             f"{path}: unknown ending {path.suffix!r} for a table; expected one of {', '.join(_TABLES)}"
         )
-    _write_frame(path, frame, path.suffix.lower())
+    _write_frame(path, frame, path.suffix.lower(), "")
 
 
-def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:
-=======
 def _write_frame(path: Path, frame: "pd.DataFrame", ending: str, missing: str) -> None:
->>>>>>> main
     if ending == ".parquet":
         try:
             importlib.import_module("pyarrow")

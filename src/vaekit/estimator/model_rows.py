@@ -35,9 +35,9 @@ __all__ = [
     "FittedModel",
     "Floats",
     "Given",
+    "as_dataset",
     "check_latents",
     "choose_device",
-    "has_text",
     "hold_out",
     "read_names",
     "read_rows",
@@ -214,7 +214,7 @@ def read_rows(
     if names and hasattr(given, "columns") and hasattr(given, "drop"):
         taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
         given = given.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, given, missing_values, reset=schema is None)
+    dataset = as_dataset(estimator, given, missing_values, reset=schema is None)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
@@ -226,13 +226,10 @@ def read_rows(
     return dataset if schema is None else schema.align(dataset, what="the data")
 
 
-def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool) -> Dataset:
+def as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool) -> Dataset:
+    """Read data as a data set, in which values may be missing; ``codes`` are further texts for missing ones."""
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
-<<<<<<< HEAD
-    if not is_ours and getattr(X, "ndim", 2) != 4 and not has_text(X):
-=======
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
->>>>>>> main
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
         values = validate_data(
@@ -251,16 +248,11 @@ def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset
     return dataset
 
 
-<<<<<<< HEAD
-def has_text(X: Any) -> bool:
-    """Whether it is a data frame with columns that do not hold numbers."""
-=======
 def _has_text(X: Any, codes: Sequence[str]) -> bool:
     """Whether it is a data frame with columns that do not hold numbers, or an array with text for missing values."""
     if isinstance(X, np.ndarray):
         marks = MARKS.union(codes)
         return X.dtype == object and any(isinstance(i, str) and i.strip() in marks for i in X.flat)
->>>>>>> main
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
 

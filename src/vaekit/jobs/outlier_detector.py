@@ -1,6 +1,5 @@
 """OutlierDetector: the odd rows of a table, with a rate of false alarms that holds, as a scikit-learn estimator."""
 
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -8,11 +7,11 @@ import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from vaekit.data import Dataset, from_object
 from vaekit.errors import UsageError
-from vaekit.estimator.model_rows import has_text
+from vaekit.estimator.fitting import draw_seed
+from vaekit.estimator.model_rows import as_dataset
 from vaekit.jobs.blame import Reason, blame
 from vaekit.jobs.column_conditionals import ColumnConditionals
 from vaekit.jobs.conformal import check_rate, p_values, threshold
@@ -129,12 +128,12 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             raise UsageError(
                 f"contamination={self.contamination!r}: give 'auto', or a share above 0 and up to 0.5"
             )
-        table = self._read(X, reset=True)
+        table = as_dataset(self, X, (), reset=True)
         if self.contamination == "auto":
             check_rate(self.false_alarm_rate, len(table))
         coding = TableCoding.fit(table)
         rows = coding.code(table, what=table.source)
-        seed = self._seed()
+        seed = draw_seed(self.random_state)
         self.members_, self.surprise_ = Members.fit(
             rows,
             coding,
@@ -208,36 +207,9 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             self._conditionals, self.members_.histograms, self.coding_, rows, unseen, columns=columns
         )
 
-    def _seed(self) -> int:
-        """Return the seed that ``random_state`` asks for."""
-        state = self.random_state
-        if state is None or isinstance(state, np.random.RandomState):
-            generator = np.random.mtrand._rand if state is None else state
-            return int(generator.randint(2**31 - 1))
-        return int(state)
-
-    def _read(self, X: Any, *, reset: bool) -> Dataset:
-        """Read a table; scikit-learn checks what is an array of numbers."""
-        if isinstance(X, Dataset) or has_text(X):
-            table = from_object(X)
-            if reset:
-                vars(self)["n_features_in_"] = table.values.shape[1]
-            return table
-        names = getattr(X, "columns", None)
-        values = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype="numeric",
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2 if reset else 1,
-        )
-        table = from_object(values)
-        return table if names is None else replace(table, columns=tuple(map(str, names)))
-
     def _coded(self, X: Any) -> CodedRows:
         check_is_fitted(self)
-        return self.coding_.code(self._read(X, reset=False), what="the data")
+        return self.coding_.code(as_dataset(self, X, (), reset=False), what="the data")
 
     def _score(self, rows: CodedRows) -> Floats:
         """Return the negative surprise of rows; those of the fit are known by their values."""

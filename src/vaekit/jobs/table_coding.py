@@ -233,11 +233,9 @@ def _names(table: Dataset) -> tuple[str, ...]:
 
 
 def _column(table: Dataset, j: int) -> "tuple[np.ndarray, tuple[str, ...] | None]":
-    """Return a column with NaN in its holes, and the names of its categories; an empty text is a hole."""
+    """Return a column with NaN in its holes, and the names of its categories."""
     values = np.asarray(table.values[:, j], dtype=np.float64)
     categories = table.categories[j] if table.categories is not None else None
-    if categories is not None and "" in categories:
-        values = np.where(values == categories.index(""), np.nan, values)
     return values, categories
 
 
