@@ -95,6 +95,16 @@ def test_false_discoveries_are_controlled_instead(place, capsys):
     assert "in expectation (Benjamini and Hochberg)" in capsys.readouterr().out
 
 
+def test_values_that_stand_for_missing_ones_are_no_evidence(place, capsys):
+    frame = pd.read_csv(place / "all.csv")
+    frame.loc[frame["size"].isna(), "size"] = -999
+    frame.to_csv(place / "coded.csv", index=False)
+    quick = ["--label", "ok", "--reasons", "0", *FAST]
+    assert run(place / "coded.csv", "--missing-values=-999", "-o", place / "coded.tsv", *quick) == 0
+    assert run(place / "all.csv", "-o", place / "empty.tsv", *quick) == 0
+    assert (place / "coded.tsv").read_bytes() == (place / "empty.tsv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [

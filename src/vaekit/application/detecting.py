@@ -92,6 +92,7 @@ def detect_to_file(
     reasons: int = 3,
     members: int = 16,
     label: str | None = None,
+    missing_values: Any = None,
     seed: int = 0,
     data_dir: Path | None = None,
 ) -> DetectionResult:
@@ -119,6 +120,8 @@ def detect_to_file(
         Of the ensemble: see :class:`vaekit.OutlierDetector`.
     label
         A column of labels, which is never looked at in the fit: the AUROC is told.
+    missing_values
+        Values that stand for missing ones, as :func:`vaekit.data.read` takes them.
     seed
         Of the fit: the same seed gives the same bytes.
     data_dir
@@ -144,8 +147,9 @@ def detect_to_file(
     if reasons < 0:
         raise UsageError(f"reasons={reasons}: give the number of values to blame for a row, or 0 for none")
     rate = false_alarm_rate if fdr is None else fdr
-    table = read_source(data, label=label, data_dir=data_dir)
-    tested = table if new is None else _read_new(new, label, data_dir)
+    opening: dict[str, Any] = {"data_dir": data_dir, "missing_values": missing_values}
+    table = read_source(data, label=label, **opening)
+    tested = table if new is None else _read_new(new, label, opening)
     name = None if new is None else source_name(new) or tested.source
     detector = OutlierDetector(members, false_alarm_rate=rate, random_state=seed).fit(table)
     for column, reason in detector.coding_.left_out.items():
@@ -172,12 +176,12 @@ def detect_to_file(
     )
 
 
-def _read_new(new: Source, label: str | None, data_dir: Path | None) -> Dataset:
+def _read_new(new: Source, label: str | None, opening: dict[str, Any]) -> Dataset:
     """Read new rows, which need no label."""
     try:
-        return read_source(new, label=label, data_dir=data_dir)
+        return read_source(new, label=label, **opening)
     except MissingLabelError:
-        return read_source(new, data_dir=data_dir)
+        return read_source(new, **opening)
 
 
 def _auroc(table: Dataset, surprise: np.ndarray) -> tuple[float | None, str | None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag
+from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption
 from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Detect:
         ),
     ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of the fit: the same seed writes the same bytes.")] = 0
+    missing_values: MissingValuesOption = None
     data_dir: DataDirOption = None
     json: JsonFlag = False
 
@@ -68,6 +69,7 @@ class Detect:
             reasons=self.reasons,
             members=self.members,
             label=self.label,
+            missing_values=self.missing_values,
             seed=self.seed,
             data_dir=self.data_dir,
         )

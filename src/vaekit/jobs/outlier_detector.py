@@ -133,7 +133,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             check_rate(self.false_alarm_rate, len(table))
         coding = TableCoding.fit(table)
         rows = coding.code(table, what=table.source)
-        seed = draw_seed(self.random_state)
+        seed = draw_seed(self.random_state) % 2**63
         self.members_, self.surprise_ = Members.fit(
             rows,
             coding,
