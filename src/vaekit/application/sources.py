@@ -13,14 +13,7 @@ from vaekit.data.mapped import memory_limit as bytes_of
 from vaekit.errors import DataError, DataWarning, MissingLabelError
 from vaekit.estimator import VariationalAutoencoder, load
 
-__all__ = [
-    "Opened",
-    "Source",
-    "open_artifact",
-    "read_for_model",
-    "read_source",
-    "source_name",
-]
+__all__ = ["Opened", "Source", "open_artifact", "read_for_model", "read_source", "source_name"]
 
 #: A path, the name of a data set, or data in memory: an array, a data frame, a :class:`vaekit.data.Dataset`.
 Source = Any
