@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from sklearn.base import clone
 
@@ -17,6 +17,7 @@ from vaekit.errors import UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import OnEpoch
 from vaekit.evaluation import Evaluation
+from vaekit.language.settings import LaunchOptions
 from vaekit.training import Logger, StopRequest, TrainingPlan
 from vaekit.training.process_group import from_rank_zero, process_group
 
@@ -94,7 +95,6 @@ def fit_and_prove(
     checkpoint_minutes: float = 5.0,
     resume: bool = False,
     force: bool = False,
-    shard: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
     on_rows: Callable[[Dataset], None] | None = None,
@@ -102,6 +102,7 @@ def fit_and_prove(
     on_epoch: OnEpoch | None = None,
     on_step: Callable[[float], None] | None = None,
     on_stage: OnStage | None = None,
+    **launch: Unpack[LaunchOptions],
 ) -> FitResult:
     """Fit a model to data, evaluate it on held-out rows beside baselines, and write an artifact with a report.
 
@@ -132,8 +133,6 @@ def fit_and_prove(
         Go on with a training that was stopped or killed.
     force
         Replace an artifact that is there, and begin again where a training is unfinished.
-    shard
-        Where several processes train, spread the networks over them.
     loggers
         Their ``log`` is called after every epoch with its metrics.
     stop
@@ -146,6 +145,8 @@ def fit_and_prove(
         Called after every epoch, and some times a second: see :meth:`VariationalAutoencoder.fit`.
     on_stage
         Called when ``training``, ``evaluating`` and ``saving`` begin.
+    launch
+        How several processes share the work: the fields of :class:`vaekit.training.Launch`.
 
     Returns
     -------
@@ -194,7 +195,7 @@ def fit_and_prove(
         "loggers": loggers,
         "checkpoint_minutes": checkpoint_minutes,
         "stop": stop,
-        "shard": shard,
+        **launch,
     }
     started = time.perf_counter()
     with process_group() as rank:

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ def read_source(
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
+    categorical: Collection[str] = (),
     missing_values: Any = None,
 ) -> Dataset:
     """Read data; see :func:`vaekit.data.read`.
@@ -47,7 +48,9 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
-        dataset = take_conditions(from_object(data, missing_values=missing_values), conditions)
+        dataset = take_conditions(
+            from_object(data, categorical=categorical, missing_values=missing_values), conditions
+        )
     else:
         dataset = read(
             name,
@@ -55,6 +58,7 @@ def read_source(
             data_dir=data_dir,
             memory_limit=bytes_of(memory_limit),
             conditions=conditions,
+            categorical=categorical,
             missing_values=missing_values,
         )
     _warn_of_notes(dataset)
@@ -153,15 +157,19 @@ def read_for_model(
     """
     told, codes = estimator.schema_.conditions, estimator.schema_.missing_values
     names = () if told is None else told.names
+    categorical = [column.name for column in estimator.schema_.columns if column.categories is not None]
 
     def read_with(conditions: Sequence[str]) -> Dataset:
         name = source_name(data)
         if name is None:
-            return take_conditions(from_object(data, missing_values=codes), conditions)
+            return take_conditions(
+                from_object(data, categorical=categorical, missing_values=codes), conditions
+            )
         options: dict[str, Any] = {
             "data_dir": data_dir,
             "memory_limit": memory_limit,
             "conditions": conditions,
+            "categorical": categorical,
             "missing_values": codes,
         }
         try:

@@ -1,6 +1,6 @@
 """Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +29,7 @@ def dataset_from_frame(
     conditions: Sequence[str] = (),
     lines: np.ndarray | None = None,
     prefer_decimal_comma: bool = False,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return a DataFrame as a table.
@@ -49,6 +50,8 @@ def dataset_from_frame(
     prefer_decimal_comma : bool
         Whether ``1,234`` is 1.234 where nothing else in the column says so; another column that only decimal
         commas explain has the same effect.
+    categorical : collection of str
+        Names of columns of text that are categories, however many there are.
     missing_values : sequence of str
         Text that stands for missing values, beside ``""`` and ``?``.
 
@@ -92,7 +95,14 @@ def dataset_from_frame(
         shows_decimal_comma(cast("pandas.Series", frame[name])) for name in frame.columns
     )
     read = {
-        name: read_column(cast("pandas.Series", frame[name]), name, source, lines, decimal_comma=comma)
+        name: read_column(
+            cast("pandas.Series", frame[name]),
+            name,
+            source,
+            lines,
+            decimal_comma=comma,
+            categorical=name in categorical,
+        )
         for name in frame.columns
     }
     notes = tuple(f"column {name!r}: {column.note}" for name, column in read.items() if column.note)

@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,11 @@ __all__ = ["as_array", "from_object"]
 
 
 def from_object(
-    data: Any, labels: Any = None, *, missing_values: "str | Iterable[object] | None" = None
+    data: Any,
+    labels: Any = None,
+    *,
+    categorical: Collection[str] = (),
+    missing_values: "str | Iterable[object] | None" = None,
 ) -> Dataset:
     """Return an object in memory as a data set.
 
@@ -32,6 +36,8 @@ def from_object(
         of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
+    categorical : collection of str
+        Columns of text of a DataFrame that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones, such as ``"-999"``, beside NaN, None, empty text and ``?``.
 
@@ -51,10 +57,10 @@ def from_object(
     ('images', (1, 8, 8), [0, 1, 2, 3, 4])
     """
     codes = read_codes(missing_values)
-    return without_codes(_from_object(data, labels, codes), codes)
+    return without_codes(_from_object(data, labels, codes, categorical), codes)
 
 
-def _from_object(data: Any, labels: Any, codes: tuple[str, ...]) -> Dataset:
+def _from_object(data: Any, labels: Any, codes: tuple[str, ...], categorical: Collection[str]) -> Dataset:
     if isinstance(data, Dataset):
         return data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
     if isinstance(data, str):
@@ -63,7 +69,9 @@ def _from_object(data: Any, labels: Any, codes: tuple[str, ...]) -> Dataset:
     if pandas is not None and isinstance(data, pandas.Series):
         data = data.to_frame()
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return dataset_from_frame(data, source="the DataFrame", labels=labels, missing_values=codes)
+        return dataset_from_frame(
+            data, source="the DataFrame", labels=labels, missing_values=codes, categorical=categorical
+        )
     if torch is not None and isinstance(data, torch.Tensor):
         return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):

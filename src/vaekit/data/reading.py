@@ -1,10 +1,9 @@
 """The function that reads every source: a name, a file of any accepted format, or a folder."""
 
-import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean, nearest
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 
@@ -42,6 +41,7 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    categorical: Collection[str] = (),
     missing_values: str | Iterable[object] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
@@ -67,6 +67,8 @@ def read(
     thousands, decimal : str, optional
         The separators within the numbers of a table of text, where they are not what its values show: ``","``
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
         in text ``NA`` and the like.
@@ -92,7 +94,7 @@ def read(
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    told = _Told(thousands, decimal, read_codes(missing_values))
+    told = _Told(thousands, decimal, read_codes(missing_values), frozenset(categorical))
     if name == "-":
         return _read_standard_input(label, memory_limit, conditions, told)
     path = Path(name).expanduser()
@@ -112,11 +114,12 @@ def read(
 
 
 class _Told(NamedTuple):
-    """How values are written, as far as it was said: separators within numbers, and what stands for missing ones."""
+    """The form of values, as far as it was said: separators, codes of missing ones, and columns of categories."""
 
     thousands: str | None
     decimal: str | None
     missing_values: tuple[str, ...]
+    categorical: frozenset[str]
 
 
 def _reader(
@@ -143,6 +146,7 @@ def _reader(
         "conditions": conditions,
         "memory_limit": memory_limit,
         "missing_values": told.missing_values,
+        "categorical": told.categorical,
     }
     if name.endswith(FRAME_ENDINGS):
         return lambda: read_frame_file(path, **of_table)
@@ -222,10 +226,8 @@ def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
     stems: dict[str, str] = {}
     for neighbour in neighbours:
         stems.setdefault(Path(neighbour).stem.lower(), neighbour)
-    stem = path.stem.lower()
-    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
-    return f"; did you mean {stems[near[0]]!r}?" if near else ""
+    near = nearest(path.stem, stems)
+    return f"; did you mean {stems[near]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:

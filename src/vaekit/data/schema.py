@@ -10,7 +10,7 @@ log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-de
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -80,7 +80,12 @@ class Schema:
 
     @classmethod
     def fit(
-        cls, data: "Dataset | np.ndarray", *, scaling: Scaling, continuous: Sequence[bool] | None = None
+        cls,
+        data: "Dataset | np.ndarray",
+        *,
+        scaling: Scaling,
+        continuous: Sequence[bool] | None = None,
+        categorical: Collection[str] = (),
     ) -> "Schema":
         """Learn the schema from the training rows, and from nothing else.
 
@@ -94,6 +99,8 @@ class Schema:
             together. ``mixed`` does so for some columns of a table.
         continuous : sequence of bool, optional
             For ``mixed``: whether to standardise, for each column that varies.
+        categorical : collection of str
+            Columns of text that are categories, however many there are.
 
         Raises
         ------
@@ -119,7 +126,7 @@ class Schema:
                 f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
                 "Expected data in which at least one column varies"
             )
-        require_few_categories(dataset, columns)
+        require_few_categories(dataset, columns, categorical)
         offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
         dtype = str(dataset.values.dtype)
         return cls(
@@ -307,6 +314,40 @@ class Schema:
         for block in value_blocks(values):
             counts += ((block[:, constant] != value) & ~np.isnan(block[:, constant])).sum(0)
         return {self.columns[j].name: int(count) for j, count in zip(constant, counts, strict=True) if count}
+
+    def far_outside(self, values: np.ndarray) -> list[tuple[int, str]]:
+        """Return the rows far outside the training range, each with its first column that is.
+
+        Far is a value beyond the range by more than the width of the range. Columns of text and constant ones are not
+        looked at.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m, \\*event_shape)
+
+        Examples
+        --------
+        >>> schema = Schema.fit(np.array([[0.0, 1.0], [2.0, 3.0]]), scaling="standardize")
+        >>> schema.far_outside(np.array([[1.0, 2.0], [3.9, 2.0], [4.1, -9.0]]))
+        [(2, 'x0')]
+        """
+        varying = [j for j in np.flatnonzero(self.kept).tolist() if not self.columns[j].constant]
+        places = [j for j in varying if self.columns[j].categories is None]
+        low = np.array([2 * self.columns[j].minimum - self.columns[j].maximum for j in places])
+        high = np.array([2 * self.columns[j].maximum - self.columns[j].minimum for j in places])
+        found: list[tuple[int, str]] = []
+        for rows in row_blocks(values):
+            block = np.asarray(values[rows])
+            if self.kind == "images":
+                far = ((block < low[0]) | (block > high[0])).reshape(len(block), -1).any(1, keepdims=True)
+            else:
+                far = (block[:, places] < low) | (block[:, places] > high)
+            first = far.argmax(1)
+            found += [
+                (rows.start + i, self.columns[places[first[i]]].name)
+                for i in np.flatnonzero(far.any(1)).tolist()
+            ]
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""

@@ -201,7 +201,9 @@ def _check_columns(schema: Expected, dataset: Dataset, what: str) -> None:
     renamed = (f"{name!r}{did_you_mean(name, unexpected)}" for name in missing)
     hint = "".join(f" (for {pair.replace(';', ',')})" for pair in renamed if "did you mean" in pair)
     advice = (
-        "rename, add or remove columns to match" if missing else "remove them, or name a label with --label"
+        "rename, add or remove columns to match"
+        if missing
+        else "remove them, or name a label with label=NAME"
     )
     raise DataError(
         f"{what}: other columns than the {len(expected)} the model was fitted to: "

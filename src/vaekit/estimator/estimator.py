@@ -29,11 +29,12 @@ from vaekit.estimator.fitting import (
     train_model,
     train_more,
 )
+from vaekit.estimator.model_of_rows import ModelOfRows
 from vaekit.estimator.model_rows import (
     FittedModel,
     Floats,
     Given,
-    choose_device,
+    asked_categories,
     hold_out,
     read_names,
     read_rows,
@@ -42,6 +43,8 @@ from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
+from vaekit.runtime.device import choose_device
+from vaekit.runtime.surroundings import in_usual_surroundings, usual_surroundings
 from vaekit.sentence import Sentence
 from vaekit.training import History, Progress
 from vaekit.vae import VAE
@@ -51,6 +54,7 @@ __all__ = ["VariationalAutoencoder", "load"]
 Rows = npt.NDArray[np.float64]
 
 
+@in_usual_surroundings
 class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     r"""A variational autoencoder for arrays, data frames and images.
 
@@ -97,7 +101,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Values of a table that stand for missing ones, beside NaN, None, empty text and ``?``: ``"unknown,-999"``, or a
         list. The model is one of the cells that are there; see :mod:`vaekit.likelihoods.observed_cells`.
     random_state
-        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
+        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU. None: it is drawn
+        from NumPy's global generator, as everywhere in scikit-learn.
     verbose
         Whether to print a line an epoch on standard error.
 
@@ -110,7 +115,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ((150, 2), (150,))
     """
 
-    model_: VAE  #: The model, with the weights of its best epoch.
+    model_: VAE  #: The model, with the weights of its best epoch; it takes scaled rows, as :meth:`to_module` explains.
     schema_: Schema  #: What it expects of data, scaling included.
     sentence_: Sentence  #: All five parts with all their options.
     history_: History  #: The training run.
@@ -221,8 +226,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             As ``conditions``, of the held-out data.
         run
             How the training is watched, kept on disk and stopped: ``on_epoch``, ``on_step``, ``on_plan``, ``loggers``,
-            ``checkpoint``, ``checkpoint_minutes``, ``resume``, ``stop`` and ``shard``, each told in
-            :class:`vaekit.estimator.RunOptions`.
+            ``checkpoint``, ``checkpoint_minutes``, ``resume`` and ``stop``, each told in
+            :class:`vaekit.estimator.RunOptions`, and the fields of :class:`vaekit.training.Launch`.
 
         Raises
         ------
@@ -286,7 +291,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         prior
-            A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``; for codes, ``autoregressive``.
+            A spec such as ``gmm:components=10`` or ``flow``; for codes, ``autoregressive``.
         X
             The training data, as a rule.
         conditions, validation_conditions
@@ -332,6 +337,32 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """
         return inference.encode(self._fitted(), self._rows(X, conditions))
 
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the names of the columns of :meth:`transform`, ``z0``, ``z1``, ..., as ``vaekit encode`` writes them.
+
+        With them ``set_output(transform="pandas")`` (or polars) makes :meth:`transform` return a data frame, in a
+        ``Pipeline`` and a ``ColumnTransformer`` too. ``input_features``, the names of the columns of the data, play no
+        part, but must be as many as the data have.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris(as_frame=True).data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=2, random_state=0).set_output(transform="pandas")
+        >>> list(vae.fit_transform(x).columns)
+        ['z0', 'z1']
+        """
+        check_is_fitted(self, "model_")
+        return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
+
+    def to_module(self) -> ModelOfRows:
+        """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
+
+        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them.
+        """
+        fitted = self._fitted()
+        return ModelOfRows(fitted.model, fitted.schema)
+
     def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
 
@@ -361,10 +392,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def sample_blocks(
         self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
     ) -> Iterator[Rows]:
-        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
-
-        Until the last has been given torch's global generators are this method's: draw nothing from them in between.
-        """
+        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds."""
         return inference.sample_blocks(
             self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
         )
@@ -533,6 +561,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             self,
             X,
             schema,
+            categorical=asked_categories(self.columns),
             names=list(read_names(self.condition)),
             conditions=conditions,
             memory_limit=self.memory_limit,
@@ -544,6 +573,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return y if conditions is None and list(read_names(self.condition)) == [LABELS] else conditions
 
 
+@usual_surroundings()
 def load(
     path: str | Path,
     *,

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
 from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
-from vaekit.errors import DataError, DataWarning, UsageError
+from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
-from vaekit.language.settings import TrainingOptions, TrainingSettings
+from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
+from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (
@@ -166,7 +167,8 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
     sentence = recipe.sentence(likelihood)
     learns_labels = _learns_labels(sentence)
-    schema = replace(fit_schema(rows, sentence.likelihood), missing_values=recipe.missing_values)
+    schema = fit_schema(rows, sentence.likelihood, categorical=asked_categories(recipe.columns))
+    schema = replace(schema, missing_values=recipe.missing_values)
     if schema.empty_columns:
         warnings.warn(
             f"{rows.source}: no value at all in {', '.join(schema.empty_columns)[:200]}: left out of the model",
@@ -210,8 +212,10 @@ def _check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> Non
     )
 
 
-class RunOptions(TypedDict, total=False):
+class RunOptions(LaunchOptions, total=False):
     """Keyword arguments of ``fit``: how a training is watched, kept on disk and stopped.
+
+    The fields of :class:`vaekit.training.Launch` are among them: how several processes share the work.
 
     Parameters
     ----------
@@ -232,9 +236,6 @@ class RunOptions(TypedDict, total=False):
         Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
     stop
         To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
-    shard
-        Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-        :mod:`vaekit.training.sharding`.
     """
 
     on_epoch: OnEpoch | None
@@ -245,7 +246,6 @@ class RunOptions(TypedDict, total=False):
     checkpoint_minutes: float
     resume: bool
     stop: StopRequest | None
-    shard: bool
 
 
 def train_model(
@@ -260,6 +260,10 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    asked = recipe.options.batch_size
+    if asked is not None and asked > len(rows):
+        message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
+        warnings.warn(message, TrainingWarning, stacklevel=3)
     fitted = fitted.taking(rows, held_out)
     setup = RunSetup(
         model=fitted.model,
@@ -284,7 +288,7 @@ def train_model(
         setup,
         callbacks=callbacks,
         checkpoints=_checkpoints(fitted, recipe, run),
-        launch=Launch(shard=run.get("shard", False)),
+        launch=Launch.taken_from(run),
     )
 
 

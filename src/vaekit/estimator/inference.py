@@ -6,7 +6,7 @@ Rows and results are in the units of the data. Where a model has learned labels,
 """
 
 from collections.abc import Iterator
-from math import log
+from math import log, prod
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, UsageError
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
-from vaekit.runtime.randomness import seeded
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.randomness import Stream, seeded
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.surroundings import usual_surroundings
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence.registry import PARTS, space_of
 from vaekit.vae import code_of
 
@@ -34,6 +36,7 @@ __all__ = [
     "evaluate_rows",
     "label_names",
     "label_probabilities",
+    "latent_names",
     "reconstruct",
     "sample_blocks",
     "sample_latents",
@@ -47,13 +50,28 @@ def encode(fitted: FittedModel, rows: Dataset) -> Floats:
     return fitted.map(rows, lambda x, c: code_of(fitted.model.encode(x, c)))
 
 
+def latent_names(fitted: FittedModel, input_features: Any, columns: int) -> npt.NDArray[np.object_]:
+    """Return the name of each latent dimension, after checking that names of the data's columns are as many as those.
+
+    Raises
+    ------
+    ValueError
+        Where they are not, in scikit-learn's words.
+    """
+    if input_features is not None and len(input_features) != columns:
+        raise DataError(
+            f"input_features should have length equal to number of features ({columns}), got {len(input_features)}"
+        )
+    return np.array([f"z{i}" for i in range(prod(fitted.model.latent_shape))], dtype=object)
+
+
 def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.float64]:
     r"""Return the mean of :math:`p(x \mid z)` for each latent point, ``(n, *event)``."""
     z = torch.from_numpy(check_latents(latents, fitted.model.latent_shape)).to(fitted.device)
     c = fitted.given(given, len(z), fitted.seed)
-    return fitted.schema.inverse(
-        map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
-    )
+    with shared_threads(work_of(fitted.model.decoder, min(len(z), ROWS_AT_ONCE))):
+        x = map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
+    return fitted.schema.inverse(x)
 
 
 def reconstruct(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.float64]:
@@ -67,13 +85,13 @@ def sample_blocks(
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Generate ``n`` rows, some thousand at a time; see ``VariationalAutoencoder.sample_blocks``."""
     seed = _seed_for(n, random_state)
-    c = fitted.given(given, n, seed)
-    with seeded(seed):
-        for part in chunks(n):
+    c, stream = fitted.given(given, n, seed), Stream(seed)
+    for part in chunks(n):
+        work = work_of(fitted.model.decoder, part.stop - part.start)
+        with usual_surroundings(), stream.drawing(), shared_threads(work), torch.no_grad():
             condition = None if c is None else c[part]
-            with torch.no_grad():
-                x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
-            yield fitted.schema.inverse(x.cpu().numpy())
+            x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
+        yield fitted.schema.inverse(x.cpu().numpy())
 
 
 def sample_latents(

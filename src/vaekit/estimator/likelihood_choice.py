@@ -4,7 +4,7 @@ And what follows from a likelihood, chosen or not: the schema of the data, with 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -214,7 +214,7 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
     return f"categorical{int(values.max()) + 1}"
 
 
-def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
+def fit_schema(dataset: Dataset, likelihood: Spec, *, categorical: Collection[str] = ()) -> Schema:
     """Learn the schema of the training rows for a likelihood: scaling, support, and which columns are real numbers.
 
     Parameters
@@ -223,6 +223,8 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
         The training rows.
     likelihood
         Its spec; one for each column (``mixed``) counts the columns that vary.
+    categorical
+        Columns of text that are categories, however many there are.
 
     Raises
     ------
@@ -246,7 +248,7 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
             varying = int((lowest < highest).sum())  # NaN, where there is no value at all, is not
         built = likelihood.build(event_shape=(varying or len(likelihood.options["columns"]),))
         continuous = [is_continuous(kind) for kind in built.columns]
-        return Schema.fit(dataset, scaling="mixed", continuous=continuous)
+        return Schema.fit(dataset, scaling="mixed", continuous=continuous, categorical=categorical)
     if dataset.categories is not None:
         names = [name for name, text in zip(dataset.columns or (), dataset.categories, strict=True) if text]
         told = f"{'columns' if len(names) > 1 else 'column'} {', '.join(names)[:200]} with text"

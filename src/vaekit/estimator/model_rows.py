@@ -1,7 +1,7 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
@@ -25,7 +25,8 @@ from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.likelihoods import ObservedCells
 from vaekit.networks.network_inputs import FilledCells, TransformedInput
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import Sentence
 from vaekit.sentence.compatibility import check_missing
 from vaekit.training.streamed import StreamedRows
@@ -36,8 +37,8 @@ __all__ = [
     "Floats",
     "Given",
     "as_dataset",
+    "asked_categories",
     "check_latents",
-    "choose_device",
     "hold_out",
     "read_names",
     "read_rows",
@@ -168,7 +169,8 @@ class FittedModel:
             x = self.to_model(values[part])
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
-        return map_chunks(len(values), apply)
+        with shared_threads(work_of(self.model, min(len(values), ROWS_AT_ONCE))):
+            return map_chunks(len(values), apply)
 
 
 def read_rows(
@@ -179,6 +181,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
@@ -196,6 +199,8 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    categorical
+        Columns of text that are categories, however many there are; those of the schema are.
     missing_values
         Values that stand for missing ones.
 
@@ -214,7 +219,9 @@ def read_rows(
     if names and hasattr(given, "columns") and hasattr(given, "drop"):
         taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
         given = given.drop(columns=list(taken))
-    dataset = as_dataset(estimator, given, missing_values, reset=schema is None)
+    if schema is not None:
+        categorical = [column.name for column in schema.columns if column.categories is not None]
+    dataset = as_dataset(estimator, given, missing_values, categorical, reset=schema is None)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
@@ -226,15 +233,37 @@ def read_rows(
     return dataset if schema is None else schema.align(dataset, what="the data")
 
 
-def as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool) -> Dataset:
-    """Read data as a data set, in which values may be missing; ``codes`` are further texts for missing ones."""
+def as_dataset(
+    estimator: BaseEstimator, X: Any, codes: Sequence[str], categorical: Collection[str], *, reset: bool
+) -> Dataset:
+    """Read data as a data set, in which values may be missing.
+
+    Parameters
+    ----------
+    estimator
+        The estimator, on which scikit-learn keeps the number and names of the columns.
+    X
+        The data.
+    codes
+        Texts that stand for missing values, beside the usual ones.
+    categorical
+        Columns of any number of categories.
+    reset
+        Whether this is the fit.
+    """
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
+        # A loaded model knows the names by its schema, which scikit-learn does not see.
+        is_loaded = (
+            not reset and "feature_names_in_" not in vars(estimator) and vars(estimator).get("origin_")
+        )
+        numbers = columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
+        checked = X.to_numpy() if is_loaded and numbers else X
         values = validate_data(
             estimator,
-            X,
+            checked,
             reset=reset,
             dtype="numeric",
             ensure_min_samples=rows_needed,
@@ -242,7 +271,7 @@ def as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset:
         )
         dataset = from_object(values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X, missing_values=codes)
+    dataset = from_object(X, missing_values=codes, categorical=categorical)
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
     return dataset
@@ -287,6 +316,15 @@ def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind
     return dict(names)
 
 
+def asked_categories(columns: Mapping[str, str] | None) -> list[str]:
+    """Return the columns that are asked to be categories, by kinds of column by name.
+
+    >>> asked_categories({"town": "categorical", "age": "poisson"}), asked_categories(None)
+    (['town'], [])
+    """
+    return [name for name, kind in (columns or {}).items() if kind == "categorical"]
+
+
 def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
     """Read latent points, ``(n, *latent)``, as float32.
 
@@ -304,25 +342,3 @@ def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(z).all():
         raise DataError("the latents hold NaN or infinity; give finite numbers")
     return z
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes an accelerator where torch sees one.
-
-    Raises
-    ------
-    UsageError
-        For another name, or an accelerator that is not there.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device={device!r}: there are auto, cpu and cuda")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
-    return torch.device(device)

@@ -24,6 +24,7 @@ from vaekit.evaluation.bound import Estimate
 from vaekit.evaluation.column_baselines import count_baselines, level_baselines, mixed_baselines
 from vaekit.evaluation.missing_baselines import by_column, gaussian_baselines, mixture_baseline
 from vaekit.likelihoods import Measure
+from vaekit.runtime.first_imports import import_quietly
 
 __all__ = ["Baseline", "fit_baselines"]
 
@@ -188,6 +189,7 @@ def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tu
         return scores
     name = "full Gaussian"
     if rows <= 2 * columns or np.linalg.eigvalsh(covariance)[0] <= 1e-10 * variance.max():
+        import_quietly("sklearn.covariance")
         from sklearn.covariance import ledoit_wolf
 
         name = "full Gaussian (Ledoit-Wolf shrinkage)"

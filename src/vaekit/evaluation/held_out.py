@@ -15,6 +15,7 @@ from vaekit.evaluation.importance_sampling import log_likelihood, require_log_li
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.rows import chunks
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]
@@ -95,6 +96,7 @@ class Evaluation:
         }
 
 
+@plain_arithmetic()
 def evaluate(
     model: VAE,
     x: Tensor,

@@ -26,6 +26,8 @@ from vaekit.evaluation.mending import MendedRows, can_be_mended, mend_rows
 from vaekit.evaluation.pareto import largest_weights, pareto_shape, shape_limit, tail_size
 from vaekit.evaluation.probe import misses_mass
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.surroundings import plain_arithmetic
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
@@ -89,10 +91,11 @@ def require_log_likelihood(model: Model) -> None:
         raise UsageError(
             "the likelihood scores images by their likeness, for training alone: it is no probability, so this model "
             "has no log-likelihood to report, no ELBO and no scores. Encode, reconstruct and sample with it; for "
-            "log-likelihoods fit with --likelihood continuous-bernoulli, discretized-logistic or gaussian"
+            "log-likelihoods fit with likelihood=continuous-bernoulli, discretized-logistic or gaussian"
         )
 
 
+@plain_arithmetic()
 @torch.no_grad()
 def log_likelihood(
     model: Model,
@@ -159,25 +162,26 @@ def log_likelihood(
     weigh = choose_log_weights(
         model, 0 if common_noise else len(x) * samples, (samples_at_once, examples_at_once)
     )
-    results: list[list[Tensor]] = []
-    seed = int(torch.randint(2**62, ())) if common_noise else None
-    for start in range(0, len(x), examples_at_once):
-        part = slice(start, start + examples_at_once)
-        # The same noise for every part of the examples, so that a value does not depend on which it falls into.
-        with nullcontext() if seed is None else seeded(seed):
-            results.append(
-                _estimate(
-                    model,
-                    x[part],
-                    None if c is None else c[part],
-                    samples,
-                    samples_at_once,
-                    None if common_noise else weigh,
+    with shared_threads(work_of(model, samples_at_once * examples_at_once)):
+        results: list[list[Tensor]] = []
+        seed = int(torch.randint(2**62, ())) if common_noise else None
+        for start in range(0, len(x), examples_at_once):
+            part = slice(start, start + examples_at_once)
+            # The same noise for every part of the examples, so that a value does not depend on which it falls into.
+            with nullcontext() if seed is None else seeded(seed):
+                results.append(
+                    _estimate(
+                        model,
+                        x[part],
+                        None if c is None else c[part],
+                        samples,
+                        samples_at_once,
+                        None if common_noise else weigh,
+                    )
                 )
-            )
-    return _with_mended_rows(
-        model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
-    )
+        return _with_mended_rows(
+            model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
+        )
 
 
 def _with_mended_rows(

@@ -128,7 +128,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             raise UsageError(
                 f"contamination={self.contamination!r}: give 'auto', or a share above 0 and up to 0.5"
             )
-        table = as_dataset(self, X, (), reset=True)
+        table = as_dataset(self, X, (), (), reset=True)
         if self.contamination == "auto":
             check_rate(self.false_alarm_rate, len(table))
         coding = TableCoding.fit(table)
@@ -209,7 +209,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
     def _coded(self, X: Any) -> CodedRows:
         check_is_fitted(self)
-        return self.coding_.code(as_dataset(self, X, (), reset=False), what="the data")
+        return self.coding_.code(as_dataset(self, X, (), (), reset=False), what="the data")
 
     def _score(self, rows: CodedRows) -> Floats:
         """Return the negative surprise of rows; those of the fit are known by their values."""

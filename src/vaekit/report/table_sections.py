@@ -44,7 +44,7 @@ def reconstructions(scene: Scene) -> Section | None:
     originals = np.asarray(scene.shown.values, dtype=float)
     fitted = scene.estimator.reconstruct(scene.shown)
     scores = r_squared(originals, fitted)
-    decoded = _decoded(scene, scene.shown, scene.estimator.transform(scene.shown))
+    decoded = _decoded(scene, scene.shown, np.array(scene.estimator.transform(scene.shown)))
     log_p = _log_probabilities(scene, decoded, _categories(scene, fitted))
     for category, values in log_p.items():
         seen = ~np.isnan(originals[:, category.column])
