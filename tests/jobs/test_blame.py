@@ -66,13 +66,13 @@ def test_quantiles_of_a_mixture():
 def houses():
     """Rooms say what kind a house is and how large; the year says nothing of the others."""
     generator = np.random.default_rng(1)
-    rooms = generator.integers(1, 9, size=400)
+    rooms = generator.integers(1, 9, size=1200)
     frame = pd.DataFrame(
         {
-            "year": generator.integers(1900, 2020, size=400),
+            "year": generator.integers(1900, 2020, size=1200),
             "kind": np.where(rooms < 3, "flat", np.where(rooms < 6, "house", "villa")),
             "rooms": rooms,
-            "area": 25.0 * rooms + generator.normal(size=400) * 4,
+            "area": 25.0 * rooms + generator.normal(size=1200) * 4,
         }
     )
     frame.loc[::9, "year"] = np.nan

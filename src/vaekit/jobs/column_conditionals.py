@@ -26,7 +26,7 @@ __all__ = ["CellDistributions", "ColumnConditionals"]
 
 _HIDDEN = 128
 _COMPONENTS = 3  # of the mixture of Gaussians of a number
-_PASSES, _MOST_STEPS = 100, 1500  # over the rows: those of a small table are not to be learned by heart
+_FEWEST_PASSES, _MOST_STEPS = 100, 1500  # a small table is not to be learned by heart
 _BATCH = 192
 _LEARNING_RATE = 4e-3
 _WEIGHT_DECAY = 1e-2
@@ -106,7 +106,7 @@ class ColumnConditionals:
         weights = [weight.requires_grad_() for layer in networks.layers for weight in layer]
         fewest = min(map(len, own))
         batch_size = min(_BATCH, fewest)
-        steps = min(_MOST_STEPS, _PASSES * fewest // batch_size)
+        steps = min(_MOST_STEPS, max(_FEWEST_PASSES * fewest // batch_size, fewest))
         optimizer = torch.optim.AdamW(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1

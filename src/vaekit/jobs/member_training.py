@@ -16,7 +16,7 @@ _PASSES, _MOST_STEPS = 150, 600
 
 @dataclass(frozen=True)
 class MemberSettings:
-    """How large members are, and how long they are trained.
+    """The size of members, and the length of their training.
 
     Parameters
     ----------
