@@ -29,6 +29,7 @@ FLOORS = [
     ["sentence"],
     ["artifact", "classroom", "conformance"],
     ["estimator"],
+    ["jobs"],
     ["plots", "reproductions"],
     ["report"],
     ["application"],

@@ -6,16 +6,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.jobs import OutlierDetector
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
-__all__ = ["VAE", "FitResult", "VariationalAutoencoder", "__version__", "fit_and_prove", "load", "register"]
+__all__ = [
+    "VAE",
+    "FitResult",
+    "OutlierDetector",
+    "VariationalAutoencoder",
+    "__version__",
+    "fit_and_prove",
+    "load",
+    "register",
+]
 
 __version__ = "0.1.0"
 
 # Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
 _HOMES = {
     "FitResult": "vaekit.application",
+    "OutlierDetector": "vaekit.jobs",
     "VAE": "vaekit.vae",
     "VariationalAutoencoder": "vaekit.estimator",
     "fit_and_prove": "vaekit.application",

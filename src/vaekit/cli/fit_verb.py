@@ -16,6 +16,7 @@ from vaekit.cli.options import (
     JsonFlag,
     LabelOption,
     MemoryOption,
+    MissingValuesOption,
     ThousandsOption,
 )
 from vaekit.cli.printing import (
@@ -137,14 +138,7 @@ class Fit:
     seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
     device: Device = "auto"
     label: LabelOption = None
-    missing_values: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="VALUE,...",
-            help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and "
-            "NaN.",
-        ),
-    ] = None
+    missing_values: MissingValuesOption = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
     convert: Annotated[

@@ -16,6 +16,7 @@ __all__ = [
     "JsonFlag",
     "LabelOption",
     "MemoryOption",
+    "MissingValuesOption",
     "ModelVerb",
     "OutputOption",
     "RowVerb",
@@ -79,6 +80,13 @@ DecimalOption = Annotated[
     tyro.conf.arg(
         metavar="SIGN",
         help="What separates decimals in a table of text, where its values do not show it: , for 0,5.",
+    ),
+]
+MissingValuesOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="VALUE,...",
+        help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and NaN.",
     ),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]

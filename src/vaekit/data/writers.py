@@ -26,7 +26,7 @@ from vaekit.errors import DataError, MissingExtraError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENDINGS", "check_output", "write", "write_blocks"]
+__all__ = ["ENDINGS", "check_output", "write", "write_blocks", "write_frame"]
 
 ENDINGS = (".csv", ".tsv", ".npy", ".npz", ".parquet", ".json", ".png")
 _BY_BLOCKS = (".npy", ".csv", ".tsv", ".json")
@@ -153,6 +153,22 @@ def check_output(path: Path, *, beside: "pd.DataFrame | None" = None) -> None:
         )
     if beside is not None and ending not in TABLES:
         raise DataError(f"{path}: columns are kept in tables alone; expected one of {', '.join(TABLES)}")
+
+
+def write_frame(path: "str | os.PathLike[str]", frame: "pd.DataFrame") -> None:
+    """Write a data frame, which may hold text, to a ``.csv``, ``.tsv`` or ``.parquet``.
+
+    Raises
+    ------
+    DataError
+        For another ending, and as :func:`write_atomically`.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in TABLES:
+        raise DataError(
+            f"{path}: unknown ending {path.suffix!r} for a table; expected one of {', '.join(TABLES)}"
+        )
+    _write_frame(path, frame, path.suffix.lower(), "")
 
 
 def _write_frame(path: Path, frame: "pd.DataFrame", ending: str, missing: str) -> None:

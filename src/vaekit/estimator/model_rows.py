@@ -39,6 +39,7 @@ __all__ = [
     "FittedModel",
     "Floats",
     "Given",
+    "as_dataset",
     "asked_categories",
     "check_latents",
     "hold_out",
@@ -258,7 +259,7 @@ def read_rows(
     infinite = outside == "keep"
     if schema is not None:
         categorical = [column.name for column in schema.columns if column.categories is not None]
-    dataset = _as_dataset(
+    dataset = as_dataset(
         estimator, given, missing_values, categorical, reset=schema is None, infinite=infinite
     )
     dataset = dataset if frame is None else replace(dataset, frame=frame)
@@ -279,15 +280,32 @@ def read_rows(
     return dataset
 
 
-def _as_dataset(
+def as_dataset(
     estimator: BaseEstimator,
     X: Any,
     codes: Sequence[str],
     categorical: Collection[str],
     *,
     reset: bool,
-    infinite: bool,
+    infinite: bool = False,
 ) -> Dataset:
+    """Read data as a data set, in which values may be missing.
+
+    Parameters
+    ----------
+    estimator
+        The estimator, on which scikit-learn keeps the number and names of the columns.
+    X
+        The data.
+    codes
+        Texts that stand for missing values, beside the usual ones.
+    categorical
+        Columns of any number of categories.
+    reset
+        Whether this is the fit.
+    infinite
+        Whether values may be infinite.
+    """
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
     if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         values: Any = X
