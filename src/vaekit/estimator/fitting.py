@@ -17,7 +17,7 @@ from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, UsageError
-from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
+from vaekit.estimator.likelihood_choice import choose, fit_schema, learn_rows, read_column_kinds
 from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
 from vaekit.language.settings import TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
@@ -166,8 +166,9 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     if learns_labels:
         _check_labels(sentence, schema.conditions)
     with seeded(seed):
-        model = build_model(sentence, schema, recipe.latent, recipe.network).to(recipe.device)
-    return Beginning(FittedModel(model, sentence, schema, seed, recipe.device), reason)
+        model = build_model(sentence, schema, recipe.latent, recipe.network)
+    learn_rows(model, rows, schema)
+    return Beginning(FittedModel(model.to(recipe.device), sentence, schema, seed, recipe.device), reason)
 
 
 def _learns_labels(sentence: Sentence) -> bool:

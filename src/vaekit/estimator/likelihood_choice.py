@@ -15,10 +15,21 @@ from vaekit.data.stored import StoredRows, value_blocks
 from vaekit.errors import UsageError
 from vaekit.language.grammar import did_you_mean, there_are
 from vaekit.likelihoods import COLUMN_KINDS, is_continuous
+from vaekit.likelihoods.histogram_cells import ColumnFacts, facts_of, find_cells
 from vaekit.likelihoods.support import LARGEST_COUNT
 from vaekit.sentence import Spec
+from vaekit.vae import VAE
 
-__all__ = ["Choice", "choose", "choose_columns", "choose_likelihood", "fit_schema", "read_column_kinds"]
+__all__ = [
+    "Choice",
+    "choose",
+    "choose_columns",
+    "choose_likelihood",
+    "column_facts",
+    "fit_schema",
+    "learn_rows",
+    "read_column_kinds",
+]
 
 _LOOK_AT = 2_000_000  # numbers; more would not change the answer
 _FEW_LEVELS, _SMALL_COUNTS = 32, 255
@@ -202,6 +213,8 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
             f"column {name}={kind}: it holds text of {len(categories)} values, which is categorical; for numbers, "
             "change the file"
         )
+    if kind == "histogram":
+        return _histogram(values)
     if kind != "categorical":
         return kind
     if values.min() < 0 or not (values == np.floor(values)).all():
@@ -258,6 +271,28 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
     return Schema.fit(dataset, scaling=part.traits.scaling)
 
 
+def learn_rows(model: VAE, dataset: Dataset, schema: Schema) -> None:
+    """Let the likelihood of a new model see training rows, where it wants to: for the cells of histograms."""
+    part = model.likelihood_part
+    if part.traits.learns_rows:
+        rows = _some_rows(dataset).values
+        part.learn_rows(schema.transform(rows), column_facts(rows, schema))
+
+
+def column_facts(rows: np.ndarray, schema: Schema) -> list[ColumnFacts]:
+    """Return the resolution and the bounds of each column that the model sees, in its coordinates."""
+    return [
+        facts_of(
+            rows[:, j],
+            whole=schema.columns[j].integer or schema.columns[j].stored_as == "date",
+            decimals=schema.columns[j].decimals,
+            offset=schema.offset[j],
+            scale=schema.scale[j],
+        )
+        for j in np.flatnonzero(schema.kept)
+    ]
+
+
 def _some_rows(dataset: Dataset) -> Dataset:
     """Return as many rows as are looked at, where they are left in their file."""
     if not isinstance(dataset.values, StoredRows):
@@ -306,3 +341,11 @@ def _are_overdispersed_counts(values: np.ndarray) -> bool:
     mean, variance, highest = mean[varying], variance[varying], highest[varying]
     overdispersed = float(np.median(variance / mean)) > 1.5
     return overdispersed and float(np.median(highest / mean)) > 5 and float(np.median(highest)) > 5
+
+
+def _histogram(values: np.ndarray) -> str:
+    """Return the kind of a histogram with as many cells as a column needs."""
+    decimals = next((d for d in range(7) if (np.round(values, d) == values).all()), None)
+    offset, scale = float(values.mean()), float(values.std())
+    facts = facts_of(values, whole=decimals == 0, decimals=decimals, offset=offset, scale=scale)
+    return f"histogram{max(2, len(find_cells((values - offset) / scale, facts).counts))}"
