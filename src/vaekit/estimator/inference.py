@@ -18,6 +18,7 @@ from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset
 from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, UsageError
+from vaekit.estimator.likelihood_choice import column_facts
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
 from vaekit.runtime.randomness import seeded
@@ -137,6 +138,9 @@ def evaluate_rows(
         split=split,
         train=None if train is None else fitted.to_model(train.values),
         log_jacobian=fitted.schema.log_jacobian,
+        facts=column_facts(train.values, fitted.schema)
+        if train is not None and fitted.schema.kind == "table"
+        else None,
     )
 
 

@@ -276,11 +276,13 @@ def learn_rows(model: VAE, dataset: Dataset, schema: Schema) -> None:
     part = model.likelihood_part
     if part.traits.learns_rows:
         rows = _some_rows(dataset).values
-        part.learn_rows(schema.transform(rows), column_facts(rows, schema))
+        part.learn_rows(schema.transform(rows), column_facts(rows, schema) or [])
 
 
-def column_facts(rows: np.ndarray, schema: Schema) -> list[ColumnFacts]:
-    """Return the resolution and the bounds of each column that the model sees, in its coordinates."""
+def column_facts(rows: np.ndarray, schema: Schema) -> list[ColumnFacts] | None:
+    """Return the resolution and the bounds of each column that the model sees, in its coordinates; None for images."""
+    if schema.kind == "images":
+        return None
     return [
         facts_of(
             rows[:, j],
@@ -288,6 +290,7 @@ def column_facts(rows: np.ndarray, schema: Schema) -> list[ColumnFacts]:
             decimals=schema.columns[j].decimals,
             offset=schema.offset[j],
             scale=schema.scale[j],
+            name=schema.columns[j].name,
         )
         for j in np.flatnonzero(schema.kept)
     ]

@@ -8,7 +8,8 @@ data. A density is never compared with a probability: each measure has its own b
   Bishop, 1999) of the same latent size, the best that any linear VAE can do.
 * [0, 1] under ``bernoulli``: independent Bernoullis; a mixture of Bernoullis by expectation maximisation.
 * Counts: independent Poissons; independent negative binomials.
-* Columns of different types: independent, each by its type.
+* Tables, whatever their columns: independent columns of the best families, a Gaussian copula, a Gaussian for each
+  category, latent classes (:mod:`vaekit.evaluation.table_baselines`).
 * Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
 """
 
@@ -20,8 +21,10 @@ import numpy.typing as npt
 from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
 from vaekit.evaluation.bound import Estimate
-from vaekit.evaluation.column_baselines import count_baselines, level_baselines, mixed_baselines
+from vaekit.evaluation.column_baselines import count_baselines, level_baselines
+from vaekit.evaluation.table_baselines import table_baselines
 from vaekit.likelihoods import Measure
+from vaekit.likelihoods.histogram_cells import ColumnFacts
 
 __all__ = ["Baseline", "fit_baselines"]
 
@@ -29,6 +32,7 @@ _Array = npt.NDArray[np.float64]
 Further = Callable[[_Array, _Array], Sequence[tuple[str, _Array]]]
 
 _ROWS_TO_CHOOSE_BY = 10_000
+_KIND_OF_COLUMNS = {"density": "gaussian", "counts": "poisson", "levels": "categorical"}
 
 
 class Baseline(NamedTuple):
@@ -58,6 +62,7 @@ def fit_baselines(
     measure: Measure,
     levels: int | None = None,
     columns: Sequence[str] | None = None,
+    facts: Sequence[ColumnFacts] | None = None,
     further: Further | None = None,
     log_jacobian: float = 0.0,
     model_values: npt.ArrayLike | None = None,
@@ -78,6 +83,9 @@ def fit_baselines(
         The number of levels, for ``levels``.
     columns
         The kind of each column, for ``mixed``.
+    facts
+        The facts about each column of a table, to which further baselines are then fitted:
+        :mod:`vaekit.evaluation.table_baselines`.
     further
         A function of both that returns further baselines (a likelihood may bring its own).
     log_jacobian
@@ -118,12 +126,15 @@ def fit_baselines(
     elif measure == "levels" and levels is not None:
         scores = level_baselines(train, held_out, levels)
     elif measure == "mixed" and columns is not None:
-        scores = mixed_baselines(train, held_out, columns)
+        scores = table_baselines(train, held_out, columns, facts, seed=seed)
     else:
         raise ValueError(
             f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
             "many, or mixed and the columns"
         )
+    if facts is not None and (kind := _KIND_OF_COLUMNS.get(measure)) is not None:
+        kinds = [kind if levels is None else f"categorical{levels}"] * train.shape[1]
+        scores = [*scores, *table_baselines(train, held_out, kinds, facts, seed=seed)]
     if further is not None:
         scores = [*scores, *further(train, held_out)]
     baselines = []

@@ -1,5 +1,6 @@
 r"""The numbers that prove a model: ELBO, :math:`\log p(x)`, bits per dimension, and the baselines beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, prod
 from typing import Any
@@ -11,6 +12,7 @@ from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
+from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE
@@ -103,6 +105,7 @@ def evaluate(
     train: Tensor | None = None,
     log_jacobian: float = 0.0,
     c: Tensor | None = None,
+    facts: Sequence[ColumnFacts] | None = None,
 ) -> Evaluation:
     """Evaluate a model on held-out data, beside baselines fitted on the training data.
 
@@ -124,6 +127,8 @@ def evaluate(
         The log-Jacobian of the data's scaling, for the baselines (the model knows its own).
     c
         Conditions of ``x``, ``(n, d)``; the baselines do not use them.
+    facts
+        The facts about the columns of a table, for its baselines; None for images.
 
     Returns
     -------
@@ -155,6 +160,7 @@ def evaluate(
             measure=part.traits.measure,
             levels=part.levels,
             columns=part.columns,
+            facts=facts,
             further=part.baseline,
             log_jacobian=log_jacobian,
             model_values=likelihood.values.numpy(),

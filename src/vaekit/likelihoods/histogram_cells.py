@@ -35,15 +35,24 @@ class ColumnFacts:
         The step to which its values are recorded; 0: not known.
     lower, upper
         Bounds by nature, where there are some.
+    name
+        Its name, for messages.
     """
 
     resolution: float = 0.0
     lower: float = -inf
     upper: float = inf
+    name: str = ""
 
 
 def facts_of(
-    values: npt.ArrayLike, *, whole: bool, decimals: int | None, offset: float = 0.0, scale: float = 1.0
+    values: npt.ArrayLike,
+    *,
+    whole: bool,
+    decimals: int | None,
+    offset: float = 0.0,
+    scale: float = 1.0,
+    name: str = "",
 ) -> ColumnFacts:
     """Return the facts about a column of values in the units of the data.
 
@@ -59,17 +68,19 @@ def facts_of(
         The most decimals of a value; None: too many to count.
     offset, scale
         The map to the coordinates of the model, ``(value - offset) / scale``.
+    name
+        Its name.
 
     Examples
     --------
-    >>> facts_of([0.25, 0.5, 1.0], whole=False, decimals=2)
-    ColumnFacts(resolution=0.01, lower=0.0, upper=1.0)
+    >>> facts_of([0.25, 0.5, 1.0], whole=False, decimals=2, name="share")
+    ColumnFacts(resolution=0.01, lower=0.0, upper=1.0, name='share')
     """
     found = np.asarray(values, dtype=np.float64)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
     resolution = 1.0 if whole else 10.0**-decimals if decimals else 0.0
     lower, upper = (0.0 if low >= 0 else -inf), (high if low >= 0 and high in (1.0, 100.0) else inf)
-    return ColumnFacts(resolution / scale, (lower - offset) / scale, (upper - offset) / scale)
+    return ColumnFacts(resolution / scale, (lower - offset) / scale, (upper - offset) / scale, name)
 
 
 @dataclass(frozen=True)
