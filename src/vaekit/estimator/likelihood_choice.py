@@ -13,9 +13,10 @@ import numpy as np
 from vaekit.data import Dataset, Schema
 from vaekit.data.stored import StoredRows, value_blocks
 from vaekit.errors import UsageError
+from vaekit.estimator.family_choice import MOST_COLUMNS, Family, histogram_kind, table_families
 from vaekit.language.grammar import did_you_mean, there_are
 from vaekit.likelihoods import COLUMN_KINDS, is_continuous
-from vaekit.likelihoods.histogram_cells import ColumnFacts, facts_of, find_cells
+from vaekit.likelihoods.histogram_cells import ColumnFacts, facts_of
 from vaekit.likelihoods.support import LARGEST_COUNT
 from vaekit.sentence import Spec
 from vaekit.vae import VAE
@@ -32,8 +33,8 @@ __all__ = [
 ]
 
 _LOOK_AT = 2_000_000  # numbers; more would not change the answer
-_FEW_LEVELS, _SMALL_COUNTS = 32, 255
-_HEAVY_TAILS = 9  # times the squared variance: a fourth moment thrice that of a Gaussian
+_ROWS_TO_COMPARE_BY = 30
+_TOLD = 6  # columns whose gains are told
 
 
 class Choice(NamedTuple):
@@ -90,6 +91,10 @@ def choose_likelihood(dataset: Dataset) -> Choice:
             f"a table of counts from 0 to {highest:.4g}: whole numbers, {zeros:.0%} of them zero, in most columns "
             "with a variance well above the mean and a long tail",
         )
+    if len(dataset) >= _ROWS_TO_COMPARE_BY and dataset.event_shape[0] <= MOST_COLUMNS:
+        by_column = choose_columns(dataset)
+        if set(by_column.spec.removeprefix("mixed:columns=").split("x")) != {"gaussian"}:
+            return by_column
     return Choice("gaussian", f"a table of numbers from {lowest:.4g} to {highest:.4g}: real numbers")
 
 
@@ -112,9 +117,10 @@ def _choose_for_images(values: np.ndarray, lowest: float, highest: float) -> Cho
 def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> Choice:
     """Choose a likelihood for each column of a table that varies, and give the reason.
 
-    Text is categories. Whole numbers that are not negative get a probability rather than a density, which could
-    collapse onto them: categories below 32, counts up to 255 or where most are zero. All others are real numbers.
-    A kind that is ``asked`` for by the name of its column replaces the chosen one.
+    Text is categories, whole numbers from 0 below 32 are categories unless counts describe them better, and each
+    other column gets the family that describes rows best to which it was not fitted: see
+    :mod:`vaekit.estimator.family_choice`. A kind that is ``asked`` for by the name of its column replaces the chosen
+    one.
 
     Raises
     ------
@@ -135,11 +141,10 @@ def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> 
     dataset = _some_rows(dataset)
     names = dataset.columns or ()
     texts = dataset.categories or (None,) * len(names)
-    kinds = {
-        name: _kind(dataset.values[:, j], texts[j])
-        for j, name in enumerate(names)
-        if dataset.values[:, j].min() != dataset.values[:, j].max()
-    }
+    varying = [j for j in range(len(names)) if dataset.values[:, j].min() != dataset.values[:, j].max()]
+    chosen = table_families(dataset.values[:, varying], [texts[j] for j in varying])
+    found = {names[j]: family for j, family in zip(varying, chosen, strict=True)}
+    kinds = {name: family.kind for name, family in found.items()}
     _check_column_names(asked, names, kinds)
     for name, kind in asked.items():
         j = names.index(name)
@@ -152,9 +157,22 @@ def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> 
     reason = (
         f"a table whose columns are of different types: {told}" if mixed else f"a table of {told} columns"
     )
+    reason += _gains({name: family for name, family in found.items() if name not in asked})
     if asked:
         reason += f"; {', '.join(asked)} as asked for"
     return Choice(f"mixed:columns={'x'.join(kinds.values())}", reason)
+
+
+def _gains(found: Mapping[str, Family]) -> str:
+    """Say by how many nats families were chosen, the largest gains first."""
+    told = [(family.gain, name, family) for name, family in found.items() if family.gain and family.gain > 0]
+    told.sort(key=lambda item: -item[0])
+    lines = [
+        f"{name} {re.sub(r'[0-9]+$', '', family.kind)} +{gain:.2g} over {family.rival}"
+        for gain, name, family in told[:_TOLD]
+    ]
+    more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return f"; by held-out nats a row: {', '.join(lines)}{more}" if lines else ""
 
 
 def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
@@ -172,7 +190,8 @@ def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
     >>> read_column_kinds({"age": "poison"})
     Traceback (most recent call last):
     vaekit.errors.UsageError: column age: unknown kind 'poison'; did you mean 'poisson'? There are: gaussian, laplace,
-    student-t, bernoulli, poisson, negative-binomial, zero-inflated-negative-binomial, categorical
+    student-t, log-normal, asinh-normal, bernoulli, poisson, negative-binomial, zero-inflated-negative-binomial,
+    histogram, categorical
     """
     if columns is None:
         return {}
@@ -214,7 +233,7 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
             "change the file"
         )
     if kind == "histogram":
-        return _histogram(values)
+        return histogram_kind(values)
     if kind != "categorical":
         return kind
     if values.min() < 0 or not (values == np.floor(values)).all():
@@ -315,24 +334,6 @@ def _has_columns_of_several_types(dataset: Dataset) -> bool:
     return bool(binary.any() and (varying != np.floor(varying)).any())
 
 
-def _kind(values: np.ndarray, categories: tuple[str, ...] | None) -> str:
-    """Return the kind of a column that varies."""
-    lowest, highest = values.min(), values.max()
-    if categories is not None:
-        return "bernoulli" if len(categories) == 2 else f"categorical{len(categories)}"
-    if lowest < 0 or not (values == np.floor(values)).all():
-        spread = values - values.mean()
-        heavy = np.mean(spread**4) > _HEAVY_TAILS * np.mean(spread**2) ** 2
-        return "student-t" if heavy else "gaussian"
-    if highest <= 1:
-        return "bernoulli"
-    if highest < _FEW_LEVELS:
-        return f"categorical{int(highest) + 1}"
-    if highest <= LARGEST_COUNT and np.mean(values == 0) > 0.5:
-        return "zero-inflated-negative-binomial"
-    return "negative-binomial" if highest <= _SMALL_COUNTS else "gaussian"
-
-
 def _are_overdispersed_counts(values: np.ndarray) -> bool:
     """Whether a table holds counts beyond doubt: codes, ages, years and marks are whole numbers too."""
     if values.min() < 0 or values.max() > LARGEST_COUNT or not (values == np.floor(values)).all():
@@ -344,11 +345,3 @@ def _are_overdispersed_counts(values: np.ndarray) -> bool:
     mean, variance, highest = mean[varying], variance[varying], highest[varying]
     overdispersed = float(np.median(variance / mean)) > 1.5
     return overdispersed and float(np.median(highest / mean)) > 5 and float(np.median(highest)) > 5
-
-
-def _histogram(values: np.ndarray) -> str:
-    """Return the kind of a histogram with as many cells as a column needs."""
-    decimals = next((d for d in range(7) if (np.round(values, d) == values).all()), None)
-    offset, scale = float(values.mean()), float(values.std())
-    facts = facts_of(values, whole=decimals == 0, decimals=decimals, offset=offset, scale=scale)
-    return f"histogram{max(2, len(find_cells((values - offset) / scale, facts).counts))}"

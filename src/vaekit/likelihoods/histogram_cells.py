@@ -1,12 +1,12 @@
 r"""The cells of a histogram, learned from training rows: values that come often, and bins for the rest.
 
 **A value stands for an interval.** Data are recorded to a resolution :math:`r`: 1 for whole numbers, :math:`10^{-d}`
-for numbers of :math:`d` decimals, and a millionth of the standard deviation where there are more decimals than are
-counted. A value :math:`x` stands for the interval from :math:`x - r/2` to :math:`x + r/2`, and what is reported is the
-probability of that interval, divided by :math:`r`. So whole numbers get probabilities (:math:`r = 1`), real numbers a
-density in the units of the data, and a value that comes often in a column of real numbers has a density too: its
-probability spread over the resolution. A smooth density agrees with its own average over an interval as narrow as
-:math:`r`, so that all families of a column can be compared.
+for numbers of :math:`d` decimals, the step of numbers on another regular grid, and a millionth of the standard
+deviation of all others. A value :math:`x` stands for the interval from :math:`x - r/2` to :math:`x + r/2`, and what is
+reported is the probability of that interval, divided by :math:`r`. So whole numbers get probabilities (:math:`r = 1`),
+real numbers a density in the units of the data, and a value that comes often in a column of real numbers has a density
+too: its probability spread over the resolution. A smooth density agrees with its own average over an interval as narrow
+as :math:`r`, so that all families of a column can be compared.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ _Array = npt.NDArray[np.float64]
 
 _LEAST_SHARE, _LEAST_COUNT = 0.003, 5
 _MOST_BINS = 48
+_MOST_STEPS = 10_000
 _FINEST = 1e-6  # of the standard deviation
 _BEYOND_A_BOUND = exp(-20.0)
 
@@ -78,7 +79,7 @@ def facts_of(
     """
     found = np.asarray(values, dtype=np.float64)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
-    resolution = 1.0 if whole else 10.0**-decimals if decimals else 0.0
+    resolution = 1.0 if whole else 10.0**-decimals if decimals else _regular_step(found)
     lower, upper = (0.0 if low >= 0 else -inf), (high if low >= 0 and high in (1.0, 100.0) else inf)
     return ColumnFacts(resolution / scale, (lower - offset) / scale, (upper - offset) / scale, name)
 
@@ -134,6 +135,18 @@ class Cells:
         """Return the cell of each value; of one beyond the range, the nearest."""
         place = np.searchsorted(self.edges, np.asarray(values, dtype=np.float64), side="right") - 1
         return self.owner[place.clip(0, len(self.owner) - 1)]
+
+
+def _regular_step(values: _Array) -> float:
+    """Return the step of values on a regular grid of at most 10,000 points, such as scaled whole numbers; or 0."""
+    distinct = np.unique(values[np.isfinite(values)])
+    if not 2 < len(distinct) <= _MOST_STEPS:
+        return 0.0
+    gaps = np.diff(distinct)
+    gaps = gaps[gaps > 1e-7 * (distinct[-1] - distinct[0])]
+    steps = gaps / gaps.min()
+    regular = np.abs(steps - np.rint(steps)).max() < 0.01 and steps.sum() <= _MOST_STEPS
+    return float((distinct[-1] - distinct[0]) / np.rint(steps).sum()) if regular else 0.0
 
 
 def find_cells(values: npt.ArrayLike, facts: ColumnFacts, *, most: int | None = None) -> Cells:

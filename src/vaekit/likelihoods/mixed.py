@@ -35,6 +35,7 @@ from vaekit.likelihoods.negative_binomial import (
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import ColumnSupport, Support
+from vaekit.likelihoods.transformed_normal import AsinhNormalLikelihood, LogNormalLikelihood
 from vaekit.networks.network_inputs import ColumnInputs
 
 __all__ = [
@@ -133,7 +134,8 @@ class MixedLikelihood(nn.Module, Likelihood):
     log_jacobian
         Logarithm of the Jacobian of the scaling of the real columns, in nats (see :class:`InDataUnits`).
     columns
-        A kind for each column: ``gaussian``, ``laplace`` and ``student-t``, each with its own scale;
+        A kind for each column: ``gaussian``, ``laplace``, ``student-t``, ``log-normal`` and ``asinh-normal``, each with
+        its own scale;
         ``bernoulli``; ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
         ``zero-inflated-negative-binomial``; ``histogram37`` for at most 37 cells. A single kind is for all columns.
 
@@ -300,6 +302,8 @@ for _name, _kind in (
     ("gaussian", GaussianLikelihood),
     ("laplace", LaplaceLikelihood),
     ("student-t", StudentTLikelihood),
+    ("log-normal", LogNormalLikelihood),
+    ("asinh-normal", AsinhNormalLikelihood),
     ("bernoulli", BernoulliLikelihood),
     ("poisson", PoissonLikelihood),
     ("negative-binomial", NegativeBinomialLikelihood),

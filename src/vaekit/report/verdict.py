@@ -122,7 +122,10 @@ def _comparison(result: "Evaluation", artifact: "Artifact", noun: str) -> Notice
         title = f"{numbers}, below the best baseline by {difference}"
         return Notice("bad", title, text, _ways_to_improve(artifact))
     difference = estimate((versus.mean, versus.standard_error))
-    text = f"On {examples}, the model is within two standard errors of {best}. There is no clear difference between them."
+    text = (
+        f"On {examples}, there is no clear difference between the model and {best}. The difference is within two "
+        "standard errors."
+    )
     title = f"{numbers}, level with the best baseline (difference {difference})"
     return Notice("caution", title, text, _ways_to_improve(artifact))
 
