@@ -17,10 +17,11 @@ from vaekit.application.unfinished import (
 )
 from vaekit.artifact import Artifact, read_artifact
 from vaekit.data import Dataset, Parts, partition
+from vaekit.data.column_selection import read_column_names, take_columns
 from vaekit.errors import ArtifactError, TrainingDivergedError, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.model_rows import read_names
+from vaekit.estimator.model_rows import read_names, select_columns
 from vaekit.evaluation import Evaluation
 from vaekit.networks.own_networks import own_network
 from vaekit.training import StopRequest, TrainingPlan, stopping_on
@@ -79,8 +80,14 @@ class FitSteps:
             data_dir=self.data_dir,
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
+            only=read_column_names(estimator.only),
+            drop=read_column_names(estimator.drop),
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
+        keep = (*read_column_names(estimator.only), *(estimator.columns or ()))
+        if out := select_columns(parts.train, keep=keep).left_out:
+            dataset = take_columns(dataset, out)
+            parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         if estimator.batch_size is not None and estimator.batch_size > len(parts.train):
             raise UsageError(
                 f"batch_size={estimator.batch_size}: there are {len(parts.train)} training rows; give at most as many, "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vaekit.data import Dataset, from_object, read
+from vaekit.data.column_selection import chosen_columns, take_columns
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.mapped import memory_limit as bytes_of
 from vaekit.errors import DataError, DataWarning, MissingLabelError
@@ -31,8 +32,17 @@ def read_source(
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
+    only: Sequence[str] = (),
+    drop: Sequence[str] = (),
 ) -> Dataset:
     """Read data of which every value must be there; see :func:`vaekit.data.read`.
+
+    Parameters
+    ----------
+    data, label, data_dir, memory_limit, conditions
+        As :func:`vaekit.data.read` takes them.
+    only, drop
+        Names of the columns of a table to read alone, and to leave out.
 
     Raises
     ------
@@ -51,6 +61,8 @@ def read_source(
         memory = bytes_of(memory_limit)
         dataset = read(name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
     _warn_of_notes(dataset)
+    if only or drop:
+        dataset = take_columns(dataset, chosen_columns(dataset.columns or (), only=only, drop=drop))
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
@@ -166,6 +178,7 @@ def read_for_model(
             raise
         dataset = read_with(())  # the column may be missing as a whole; any other mistake is met again
     _warn_of_notes(dataset)
+    dataset = take_columns(dataset, estimator.left_out_)
     what = source_name(data) or dataset.source
     dataset = estimator.schema_.align(dataset, what=what)
     if told is not None:

@@ -80,10 +80,22 @@ class Fit:
         tyro.conf.arg(
             metavar="NAME=KIND",
             help="The likelihood of one column, where looking at the data would choose another: gaussian, laplace, "
-            "student-t, bernoulli, categorical, poisson, negative-binomial, zero-inflated-negative-binomial. Several: "
-            "again.",
+            "student-t, log-normal, asinh-normal, histogram, bernoulli, categorical, poisson, negative-binomial, "
+            "zero-inflated-negative-binomial. Several: again.",
         ),
     ] = ()
+    columns: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME,...", help="The columns to model; all others are left out."),
+    ] = None
+    drop: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME,...",
+            help="Columns to leave out. Numbers of rows, ids and text of very many values are left out by themselves, "
+            "with a note; --columns keeps them.",
+        ),
+    ] = None
     objective: Annotated[
         str | None,
         tyro.conf.arg(
@@ -182,6 +194,8 @@ class Fit:
             **resolve(self.model, given),
             **asdict(self.training),
             columns=self._columns(),
+            only=self.columns,
+            drop=self.drop,
             condition=",".join(self.condition) or None,
             device=self.device,
             memory_limit=self.memory_limit,
@@ -221,6 +235,8 @@ class Fit:
     def _print_text(self, result: "FitResult") -> None:
         estimator, history = result.estimator, result.estimator.history_
         print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
+        if estimator.left_out_:
+            print(f"left out     columns that are not modelled: {', '.join(estimator.left_out_)}")
         if constant := estimator.schema_.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
         print(

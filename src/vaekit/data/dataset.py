@@ -53,6 +53,8 @@ class Dataset:
         ``date`` or ``time``.
     notes : tuple of str
         What a person should know of the reading: columns left out, and text that was read as numbers.
+    left_out : tuple of str
+        Names of columns that were taken out afterwards, see :mod:`vaekit.data.column_selection`.
 
     Examples
     --------
@@ -72,6 +74,7 @@ class Dataset:
     layout: Layout = "channels-first"
     stored_as: Mapping[str, StoredAs] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]

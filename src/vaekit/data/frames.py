@@ -108,6 +108,7 @@ def dataset_from_frame(
         conditions=taken or None,
         stored_as=stored_as or None,
         notes=notes,
+        left_out=tuple(name for name in read if name not in kept),
     )
 
 

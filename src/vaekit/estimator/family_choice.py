@@ -2,10 +2,13 @@ r"""The family of each column of a table, by the log-likelihood of rows that it 
 
 Every family that a column may have is fitted to two thirds of its values and evaluated on the rest, in nats and the
 units of the data (:mod:`vaekit.evaluation.column_families`). The best wins, unless a simpler one is as good: within
-twice the standard error of the difference row by row, or within 0.05 nats. So Gaussians stay where nothing is clearly
-better. What a column looks like on its own is only a part of what a model must know of it. Where the other columns say
-nearly all (a linear regression on them leaves a share :math:`s` of its variance below a tenth), the bins of a histogram
-may be too coarse: it must be better by the :math:`-\tfrac 12 \log s` that a Gaussian gains from them. And counts whose
+twice the standard error of the difference row by row, or within 0.02 nats. So Gaussians stay where nothing is clearly
+better. In a column without negative values a family that expects a dozen values beyond an end where there is none (ages
+under the youngest, negative incomes) is passed over; where all others are, it is a histogram.
+
+What a column looks like on its own is only a part of what a model must know of it. Where the other columns say nearly
+all (a linear regression on them leaves a share :math:`s` of its variance below a tenth), the bins of a histogram may be
+too coarse: it must be better by the :math:`-\tfrac 12 \log s` that a Gaussian gains from them. And counts whose
 variance would then be below their mean are neither Poisson nor negative binomial.
 """
 
@@ -14,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr
 
-from vaekit.evaluation.column_families import compare
+from vaekit.evaluation.column_families import compare, fit_marginal
 from vaekit.likelihoods.histogram_cells import ColumnFacts, facts_of, find_cells
 from vaekit.likelihoods.support import LARGEST_COUNT
 
@@ -24,18 +28,19 @@ __all__ = ["MOST_COLUMNS", "Family", "histogram_kind", "table_families"]
 _Array = npt.NDArray[np.float64]
 
 _FEW_LEVELS = 32
-_CLEAR = 0.05  # nats
+_CLEAR = 0.02  # nats
 _ROWS, _VALUES = 6_000, 400_000
 MOST_COLUMNS = 300
 _EXPLAINED = 0.9
 _LARGEST_COUNTED = 100_000  # larger whole numbers are amounts
 _HEAPED = 0.05  # share of the rows that stand on frequent values, for a histogram of real numbers
+_UNSEEN = 12.0  # values that a family expects beyond an end where there is none
 _WIDE = 2.0  # steps in a standard deviation, for densities of whole numbers
 
 # The simplest first.
-_REAL = ("gaussian", "log-normal", "laplace", "student-t", "asinh-normal", "histogram")
+_REAL = ("gaussian", "log-normal", "student-t", "laplace", "asinh-normal", "histogram")
 _COUNTS = ("poisson", "negative-binomial", "zero-inflated-negative-binomial", "histogram")
-_WHOLE = ("gaussian", "poisson", "negative-binomial", "log-normal", "laplace", "student-t", "asinh-normal",
+_WHOLE = ("gaussian", "poisson", "negative-binomial", "log-normal", "student-t", "laplace", "asinh-normal",
           "zero-inflated-negative-binomial", "histogram")  # fmt: skip
 
 
@@ -182,7 +187,36 @@ def _compared(known: _Array, sample: _Array, explained: float, *, whole: bool) -
         return Family(_by_rule(known, whole=whole))
     handicap = -0.5 * float(np.log(max(1 - explained, 1e-6))) if explained > _EXPLAINED and not few else 0.0
     chosen = _simplest(found, families, handicap)
+    checked = lowest >= 0 and explained <= _EXPLAINED
+    while checked and chosen.kind != "histogram" and _leaves_range(chosen.kind, seen, sample, facts):
+        del found[chosen.kind]
+        if not found:
+            found = compare(seen, facts, ["histogram"])
+            families = ["histogram"]
+        chosen = _simplest(found, families, handicap)
     return chosen._replace(kind=histogram_kind(known)) if chosen.kind == "histogram" else chosen
+
+
+def _leaves_range(kind: str, seen: _Array, sample: _Array, facts: ColumnFacts) -> bool:
+    """Whether a family puts so much beyond the ends of the values that it would have been seen there.
+
+    Of n values none is beyond an end with the probability :math:`(1 - p)^n`, which is below 6e-6 where n p is above 12.
+    """
+    if kind in _COUNTS:
+        marginal = fit_marginal(kind, sample, ColumnFacts(1.0))
+        low, high = int(sample.min()), int(sample.max())
+        if marginal is None:
+            return False
+        mass = np.exp(marginal.log_density(np.arange(high + 1.0)))
+        beyond = (float(mass[:low].sum()), 1 - float(mass.sum()))
+    else:
+        marginal = fit_marginal(kind, seen, facts)
+        if marginal is None or marginal.score is None:
+            return False
+        half = 0.5 * facts.resolution
+        ends = marginal.score(np.array([seen.min() - half, seen.max() + half]))
+        beyond = (float(ndtr(ends[0])), float(ndtr(-ends[1])))
+    return len(seen) * max(beyond) > _UNSEEN
 
 
 def _simplest(found: dict[str, _Array], families: Sequence[str], handicap: float = 0.0) -> Family:

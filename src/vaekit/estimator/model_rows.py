@@ -1,5 +1,6 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -13,6 +14,13 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from vaekit.data import Dataset, Schema, from_object, split_indices
+from vaekit.data.column_selection import (
+    chosen_columns,
+    notes_on_values,
+    read_column_names,
+    take_columns,
+    telling_rows_apart,
+)
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.frames import column_as_found
@@ -20,7 +28,7 @@ from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.runtime.rows import chunks, map_chunks
 from vaekit.sentence import Sentence
 from vaekit.training.streamed import StreamedRows
@@ -35,6 +43,8 @@ __all__ = [
     "hold_out",
     "read_names",
     "read_rows",
+    "select_columns",
+    "warn_of_values",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -135,6 +145,7 @@ def read_rows(
     names: Sequence[str] = (),
     conditions: Any = None,
     memory_limit: str | int | None = None,
+    left_out: Sequence[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
 
@@ -151,6 +162,8 @@ def read_rows(
         of a data frame, or the conditions of a data set.
     memory_limit
         Memory for the data; arrays in a file and streams that need more are read in blocks.
+    left_out
+        Columns that are no part of the model, wherever they are found.
 
     Raises
     ------
@@ -173,7 +186,58 @@ def read_rows(
         inside = [name for name in names if name not in taken and _has_condition(dataset, name)]
         dataset = take_conditions(dataset, inside)
         dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
-    return dataset if schema is None else schema.align(dataset, what="the data")
+    return dataset if schema is None else schema.align(take_columns(dataset, left_out), what="the data")
+
+
+def select_columns(
+    rows: Dataset,
+    *,
+    only: str | Sequence[str] | None = None,
+    drop: str | Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+) -> Dataset:
+    """Return training rows without the columns that are not to be modelled.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    only, drop
+        Names of the columns to model alone, and to leave out.
+    keep
+        Further columns that are asked for, so that they are not left out for telling rows apart.
+
+    Warns
+    -----
+    DataWarning
+        For each column that is left out though nobody asked for it.
+
+    Raises
+    ------
+    UsageError
+        For a name that is not there.
+    """
+    alone, out = read_column_names(only), read_column_names(drop)
+    if (alone or out) and rows.columns is None:
+        raise UsageError(f"only={only!r}, drop={drop!r}: the data are images, which have no columns")
+    if alone or out:
+        there = (*(rows.columns or ()), *rows.left_out)
+        rows = take_columns(rows, chosen_columns(there, only=alone, drop=out))
+    reasons = telling_rows_apart(rows, keep=(*alone, *keep))
+    for name, reason in reasons.items():
+        warnings.warn(
+            f"{rows.source}: column {name!r} is left out: {reason}; to keep it, name it with the columns that are to "
+            "be modelled, or give its kind",
+            DataWarning,
+            stacklevel=3,
+        )
+    return take_columns(rows, reasons)
+
+
+def warn_of_values(rows: Dataset) -> None:
+    """Warn of values that are probably codes for missing ones."""
+    for note in notes_on_values(rows):
+        warnings.warn(f"{rows.source}: {note}", DataWarning, stacklevel=3)
 
 
 def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:

@@ -100,7 +100,7 @@ class HistogramLikelihood(nn.Module, Likelihood):
             ("ranks", ranks),
             ("tails", tail),
         ):
-            self.register_buffer(name, value.expand(count, *value.shape).clone())
+            self.register_buffer(name, torch.stack([value] * count))
 
     def learn_rows(self, rows: npt.NDArray[np.floating], facts: Sequence[ColumnFacts]) -> None:
         """Learn the cells of every column from training rows ``(n, *event)`` in the coordinates of the model."""

@@ -51,7 +51,6 @@ class TransformedNormalLikelihood(nn.Module, Likelihood):
     """
 
     traits: LikelihoodTraits
-    support: Support
     centre: Tensor
     spread: Tensor
 
