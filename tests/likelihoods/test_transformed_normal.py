@@ -22,7 +22,7 @@ def learned(part, values):
 
 
 def test_the_log_normal_is_scipys():
-    likelihood, p = learned(LogNormalLikelihood, INCOME)
+    _, p = learned(LogNormalLikelihood, INCOME)
     logarithm = np.log(INCOME)
     truth = stats.lognorm(logarithm.std(), scale=np.exp(logarithm.mean() + 0.3 * logarithm.std()))
     x = np.array([1e-30, 100.0, 2e4, 1e9, 1e30])
@@ -82,7 +82,6 @@ def test_it_comes_back_from_a_file_and_refuses_what_has_no_logarithm(tmp_path):
     np.testing.assert_allclose(
         scores - other.fit(there).score_samples(there, samples=5), np.log(1000), atol=1e-2
     )
+    signed = frame.assign(income=RETURNS)
     with pytest.raises(DataError, match="log-normal, numbers above 0"):
-        VariationalAutoencoder(1, epochs=1, random_state=0, columns=kinds).fit(
-            frame.assign(income=0 * INCOME + RETURNS)
-        )
+        VariationalAutoencoder(1, epochs=1, random_state=0, columns=kinds).fit(signed)

@@ -85,7 +85,7 @@ class FitSteps:
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         keep = (*read_column_names(estimator.only), *(estimator.columns or ()))
-        if out := select_columns(parts.train, keep=keep).left_out:
+        if out := select_columns(parts.train, keep=keep, note_values=False).left_out:
             dataset = take_columns(dataset, out)
             parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         if estimator.batch_size is not None and estimator.batch_size > len(parts.train):

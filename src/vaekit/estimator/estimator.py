@@ -37,7 +37,6 @@ from vaekit.estimator.model_rows import (
     read_names,
     read_rows,
     select_columns,
-    warn_of_values,
 )
 from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
@@ -78,8 +77,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         choose another: ``gaussian``, ``laplace``, ``student-t``, ``bernoulli``, ``poisson``,
         ``negative-binomial``, ``zero-inflated-negative-binomial`` or ``categorical``.
     only, drop
-        Names of the columns of a table to model alone, and to leave out; a list, or one text with commas. Numbers of
-        rows, ids and text of very many values are left out by themselves, with a warning: name them to keep them.
+        Names of columns to model alone, and to leave out: a list, or one text with commas. Numbers of rows, ids and
+        text of very many values are left out by themselves, with a warning: name them to keep them.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
         ``iwae:samples=50``, ``tc:beta=6``, ...
@@ -533,11 +532,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         rows = read_rows(
             self, X, schema, names=names, conditions=conditions, memory_limit=limit, left_out=out
         )
-        if schema is not None:
-            return rows
-        rows = select_columns(rows, only=self.only, drop=self.drop, keep=tuple(self.columns or ()))
-        warn_of_values(rows)
-        return rows
+        asked = {"only": self.only, "drop": self.drop, "keep": tuple(self.columns or ())}
+        return rows if schema is not None else select_columns(rows, **asked)
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""

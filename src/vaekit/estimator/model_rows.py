@@ -44,7 +44,6 @@ __all__ = [
     "read_names",
     "read_rows",
     "select_columns",
-    "warn_of_values",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -195,6 +194,7 @@ def select_columns(
     only: str | Sequence[str] | None = None,
     drop: str | Sequence[str] | None = None,
     keep: Sequence[str] = (),
+    note_values: bool = True,
 ) -> Dataset:
     """Return training rows without the columns that are not to be modelled.
 
@@ -206,11 +206,13 @@ def select_columns(
         Names of the columns to model alone, and to leave out.
     keep
         Further columns that are asked for, so that they are not left out for telling rows apart.
+    note_values
+        Whether to warn of values that are probably codes for missing ones.
 
     Warns
     -----
     DataWarning
-        For each column that is left out though nobody asked for it.
+        For each column that is left out though nobody asked for it, and of such codes.
 
     Raises
     ------
@@ -231,13 +233,10 @@ def select_columns(
             DataWarning,
             stacklevel=3,
         )
-    return take_columns(rows, reasons)
-
-
-def warn_of_values(rows: Dataset) -> None:
-    """Warn of values that are probably codes for missing ones."""
-    for note in notes_on_values(rows):
+    rows = take_columns(rows, reasons)
+    for note in notes_on_values(rows) if note_values else ():
         warnings.warn(f"{rows.source}: {note}", DataWarning, stacklevel=3)
+    return rows
 
 
 def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
