@@ -1,12 +1,12 @@
 r"""The cells of a histogram, learned from training rows: values that come often, and bins for the rest.
 
-**A value stands for an interval.** Data are recorded to a resolution :math:`r`: 1 for whole numbers, :math:`10^{-d}`
-for numbers of :math:`d` decimals, the step of numbers on another regular grid, and a millionth of the standard
-deviation of all others. A value :math:`x` stands for the interval from :math:`x - r/2` to :math:`x + r/2`, and what is
-reported is the probability of that interval, divided by :math:`r`. So whole numbers get probabilities (:math:`r = 1`),
-real numbers a density in the units of the data, and a value that comes often in a column of real numbers has a density
-too: its probability spread over the resolution. A smooth density agrees with its own average over an interval as narrow
-as :math:`r`, so that all families of a column can be compared.
+**A value stands for an interval.** Data are recorded to a resolution :math:`r`: 1 for whole numbers (100 where all are
+whole hundreds), :math:`10^{-d}` for numbers of :math:`d` decimals, the step of numbers on another regular grid, and a
+millionth of the standard deviation of all others. A value :math:`x` stands for the interval from :math:`x - r/2` to
+:math:`x + r/2`, and what is reported is the probability of that interval, divided by :math:`r`. So whole numbers get
+probabilities (:math:`r = 1`), real numbers a density in the units of the data, and a value that comes often in a column
+of real numbers has a density too: its probability spread over the resolution. A smooth density agrees with its own
+average over an interval as narrow as :math:`r`, so that all families of a column can be compared.
 """
 
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def facts_of(
     """
     found = np.asarray(values, dtype=np.float64)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
-    resolution = 1.0 if whole else 10.0**-decimals if decimals else _regular_step(found)
+    resolution = _round_step(found) if whole else 10.0**-decimals if decimals else _regular_step(found)
     lower, upper = (0.0 if low >= 0 else -inf), (high if low >= 0 and high in (1.0, 100.0) else inf)
     return ColumnFacts(resolution / scale, (lower - offset) / scale, (upper - offset) / scale, name)
 
@@ -135,6 +135,15 @@ class Cells:
         """Return the cell of each value; of one beyond the range, the nearest."""
         place = np.searchsorted(self.edges, np.asarray(values, dtype=np.float64), side="right") - 1
         return self.owner[place.clip(0, len(self.owner) - 1)]
+
+
+def _round_step(values: _Array) -> float:
+    """Return the largest power of ten that divides whole numbers, which are recorded to it."""
+    known = values[np.isfinite(values)]
+    step = 1.0
+    while step < _MOST_STEPS and known.any() and not (known % (10 * step)).any():
+        step *= 10
+    return step
 
 
 def _regular_step(values: _Array) -> float:
