@@ -209,7 +209,7 @@ def test_files_have_a_size_to_read_and_a_name_of_their_own():
 
 LONGEST = 400
 # Most of it is the documentation of one class: its parameters and its methods, each of which calls a plain function.
-LONG = {"estimator/estimator.py": 580}
+LONG = {"estimator/estimator.py": 640}
 SHARED_NAMES: set[str] = set()
 
 

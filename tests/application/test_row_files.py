@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
+from narrowing import untyped
 from vaekit import VariationalAutoencoder, application
 from vaekit.data import read
 from vaekit.errors import DataWarning, UsageError
@@ -15,7 +16,7 @@ def fitted(tmp_path_factory):
     noise = np.random.default_rng(0).normal(
         scale=0.01, size=(150, 4)
     )  # data of few decimals are written in as many
-    x = np.c_[load_iris().data + noise, np.full(150, 7.0)]
+    x = np.c_[untyped(load_iris()).data + noise, np.full(150, 7.0)]
     vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=2, random_state=0).fit(x)
     folder = tmp_path_factory.mktemp("fitted") / "iris.vae"
     vae.save(folder)
@@ -59,7 +60,7 @@ def test_numbers_that_make_no_sense(tmp_path, fitted):
 
 
 def test_a_data_frame_without_the_label_of_the_fit_is_read(tmp_path):
-    frame = pd.DataFrame(load_iris().data, columns=list("abcd"))
+    frame = pd.DataFrame(untyped(load_iris()).data, columns=list("abcd"))
     frame.assign(kind=["left", "right"] * 75).to_csv(tmp_path / "labelled.csv", index=False)
     vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=1, random_state=0)
     options = {"estimator": vae, "samples": 2, "label": "kind"}

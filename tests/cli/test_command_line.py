@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from narrowing import untyped
 from vaekit.cli import main
 
 FAST = ["--epochs", "2", "--network", "mlp:hidden=8", "--latent", "2", "--samples", "5"]
@@ -60,6 +61,8 @@ def test_an_artifact_that_is_not_there_is_answered_with_what_may_have_been_meant
     err = fails(capsys, 3, "encode", place / "tabel.vae", place / "table.csv", *where)
     assert "there is no artifact" in err
     assert "did you mean 'table.vae'? expected a folder made by `vaekit fit`" in err
+    for absent in ("nofile.vae", "a.vae"):
+        assert "did you mean" not in fails(capsys, 3, "encode", place / absent, place / "table.csv", *where)
     err = fails(capsys, 3, "encode", place / "table.csv", place / "table.vae", *where)
     assert (
         "table.csv is a file; an artifact is a folder made by `vaekit fit`, and is named before the data"
@@ -188,7 +191,7 @@ def test_sample_rows_and_pictures(capsys, tmp_path, place):
     status, out, _ = run(capsys, "sample", place / "table.vae", "-n", 50, "-o", tmp_path / "s.csv", "--json")
     assert (status, json.loads(out)["shape"]) == (0, [50, 4])
     rows = pd.read_csv(tmp_path / "s.csv")
-    assert abs(rows["d"].mean() - 100) < 5
+    assert abs(untyped(rows["d"]).mean() - 100) < 5
     run(capsys, "sample", place / "table.vae", "-n", 50, "-o", tmp_path / "m.csv", "--mean")
     assert pd.read_csv(tmp_path / "m.csv").var().sum() < rows.var().sum()
     assert run(capsys, "sample", place / "digits.vae", "-n", 16, "-o", tmp_path / "s.png")[0] == 0

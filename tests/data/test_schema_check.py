@@ -52,7 +52,7 @@ def test_other_names_are_listed_with_the_nearest(schema):
     refused(
         schema,
         table(np.c_[ROWS, ROWS[:, :1]], *NAMES, "species"),
-        "unexpected 'species'; remove them, or .*--label",
+        "unexpected 'species'; remove them, or .*label=NAME",
     )
     refused(schema, table(ROWS[:, :2], "age", "income"), "missing 'height'; rename, add or remove")
 

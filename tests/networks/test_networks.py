@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.networks import ConvolutionalNetwork, MlpNetwork, soft_bound
 
 
@@ -38,7 +39,9 @@ def test_mlp_without_hidden_layers_is_linear():
 def test_decoder_mirrors_encoder():
     network = MlpNetwork(hidden=(8, 4))
     sizes = [
-        layer.out_features for layer in network.decoder((2,), (9,)).layers if hasattr(layer, "out_features")
+        layer.out_features
+        for layer in untyped(network.decoder((2,), (9,))).layers
+        if hasattr(layer, "out_features")
     ]
     assert sizes == [4, 8, 9]
 

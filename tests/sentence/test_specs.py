@@ -131,7 +131,10 @@ class OnSphere(DiagonalPosterior):
     """A stand-in whose latents live on a sphere."""
 
     traits = PosteriorTraits(space="sphere")
-    shared = {"curvature": 0.5}  # noqa: RUF012
+
+    @property
+    def shared(self):
+        return {"curvature": 0.5}
 
 
 class UniformOnSphere(StandardPrior):

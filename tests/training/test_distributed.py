@@ -156,7 +156,7 @@ def test_a_killed_rank_ends_the_others_and_what_was_done_is_kept(tmp_path, shard
     assert third == "killed"
     for message in (first, second):
         assert "another process of the run is gone" in message
-        assert "--resume" in message
+        assert "resume=True" in message
     kept = [path.name for path in (tmp_path / "run").glob("*.safetensors")]
     assert kept == (
         [] if shard else ["checkpoint-1.safetensors"]

@@ -5,17 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from sklearn.base import clone
 
 from vaekit.application.fit_steps import FitSteps, OnStage
 from vaekit.application.sources import Source, source_name
 from vaekit.application.unfinished import can_resume
+from vaekit.data import Dataset
 from vaekit.errors import UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import OnEpoch
 from vaekit.evaluation import Evaluation
+from vaekit.language.settings import LaunchOptions
 from vaekit.training import Logger, StopRequest, TrainingPlan
 from vaekit.training.process_group import from_rank_zero, process_group
 
@@ -74,6 +76,7 @@ class FitResult:
             "likelihood": str(estimator.sentence_.likelihood),
             "likelihood_reason": estimator.likelihood_reason_,
             "constant_columns": list(estimator.schema_.constant_columns),
+            "missing_rates": estimator.schema_.missing_rates,
             **{name: None if found is None else found.to_json() for name, found in splits.items()},
             "plan": None if self.plan is None else self.plan.to_json(),
             "seconds": self.seconds,
@@ -92,13 +95,14 @@ def fit_and_prove(
     checkpoint_minutes: float = 5.0,
     resume: bool = False,
     force: bool = False,
-    shard: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
+    on_rows: Callable[[Dataset], None] | None = None,
     on_plan: Callable[[TrainingPlan], None] | None = None,
     on_epoch: OnEpoch | None = None,
     on_step: Callable[[float], None] | None = None,
     on_stage: OnStage | None = None,
+    **launch: Unpack[LaunchOptions],
 ) -> FitResult:
     """Fit a model to data, evaluate it on held-out rows beside baselines, and write an artifact with a report.
 
@@ -129,18 +133,20 @@ def fit_and_prove(
         Go on with a training that was stopped or killed.
     force
         Replace an artifact that is there, and begin again where a training is unfinished.
-    shard
-        Where several processes train, spread the networks over them.
     loggers
         Their ``log`` is called after every epoch with its metrics.
     stop
         To stop the training before its next step from elsewhere.
+    on_rows
+        Called with the training rows before the model is made.
     on_plan
         Called once before training with an estimate of memory and time.
     on_epoch, on_step
         Called after every epoch, and some times a second: see :meth:`VariationalAutoencoder.fit`.
     on_stage
         Called when ``training``, ``evaluating`` and ``saving`` begin.
+    launch
+        How several processes share the work: the fields of :class:`vaekit.training.Launch`.
 
     Returns
     -------
@@ -189,7 +195,7 @@ def fit_and_prove(
         "loggers": loggers,
         "checkpoint_minutes": checkpoint_minutes,
         "stop": stop,
-        "shard": shard,
+        **launch,
     }
     started = time.perf_counter()
     with process_group() as rank:
@@ -197,6 +203,8 @@ def fit_and_prove(
         parts, origin = fit.divide()
         if from_rank_zero(lambda: fit.is_finished(origin)):
             return FitResult(estimator=fit.load(), artifact=fit.destination, was_finished=True)
+        if on_rows is not None and rank == 0:
+            on_rows(parts.train)
         ending = fit.train(parts, options, is_writer=rank == 0)
         results = fit.prove(parts, origin, ending) if rank == 0 else {}
         if ending.diverged is not None:

@@ -175,7 +175,7 @@ def fit_prior_to_artifact(
     data
         A path, the name of a data set, or data in memory; the training data, as a rule.
     prior
-        A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``.
+        A spec such as ``gmm:components=10`` or ``flow``.
     output
         The artifact to write.
     samples

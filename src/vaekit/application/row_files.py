@@ -1,5 +1,6 @@
 """Rows through a model, from file to file: encode, decode, score, classify, sample; large files block by block."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,10 @@ import numpy as np
 
 from vaekit.application.sources import Opened, Source, open_artifact, read_source
 from vaekit.data import Dataset, Schema, write
+from vaekit.data.messages import plural
 from vaekit.data.stored import StoredRows, few_rows
 from vaekit.data.writers import write_blocks
-from vaekit.errors import UsageError
+from vaekit.errors import DataWarning, UsageError
 from vaekit.estimator import load
 from vaekit.estimator.model_rows import Given
 
@@ -56,6 +58,11 @@ def encode_to_file(
     The first three arguments of this function and its like are the artifact, the data and the file to write;
     ``opening`` is the device, label, data_dir and memory_limit that :func:`vaekit.application.open_artifact` takes.
 
+    Warns
+    -----
+    DataWarning
+        For rows far outside the range of the training rows, where an encoder can give anything.
+
     Examples
     --------
     >>> import tempfile
@@ -71,17 +78,20 @@ def encode_to_file(
     opened = open_artifact(artifact, data, **opening)
     estimator = opened.estimator
     if codes:
-        function, letter, count = estimator.transform_to_codes, "k", estimator.code_space().positions
+        function = estimator.transform_to_codes
+        columns = tuple(f"k{i}" for i in range(estimator.code_space().positions))
     else:
-        function, letter, count = estimator.transform, "z", estimator.model_.latent_shape[0]
-    return _map_to_file(opened, output, function, columns=tuple(f"{letter}{i}" for i in range(count)))
+        function, columns = estimator.transform, tuple(estimator.get_feature_names_out())
+    _warn_of_far_rows(opened)
+    return _map_to_file(opened, output, lambda rows: np.asarray(function(rows)), columns=columns)
 
 
 def reconstruct_to_file(
     artifact: str | Path, data: Source, output: str | Path, **opening: Any
 ) -> WrittenRows:
-    """Write the model's version of each row, in the units of the data."""
+    """Write the model's version of each row, in the units of the data; warns as :func:`encode_to_file` does."""
     opened = open_artifact(artifact, data, **opening)
+    _warn_of_far_rows(opened)
     estimator = opened.estimator
     return _map_to_file(opened, output, estimator.reconstruct, schema=estimator.schema_)
 
@@ -149,6 +159,22 @@ def sample_to_file(
     noise = not mean and output.suffix.lower() != ".png"
     blocks = estimator.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
     return WrittenRows(output, write_blocks(output, blocks, rows=n_samples, schema=estimator.schema_))
+
+
+def _warn_of_far_rows(opened: Opened) -> None:
+    """Warn of rows with values further beyond the training range than it is wide."""
+    far = opened.estimator.schema_.far_outside(opened.dataset.values)
+    if far:
+        (row, column), rows = far[0], len(opened.dataset)
+        where = "" if opened.estimator.schema_.kind == "images" else f" in column {column!r}"
+        those = "is" if len(far) == 1 else "are"
+        warnings.warn(
+            f"{opened.source}: {len(far):,} of {plural(rows, 'row')} {those} far outside the range of the training "
+            f"rows, the first of them row {row:,} (counted from 0){where}: the encoder has not learned what to make of "
+            "them; `vaekit score` tells how unusual they are",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _map_to_file(

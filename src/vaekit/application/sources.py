@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,10 @@ def read_source(
     conditions: Sequence[str] = (),
     only: Sequence[str] = (),
     drop: Sequence[str] = (),
+    categorical: Collection[str] = (),
+    missing_values: Any = None,
 ) -> Dataset:
-    """Read data of which every value must be there; see :func:`vaekit.data.read`.
+    """Read data; see :func:`vaekit.data.read`.
 
     Parameters
     ----------
@@ -47,7 +49,7 @@ def read_source(
     Raises
     ------
     DataError
-        For data that cannot be read, and values that are missing or infinite.
+        For data that cannot be read, and infinite values; in images for missing ones too.
 
     Warns
     -----
@@ -56,10 +58,19 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
-        dataset = take_conditions(from_object(data), conditions)
+        dataset = take_conditions(
+            from_object(data, categorical=categorical, missing_values=missing_values), conditions
+        )
     else:
-        memory = bytes_of(memory_limit)
-        dataset = read(name, label=label, data_dir=data_dir, memory_limit=memory, conditions=conditions)
+        dataset = read(
+            name,
+            label=label,
+            data_dir=data_dir,
+            memory_limit=bytes_of(memory_limit),
+            conditions=conditions,
+            categorical=categorical,
+            missing_values=missing_values,
+        )
     _warn_of_notes(dataset)
     if only or drop:
         dataset = take_columns(dataset, chosen_columns(dataset.columns or (), only=only, drop=drop))
@@ -149,21 +160,30 @@ def read_for_model(
     data_dir: Path | None = None,
     memory_limit: int | None = None,
 ) -> Dataset:
-    """Read data for a model and check them against its schema; the label column of the fit is known.
+    """Read data for a model and check them against its schema; label column and missing values are those of the fit.
 
     Warns
     -----
     DataWarning
         For columns that were constant when the model was fitted, and are not in these data.
     """
-    told = estimator.schema_.conditions
+    told, codes = estimator.schema_.conditions, estimator.schema_.missing_values
     names = () if told is None else told.names
+    categorical = [column.name for column in estimator.schema_.columns if column.categories is not None]
 
     def read_with(conditions: Sequence[str]) -> Dataset:
         name = source_name(data)
         if name is None:
-            return take_conditions(from_object(data), conditions)
-        options = {"data_dir": data_dir, "memory_limit": memory_limit, "conditions": conditions}
+            return take_conditions(
+                from_object(data, categorical=categorical, missing_values=codes), conditions
+            )
+        options: dict[str, Any] = {
+            "data_dir": data_dir,
+            "memory_limit": memory_limit,
+            "conditions": conditions,
+            "categorical": categorical,
+            "missing_values": codes,
+        }
         try:
             return read(name, label=label or estimator.origin_.get("label"), **options)
         except MissingLabelError:
@@ -183,9 +203,11 @@ def read_for_model(
     dataset = estimator.schema_.align(dataset, what=what)
     if told is not None:
         told.encode(dataset.conditions, what=what, rows=len(dataset))
+    empty = estimator.schema_.empty_columns
     for column, rows in estimator.schema_.constant_changes(dataset.values).items():
+        was = "had no value at all" if column in empty else "was constant"
         warnings.warn(
-            f"column {column!r} was constant when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"column {column!r} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,

@@ -8,13 +8,15 @@ import torch
 from vaekit.data import Schema
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
-from vaekit.sentence import Sentence, build_vae, imports_of
+from vaekit.sentence import MissingCells, Sentence, build_vae, imports_of
 from vaekit.training import History
 from vaekit.vae import VAE
 
 __all__ = ["DESCRIPTION", "FORMAT_VERSION", "METRICS", "MODEL", "Artifact", "Description", "build_model"]
 
-FORMAT_VERSION = 3  # 1; 2: schema.conditions; 3: imports. The oldest that will do is written.
+FORMAT_VERSION = (
+    4  # 1; 2: schema.conditions; 3: imports; 4: missing values. The oldest that will do is written.
+)
 
 MODEL, DESCRIPTION, METRICS = "model.safetensors", "model.json", "metrics.jsonl"
 
@@ -59,8 +61,10 @@ class Artifact:
     @property
     def format_version(self) -> int:
         """The version of the format that it is written in."""
-        if self.imports:
+        if self.schema.missing_values or self.schema.missing_rates:
             return FORMAT_VERSION
+        if self.imports:
+            return 3
         return 1 if self.schema.conditions is None else 2
 
 
@@ -92,5 +96,6 @@ def build_model(sentence: Sentence, schema: Schema, latent: int, network: Networ
         log_jacobian=schema.log_jacobian,
         condition=0 if schema.conditions is None else schema.conditions.width,
         network=network,
+        missing=None if schema.masked is None else MissingCells(schema.masked, schema.column_log_jacobians),
     )
     return model.to(torch.float32)

@@ -282,10 +282,14 @@ def _filler(name: str, label: str | None, parts: tuple[str, ...]) -> str | None:
     return None
 
 
+def _losses_first(item: tuple[object, Any]) -> bool:
+    return "loss" not in str(item[0]).lower()
+
+
 def arrays_of(result: Any) -> list[Array]:
     """Return a result (a tensor, a number, or a tuple or dictionary of them) as a list of float64 arrays."""
     if isinstance(result, dict):
-        ordered = sorted(result.items(), key=lambda item: "loss" not in str(item[0]).lower())
+        ordered = sorted(result.items(), key=_losses_first)
         return [array for _, value in ordered for array in arrays_of(value)]
     if isinstance(result, tuple | list):
         return [array for value in result for array in arrays_of(value)]

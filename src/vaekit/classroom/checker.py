@@ -194,7 +194,7 @@ class _Check:
         self.verdicts[event["role"]] = event
         where = self.source.where(self.lines[self.roles[event["role"]]])
         for found in event["findings"]:
-            details = {**found, "function": event["role"], "where": where}
+            details: dict[str, Any] = {**found, "function": event["role"], "where": where}
             self.findings.append(Finding(**details))
 
     def _stopped(self, event: dict[str, Any], running: dict[str, Any]) -> None:

@@ -160,7 +160,7 @@ def _arguments(numbers: Numbers, form: _Form) -> list[Array]:
     if form.shape == "column":
         m1, m2 = m1[:, None], m2[:, None]
     if form.shape.endswith("batch"):
-        m1, S1, m2, S2 = m1[None], S1[None], m2[None], S2[None]
+        return [(m1, S1, m2, S2)[i][None] for i in form.order]
     return [(m1, S1, m2, S2)[i] for i in form.order]
 
 

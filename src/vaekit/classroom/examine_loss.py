@@ -5,6 +5,7 @@ over batch and dimensions. The two factors are solved for with each known R and 
 shows the reductions, and their ratio gives beta.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,9 @@ class _Fit:
     width: int
     recon: float
     kl: float
+
+
+_Divisor = Callable[[_Fit], int]
 
 
 def examine_loss(callee: Callee, decoder: str | None = None) -> Verdict:
@@ -97,7 +101,7 @@ class _Table:
     results: Array
 
 
-def _table(size: tuple[int, int], pairs: list, kl_patterns: list[Pattern], which: int) -> _Table | None:
+def _table(size: tuple[int, int], pairs: list[Any], kl_patterns: list[Pattern], which: int) -> _Table | None:
     recon, kl, results = [], [], []
     for given, returned in pairs:
         y = returned[which].reshape(-1)
@@ -133,15 +137,25 @@ def _solve(tables: list[_Table | None], i: int, j: int) -> list[_Fit] | None:
     return fits
 
 
-def _divided(fits: list[_Fit], factors: list[float], choices: dict[str, Any]) -> tuple[str, float] | None:
+def _divided(
+    fits: list[_Fit], factors: list[float], choices: dict[str, _Divisor]
+) -> tuple[str, float] | None:
     """Return the divisor that leaves the factors constant over the sizes, and that constant, or None."""
-    found = []
+    found: list[tuple[str, float]] = []
     for name, divisor in choices.items():
         constants = [factor * divisor(fit) for factor, fit in zip(factors, fits, strict=True)]
         if np.ptp(constants) < 1e-4 * abs(constants[0]) or max(map(abs, constants)) < 1e-9:
             found.append((name, constants[0]))
     found.sort(key=lambda item: min(abs(abs(item[1]) - plain) for plain in (1.0, 2.0)) > 1e-3)
     return found[0] if found else None
+
+
+def _times(first: _Divisor, second: _Divisor) -> _Divisor:
+    return lambda fit: first(fit) * second(fit)
+
+
+def _width(fit: _Fit) -> int:
+    return fit.width
 
 
 def _name(
@@ -155,10 +169,12 @@ def _name(
     shape: tuple[int, ...],
 ) -> Verdict:
     per_example = max(shape, default=1) == fits[0].batch and len(shape) > 0
-    batch = {"": lambda f: 1} if per_example else {"": lambda f: 1, "batch": lambda f: f.batch}
-    pixels = {**batch, **{f"{key}*pixels": lambda f, d=d: d(f) * f.width for key, d in batch.items()}}
+    batch: dict[str, _Divisor] = {"": lambda fit: 1}
+    if not per_example:
+        batch["batch"] = lambda fit: fit.batch
+    pixels = {**batch, **{f"{key}*pixels": _times(divisor, _width) for key, divisor in batch.items()}}
     recon_by = _divided(fits, [fit.recon for fit in fits], pixels)
-    codes = {f"{key}*codes": lambda f, d=d: d(f) * CODES for key, d in batch.items()}
+    codes = {f"{key}*codes": _times(divisor, lambda fit: CODES) for key, divisor in batch.items()}
     kl_by = _divided(fits, [fit.kl for fit in fits], {**pixels, **codes})
     if recon_by is None or kl_by is None:
         text = "the weights of its two terms change with the sizes in a way that is neither a mean nor a sum"

@@ -6,6 +6,7 @@ times a scale, and the scale as a function of s shows whether s is used as a var
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ SETTINGS = ((0.5, 0.6), (-1.5, 1.7))  # (m, s)
 DRAWS = 4000
 SECONDS = 4.0
 
-SCALES = {
+SCALES: dict[str, Callable[[float], float]] = {
     "log-variance": lambda s: math.exp(s / 2),
     "standard deviation": lambda s: s,
     "variance": math.sqrt,

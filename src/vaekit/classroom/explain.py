@@ -148,7 +148,7 @@ def explain_loss(
     reduction = said or reduction
     if reduction is None:
         raise UsageError(f"is the {reconstruction} a mean or a sum over the inputs? give the reduction")
-    if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < 1:
+    if type(dimensions) is not int or dimensions < 1:
         raise UsageError(f"dimensions is a number of inputs, 1 or more; got {dimensions!r}")
     if not (math.isfinite(kl_weight) and kl_weight >= 0):
         raise UsageError(f"the weight of the KL is a finite number, 0 or more; got {kl_weight}")

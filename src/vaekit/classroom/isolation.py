@@ -113,7 +113,7 @@ def _environment(work: Path) -> dict[str, str]:
     return {**os.environ, **folders, **threads, "PYTHONPATH": path, "MPLBACKEND": "Agg"}
 
 
-def _kill_group(process: subprocess.Popen) -> None:
+def _kill_group(process: subprocess.Popen[Any]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -15,6 +15,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 from vaekit.errors import DataError
 
@@ -160,7 +161,8 @@ def _is_definition(statement: ast.stmt) -> bool:
         case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=final):
             inner = [*body, *orelse, *final, *(line for handler in handlers for line in handler.body)]
             return all(map(_is_definition, inner))
-    return False
+        case _:
+            return False
 
 
 def _is_harmless(expression: ast.expr) -> bool:
@@ -222,9 +224,11 @@ def to_be_done(tree: ast.Module, function: str) -> str | None:
         match statement:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 pass
-            case ast.Assign(targets=[ast.Name(id=assigned)], value=ast.Constant(value=None)):
+            case ast.Assign(targets=[ast.Name(id=assigned)], value=ast.Constant(value=None | EllipsisType())):
                 empty.add(assigned)
             case ast.Return(value=ast.Name(id=returned)) if returned in empty:
+                pass
+            case ast.Return(value=None | ast.Constant(value=None | EllipsisType())):
                 pass
             case ast.Raise(exc=ast.Name(id="NotImplementedError")):
                 pass

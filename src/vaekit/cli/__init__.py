@@ -9,8 +9,9 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from vaekit.cli.parser import parse_arguments
 from vaekit.errors import DataWarning, TrainingWarning, VaekitError
@@ -23,7 +24,13 @@ _IN_FLAGS = (
     (re.compile(r"^checkpoint_minutes=(\S+)(?=:)"), r"--checkpoint-minutes \1"),
     (re.compile(r"^batch_size=(\S+)(?=: there are)"), r"--batch-size \1"),
     (re.compile(r"^n_samples=(\S+)(?=:)"), r"-n \1"),
-    (re.compile(r"\b(force|resume)=True\b"), r"--\1"),
+    (re.compile(r"\b(force|resume|shard)=True\b"), r"--\1"),
+    (re.compile(r"\bfit_and_prove label="), "label="),
+    (re.compile(r"\bcolumns=\{'(\S+)': '(\w[\w-]*)'\}"), r"--column \1=\2"),
+    (re.compile(r"\bdata_dir=FOLDER\b"), "--data-dir FOLDER"),
+    (re.compile(r"\b(label|given)='(\S+)'"), r"--\1 \2"),
+    (re.compile(r"\b(label|given)=(?=['\"]|NAME)"), r"--\1 "),
+    (re.compile(r"\bfit with (likelihood|objective)=(?=\w)"), r"fit with --\1 "),
     (re.compile(r"\bsplit=all\b"), "--split all"),
     (re.compile(r"\bleave split out\b"), "leave --split out"),
     (re.compile(r"\bchoose another path\b"), "choose another --output"),
@@ -69,7 +76,7 @@ def _in_flags(message: str) -> str:
 
 
 @contextmanager
-def _warnings_in_a_line() -> Iterator[None]:
+def _warnings_in_a_line() -> Generator[None]:
     """Print each of vaekit's own warnings about data and training in one line on stderr."""
     ours = (DataWarning, TrainingWarning)
     with warnings.catch_warnings():
@@ -77,9 +84,9 @@ def _warnings_in_a_line() -> Iterator[None]:
             warnings.simplefilter("always", category)
         usual = warnings.showwarning
 
-        def show(message, category, *where, **more) -> None:  # type: ignore[no-untyped-def]
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ours):
-                print(f"vaekit: warning: {' '.join(str(message).split())}", file=sys.stderr)
+                print(f"vaekit: warning: {_in_flags(' '.join(str(message).split()))}", file=sys.stderr)
             else:
                 usual(message, category, *where, **more)
 

@@ -4,14 +4,20 @@ import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
-from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
+from vaekit.cli.printing import (
+    NO_LOG_LIKELIHOOD,
+    collapse_lines,
+    column_lines,
+    evaluation_lines,
+    print_json,
+)
 from vaekit.cli.progress import Progress
-from vaekit.language.settings import TrainingOptions
+from vaekit.language.settings import Launch, TrainingOptions
 
 if TYPE_CHECKING:
     from vaekit.application import FitResult
@@ -74,6 +80,14 @@ class Fit:
             "the default, looks at the data.",
         ),
     ] = None
+    reconstruction: Annotated[
+        Literal["mse", "bce"] | None,
+        tyro.conf.arg(
+            help="The likelihood by its classic loss, summed over the inputs: mse, the squared error of the scaled "
+            "data, is gaussian with a variance of 1/2; bce, the binary cross-entropy, is bernoulli. In the place of "
+            "--likelihood.",
+        ),
+    ] = None
     column: Annotated[
         tuple[str, ...],
         tyro.conf.UseAppendAction,
@@ -120,6 +134,14 @@ class Fit:
     seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
     device: Device = "auto"
     label: LabelOption = None
+    missing_values: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="VALUE,...",
+            help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and "
+            "NaN.",
+        ),
+    ] = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
     checkpoint_minutes: Annotated[
@@ -127,12 +149,7 @@ class Fit:
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
     ] = 5.0
     resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
-    shard: Annotated[
-        bool,
-        tyro.conf.arg(
-            help="Under torchrun: spread the networks over the processes, for models too large for one device."
-        ),
-    ] = False
+    launch: Launch = field(default_factory=Launch)
     tensorboard: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
     ] = None
@@ -162,8 +179,9 @@ class Fit:
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,
-                    shard=self.shard,
+                    **asdict(self.launch),
                     loggers=loggers,
+                    on_rows=progress.rows,
                     on_plan=progress.plan,
                     on_epoch=progress.epoch,
                     on_step=progress.step,
@@ -186,7 +204,7 @@ class Fit:
             "network": self.network,
             "posterior": self.posterior,
             "prior": self.prior,
-            "likelihood": self.likelihood,
+            "likelihood": self._likelihood(),
             "objective": self.objective,
         }
         return VariationalAutoencoder(
@@ -199,8 +217,24 @@ class Fit:
             condition=",".join(self.condition) or None,
             device=self.device,
             memory_limit=self.memory_limit,
+            missing_values=self.missing_values,
             random_state=self.seed,
         )
+
+    def _likelihood(self) -> str | None:
+        """Return the likelihood that was asked for, by its name or by its loss."""
+        from vaekit.errors import UsageError
+        from vaekit.sentence.literature import RECONSTRUCTIONS
+
+        if self.reconstruction is None:
+            return self.likelihood
+        meant = RECONSTRUCTIONS[self.reconstruction]
+        if self.likelihood is not None:
+            raise UsageError(
+                f"--reconstruction {self.reconstruction} with --likelihood {self.likelihood}: both name the "
+                f"likelihood, and {self.reconstruction} means {meant}; give one of them"
+            )
+        return meant
 
     def _columns(self) -> dict[str, str] | None:
         """Return the kinds of columns by name; names may hold an equals sign, kinds do not."""
@@ -233,12 +267,23 @@ class Fit:
             print(f"vaekit: {word}; {how}", file=sys.stderr)
 
     def _print_text(self, result: "FitResult") -> None:
+        from vaekit.data.missing_values import rates_in_words
+
         estimator, history = result.estimator, result.estimator.history_
-        print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
+        likelihood = estimator.sentence_.likelihood
+        print(f"likelihood   {likelihood.in_short} ({estimator.likelihood_reason_})")
+        if table := column_lines(likelihood, estimator.schema_, most=50):
+            print("\n".join(table))
         if estimator.left_out_:
             print(f"left out     columns that are not modelled: {', '.join(estimator.left_out_)}")
         if constant := estimator.schema_.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
+        if empty := estimator.schema_.empty_columns:
+            print(f"left out     columns without any value: {', '.join(empty)}")
+        if rates := estimator.schema_.missing_rates:
+            print(
+                f"missing      {rates_in_words(rates)}: log-likelihoods are those of the values that are there"
+            )
         print(
             f"training     {len(history.epochs)} epochs, best {history.best_epoch} "
             f"({_ENDINGS[history.stopped]}), {result.seconds:.1f} s in all"
@@ -247,5 +292,16 @@ class Fit:
             print(NO_LOG_LIKELIHOOD)
         for evaluation in result.evaluations.values():
             print("\n".join(evaluation_lines(evaluation)))
+        if warning := collapse_lines(_kl_per_dimension(result)):
+            print("\n".join(warning))
         print(f"artifact     {result.artifact}")
         print(f"report       {result.report}")
+
+
+def _kl_per_dimension(result: "FitResult") -> list[float] | None:
+    """Return the mean KL of each latent dimension on held-out rows, or after the best epoch; None for codes."""
+    evaluated = [evaluation for evaluation in result.evaluations.values() if evaluation.code_usage is None]
+    if result.evaluations:
+        return evaluated[-1].kl_per_dimension if evaluated else None
+    history = result.estimator.history_
+    return next((m.kl_per_dimension for m in history.epochs if m.epoch == history.best_epoch), None)

@@ -115,12 +115,13 @@ def _number_or_none(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | 
         value = spec.instance_from_str(["none"] if words == ["None"] else words)
         return None if value == "none" else value
 
-    return replace(
-        spec,
-        instance_from_str=read,
-        is_instance=lambda value: value is None or spec.is_instance(value),
-        str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
-    )
+    def fits(value: Any) -> bool:
+        return value is None or bool(spec.is_instance(value))
+
+    def written(value: Any) -> list[str]:
+        return ["none"] if value is None else spec.str_from_instance(value)
+
+    return replace(spec, instance_from_str=read, is_instance=fits, str_from_instance=written)
 
 
 def verb_names() -> list[str]:

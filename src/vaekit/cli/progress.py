@@ -8,6 +8,7 @@ from vaekit.cli.printing import say
 
 if TYPE_CHECKING:
     from vaekit.application import Stage
+    from vaekit.data import Dataset
     from vaekit.training import EpochMetrics, TrainingPlan
 
 __all__ = ["Progress", "describe_epoch"]
@@ -61,6 +62,13 @@ class Progress:
             self._bar.stop()
         if stage == "evaluating":
             say("evaluating on held-out rows ...")
+
+    def rows(self, rows: "Dataset") -> None:
+        """Print how much of each column is missing in the training rows, where any of it is."""
+        from vaekit.data.missing_values import missing_rates, rates_in_words
+
+        if rates := missing_rates(rows):
+            self._say(f"missing values in the {len(rows):,} training rows: {rates_in_words(rates)}")
 
     def plan(self, plan: "TrainingPlan") -> None:
         """Print what the training is expected to take."""

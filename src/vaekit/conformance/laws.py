@@ -292,7 +292,8 @@ def _integrates(distribution: Any) -> Outcome:
 def _sums(z: Tensor, log_mass: Tensor) -> Outcome:
     """Estimate the sum of a mass that is 1 from draws of a discrete distribution: of the shares of half the draws."""
     log_mass = log_mass.double().reshape(_DRAWS, -1)
-    half, worst, means = _DRAWS // 2, 0.0, []
+    half, worst = _DRAWS // 2, 0.0
+    means: list[float] = []
     for points, logs in zip(
         z.reshape(_DRAWS, log_mass.shape[1], -1).unbind(1), log_mass.unbind(1), strict=True
     ):

@@ -107,6 +107,9 @@ class LikelihoodTraits:
         Options of its own that it is built with as a column of a table.
     learns_rows
         Whether it has a method ``learn_rows`` that is to see the training rows before it is trained.
+    takes_missing
+        Whether rows with missing cells can be evaluated: the distribution is torch's ``Independent`` over all
+        dimensions of an example, of cells whose terms can be left out one by one.
     needs
         What the call is given besides features: ``"condition"``.
 
@@ -123,6 +126,7 @@ class LikelihoodTraits:
     column: bool = False
     column_options: Mapping[str, Any] | None = None
     learns_rows: bool = False
+    takes_missing: bool = False
     needs: frozenset[Need] = frozenset()
 
     def __post_init__(self) -> None:
@@ -161,6 +165,8 @@ class ObjectiveTraits:
         Whether the result for one example depends on the others of its batch.
     reaches_into_networks
         Whether it reads weights, or differentiates a network within itself: such networks cannot be sharded.
+    compares_whole_rows
+        Whether it compares rows with draws otherwise than by their likelihood, so that no cell may be missing.
     """
 
     needs_density: bool = True
@@ -168,6 +174,7 @@ class ObjectiveTraits:
     takes_relaxation: bool = False
     looks_over_batch: bool = False
     reaches_into_networks: bool = False
+    compares_whole_rows: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

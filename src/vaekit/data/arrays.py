@@ -1,5 +1,6 @@
 """Arrays of any numeric type to data sets: tables (n, columns) or images (n, channels, height, width)."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -159,8 +160,11 @@ def _as_numbers(array: Any, source: str) -> np.ndarray:
 
 
 def _numbers_from_objects(values: np.ndarray, source: str) -> np.ndarray:
-    for item in values.flat:
-        if isinstance(item, str | bytes):
+    values, not_available = values.copy(), getattr(sys.modules.get("pandas"), "NA", None)
+    for i, item in enumerate(values.flat):
+        if item is not_available or (isinstance(item, str) and item.strip() in ("", "?")):
+            values.flat[i] = np.nan
+        elif isinstance(item, str | bytes):
             raise DataError(f"{source}: text among the values, for instance {item!r:.60}; expected numbers")
     try:
         return values.astype(np.float64)

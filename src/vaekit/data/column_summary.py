@@ -31,11 +31,11 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     standard_deviation : float
         Of the population (divided by n, not n - 1).
     constant : bool
-        Every row has the same value.
+        Every row that has a value has the same one; or none has any.
     integer : bool
         Every value is a whole number, and not a date.
     missing_rate : float
-        Share of rows in which the value is missing.
+        Share of rows in which the value is missing. Where it is 1 the other numbers are 0.
     categories : tuple of str, or None
         Names of the categories, where the column holds text: its values are their positions here.
     stored_as : {"real", "integer", "boolean", "date", "time"}
@@ -63,7 +63,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
     Raises
     ------
     DataError
-        If a column spans more than float64 can hold, or has no value at all.
+        If a column spans more than float64 can hold.
 
     Examples
     --------
@@ -82,8 +82,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
     ]
     decimals = _Decimals(counted)
     count, low, high, whole = _count_and_range(dataset, len(names), merged, decimals)
-    for j in np.flatnonzero(count == 0):
-        raise DataError(f"{dataset.source}: column {names[j]!r} has no value at all; remove it")
+    low, high = np.where(count == 0, 0.0, low), np.where(count == 0, 0.0, high)
     with np.errstate(over="ignore"):
         span = high - low
     for j in np.flatnonzero(~np.isfinite(span)):
@@ -92,7 +91,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
             "floats can hold; rescale it or take its logarithm"
         )
     if merged is not None and merged.are_sound(span):
-        mean, deviation = merged.mean, np.where(span > 0, np.sqrt(merged.squares / count), 0.0)
+        mean, deviation = merged.mean, np.where(span > 0, np.sqrt(merged.squares / np.maximum(count, 1)), 0.0)
     else:
         mean, deviation = _mean_and_deviation(dataset, low, span, count)
     total = dataset.values.size // len(names)
@@ -196,6 +195,7 @@ def _mean_and_deviation(
     total = np.zeros(width)
     for block in _blocks(dataset, width):
         total += np.nansum((block - low) / divisor, axis=0)
+    count = np.maximum(count, 1)
     mean = total / count
     squares = np.zeros(width)
     for block in _blocks(dataset, width):

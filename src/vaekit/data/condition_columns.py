@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import numpy as np
 
-from vaekit.data.dataset import Dataset
+from vaekit.data.dataset import Dataset, in_memory
 from vaekit.data.messages import few, plural
 from vaekit.data.strict_json import AboveZero, Finite
 from vaekit.errors import DataError
@@ -149,7 +149,7 @@ def take_conditions(dataset: Dataset, names: Sequence[str]) -> Dataset:
     """
     if not names:
         return dataset
-    if not isinstance(dataset.values, np.ndarray) and set(names) & set(dataset.columns or ()):
+    if not in_memory(dataset.values) and set(names) & set(dataset.columns or ()):
         raise DataError(
             f"{dataset.source}: rows that are left in their file cannot have conditions among their columns; "
             "raise the memory limit"

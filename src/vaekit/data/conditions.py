@@ -147,8 +147,8 @@ class ConditionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         wanted = "; ".join(condition.describe() for condition in self.conditions)
         if given is None:
             raise UsageError(
-                f"the model is conditional: say under which condition, as in --given {self._example()} (in "
-                "Python given=...), or --given data to draw conditions as the training rows had them; it has "
+                f"the model is conditional: say under which condition, as in given={self._example()!r}, or "
+                "given='data' to draw conditions as the training rows had them; it has "
                 f"{wanted}"
             )
         if given == "data":

@@ -3,14 +3,14 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from vaekit.data.messages import few, plural
 from vaekit.errors import DataError
 
-__all__ = ["Dataset", "Kind", "Layout", "StoredAs", "made_up_names", "row_blocks"]
+__all__ = ["Dataset", "Kind", "Layout", "StoredAs", "in_memory", "made_up_names", "row_blocks"]
 
 Kind = Literal["table", "images"]
 Layout = Literal["channels-first", "channels-last", "no-channels"]
@@ -42,7 +42,7 @@ class Dataset:
         Name to show in messages: ``"digits"``, or the path.
     categories : tuple of (tuple of str, or None), or None
         For each column of a table that holds text, the names of its categories: its values are then positions
-        among them, from 0. A missing text is the category ``""``. None where no column holds text.
+        among them, from 0, and NaN where the text is missing. None where no column holds text.
     conditions : mapping of str to ndarray of shape (n,), or None
         The conditions that a conditional model is given with each example, as found; see
         :mod:`vaekit.data.conditions`.
@@ -90,8 +90,7 @@ class Dataset:
         conditions = self.conditions
         if conditions is not None:
             conditions = {name: values[indices] for name, values in conditions.items()}
-        mapped = not isinstance(self.values, np.ndarray)  # see vaekit.data.stored
-        rows = self.values.take(indices) if mapped else self.values[indices]
+        rows = self.values[indices] if in_memory(self.values) else self.values.take(indices)
         return replace(self, values=rows, labels=labels, test=None, conditions=conditions)
 
     def hash(self) -> str:
@@ -113,20 +112,35 @@ class Dataset:
                 digest.update(block.astype(block.dtype.newbyteorder("<"), copy=False).data)
         return digest.hexdigest()
 
+    @property
+    def has_missing(self) -> bool:
+        """Whether a value of a table is missing (NaN)."""
+        if self.kind != "table" or self.values.dtype.kind != "f":
+            return False
+        if in_memory(self.values):
+            return any(bool(np.isnan(self.values[rows]).any()) for rows in row_blocks(self.values))
+        self.require_finite()
+        left_in_file: Any = self.values
+        return left_in_file.known_missing
+
     def require_finite(self) -> None:
-        """Refuse data with a missing (NaN) or infinite value.
+        """Refuse infinite values, and in images missing ones (NaN): of a table, cells may be missing.
 
         Raises
         ------
         DataError
             With the number of such values, their columns, and the place of the first one.
         """
-        if self.values.dtype.kind != "f" or getattr(self.values, "known_finite", False):
+        left_in_file: Any = None if in_memory(self.values) else self.values
+        if self.values.dtype.kind != "f" or (left_in_file is not None and left_in_file.known_finite):
             return
-        count, first = 0, None
+        count, first, missing = 0, None, False
+        may_miss = self.kind == "table"
         in_column = np.zeros(self.event_shape, dtype=bool)
         for rows in row_blocks(self.values):
-            bad = ~np.isfinite(self.values[rows])
+            block = self.values[rows]
+            bad = np.isinf(block) if may_miss else ~np.isfinite(block)
+            missing = missing or (may_miss and bool(np.isnan(block).any()))
             if bad.any():
                 count += int(bad.sum())
                 in_column |= bad.any(axis=0)
@@ -135,8 +149,8 @@ class Dataset:
                     first = (rows.start + int(place[0]), *(int(i) for i in place[1:]))
         if first is not None:
             raise DataError(self._describe_not_finite(count, first, in_column))
-        if hasattr(self.values, "known_finite"):  # rows in a file too large to look through often
-            self.values.known_finite = True  # type: ignore[attr-defined]
+        if left_in_file is not None:  # too large to look through often
+            left_in_file.known_finite, left_in_file.known_missing = True, missing
 
     def _describe_not_finite(self, count: int, first: tuple[int, ...], in_column: np.ndarray) -> str:
         value = self.values[first]
@@ -145,13 +159,15 @@ class Dataset:
             columns = [self.columns[i] for i in np.flatnonzero(in_column)]
             where = f"row {first[0]} (counted from 0), column {self.columns[first[1]]!r}"
             spread = f" in {plural(len(columns), 'column')} ({few(columns)})"
+            advice = "Values must be finite numbers, or missing (NaN, empty): correct or remove those rows or columns"
         else:
             where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
             spread = ""
+            advice = "Every value must be a finite number: fill in or remove those images"
         return (
-            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} missing or infinite{spread}; "
-            f"the first, at {where}, is {name}. Every value must be a finite number: fill in or remove those "
-            "rows or columns"
+            f"{self.source}: {plural(count, 'value')} of {self.values.size:,} "
+            f"{'infinite' if self.kind == 'table' else 'missing or infinite'}{spread}; "
+            f"the first, at {where}, is {name}. {advice}"
         )
 
 
@@ -162,6 +178,11 @@ def made_up_names(count: int) -> tuple[str, ...]:
     ('x0', 'x1', 'x2')
     """
     return tuple(f"x{i}" for i in range(count))
+
+
+def in_memory(values: object) -> bool:
+    """Return whether values are an array, not rows left in their file (see vaekit.data.stored)."""
+    return isinstance(values, np.ndarray)
 
 
 def row_blocks(values: np.ndarray) -> list[slice]:

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ def read_frame_file(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
 
@@ -32,7 +34,7 @@ def read_frame_file(
     Parameters
     ----------
     path : Path
-    label, conditions
+    label, conditions, categorical, missing_values
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
         Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
@@ -65,7 +67,12 @@ def read_frame_file(
             f"{path}: truncated, corrupt or no table ({one_line(error)}); save it again, or as .csv"
         ) from error
     return dataset_from_frame(
-        frame.reset_index(drop=True), source=str(path), label=label, conditions=conditions
+        frame.reset_index(drop=True),
+        source=str(path),
+        label=label,
+        conditions=conditions,
+        categorical=categorical,
+        missing_values=missing_values,
     )
 
 

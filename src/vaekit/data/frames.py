@@ -1,6 +1,6 @@
 """Data frames of pandas to data sets: numbers stay, text becomes categories, one column may be the label."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +10,7 @@ from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset, StoredAs
 from vaekit.data.frame_columns import read_column, shows_decimal_comma
 from vaekit.data.messages import few, plural
+from vaekit.data.missing_values import MARKS, frame_without_marks
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
@@ -28,6 +29,8 @@ def dataset_from_frame(
     conditions: Sequence[str] = (),
     lines: np.ndarray | None = None,
     prefer_decimal_comma: bool = False,
+    categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return a DataFrame as a table.
 
@@ -47,6 +50,10 @@ def dataset_from_frame(
     prefer_decimal_comma : bool
         Whether ``1,234`` is 1.234 where nothing else in the column says so; another column that only decimal
         commas explain has the same effect.
+    categorical : collection of str
+        Names of columns of text that are categories, however many there are.
+    missing_values : sequence of str
+        Text that stands for missing values, beside ``""`` and ``?``.
 
     Raises
     ------
@@ -83,11 +90,19 @@ def dataset_from_frame(
         raise DataError(
             f"{source}: no rows (0 samples) below {plural(len(names), 'column name')} ({few(names)})"
         )
+    frame = frame_without_marks(frame, missing_values)
     comma = prefer_decimal_comma or any(
         shows_decimal_comma(cast("pandas.Series", frame[name])) for name in frame.columns
     )
     read = {
-        name: read_column(cast("pandas.Series", frame[name]), name, source, lines, decimal_comma=comma)
+        name: read_column(
+            cast("pandas.Series", frame[name]),
+            name,
+            source,
+            lines,
+            decimal_comma=comma,
+            categorical=name in categorical,
+        )
         for name in frame.columns
     }
     notes = tuple(f"column {name!r}: {column.note}" for name, column in read.items() if column.note)
@@ -146,7 +161,8 @@ def column_as_found(column: "pandas.Series") -> np.ndarray:
         return column.to_numpy(dtype=np.int64)
     if pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan) if column.hasnans else column.to_numpy()
-    return np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
+    texts = [None if pd.isna(value) else str(value) for value in column]
+    return np.array([None if text is None or text.strip() in MARKS else text for text in texts], dtype=object)
 
 
 def label_values(column: "pandas.Series") -> np.ndarray:

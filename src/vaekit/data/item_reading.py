@@ -170,7 +170,7 @@ def _is_flat(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) or getattr(value, "ndim", None) == 0
+    return value is None or isinstance(value, int | float | np.number) or getattr(value, "ndim", None) == 0
 
 
 def torch_module() -> Any:

@@ -4,9 +4,11 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
+from numpy.lib.npyio import NpzFile
 
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.dataset import Dataset
@@ -58,7 +60,7 @@ def read_npy(path: Path, *, memory_limit: int | None = None) -> Dataset:
     return dataset_from_array(array, source=str(path))
 
 
-def _header(file, path: Path) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: BinaryIO, path: Path) -> tuple[tuple[int, ...], np.dtype]:
     start = file.read(6)
     file.seek(0)
     if not start:
@@ -126,7 +128,7 @@ def read_npz(path: Path, *, label: str | None = None) -> Dataset:
         raise DataError(f"{path}: corrupt archive ({one_line(error)}); save it again") from error
 
 
-def _from_archive(archive, path: Path, label: str | None) -> Dataset:
+def _from_archive(archive: NpzFile, path: Path, label: str | None) -> Dataset:
     keys = [key for key in archive.files if key != label]
     if label is not None and label not in archive.files:
         raise MissingLabelError(

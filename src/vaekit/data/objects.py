@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,13 +13,20 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.frames import dataset_from_frame
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
 
 __all__ = ["as_array", "from_object"]
 
 
-def from_object(data: Any, labels: Any = None) -> Dataset:
+def from_object(
+    data: Any,
+    labels: Any = None,
+    *,
+    categorical: Collection[str] = (),
+    missing_values: "str | Iterable[object] | None" = None,
+) -> Dataset:
     """Return an object in memory as a data set.
 
     Parameters
@@ -29,6 +36,10 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
         of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
+    categorical : collection of str
+        Columns of text of a DataFrame that are categories, however many there are.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones, such as ``"-999"``, beside NaN, None, empty text and ``?``.
 
     Raises
     ------
@@ -45,6 +56,11 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
     >>> data.kind, data.event_shape, data.labels.tolist()
     ('images', (1, 8, 8), [0, 1, 2, 3, 4])
     """
+    codes = read_codes(missing_values)
+    return without_codes(_from_object(data, labels, codes, categorical), codes)
+
+
+def _from_object(data: Any, labels: Any, codes: tuple[str, ...], categorical: Collection[str]) -> Dataset:
     if isinstance(data, Dataset):
         return data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
     if isinstance(data, str):
@@ -53,7 +69,9 @@ def from_object(data: Any, labels: Any = None) -> Dataset:
     if pandas is not None and isinstance(data, pandas.Series):
         data = data.to_frame()
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return dataset_from_frame(data, source="the DataFrame", labels=labels)
+        return dataset_from_frame(
+            data, source="the DataFrame", labels=labels, missing_values=codes, categorical=categorical
+        )
     if torch is not None and isinstance(data, torch.Tensor):
         return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):

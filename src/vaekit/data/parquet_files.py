@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,8 @@ def read_parquet(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
 
@@ -47,7 +49,9 @@ def read_parquet(
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected Parquet")
     if memory_limit is not None:
-        dataset = parquet_dataset(path, limit=memory_limit, label=label, conditions=conditions)
+        dataset = parquet_dataset(
+            path, limit=memory_limit, label=label, conditions=conditions, categorical=categorical
+        )
         if dataset is not None:
             return dataset
     try:
@@ -58,7 +62,14 @@ def read_parquet(
             f"{path}: truncated, corrupt or no Parquet ({one_line(error)}); save it again"
         ) from error
     frame = frame.reset_index(drop=True)
-    data = dataset_from_frame(frame, source=str(path), label=label, conditions=conditions)
+    data = dataset_from_frame(
+        frame,
+        source=str(path),
+        label=label,
+        conditions=conditions,
+        missing_values=missing_values,
+        categorical=categorical,
+    )
     # pandas makes floats of whole numbers beside missing ones; the file knows better
     types = {**(data.stored_as or {}), **_types(table.schema, data.columns or ())}
     return replace(data, stored_as=types or None)
@@ -137,7 +148,12 @@ class ParquetRows(StoredRows):
 
 
 def parquet_dataset(
-    path: Path, *, limit: int, label: str | None = None, conditions: Sequence[str] = ()
+    path: Path,
+    *,
+    limit: int,
+    label: str | None = None,
+    conditions: Sequence[str] = (),
+    categorical: Collection[str] = (),
 ) -> Dataset | None:
     """Return a table as a data set that leaves the rows in their file; None where it fits under the limit.
 
@@ -148,7 +164,7 @@ def parquet_dataset(
     path : Path
     limit : int
         Memory that the data may take, in bytes.
-    label, conditions
+    label, conditions, categorical
         As for :func:`vaekit.data.read`.
 
     Raises
@@ -171,7 +187,8 @@ def parquet_dataset(
     source = str(path)
     check_names(names, source, label=label, conditions=conditions)
     _refuse_large_groups(file, source, len(columns), limit)
-    categories = {name: found for name in columns if (found := _texts(file, path, name)) is not None}
+    found_in = {name: _texts(file, path, name, categorical=name in categorical) for name in columns}
+    categories = {name: texts for name, texts in found_in.items() if texts is not None}
     values = ParquetRows(file, path, columns, categories, limit)
     texts = tuple(categories.get(name) for name in columns) if categories else None
     # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
@@ -212,7 +229,7 @@ def _refuse_large_groups(file: Any, source: str, columns: int, limit: int) -> No
         )
 
 
-def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
+def _texts(file: Any, path: Path, name: str, *, categorical: bool) -> "tuple[str, ...] | None":
     """Return the different values of a column of text; None for numbers."""
     import pyarrow
 
@@ -237,10 +254,10 @@ def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
             raise DataError(
                 f"{path}: column {name!r} holds text of more than {_TEXTS_AT_MOST:,} different values, for "
                 f"instance {next(iter(filter(None, counts)), '')!r:.60}; expected numbers, or few "
-                f"categories: store numbers as numbers, remove it, or give --label {name} to keep it for "
-                "colouring only"
+                f"categories: store numbers as numbers, remove it, or give fit_and_prove "
+                f"label={name!r} to keep it for colouring only"
             )
-    return text_categories(counts, name, str(path))
+    return text_categories(counts, name, str(path), categorical=categorical)
 
 
 def _plain(column: Any) -> Any:
@@ -262,11 +279,11 @@ def _numbers(column: Any, texts: "Sequence[str] | None") -> np.ndarray:
     if texts is None:
         return column.cast(pyarrow.float64(), safe=False).to_numpy()
     known = pyarrow.array(list(texts), type=column.type)
-    return pyarrow.compute.index_in(column.fill_null(""), value_set=known).to_numpy()  # type: ignore[attr-defined]
+    return pyarrow.compute.index_in(column, value_set=known).cast(pyarrow.float64()).to_numpy()  # type: ignore[attr-defined]
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path) -> Generator[None]:
     """Turn errors of pyarrow into a DataError that names the file."""
     import pyarrow
 

@@ -1,24 +1,24 @@
 """The function that reads every source: a name, a file of any accepted format, or a folder."""
 
-import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
 from vaekit.data.frame_files import FRAME_ENDINGS, read_frame_file
 from vaekit.data.image_folders import read_image_folder
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean, nearest
 
 __all__ = ["ACCEPTED", "NAMES", "read"]
 
@@ -41,6 +41,8 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
+    categorical: Collection[str] = (),
+    missing_values: str | Iterable[object] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 
@@ -65,6 +67,11 @@ def read(
     thousands, decimal : str, optional
         The separators within the numbers of a table of text, where they are not what its values show: ``","``
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
+        in text ``NA`` and the like.
 
     Returns
     -------
@@ -87,14 +94,15 @@ def read(
     if name in NAMES and isinstance(source, str):
         _refuse_label(label, name)
         return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    numbers = _Numbers(thousands, decimal)
+    told = _Told(thousands, decimal, read_codes(missing_values), frozenset(categorical))
     if name == "-":
-        return _read_standard_input(label, memory_limit, conditions, numbers)
+        return _read_standard_input(label, memory_limit, conditions, told)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        return take_conditions(_reader(path, label, memory_limit, conditions, numbers)(), conditions)
+        dataset = take_conditions(_reader(path, label, memory_limit, conditions, told)(), conditions)
+        return without_codes(dataset, told.missing_values)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -105,15 +113,17 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-class _Numbers(NamedTuple):
-    """The separators that were asked for within numbers."""
+class _Told(NamedTuple):
+    """The form of values, as far as it was said: separators, codes of missing ones, and columns of categories."""
 
     thousands: str | None
     decimal: str | None
+    missing_values: tuple[str, ...]
+    categorical: frozenset[str]
 
 
 def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
+    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
 ) -> Callable[[], Dataset]:
     """Return the function that reads an existing path."""
     name = path.name.lower()
@@ -127,17 +137,23 @@ def _reader(
             label=label,
             conditions=conditions,
             memory_limit=memory_limit,
-            thousands=numbers.thousands,
-            decimal=numbers.decimal,
+            **told._asdict(),
         )
-    if any(numbers):
+    if told.thousands or told.decimal:
         raise UsageError(f"{path}: thousands and decimal are for tables of text; leave them out")
+    of_table: dict[str, Any] = {
+        "label": label,
+        "conditions": conditions,
+        "memory_limit": memory_limit,
+        "missing_values": told.missing_values,
+        "categorical": told.categorical,
+    }
     if name.endswith(FRAME_ENDINGS):
-        return lambda: read_frame_file(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_frame_file(path, **of_table)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, label=label, conditions=conditions, memory_limit=memory_limit)
+        return lambda: read_parquet(path, **of_table)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)
@@ -155,7 +171,7 @@ def _reader(
 
 
 def _read_standard_input(
-    label: str | None, memory_limit: int | None, conditions: Sequence[str], numbers: _Numbers
+    label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
 ) -> Dataset:
     """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
     content = sys.stdin.buffer.read()
@@ -166,7 +182,8 @@ def _read_standard_input(
         # everything is read at once, for the temporary file does not stay
         limit = memory_limit if ending == ".csv" else None
         try:
-            dataset = take_conditions(_reader(path, label, limit, conditions, numbers)(), conditions)
+            dataset = take_conditions(_reader(path, label, limit, conditions, told)(), conditions)
+            dataset = without_codes(dataset, told.missing_values)
         except DataError as error:
             raise type(error)(str(error).replace(str(path), "standard input")) from error
     test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")
@@ -209,10 +226,8 @@ def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
     stems: dict[str, str] = {}
     for neighbour in neighbours:
         stems.setdefault(Path(neighbour).stem.lower(), neighbour)
-    stem = path.stem.lower()
-    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
-    return f"; did you mean {stems[near[0]]!r}?" if near else ""
+    near = nearest(path.stem, stems)
+    return f"; did you mean {stems[near]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:

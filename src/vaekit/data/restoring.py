@@ -112,7 +112,7 @@ def _restored(column: Column, values: np.ndarray) -> "pd.Series":
 
     missing = np.isnan(values)
     if column.categories is not None:
-        return pd.Series(np.array(column.categories, dtype=object)[values.astype(np.int64)])
+        return pd.Series(np.array([*column.categories, None])[np.nan_to_num(values, nan=-1).astype(np.int64)])
     if column.stored_as in ("date", "time"):
         seconds = np.where(missing, 0.0, np.clip(values, *_DAYS)) * _SECONDS_A_DAY
         if column.stored_as == "date":

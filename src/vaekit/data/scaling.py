@@ -1,6 +1,6 @@
 """The affine map from the data's units to the model's, learned from the training rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,8 +14,12 @@ __all__ = ["Scaling", "offset_and_scale", "require_few_categories"]
 Scaling = Literal["none", "unit", "standardize", "mixed"]
 
 
-def require_few_categories(dataset: Dataset, columns: Sequence[Column]) -> None:
+def require_few_categories(
+    dataset: Dataset, columns: Sequence[Column], categorical: Collection[str] = ()
+) -> None:
     """Refuse a column of text with so many different values that they cannot be categories.
+
+    Columns that were said to be ``categorical`` may have any number.
 
     Raises
     ------
@@ -24,11 +28,12 @@ def require_few_categories(dataset: Dataset, columns: Sequence[Column]) -> None:
     """
     for column in columns:
         count = len(column.categories or ())
-        if count > max(20, len(dataset) // 20):
+        if column.name not in categorical and count > max(20, len(dataset) // 20):
             raise DataError(
                 f"{dataset.source}: column {column.name!r} holds text of {count} different values, and there are "
-                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give --label "
-                f"{column.name} to keep it for colouring only"
+                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give "
+                f"fit_and_prove label={column.name!r} to keep it for colouring only, or "
+                f"columns={{{column.name!r}: 'categorical'}} if they are categories nevertheless"
             )
 
 

@@ -10,7 +10,7 @@ log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-de
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -51,6 +51,8 @@ class Schema:
         The conditions that the model is given beside the data; None for a model without conditions.
     layout : {"channels-first", "channels-last", "no-channels"}
         The order of the axes of images in their source.
+    missing_values : tuple of str
+        The values that stand for missing ones, beside NaN, empty fields and ``?``.
 
     Examples
     --------
@@ -74,10 +76,16 @@ class Schema:
     scale: tuple[AboveZero, ...]
     conditions: ConditionSchema | None = None
     layout: Layout = "channels-first"
+    missing_values: tuple[str, ...] = ()
 
     @classmethod
     def fit(
-        cls, data: "Dataset | np.ndarray", *, scaling: Scaling, continuous: Sequence[bool] | None = None
+        cls,
+        data: "Dataset | np.ndarray",
+        *,
+        scaling: Scaling,
+        continuous: Sequence[bool] | None = None,
+        categorical: Collection[str] = (),
     ) -> "Schema":
         """Learn the schema from the training rows, and from nothing else.
 
@@ -91,13 +99,15 @@ class Schema:
             together. ``mixed`` does so for some columns of a table.
         continuous : sequence of bool, optional
             For ``mixed``: whether to standardise, for each column that varies.
+        categorical : collection of str
+            Columns of text that are categories, however many there are.
 
         Raises
         ------
         DataError
-            For a column of text with too many different values, fewer than two rows, values that are missing
-            or infinite, data that are constant throughout, and (``unit``) values outside [0, 1] that are not
-            8-bit.
+            For a column of text with too many different values, fewer than two rows, infinite values (in images
+            missing ones too), data that are constant throughout, and (``unit``) values outside [0, 1] that are
+            not 8-bit.
         UsageError
             For an unknown scaling.
         """
@@ -116,7 +126,7 @@ class Schema:
                 f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
                 "Expected data in which at least one column varies"
             )
-        require_few_categories(dataset, columns)
+        require_few_categories(dataset, columns, categorical)
         offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
         dtype = str(dataset.values.dtype)
         return cls(
@@ -126,7 +136,24 @@ class Schema:
     @property
     def constant_columns(self) -> tuple[str, ...]:
         """Names of the columns that were constant in the training rows."""
-        return tuple(column.name for column in self.columns if column.constant)
+        return tuple(c.name for c in self.columns if c.constant and c.missing_rate < 1)
+
+    @property
+    def empty_columns(self) -> tuple[str, ...]:
+        """Names of the columns that had no value in any training row."""
+        return tuple(c.name for c in self.columns if c.missing_rate == 1)
+
+    @property
+    def missing_rates(self) -> dict[str, float]:
+        """The share of training rows in which each column is missing, for those where any is."""
+        return {c.name: c.missing_rate for c in self.columns if c.missing_rate}
+
+    @property
+    def masked(self) -> tuple[bool, ...] | None:
+        """For each column that the model sees whether it was missing in training rows; None where none was."""
+        kept = zip(self.columns, self.kept, strict=True)
+        masked = tuple(column.missing_rate > 0 for column, keep in kept if keep)
+        return masked if self.kind == "table" and any(masked) else None
 
     @property
     def column_names(self) -> tuple[str, ...] | None:
@@ -141,11 +168,12 @@ class Schema:
     def kept(self) -> np.ndarray:
         """A boolean for each column: whether the model sees it (always True for images).
 
-        Constant columns are left out, since the density of a constant is infinite. Under ``unit`` scaling
-        they stay: the likelihood is then a probability, which is finite for a constant too.
+        Constant columns are left out, since the density of a constant is infinite, and columns without any
+        value. Under ``unit`` scaling constants stay: the likelihood is then a probability, which is finite for
+        a constant too.
         """
         if self.kind == "images" or self.scaling == "unit":
-            return np.ones(len(self.columns), dtype=bool)
+            return np.array([column.missing_rate < 1 for column in self.columns])
         return np.array([not column.constant for column in self.columns])
 
     @property
@@ -161,9 +189,12 @@ class Schema:
         and for ``unit`` where the values were in [0, 1] already.
         """
         copies = 1 if self.kind == "table" else math.prod(self.event_shape)
-        return 0.0 - copies * math.fsum(
-            math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep
-        )
+        return 0.0 + copies * math.fsum(self.column_log_jacobians)
+
+    @property
+    def column_log_jacobians(self) -> list[float]:
+        """The logarithm of the derivative of the map from data to model units, for each column that the model sees."""
+        return [-math.log(b) for b, keep in zip(self.scale, self.kept, strict=True) if keep]
 
     def check(self, dataset: Dataset, *, what: str) -> None:
         """Refuse a data set that differs from the data the model was fitted to.
@@ -235,7 +266,8 @@ class Schema:
         Returns
         -------
         ndarray of shape (..., \\*event_shape), float64
-            Constant columns that the model does not see get their value back.
+            Constant columns that the model does not see get their value back, and columns without any value
+            NaN.
         """
         x = np.asarray(x)
         shape = self.model_event_shape
@@ -246,7 +278,7 @@ class Schema:
         if self.kind == "images" or kept.all():
             return self._to_categories(data)
         restored = np.empty((*data.shape[:-1], *self.event_shape))
-        restored[...] = [column.minimum for column in self.columns]
+        restored[...] = [np.nan if c.missing_rate == 1 else c.minimum for c in self.columns]
         restored[..., kept] = data
         return self._to_categories(restored)
 
@@ -264,7 +296,7 @@ class Schema:
         return names if any(names) else None
 
     def constant_changes(self, values: np.ndarray) -> dict[str, int]:
-        """Count the rows that differ in a column left out because it was constant in training.
+        """Count the rows that differ in a column left out because it was constant, or without any value, in training.
 
         Such rows are scored without that column, and a caller should warn of it.
 
@@ -275,17 +307,55 @@ class Schema:
         constant = np.flatnonzero(~self.kept)
         if not len(constant):
             return {}
-        value = np.array([self.columns[j].minimum for j in constant])
+        value = np.array(
+            [np.nan if c.missing_rate == 1 else c.minimum for c in (self.columns[j] for j in constant)]
+        )
         counts = np.zeros(len(constant), dtype=np.int64)
         for block in value_blocks(values):
-            counts += (block[:, constant] != value).sum(0)
+            counts += ((block[:, constant] != value) & ~np.isnan(block[:, constant])).sum(0)
         return {self.columns[j].name: int(count) for j, count in zip(constant, counts, strict=True) if count}
+
+    def far_outside(self, values: np.ndarray) -> list[tuple[int, str]]:
+        """Return the rows far outside the training range, each with its first column that is.
+
+        Far is a value beyond the range by more than the width of the range. Columns of text and constant ones are not
+        looked at.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m, \\*event_shape)
+
+        Examples
+        --------
+        >>> schema = Schema.fit(np.array([[0.0, 1.0], [2.0, 3.0]]), scaling="standardize")
+        >>> schema.far_outside(np.array([[1.0, 2.0], [3.9, 2.0], [4.1, -9.0]]))
+        [(2, 'x0')]
+        """
+        varying = [j for j in np.flatnonzero(self.kept).tolist() if not self.columns[j].constant]
+        places = [j for j in varying if self.columns[j].categories is None]
+        low = np.array([2 * self.columns[j].minimum - self.columns[j].maximum for j in places])
+        high = np.array([2 * self.columns[j].maximum - self.columns[j].minimum for j in places])
+        found: list[tuple[int, str]] = []
+        for rows in row_blocks(values):
+            block = np.asarray(values[rows])
+            if self.kind == "images":
+                far = ((block < low[0]) | (block > high[0])).reshape(len(block), -1).any(1, keepdims=True)
+            else:
+                far = (block[:, places] < low) | (block[:, places] > high)
+            first = far.argmax(1)
+            found += [
+                (rows.start + i, self.columns[places[first[i]]].name)
+                for i in np.flatnonzero(far.any(1)).tolist()
+            ]
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""
         document = {key: value for key, value in to_document(self).items() if value is not None}
         if self.layout == "channels-first":  # written as before there were other layouts
             document.pop("layout", None)
+        if not self.missing_values:
+            document.pop("missing_values", None)
         return document
 
     @classmethod

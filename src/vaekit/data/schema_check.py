@@ -10,7 +10,7 @@ import numpy as np
 from vaekit.data.column_summary import Column
 from vaekit.data.dataset import Dataset, Kind, made_up_names
 from vaekit.data.messages import few, plural, shape_in_words
-from vaekit.data.stored import StoredRows
+from vaekit.data.stored import StoredRows, extremes
 from vaekit.data.strict_json import require_different
 from vaekit.errors import ArtifactError, DataError
 from vaekit.language.grammar import did_you_mean
@@ -98,6 +98,8 @@ def _recode(schema: Expected, dataset: Dataset, what: str) -> Dataset:
                 "was fitted to numbers there"
             )
         if names is None:
+            if not (~np.isnan(dataset.values[:, j])).any():
+                continue  # no value at all
             if dataset.categories is None and _are_numbers_of(dataset.values[:, j], len(expected)):
                 continue  # already numbered, as an array from Python is
             raise DataError(
@@ -115,12 +117,14 @@ def _recode(schema: Expected, dataset: Dataset, what: str) -> Dataset:
                 f"{few(expected, 50)}: correct or remove those rows, or fit again with them"
             )
         position = {text: float(k) for k, text in enumerate(expected)}
-        renumbered[j] = np.array([position.get(text, np.nan) for text in names])
+        # models of before there were missing values have a category for them; -1 is the last entry
+        of_missing = position.get("", position.get("?", np.nan))
+        renumbered[j] = np.array([*(position.get(text, np.nan) for text in names), of_missing])
 
     def renumber(block: np.ndarray) -> np.ndarray:
         block = block.copy()
         for j, numbers in renumbered.items():
-            block[:, j] = numbers[block[:, j].astype(np.int64)]
+            block[:, j] = numbers[np.nan_to_num(block[:, j], nan=-1).astype(np.int64)]
         return block
 
     return replace(dataset, values=_changed(dataset.values, renumber), categories=known)
@@ -134,7 +138,8 @@ def _changed(values: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def _are_numbers_of(values: np.ndarray, count: int) -> bool:
-    return bool(((values >= 0) & (values < count) & (values == np.floor(values))).all())
+    known = values[~np.isnan(values)]
+    return bool(((known >= 0) & (known < count) & (known == np.floor(known))).all())
 
 
 def check_dataset(schema: Expected, dataset: Dataset, *, what: str) -> None:
@@ -196,7 +201,9 @@ def _check_columns(schema: Expected, dataset: Dataset, what: str) -> None:
     renamed = (f"{name!r}{did_you_mean(name, unexpected)}" for name in missing)
     hint = "".join(f" (for {pair.replace(';', ',')})" for pair in renamed if "did you mean" in pair)
     advice = (
-        "rename, add or remove columns to match" if missing else "remove them, or name a label with --label"
+        "rename, add or remove columns to match"
+        if missing
+        else "remove them, or name a label with label=NAME"
     )
     raise DataError(
         f"{what}: other columns than the {len(expected)} the model was fitted to: "
@@ -208,7 +215,7 @@ def _check_range(schema: Expected, dataset: Dataset, what: str) -> None:
     values = dataset.values
     if values.size == 0:
         return
-    low, high = float(values.min()), float(values.max())
+    low, high = map(float, extremes(values))
     seen = f"{what}: {values.dtype} values from {low:g} to {high:g}"
     if schema.kind == "images":
         fitted = schema.columns[0]

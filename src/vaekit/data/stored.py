@@ -15,9 +15,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from vaekit.data.dataset import Dataset, row_blocks
+from vaekit.data.dataset import Dataset, in_memory, row_blocks
 
-__all__ = ["StoredRows", "bytes_in_memory", "few_rows", "found_bytes", "value_blocks"]
+__all__ = ["StoredRows", "bytes_in_memory", "extremes", "few_rows", "found_bytes", "value_blocks"]
 
 _SHARE_TO_READ = 16  # parts of a data set that need at most limit / 16 are read into memory
 
@@ -45,7 +45,9 @@ class StoredRows(ABC):
     decoded : bool
         Whether reading takes much work, so that passes over the rows should be few.
     known_finite : bool
-        Whether every value was checked to be a finite number.
+        Whether every value was checked to be finite, or missing where it may be.
+    known_missing : bool
+        Whether one was then found to be missing.
     """
 
     in_order = False
@@ -54,7 +56,7 @@ class StoredRows(ABC):
 
     def __init__(self, dtype: Any, shape: tuple[int, ...], limit: int) -> None:
         self.dtype, self.shape, self.limit = np.dtype(dtype), tuple(shape), limit
-        self.known_finite = False
+        self.known_finite, self.known_missing = False, False
         self._rows: np.ndarray | None = None
         self._changes: tuple[Change, ...] = ()
         self._kept: Any = None  # for subclasses that keep the last piece that they read
@@ -126,15 +128,27 @@ class StoredRows(ABC):
         return None
 
     def min(self, axis: int | None = None) -> Any:
-        """Return the smallest value; with axis 0, of each position in an example."""
-        return self._extreme(np.min, axis)
+        """Return the smallest value that is not missing; with axis 0, of each position in an example."""
+        return self._extreme(np.fmin, axis)
 
     def max(self, axis: int | None = None) -> Any:
-        """Return the largest value; with axis 0, of each position in an example."""
-        return self._extreme(np.max, axis)
+        """Return the largest value that is not missing; with axis 0, of each position in an example."""
+        return self._extreme(np.fmax, axis)
 
-    def _extreme(self, function: Callable[..., Any], axis: int | None) -> Any:
-        return function([function(block, axis) for block in value_blocks(cast(np.ndarray, self))], axis)
+    def _extreme(self, function: np.ufunc, axis: int | None) -> Any:
+        found = [function.reduce(block, axis=axis) for block in value_blocks(cast(np.ndarray, self))]
+        return function.reduce(found, axis=axis)
+
+
+def extremes(values: np.ndarray, axis: int | None = None) -> tuple[Any, Any]:
+    """Return the smallest and the largest value that is not missing; NaN where all are.
+
+    >>> extremes(np.array([[1.0, np.nan], [3.0, np.nan]]), axis=0)
+    (array([ 1., nan]), array([ 3., nan]))
+    """
+    if isinstance(values, StoredRows):
+        return values.min(axis), values.max(axis)
+    return np.fmin.reduce(values, axis=axis), np.fmax.reduce(values, axis=axis)
 
 
 def bytes_in_memory(rows: int, event_shape: tuple[int, ...], dtype: Any) -> int:
@@ -153,7 +167,7 @@ def found_bytes(*datasets: "Dataset | None") -> int:
     320
     """
     found = [data.values for data in datasets if data is not None]
-    return sum(2 * values.nbytes for values in found if isinstance(values, np.ndarray))
+    return sum(2 * values.nbytes for values in found if in_memory(values))
 
 
 def few_rows(values: StoredRows) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
 from vaekit.data.item_reading import Column, ItemReader, torch_module
 from vaekit.data.mapped import memory_limit as read_limit
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.stored import bytes_in_memory
 from vaekit.data.stream_rows import END, Cursor, ItemRows, SequenceRows
 from vaekit.errors import DataError, StreamWarning
@@ -36,6 +37,7 @@ def stream(
     length: int | None = None,
     varying: bool = False,
     memory_limit: "str | int | None" = None,
+    missing_values: "str | Iterable[object] | None" = None,
 ) -> Dataset:
     """Return a user's data set, in memory where it fits, and otherwise left in its source.
 
@@ -70,6 +72,8 @@ def stream(
         not.
     memory_limit : str or int, optional
         Memory for data, such as ``"2GB"``; a quarter of the machine's by default.
+    missing_values : str or iterable, optional
+        Values that stand for missing ones, such as ``"-999"``, beside NaN and None.
 
     Raises
     ------
@@ -85,7 +89,24 @@ def stream(
     >>> type(stream(lambda: iter(np.eye(50)), memory_limit="1kB").values).__name__
     'SequenceRows'
     """
-    limit = read_limit(memory_limit)
+    limit, codes = read_limit(memory_limit), read_codes(missing_values)
+    found = _stream(
+        source, limit, column=column, label=label, batched=batched, length=length, varying=varying
+    )
+    return without_codes(found, codes)
+
+
+def _stream(
+    source: Any,
+    limit: int,
+    *,
+    column: Column | None,
+    label: str | int | None,
+    batched: bool | None,
+    length: int | None,
+    varying: bool,
+) -> Dataset:
+    """Return the data set of a source as it is."""
     name = f"the {type(source).__name__}" if not _is_function(source) else "the function's iterator"
     loader, torch = None, torch_module()
     if torch is not None and isinstance(source, torch.utils.data.DataLoader):
@@ -214,14 +235,16 @@ def _from_sequence(
     """Return the data set of a sequence, read to its end; in memory if it fits."""
     kept: list[np.ndarray] | None = []
     labels: list[np.ndarray] = []
-    count, finite, warn_at = 0, True, time.monotonic() + _PATIENCE
+    count, finite, missing, warn_at = 0, True, False, time.monotonic() + _PATIENCE
     while length is None or count < length:
         item = cursor.advance()
         if item is END:
             break
         block = cursor.block if length is None else cursor.block[: length - count]
         count += len(block)
-        finite = finite and (block.dtype.kind != "f" or bool(np.isfinite(block).all()))
+        if block.dtype.kind == "f":
+            missing = missing or bool(np.isnan(block).any())
+            finite = finite and not bool(np.isinf(block).any())
         if kept is not None:
             kept.append(block)
             if bytes_in_memory(count, reader.event_shape, reader.dtype) > limit:
@@ -245,7 +268,7 @@ def _from_sequence(
         data = dataset_from_array(np.concatenate(kept), source=reader.source, columns=columns, labels=found)
         return replace(data, columns=columns, layout=reader.layout, stored_as=reader.stored_as)
     rows = SequenceRows(cursor, reader, count, limit)
-    rows.known_finite = finite
+    rows.known_finite, rows.known_missing = finite and not (missing and reader.kind == "images"), missing
     return _dataset(cast(np.ndarray, rows), reader, found)
 
 

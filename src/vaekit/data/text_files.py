@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ def read_text(
     memory_limit: int | None = None,
     thousands: str | None = None,
     decimal: str | None = None,
+    categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file of text.
 
@@ -55,6 +57,10 @@ def read_text(
         The separators within numbers. By default they are told from the values of each column: ``1,234``
         alone is 1234, but 1.234 in a file whose fields are separated by semicolons, or beside values such as
         ``0,5``.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
+    missing_values : sequence of str
+        Further values that stand for missing ones.
 
     Raises
     ------
@@ -94,7 +100,7 @@ def read_text(
             header=0 if dialect.header is not None else None,
             names=list(names),
             index_col=False,
-            na_values=sorted(MISSING),
+            na_values=sorted(MISSING.union(missing_values)),
             keep_default_na=False,
             skipinitialspace=True,
             low_memory=False,
@@ -114,6 +120,8 @@ def read_text(
         conditions=conditions,
         lines=lines,
         prefer_decimal_comma=dialect.separator == ";",
+        categorical=categorical,
+        missing_values=missing_values,
     )
 
 

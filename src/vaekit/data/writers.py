@@ -7,6 +7,7 @@ block by block, with one block in memory at a time.
 
 import errno
 import functools
+import importlib
 import itertools
 import os
 import secrets
@@ -125,7 +126,7 @@ def write(
         write_atomically(path, lambda file: np.savez_compressed(file, X=values, **extra))
     else:
         frame = table_frame(values, names_for(path, values, columns), categories) if frame is None else frame
-        _write_frame(path, frame, ending)
+        _write_frame(path, frame, ending, missing="NaN" if schema is None else "")
     return values.shape
 
 
@@ -164,15 +165,15 @@ def write_text(path: "str | os.PathLike[str]", text: str) -> None:
     write_atomically(Path(path).expanduser(), lambda file: file.write(text.encode()))
 
 
-def _write_frame(path: Path, frame: "pd.DataFrame", ending: str) -> None:
+def _write_frame(path: Path, frame: "pd.DataFrame", ending: str, missing: str) -> None:
     if ending == ".parquet":
         try:
-            import pyarrow  # noqa: F401
+            importlib.import_module("pyarrow")
         except ImportError as error:
             raise MissingExtraError.for_extra("writing parquet", "parquet") from error
         write_atomically(path, lambda file: frame.to_parquet(file, index=False))
         return
-    write_atomically(path, lambda file: frame.to_csv(file, **text_dialect(ending)))
+    write_atomically(path, lambda file: frame.to_csv(file, **text_dialect(ending, missing)))
 
 
 def table_frame(
@@ -190,10 +191,10 @@ def table_frame(
     return frame
 
 
-def text_dialect(ending: str) -> dict[str, Any]:
-    """Return the options of ``DataFrame.to_csv`` for a file with this ending."""
+def text_dialect(ending: str, missing: str = "NaN") -> dict[str, Any]:
+    """Return the options of ``DataFrame.to_csv`` for a file with this ending, and the text of missing values."""
     separator = "," if ending == ".csv" else "\t"
-    return {"index": False, "sep": separator, "lineterminator": "\n", "na_rep": "NaN"}
+    return {"index": False, "sep": separator, "lineterminator": "\n", "na_rep": missing}
 
 
 def names_for(path: Path, values: np.ndarray, columns: Sequence[str] | None) -> list[str]:
@@ -281,6 +282,7 @@ def write_blocks(
         array = np.concatenate(list(blocks))
         return write(path, array, columns=columns, categories=categories, images=images, schema=schema)
     frames: Callable[[np.ndarray], pd.DataFrame] | None = None
+    missing = "NaN" if schema is None else ""  # rows of data have empty fields, as they had
     if schema is not None and schema.kind == "table" and ending in _TABLES:
         frames = functools.partial(restore_table, schema)
     elif schema is not None:
@@ -296,7 +298,9 @@ def write_blocks(
             frames = functools.partial(
                 table_frame, names=names_for(path, first, columns), categories=categories
             )
-        write_atomically(path, lambda file: _write_text(file, map(frames, counted), ending))
+        write_atomically(
+            path, lambda file: _write_text(file, map(frames, counted), text_dialect(ending, missing))
+        )
     return shape
 
 
@@ -321,6 +325,6 @@ def _write_npy(
         file.write(np.ascontiguousarray(block, dtype=dtype).data)
 
 
-def _write_text(file: IO[bytes], frames: "Iterable[pd.DataFrame]", ending: str) -> None:
+def _write_text(file: IO[bytes], frames: "Iterable[pd.DataFrame]", dialect: dict[str, Any]) -> None:
     for number, frame in enumerate(frames):
-        frame.to_csv(file, header=number == 0, **text_dialect(ending))
+        frame.to_csv(file, header=number == 0, **dialect)

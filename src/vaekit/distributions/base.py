@@ -18,11 +18,14 @@ __all__ = [
     "DistributionOverCodes",
     "ElementwiseDistribution",
     "PlainDistribution",
+    "SampleShape",
     "VectorDistribution",
     "detach_distribution",
     "detach_tensors",
     "stopped_call",
 ]
+
+SampleShape = Size | list[int] | tuple[int, ...]  # as torch's own distributions take it
 
 
 class PlainDistribution(Described):
@@ -72,7 +75,11 @@ def detach_tensors(tree: Any) -> Any:
     >>> detach_tensors((torch.ones(1, requires_grad=True), None))
     (tensor([1.]), None)
     """
-    return tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, tree)
+
+    def detached(leaf: Any) -> Any:
+        return leaf.detach() if isinstance(leaf, Tensor) else leaf
+
+    return tree_map(detached, tree)
 
 
 def detach_distribution(distribution: Distribution) -> Distribution:

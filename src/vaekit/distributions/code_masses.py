@@ -30,10 +30,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.types import _size
 
 from vaekit.contracts import CodeSpace, DistributionTraits
-from vaekit.distributions.base import DistributionOverCodes
+from vaekit.distributions.base import DistributionOverCodes, SampleShape
 
 __all__ = ["AutoregressiveCodes", "CategoricalCodes", "categorical_kl", "pick"]
 
@@ -94,16 +93,16 @@ class CategoricalCodes(DistributionOverCodes):
         """The expected latent: for unit vectors, the probabilities."""
         return self._average(self.probs)
 
-    def sample(self, sample_shape: _size = _ONE) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _ONE) -> Tensor:
         """Draw ``(*sample, *batch, *event)``."""
         with torch.no_grad():
             return self.codebook.embed(self._perturbed(sample_shape).argmax(-1))
 
-    def rsample(self, sample_shape: _size = _ONE) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _ONE) -> Tensor:
         """Draw ``(*sample, *batch, *event)``, with the gradient of the relaxation."""
         return self.draw_pair(sample_shape)[0]
 
-    def draw_pair(self, sample_shape: _size = _ONE) -> tuple[Tensor, Tensor]:
+    def draw_pair(self, sample_shape: SampleShape = _ONE) -> tuple[Tensor, Tensor]:
         """Return a draw and the relaxation of the same noise; both have the gradient of the relaxation."""
         perturbed = self._perturbed(sample_shape)
         hard = self.codebook.embed(perturbed.argmax(-1))
@@ -139,10 +138,10 @@ class CategoricalCodes(DistributionOverCodes):
         each = vectors.unflatten(-1, (self.codebook.positions, -1))  # (codes, positions, numbers)
         return torch.einsum("...pk,kpd->...pd", weights, each).flatten(-2)
 
-    def _perturbed(self, sample_shape: _size) -> Tensor:
+    def _perturbed(self, sample_shape: SampleShape) -> Tensor:
         shape = torch.Size(sample_shape) + self.log_masses.shape
-        like = {"dtype": self.log_masses.dtype, "device": self.log_masses.device}
-        return self.log_masses - torch.empty(shape, **like).exponential_().log()
+        waits = torch.empty(shape, dtype=self.log_masses.dtype, device=self.log_masses.device).exponential_()
+        return self.log_masses - waits.log()
 
 
 def pick(table: Tensor, codes: Tensor) -> Tensor:
@@ -212,7 +211,7 @@ class AutoregressiveCodes(DistributionOverCodes):
         return self.log_mass(one_hot).sum(-1).masked_fill(~exact, -torch.inf)
 
     @torch.no_grad()
-    def sample(self, sample_shape: _size = _ONE) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _ONE) -> Tensor:
         """Draw one position after the other; the draws are exact."""
         positions, codes = self.codebook.positions, self.codebook.codes
         one_hot = self.like.new_zeros(*sample_shape, *self.batch_shape, positions, codes)

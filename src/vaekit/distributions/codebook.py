@@ -20,10 +20,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.types import _size
 
 from vaekit.contracts import CodeSpace
-from vaekit.distributions.base import DistributionOverCodes
+from vaekit.distributions.base import DistributionOverCodes, SampleShape
 
 __all__ = ["Codebook", "OneHotCodes", "PointCodes", "nearest"]
 
@@ -221,7 +220,7 @@ class PointCodes(DistributionOverCodes):
         """``(*batch, positions, codes)``: 1 at the codes."""
         return F.one_hot(self.codes, self.codebook.codes).to(self.z.dtype)
 
-    def rsample(self, sample_shape: _size = _ONE) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _ONE) -> Tensor:
         """Return the point, with its gradient."""
         return self.z.expand(torch.Size(sample_shape) + self.z.shape)
 

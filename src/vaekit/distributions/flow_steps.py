@@ -31,8 +31,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Transform, constraints
-from torch.distributions.transforms import _InverseTransform
+from torch.distributions import AffineTransform, Distribution, Transform, constraints
 from torch.nn.functional import logsigmoid
 
 from vaekit.errors import UsageError
@@ -270,11 +269,12 @@ def import_zuko() -> ModuleType:
         return sys.modules["zuko"]
     touched = ("_validate_args", "arg_constraints")
     before = {name: Distribution.__dict__[name] for name in touched}
-    name = _InverseTransform.__name__
+    inverse = type(AffineTransform(0.0, 1.0).inv)
+    name = inverse.__name__
     try:
         import zuko
     finally:
         for attribute, value in before.items():
             setattr(Distribution, attribute, value)
-        _InverseTransform.__name__ = name
+        inverse.__name__ = name
     return zuko

@@ -35,9 +35,8 @@ from math import log, pi
 
 import torch
 from torch import Tensor
-from torch.types import _size
 
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import PlainDistribution, SampleShape
 
 __all__ = ["WrappedNormal", "exponential_map", "log_volume", "logarithmic_map", "to_ball"]
 
@@ -193,7 +192,7 @@ class WrappedNormal(PlainDistribution):
         r""":math:`\mu`: the Frechet mean, the point of least mean squared distance."""
         return self.centre
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, *batch, k)``, with gradients."""
         shape = self._extended_shape(sample_shape)
         noise = torch.randn(shape, dtype=self.centre.dtype, device=self.centre.device)

@@ -15,7 +15,7 @@ from math import log, pi
 import torch
 from torch import Tensor
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
-from torch.distributions.multivariate_normal import _batch_mahalanobis
+from torch.distributions.multivariate_normal import _batch_mahalanobis  # pyright: ignore[reportPrivateUsage]
 
 from vaekit.networks.bounded import soft_bound
 
@@ -97,7 +97,7 @@ class LowRankNormal(LowRankMultivariateNormal):
         return _gaussian(squared, unit, log_det, self.event_shape[0])
 
 
-def independent_normal(loc: Tensor, scale: Tensor, dimensions: int = 1) -> Independent:
+def independent_normal(loc: Tensor, scale: Tensor, dimensions: int = 1) -> "Independent[Normal]":
     """Return independent normals over the last dimensions.
 
     Examples
@@ -108,7 +108,7 @@ def independent_normal(loc: Tensor, scale: Tensor, dimensions: int = 1) -> Indep
     return Independent(PlainNormal(loc, scale, validate_args=False), dimensions, validate_args=False)
 
 
-def diagonal_gaussian(mean: Tensor, log_variance: Tensor) -> Independent:
+def diagonal_gaussian(mean: Tensor, log_variance: Tensor) -> "Independent[Normal]":
     """Return independent normals over the last dimension, with log-variances that are softly bounded.
 
     Examples

@@ -10,9 +10,8 @@ the gap :math:`s = 1 - \mu^\top z = \tfrac12 |\mu - z|^2` (see :mod:`vaekit.dist
 
 import torch
 from torch import Tensor
-from torch.types import _size
 
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import PlainDistribution, SampleShape
 from vaekit.distributions.sphere_integrals import gap_gradient, log_area, log_integral_and_mean_gap
 from vaekit.distributions.sphere_sampling import draw_gap, rotate_to, uniform_directions
 
@@ -72,7 +71,7 @@ class VonMisesFisher(PlainDistribution):
         gap = 0.5 * (value - self.direction).square().sum(-1)
         return -self.concentration.squeeze(-1) * gap - self._log_normaliser(self._integrals()[0])
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, *batch, k)``, with gradients of direction and concentration."""
         k = self.direction.shape[-1]
         shape = self._extended_shape(sample_shape)[:-1]
@@ -160,7 +159,7 @@ class UniformSphere(PlainDistribution):
         """Evaluate the log-density in nats, per unit of area of the sphere."""
         return value.new_full(value.shape[:-1], -self.entropy_in_nats)
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, k)``."""
         return uniform_directions(self.origin, torch.Size(sample_shape), self.origin.shape[-1])
 

@@ -19,6 +19,7 @@ from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset, Schema
 from vaekit.data.condition_columns import LABELS
+from vaekit.data.missing_values import read_codes
 from vaekit.estimator.fitting import (
     Recipe,
     RunOptions,
@@ -28,11 +29,12 @@ from vaekit.estimator.fitting import (
     train_model,
     train_more,
 )
+from vaekit.estimator.model_of_rows import ModelOfRows
 from vaekit.estimator.model_rows import (
     FittedModel,
     Floats,
     Given,
-    choose_device,
+    asked_categories,
     hold_out,
     read_names,
     read_rows,
@@ -42,6 +44,8 @@ from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
+from vaekit.runtime.device import choose_device
+from vaekit.runtime.surroundings import in_usual_surroundings, usual_surroundings
 from vaekit.sentence import Sentence
 from vaekit.training import History, Progress
 from vaekit.vae import VAE
@@ -51,6 +55,7 @@ __all__ = ["VariationalAutoencoder", "load"]
 Rows = npt.NDArray[np.float64]
 
 
+@in_usual_surroundings
 class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     r"""A variational autoencoder for arrays, data frames and images.
 
@@ -96,8 +101,12 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Memory for data, such as ``"2GB"``, a quarter of the machine's by default. An array mapped into memory
         (``numpy.load(path, mmap_mode="r")``) that needs more is left in its file, and read in windows as it is trained
         on: see :mod:`vaekit.data.mapped` and :mod:`vaekit.training.streamed`.
+    missing_values
+        Values of a table that stand for missing ones, beside NaN, None, empty text and ``?``: ``"unknown,-999"``, or a
+        list. The model is one of the cells that are there; see :mod:`vaekit.likelihoods.observed_cells`.
     random_state
-        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
+        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU. None: it is drawn
+        from NumPy's global generator, as everywhere in scikit-learn.
     verbose
         Whether to print a line an epoch on standard error.
 
@@ -110,7 +119,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ((150, 2), (150,))
     """
 
-    model_: VAE  #: The model, with the weights of its best epoch.
+    model_: VAE  #: The model, with the weights of its best epoch; it takes scaled rows, as :meth:`to_module` explains.
     schema_: Schema  #: What it expects of data, scaling included.
     sentence_: Sentence  #: All five parts with all their options.
     history_: History  #: The training run.
@@ -151,6 +160,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         precision: Precision = "float32",
         device: str = "auto",
         memory_limit: str | int | None = None,
+        missing_values: str | Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -178,12 +188,14 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.precision: Precision = precision
         self.device = device
         self.memory_limit = memory_limit
+        self.missing_values = missing_values
         self.random_state = random_state
         self.verbose = verbose
 
     def __sklearn_tags__(self) -> Tags:
-        """Tell scikit-learn that results are float32."""
+        """Tell scikit-learn that values may be missing, and that results are float32."""
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
@@ -222,8 +234,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             As ``conditions``, of the held-out data.
         run
             How the training is watched, kept on disk and stopped: ``on_epoch``, ``on_step``, ``on_plan``, ``loggers``,
-            ``checkpoint``, ``checkpoint_minutes``, ``resume``, ``stop`` and ``shard``, each told in
-            :class:`vaekit.estimator.RunOptions`.
+            ``checkpoint``, ``checkpoint_minutes``, ``resume`` and ``stop``, each told in
+            :class:`vaekit.estimator.RunOptions`, and the fields of :class:`vaekit.training.Launch`.
 
         Raises
         ------
@@ -287,7 +299,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         prior
-            A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``; for codes, ``autoregressive``.
+            A spec such as ``gmm:components=10`` or ``flow``; for codes, ``autoregressive``.
         X
             The training data, as a rule.
         conditions, validation_conditions
@@ -333,6 +345,32 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """
         return inference.encode(self._fitted(), self._rows(X, conditions))
 
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the names of the columns of :meth:`transform`, ``z0``, ``z1``, ..., as ``vaekit encode`` writes them.
+
+        With them ``set_output(transform="pandas")`` (or polars) makes :meth:`transform` return a data frame, in a
+        ``Pipeline`` and a ``ColumnTransformer`` too. ``input_features``, the names of the columns of the data, play no
+        part, but must be as many as the data have.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris(as_frame=True).data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=2, random_state=0).set_output(transform="pandas")
+        >>> list(vae.fit_transform(x).columns)
+        ['z0', 'z1']
+        """
+        check_is_fitted(self, "model_")
+        return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
+
+    def to_module(self) -> ModelOfRows:
+        """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
+
+        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them.
+        """
+        fitted = self._fitted()
+        return ModelOfRows(fitted.model, fitted.schema)
+
     def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
 
@@ -341,7 +379,10 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return inference.decode(self._fitted(), Z, given)
 
     def reconstruct(self, X: Any, *, conditions: Any = None) -> Rows:
-        """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`."""
+        """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`.
+
+        Cells that are missing in ``X`` get a value as all others do.
+        """
         return inference.reconstruct(self._fitted(), self._rows(X, conditions))
 
     def sample(
@@ -359,10 +400,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def sample_blocks(
         self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
     ) -> Iterator[Rows]:
-        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
-
-        Until the last has been given torch's global generators are this method's: draw nothing from them in between.
-        """
+        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds."""
         return inference.sample_blocks(
             self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
         )
@@ -379,7 +417,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         All rows share the same fixed draws of noise: a row's score depends on nothing but the row (to float32's
         rounding), and the same rows give the same bytes every time. See
         :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is :math:`\log p(x \mid c)`;
-        for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`.
+        for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`; of a
+        row with missing cells it is that of the others, and 0 where all are missing.
         """
         return inference.score_rows(self._fitted(), self._rows(X, conditions), samples)
 
@@ -491,6 +530,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             **{**told, "network": told["network"] if network is None else network},
             **asdict(artifact.settings),
             condition=_names_of(artifact.schema),
+            missing_values=artifact.schema.missing_values or None,
             device=device,
             random_state=artifact.seed,
         )
@@ -527,19 +567,28 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         return self._read(X, conditions, self.schema_)
 
     def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
-        names, limit = list(read_names(self.condition)), self.memory_limit
-        out = () if schema is None else self.left_out_
+        codes = read_codes(self.missing_values) if schema is None else schema.missing_values
         rows = read_rows(
-            self, X, schema, names=names, conditions=conditions, memory_limit=limit, left_out=out
+            self,
+            X,
+            schema,
+            categorical=asked_categories(self.columns),
+            names=list(read_names(self.condition)),
+            conditions=conditions,
+            memory_limit=self.memory_limit,
+            missing_values=codes,
+            left_out=() if schema is None else self.left_out_,
         )
-        asked = {"only": self.only, "drop": self.drop, "keep": tuple(self.columns or ())}
-        return rows if schema is not None else select_columns(rows, **asked)
+        if schema is not None:
+            return rows
+        return select_columns(rows, only=self.only, drop=self.drop, keep=tuple(self.columns or ()))
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""
         return y if conditions is None and list(read_names(self.condition)) == [LABELS] else conditions
 
 
+@usual_surroundings()
 def load(
     path: str | Path,
     *,

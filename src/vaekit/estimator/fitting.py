@@ -1,10 +1,11 @@
 """Fitting: from the parameters of an estimator and rows to a trained model, one epoch more, or another prior."""
 
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +16,15 @@ from vaekit.artifact import build_model
 from vaekit.data import ConditionSchema, Dataset, Schema
 from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
+from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.likelihood_choice import choose, fit_schema, learn_rows, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
-from vaekit.language.settings import TrainingOptions, TrainingSettings
+from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
+from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, parse
 from vaekit.training import (
@@ -78,6 +81,8 @@ class Recipe:
         How to train.
     device
         Where to compute.
+    missing_values
+        Values that stand for missing ones.
     """
 
     latent: int
@@ -88,6 +93,7 @@ class Recipe:
     network: NetworkRecipe | None
     options: TrainingOptions
     device: torch.device
+    missing_values: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "Recipe":
@@ -122,6 +128,7 @@ class Recipe:
             network=network,
             options=options,
             device=device,
+            missing_values=read_codes(parameters["missing_values"]),
         )
         recipe.sentence("gaussian" if likelihood == "auto" else likelihood)
         return recipe
@@ -160,7 +167,14 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
     sentence = recipe.sentence(likelihood)
     learns_labels = _learns_labels(sentence)
-    schema = fit_schema(rows, sentence.likelihood)
+    schema = fit_schema(rows, sentence.likelihood, categorical=asked_categories(recipe.columns))
+    schema = replace(schema, missing_values=recipe.missing_values)
+    if schema.empty_columns:
+        warnings.warn(
+            f"{rows.source}: no value at all in {', '.join(schema.empty_columns)[:200]}: left out of the model",
+            DataWarning,
+            stacklevel=4,
+        )
     if recipe.conditions:
         schema = replace(schema, conditions=_fit_conditions(rows, recipe.conditions, missing=learns_labels))
     if learns_labels:
@@ -199,8 +213,10 @@ def _check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> Non
     )
 
 
-class RunOptions(TypedDict, total=False):
+class RunOptions(LaunchOptions, total=False):
     """Keyword arguments of ``fit``: how a training is watched, kept on disk and stopped.
+
+    The fields of :class:`vaekit.training.Launch` are among them: how several processes share the work.
 
     Parameters
     ----------
@@ -221,9 +237,6 @@ class RunOptions(TypedDict, total=False):
         Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
     stop
         To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
-    shard
-        Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-        :mod:`vaekit.training.sharding`.
     """
 
     on_epoch: OnEpoch | None
@@ -234,7 +247,6 @@ class RunOptions(TypedDict, total=False):
     checkpoint_minutes: float
     resume: bool
     stop: StopRequest | None
-    shard: bool
 
 
 def train_model(
@@ -249,6 +261,11 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    asked = recipe.options.batch_size
+    if asked is not None and asked > len(rows):
+        message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
+        warnings.warn(message, TrainingWarning, stacklevel=3)
+    fitted = fitted.taking(rows, held_out)
     setup = RunSetup(
         model=fitted.model,
         objective=fitted.sentence.objective.build(),
@@ -272,7 +289,7 @@ def train_model(
         setup,
         callbacks=callbacks,
         checkpoints=_checkpoints(fitted, recipe, run),
-        launch=Launch(shard=run.get("shard", False)),
+        launch=Launch.taken_from(run),
     )
 
 
@@ -297,6 +314,7 @@ def train_more(
     verbose: bool,
 ) -> Progress:
     """Train one epoch more, from where the last one ended; see ``VariationalAutoencoder.partial_fit``."""
+    fitted = fitted.taking(rows)
     setup = RunSetup(
         model=fitted.model,
         objective=progress.objective or fitted.sentence.objective.build(),
@@ -320,16 +338,18 @@ def replace_prior(
     PriorFit
         How well it went.
     """
+    taking = fitted.taking(rows, held_out)
     x, c = fitted.tensors(rows)
     held_out_x, held_out_c = (None, None) if held_out is None else fitted.tensors(held_out)
     sentence = replace(fitted.sentence, prior=parse("prior", prior))
     with seeded(seed):  # a whole model is built, so that everything a sentence is refused for is checked
         fresh = build_model(sentence, fitted.schema, recipe.latent, recipe.network).parts["prior"]
     if c is not None:
-        c = fitted.with_labels(x, c)
+        c = taking.with_labels(x, c)
     if held_out_x is not None and held_out_c is not None:
-        held_out_c = fitted.with_labels(held_out_x, held_out_c)
-    fit = fit_prior(fitted.model, fresh, x, held_out_x, seed=seed, c=c, held_out_c=held_out_c)
+        held_out_c = taking.with_labels(held_out_x, held_out_c)
+    fit = fit_prior(taking.model, fresh, x, held_out_x, seed=seed, c=c, held_out_c=held_out_c)
+    fitted.model.parts["prior"] = taking.model.parts["prior"]
     return sentence, fit
 
 

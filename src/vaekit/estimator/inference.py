@@ -6,7 +6,7 @@ Rows and results are in the units of the data. Where a model has learned labels,
 """
 
 from collections.abc import Iterator
-from math import log
+from math import log, prod
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ from vaekit.errors import DataError, UsageError
 from vaekit.estimator.likelihood_choice import column_facts
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate, log_likelihood
-from vaekit.runtime.randomness import seeded
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.randomness import Stream, seeded
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.surroundings import usual_surroundings
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence.registry import PARTS, space_of
 from vaekit.vae import code_of
 
@@ -35,6 +37,7 @@ __all__ = [
     "evaluate_rows",
     "label_names",
     "label_probabilities",
+    "latent_names",
     "reconstruct",
     "sample_blocks",
     "sample_latents",
@@ -44,20 +47,37 @@ __all__ = [
 
 def encode(fitted: FittedModel, rows: Dataset) -> Floats:
     """Return the point that stands for the posterior of each row, ``(n, *latent)``."""
+    fitted = fitted.taking(rows)
     return fitted.map(rows, lambda x, c: code_of(fitted.model.encode(x, c)))
+
+
+def latent_names(fitted: FittedModel, input_features: Any, columns: int) -> npt.NDArray[np.object_]:
+    """Return the name of each latent dimension, after checking that names of the data's columns are as many as those.
+
+    Raises
+    ------
+    ValueError
+        Where they are not, in scikit-learn's words.
+    """
+    if input_features is not None and len(input_features) != columns:
+        raise DataError(
+            f"input_features should have length equal to number of features ({columns}), got {len(input_features)}"
+        )
+    return np.array([f"z{i}" for i in range(prod(fitted.model.latent_shape))], dtype=object)
 
 
 def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.float64]:
     r"""Return the mean of :math:`p(x \mid z)` for each latent point, ``(n, *event)``."""
     z = torch.from_numpy(check_latents(latents, fitted.model.latent_shape)).to(fitted.device)
     c = fitted.given(given, len(z), fitted.seed)
-    return fitted.schema.inverse(
-        map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
-    )
+    with shared_threads(work_of(fitted.model.decoder, min(len(z), ROWS_AT_ONCE))):
+        x = map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
+    return fitted.schema.inverse(x)
 
 
 def reconstruct(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.float64]:
-    """Return the decoded code of each row, ``(n, *event)``."""
+    """Return the decoded code of each row, ``(n, *event)``; the model's value for missing cells too."""
+    fitted = fitted.taking(rows)
     return fitted.schema.inverse(fitted.map(rows, fitted.model.reconstruct))
 
 
@@ -66,13 +86,13 @@ def sample_blocks(
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Generate ``n`` rows, some thousand at a time; see ``VariationalAutoencoder.sample_blocks``."""
     seed = _seed_for(n, random_state)
-    c = fitted.given(given, n, seed)
-    with seeded(seed):
-        for part in chunks(n):
+    c, stream = fitted.given(given, n, seed), Stream(seed)
+    for part in chunks(n):
+        work = work_of(fitted.model.decoder, part.stop - part.start)
+        with usual_surroundings(), stream.drawing(), shared_threads(work), torch.no_grad():
             condition = None if c is None else c[part]
-            with torch.no_grad():
-                x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
-            yield fitted.schema.inverse(x.cpu().numpy())
+            x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
+        yield fitted.schema.inverse(x.cpu().numpy())
 
 
 def sample_latents(
@@ -95,6 +115,7 @@ def _seed_for(n: int, random_state: int | None) -> int:
 
 def score_rows(fitted: FittedModel, rows: Dataset, samples: int) -> npt.NDArray[np.float64]:
     r"""Estimate :math:`\log p(x)` of each row, or :math:`\log p(x \mid c)`, ``(n,)`` in nats."""
+    fitted = fitted.taking(rows)
     x, c = fitted.tensors(rows)
     seed = fitted.seed + 2
     with seeded(seed):
@@ -120,6 +141,7 @@ def evaluate_rows(
     fitted: FittedModel, rows: Dataset, *, samples: int, split: str, train: Dataset | None, seed: int
 ) -> Evaluation:
     """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
+    fitted, schema = fitted.taking(rows, train), fitted.schema
     x, c = fitted.tensors(rows)
     if c is not None and fitted.has_classifier and not (known := (c != 0).any(1)).all():
         if not known.any():
@@ -137,10 +159,8 @@ def evaluate_rows(
         seed=seed,
         split=split,
         train=None if train is None else fitted.to_model(train.values),
-        log_jacobian=fitted.schema.log_jacobian,
-        facts=column_facts(train.values, fitted.schema)
-        if train is not None and fitted.schema.kind == "table"
-        else None,
+        log_jacobian=schema.column_log_jacobians if schema.kind == "table" else schema.log_jacobian,
+        facts=column_facts(train.values, schema) if train is not None else None,
     )
 
 
@@ -159,6 +179,7 @@ def code_space(fitted: FittedModel) -> CodeSpace:
 def encode_to_codes(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.int64]:
     """Return the most probable code of each position of each row, ``(n, positions)``."""
     code_space(fitted)
+    fitted = fitted.taking(rows)
     return fitted.map(rows, lambda x, c: fitted.model.encode(x, c).codes)  # type: ignore[attr-defined, return-value]
 
 
@@ -189,4 +210,5 @@ def label_names(fitted: FittedModel) -> tuple[str, ...]:
 
 def label_probabilities(fitted: FittedModel, rows: Dataset) -> Floats:
     r"""Return :math:`q(y \mid x)` of each row, ``(n, labels)``."""
+    fitted = fitted.taking(rows)
     return fitted.map(rows, lambda x, c: fitted.model.classify(x).probs)

@@ -4,14 +4,15 @@ And what follows from a likelihood, chosen or not: the schema of the data, with 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from vaekit.data import Dataset, Schema
-from vaekit.data.stored import StoredRows, value_blocks
+from vaekit.data.missing_values import filled_in_turn
+from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.errors import UsageError
 from vaekit.estimator.family_choice import MOST_COLUMNS, Family, histogram_kind, table_families
 from vaekit.language.grammar import did_you_mean, there_are
@@ -195,7 +196,8 @@ def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
     """
     if columns is None:
         return {}
-    if not isinstance(columns, Mapping):
+    given: Any = columns  # a user's
+    if not isinstance(given, Mapping):
         raise UsageError(
             f"columns={columns!r}: expected kinds by name of column, such as {{'age': 'negative-binomial'}}"
         )
@@ -244,7 +246,7 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
     return f"categorical{int(values.max()) + 1}"
 
 
-def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
+def fit_schema(dataset: Dataset, likelihood: Spec, *, categorical: Collection[str] = ()) -> Schema:
     """Learn the schema of the training rows for a likelihood: scaling, support, and which columns are real numbers.
 
     Parameters
@@ -253,6 +255,8 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
         The training rows.
     likelihood
         Its spec; one for each column (``mixed``) counts the columns that vary.
+    categorical
+        Columns of text that are categories, however many there are.
 
     Raises
     ------
@@ -270,12 +274,13 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
     (1.0, 1.0)
     """
     if likelihood.part.traits.scaling == "mixed":
-        varying = (
-            int((dataset.values.min(0) != dataset.values.max(0)).sum()) if dataset.kind == "table" else 0
-        )
+        varying = 0
+        if dataset.kind == "table":
+            lowest, highest = extremes(dataset.values, axis=0)
+            varying = int((lowest < highest).sum())  # NaN, where there is no value at all, is not
         built = likelihood.build(event_shape=(varying or len(likelihood.options["columns"]),))
         continuous = [is_continuous(kind) for kind in built.columns]
-        return Schema.fit(dataset, scaling="mixed", continuous=continuous)
+        return Schema.fit(dataset, scaling="mixed", continuous=continuous, categorical=categorical)
     if dataset.categories is not None:
         names = [name for name, text in zip(dataset.columns or (), dataset.categories, strict=True) if text]
         told = f"{'columns' if len(names) > 1 else 'column'} {', '.join(names)[:200]} with text"
@@ -316,10 +321,13 @@ def column_facts(rows: np.ndarray, schema: Schema) -> list[ColumnFacts] | None:
 
 
 def _some_rows(dataset: Dataset) -> Dataset:
-    """Return as many rows as are looked at, where they are left in their file."""
-    if not isinstance(dataset.values, StoredRows):
-        return dataset
-    return replace(dataset, values=dataset.values[:: -(-dataset.values.size // _LOOK_AT)])
+    """Return as many rows as are looked at, where they are left in their file; without holes."""
+    values = dataset.values
+    if isinstance(values, StoredRows):
+        values = values[:: -(-values.size // _LOOK_AT)]
+    if dataset.kind == "table":
+        values = filled_in_turn(values)
+    return dataset if values is dataset.values else replace(dataset, values=values)
 
 
 def _has_columns_of_several_types(dataset: Dataset) -> bool:

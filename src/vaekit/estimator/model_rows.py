@@ -1,7 +1,7 @@
 """Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, cast
@@ -26,11 +26,16 @@ from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.frames import column_as_found
 from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
+from vaekit.data.missing_values import MARKS, without_codes
 from vaekit.data.stored import StoredRows
 from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, DataWarning, UsageError
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.likelihoods import ObservedCells
+from vaekit.networks.network_inputs import FilledCells, TransformedInput
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import Sentence
+from vaekit.sentence.compatibility import check_missing
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 
@@ -38,8 +43,8 @@ __all__ = [
     "FittedModel",
     "Floats",
     "Given",
+    "asked_categories",
     "check_latents",
-    "choose_device",
     "hold_out",
     "read_names",
     "read_rows",
@@ -80,6 +85,44 @@ class FittedModel:
     def has_classifier(self) -> bool:
         """Whether the model has learned labels, so that they may be missing."""
         return self.model.classifier is not None
+
+    def taking(self, *rows: Dataset | None) -> "FittedModel":
+        """Return a model that takes these rows: another one where cells are missing, and were not in training.
+
+        Its encoder sees the mean of the column in the place of a missing value, and no category in that of a missing
+        category; its likelihood leaves the cell out. It shares its parameters with this one.
+
+        Warns
+        -----
+        DataWarning
+            Where it is another one.
+        """
+        if self.schema.masked is not None or not any(part is not None and part.has_missing for part in rows):
+            return self
+        check_missing(self.sentence, self.model.likelihood_part)
+        warnings.warn(
+            "values are missing, and the model was fitted to rows without missing values: it sees the mean of their "
+            "column in their place; log-likelihoods are those of the values that are there",
+            DataWarning,
+            stacklevel=3,
+        )
+        model, schema, kept = self.model, self.schema, self.schema.kept
+        likelihood = model.likelihood_part
+        is_density = likelihood.traits.measure in ("density", "mixed")
+        means = schema.transform(np.array([[column.mean for column in schema.columns]]))[0].tolist()
+        kinds = likelihood.columns or ("",) * int(kept.sum())
+        fill = [
+            -1.0 if kind.startswith("categorical") else mean for kind, mean in zip(kinds, means, strict=True)
+        ]
+        taking = VAE(
+            TransformedInput(FilledCells(fill), model.encoder),
+            model.parts["posterior"],
+            model.parts["prior"],
+            model.decoder,
+            ObservedCells(likelihood, schema.column_log_jacobians if is_density else 0.0),
+            None if model.classifier is None else TransformedInput(FilledCells(fill), model.classifier),
+        )
+        return replace(self, model=taking.to(self.device).train(model.training))
 
     def to_model(self, values: np.ndarray) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.
@@ -133,7 +176,8 @@ class FittedModel:
             x = self.to_model(values[part])
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
-        return map_chunks(len(values), apply)
+        with shared_threads(work_of(self.model, min(len(values), ROWS_AT_ONCE))):
+            return map_chunks(len(values), apply)
 
 
 def read_rows(
@@ -145,6 +189,8 @@ def read_rows(
     conditions: Any = None,
     memory_limit: str | int | None = None,
     left_out: Sequence[str] = (),
+    categorical: Collection[str] = (),
+    missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
 
@@ -163,29 +209,38 @@ def read_rows(
         Memory for the data; arrays in a file and streams that need more are read in blocks.
     left_out
         Columns that are no part of the model, wherever they are found.
+    categorical
+        Columns of text that are categories, however many there are; those of the schema are.
+    missing_values
+        Values that stand for missing ones.
 
     Raises
     ------
     DataError
         For data that cannot be used.
     """
-    if isinstance(X, np.memmap):
-        left_in_file = mapped_dataset(X, source="the array", limit=bytes_of(memory_limit))
-        X = X if left_in_file is None else left_in_file
-    if is_stream(X):
-        X = stream(X, memory_limit=memory_limit)
+    given: Any = X
+    if isinstance(given, np.memmap):
+        left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
+        given = given if left_in_file is None else left_in_file
+    if is_stream(given):
+        given = stream(given, memory_limit=memory_limit)
     taken: Mapping[str, np.ndarray] = {}
-    if names and hasattr(X, "columns") and hasattr(X, "drop"):
-        taken = {name: column_as_found(X[name]) for name in names if name in X.columns}
-        X = X.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, X, reset=schema is None)
+    if names and hasattr(given, "columns") and hasattr(given, "drop"):
+        taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
+        given = given.drop(columns=list(taken))
+    if schema is not None:
+        categorical = [column.name for column in schema.columns if column.categories is not None]
+    dataset = _as_dataset(estimator, given, missing_values, categorical, reset=schema is None)
     if names:
         if conditions is not None:
             taken = {**taken, **named_conditions(conditions, names, len(dataset))}
         inside = [name for name in names if name not in taken and _has_condition(dataset, name)]
         dataset = take_conditions(dataset, inside)
         dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
-    return dataset if schema is None else schema.align(take_columns(dataset, left_out), what="the data")
+    dataset = without_codes(take_columns(dataset, left_out), missing_values)
+    dataset.require_finite()
+    return dataset if schema is None else schema.align(dataset, what="the data")
 
 
 def select_columns(
@@ -239,23 +294,40 @@ def select_columns(
     return rows
 
 
-def _as_dataset(estimator: BaseEstimator, X: Any, *, reset: bool) -> Dataset:
+def _as_dataset(
+    estimator: BaseEstimator, X: Any, codes: Sequence[str], categorical: Collection[str], *, reset: bool
+) -> Dataset:
     is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
-    if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X):
+    if not is_ours and getattr(X, "ndim", 2) != 4 and not _has_text(X, codes):
         columns = getattr(X, "columns", None)
         rows_needed = 2 if reset else 1
-        values = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_min_samples=rows_needed)
+        # A loaded model knows the names by its schema, which scikit-learn does not see.
+        is_loaded = (
+            not reset and "feature_names_in_" not in vars(estimator) and vars(estimator).get("origin_")
+        )
+        numbers = columns is not None and all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
+        checked = X.to_numpy() if is_loaded and numbers else X
+        values = validate_data(
+            estimator,
+            checked,
+            reset=reset,
+            dtype="numeric",
+            ensure_min_samples=rows_needed,
+            ensure_all_finite="allow-nan",
+        )
         dataset = from_object(values)
         return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X)
-    dataset.require_finite()
+    dataset = from_object(X, missing_values=codes, categorical=categorical)
     if reset:
         vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
     return dataset
 
 
-def _has_text(X: Any) -> bool:
-    """Whether it is a data frame with columns that do not hold numbers."""
+def _has_text(X: Any, codes: Sequence[str]) -> bool:
+    """Whether it is a data frame with columns that do not hold numbers, or an array with text for missing values."""
+    if isinstance(X, np.ndarray):
+        marks = MARKS.union(codes)
+        return X.dtype == object and any(isinstance(i, str) and i.strip() in marks for i in X.flat)
     is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
     return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
 
@@ -290,6 +362,15 @@ def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind
     return dict(names)
 
 
+def asked_categories(columns: Mapping[str, str] | None) -> list[str]:
+    """Return the columns that are asked to be categories, by kinds of column by name.
+
+    >>> asked_categories({"town": "categorical", "age": "poisson"}), asked_categories(None)
+    (['town'], [])
+    """
+    return [name for name, kind in (columns or {}).items() if kind == "categorical"]
+
+
 def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
     """Read latent points, ``(n, *latent)``, as float32.
 
@@ -307,25 +388,3 @@ def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(z).all():
         raise DataError("the latents hold NaN or infinity; give finite numbers")
     return z
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes an accelerator where torch sees one.
-
-    Raises
-    ------
-    UsageError
-        For another name, or an accelerator that is not there.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device={device!r}: there are auto, cpu and cuda")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
-    return torch.device(device)

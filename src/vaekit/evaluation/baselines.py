@@ -14,6 +14,7 @@ data. A density is never compared with a probability: each measure has its own b
 """
 
 from collections.abc import Callable, Sequence
+from math import fsum
 from typing import NamedTuple
 
 import numpy as np
@@ -22,9 +23,11 @@ from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
 from vaekit.evaluation.bound import Estimate
 from vaekit.evaluation.column_baselines import count_baselines, level_baselines
+from vaekit.evaluation.missing_baselines import by_column, gaussian_baselines, mixture_baseline
 from vaekit.evaluation.table_baselines import table_baselines
 from vaekit.likelihoods import Measure
 from vaekit.likelihoods.histogram_cells import ColumnFacts
+from vaekit.runtime.first_imports import import_quietly
 
 __all__ = ["Baseline", "fit_baselines"]
 
@@ -64,7 +67,7 @@ def fit_baselines(
     columns: Sequence[str] | None = None,
     facts: Sequence[ColumnFacts] | None = None,
     further: Further | None = None,
-    log_jacobian: float = 0.0,
+    log_jacobian: float | Sequence[float] = 0.0,
     model_values: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> list[Baseline]:
@@ -73,7 +76,8 @@ def fit_baselines(
     Parameters
     ----------
     train, held_out
-        ``(n, *event)`` in the coordinates of the model.
+        ``(n, *event)`` in the coordinates of the model. Where cells of a table are missing (NaN), baselines are fitted
+        to the observed ones and evaluated on them: see :mod:`vaekit.evaluation.missing_baselines`.
     latent
         Latent dimensions of the probabilistic principal components.
     measure
@@ -89,7 +93,8 @@ def fit_baselines(
     further
         A function of both that returns further baselines (a likelihood may bring its own).
     log_jacobian
-        The log-Jacobian of the data's scaling, in nats: added to every density, and to no probability.
+        The log-Jacobian of the data's scaling, in nats: added to every density, and to no probability. One number, or
+        for a table one for each column.
     model_values
         ``(n,)``: a model's log-likelihoods of the held-out rows, to compare with.
     seed
@@ -117,32 +122,63 @@ def fit_baselines(
         a.reshape(len(a), -1).astype(a.dtype if a.dtype in kept else np.float64, copy=False)
         for a in (np.asarray(train), np.asarray(held_out))
     )
-    if measure == "density":
-        scores = _gaussian_baselines(train, held_out, latent)
-    elif measure == "unit":
-        scores = _bernoulli_baselines(train, held_out, seed)
-    elif measure == "counts":
-        scores = count_baselines(train, held_out)
-    elif measure == "levels" and levels is not None:
-        scores = level_baselines(train, held_out, levels)
-    elif measure == "mixed" and columns is not None:
+    jacobian: npt.ArrayLike = fsum(np.atleast_1d(log_jacobian))
+    scores: list[tuple[str, _Array]] = []
+    if any(a.dtype.kind == "f" and bool(np.isnan(a).any()) for a in (train, held_out)):
+        if measure != "mixed":
+            scores = _of_observed_cells(train, held_out, latent, measure, levels, seed)
+        further = None
+        jacobian = (~np.isnan(held_out)) @ np.broadcast_to(np.asarray(log_jacobian), train.shape[1])
+    elif measure != "mixed":
+        scores = _of_whole_rows(train, held_out, latent, measure, levels, seed)
+    if measure == "mixed" and columns is None:
+        raise ValueError("measure='mixed' needs the kinds of the columns")
+    kind = _KIND_OF_COLUMNS.get(measure)
+    if measure == "mixed" and columns is not None:
         scores = table_baselines(train, held_out, columns, facts, seed=seed)
-    else:
-        raise ValueError(
-            f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
-            "many, or mixed and the columns"
-        )
-    if facts is not None and (kind := _KIND_OF_COLUMNS.get(measure)) is not None:
+    elif facts is not None and kind is not None:
         kinds = [kind if levels is None else f"categorical{levels}"] * train.shape[1]
         scores = [*scores, *table_baselines(train, held_out, kinds, facts, seed=seed)]
     if further is not None:
         scores = [*scores, *further(train, held_out)]
     baselines = []
     for name, values in scores:
-        values = values + (log_jacobian if measure in ("density", "mixed") else 0.0)
+        values = values + (jacobian if measure in ("density", "mixed") else 0.0)
         advantage = None if model_values is None else Estimate.of(np.asarray(model_values) - values)
         baselines.append(Baseline(name, Estimate.of(values), advantage))
     return baselines
+
+
+def _of_whole_rows(
+    train: _Array, held_out: _Array, latent: int, measure: Measure, levels: int | None, seed: int
+) -> list[tuple[str, _Array]]:
+    if measure == "density":
+        return _gaussian_baselines(train, held_out, latent)
+    if measure == "unit":
+        return _bernoulli_baselines(train, held_out, seed)
+    if measure == "counts":
+        return count_baselines(train, held_out)
+    if measure == "levels" and levels is not None:
+        return level_baselines(train, held_out, levels)
+    raise ValueError(
+        f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
+        "many, or mixed and the columns"
+    )
+
+
+def _of_observed_cells(
+    train: _Array, held_out: _Array, latent: int, measure: Measure, levels: int | None, seed: int
+) -> list[tuple[str, _Array]]:
+    """Fit the baselines of rows with missing cells; those of independent columns column by column."""
+
+    def of_column(known: _Array, there: _Array, j: int) -> Sequence[tuple[str, _Array]]:
+        found = _of_whole_rows(known, there, 1, measure, levels, seed)
+        return found[:1] if measure == "unit" else found
+
+    scores = by_column(of_column, train, held_out)
+    if measure == "density":
+        return [*scores, *gaussian_baselines(train, held_out, latent, seed)]
+    return [*scores, *mixture_baseline(train, held_out, seed)] if measure == "unit" else scores
 
 
 def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tuple[str, _Array]]:
@@ -157,6 +193,7 @@ def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tu
         return scores
     name = "full Gaussian"
     if rows <= 2 * columns or np.linalg.eigvalsh(covariance)[0] <= 1e-10 * variance.max():
+        import_quietly("sklearn.covariance")
         from sklearn.covariance import ledoit_wolf
 
         name = "full Gaussian (Ledoit-Wolf shrinkage)"

@@ -117,11 +117,11 @@ def compare(column: _Array, facts: ColumnFacts, kinds: Sequence[str], *, seed: i
 def fit_concentration(column: _Array, mean: float) -> float:
     """Maximise the likelihood of negative binomial counts over theta, on distinct values; at most e^14."""
     values, counts = np.unique(column, return_counts=True)
-    found = minimize_scalar(
-        lambda log_theta: -(counts * log_negative_binomial(values, mean, np.exp(log_theta))).sum(),
-        bounds=(-12.0, 14.0),
-        method="bounded",
-    )
+
+    def loss(log_theta: float) -> float:
+        return -float((counts * log_negative_binomial(values, mean, np.exp(log_theta))).sum())
+
+    found = minimize_scalar(loss, bounds=(-12.0, 14.0), method="bounded")
     return float(np.exp(found.x))
 
 
@@ -148,7 +148,10 @@ def _gaussian(column: _Array, facts: ColumnFacts) -> Marginal:
     def score(x: _Array) -> _Array:
         return (x - mean) / deviation
 
-    return Marginal("gaussian", lambda x: _log_normal_density(score(x)) - np.log(deviation), score)
+    def log_density(x: _Array) -> _Array:
+        return _log_normal_density(score(x)) - np.log(deviation)
+
+    return Marginal("gaussian", log_density, score)
 
 
 def _from_tail(x: _Array, log_tail: _Array) -> _Array:
@@ -163,11 +166,10 @@ def _laplace(column: _Array, facts: ColumnFacts) -> Marginal:
     def log_density(x: _Array) -> _Array:
         return -np.abs(x - middle) / length - np.log(2 * length)
 
-    return Marginal(
-        "laplace",
-        log_density,
-        lambda x: _from_tail(x - middle, -np.abs(x - middle) / length - np.log(2)),
-    )
+    def score(x: _Array) -> _Array:
+        return _from_tail(x - middle, -np.abs(x - middle) / length - np.log(2))
+
+    return Marginal("laplace", log_density, score)
 
 
 def _student_t(column: _Array, facts: ColumnFacts) -> Marginal:
@@ -192,7 +194,10 @@ def _student_t(column: _Array, facts: ColumnFacts) -> Marginal:
         beyond = stdtr(nu, -np.abs(x - mean) / np.sqrt(square))
         return _from_tail(x - mean, np.log(np.maximum(beyond, 1e-300)))
 
-    return Marginal("student-t", lambda x: log_density(x, mean, square, nu), score)
+    def chosen(x: _Array) -> _Array:
+        return log_density(x, mean, square, nu)
+
+    return Marginal("student-t", chosen, score)
 
 
 def _log_normal(column: _Array, facts: ColumnFacts) -> Marginal | None:
@@ -240,13 +245,21 @@ def _histogram(column: _Array, facts: ColumnFacts) -> Marginal:
 
 def _poisson(column: _Array, facts: ColumnFacts) -> Marginal:
     mean = (column.sum() + 0.5) / len(column)
-    return Marginal("poisson", lambda x: x * np.log(mean) - mean - gammaln(x + 1))
+
+    def log_mass(x: _Array) -> _Array:
+        return x * np.log(mean) - mean - gammaln(x + 1)
+
+    return Marginal("poisson", log_mass)
 
 
 def _negative_binomial(column: _Array, facts: ColumnFacts) -> Marginal:
     mean = (column.sum() + 0.5) / len(column)
     theta = fit_concentration(column, mean)
-    return Marginal("negative-binomial", lambda x: log_negative_binomial(x, mean, theta))
+
+    def log_mass(x: _Array) -> _Array:
+        return log_negative_binomial(x, mean, theta)
+
+    return Marginal("negative-binomial", log_mass)
 
 
 def _zero_inflated(column: _Array, facts: ColumnFacts) -> Marginal:
@@ -260,8 +273,16 @@ def _zero_inflated(column: _Array, facts: ColumnFacts) -> Marginal:
 
     start = [np.log(column.mean() + 0.5 / len(column)), 0.0, -3.0]
     bounds = [(-20.0, 20.0), (-12.0, 12.0), (-20.0, 20.0)]
-    found = minimize(lambda p: -(counts * log_mass(distinct, p)).sum() / len(column), start, bounds=bounds)
-    return Marginal("zero-inflated-negative-binomial", lambda x: log_mass(x, found.x))
+
+    def loss(parameters: _Array) -> float:
+        return -float((counts * log_mass(distinct, parameters)).sum()) / len(column)
+
+    found = minimize(loss, start, bounds=bounds)
+
+    def fitted(x: _Array) -> _Array:
+        return log_mass(x, found.x)
+
+    return Marginal("zero-inflated-negative-binomial", fitted)
 
 
 _FITS: dict[str, Callable[[_Array, ColumnFacts], Marginal | None]] = {

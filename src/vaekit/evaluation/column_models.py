@@ -107,5 +107,8 @@ def _categories(known: _Array, categories: int) -> ColumnModel:
     def place(x: _Array) -> npt.NDArray[np.int64]:
         return x.astype(np.int64).clip(0, categories - 1)
 
-    best = Marginal("categorical", lambda x: np.log(shares)[place(x)])
+    def log_density(x: _Array) -> _Array:
+        return np.log(shares)[place(x)]
+
+    best = Marginal("categorical", log_density)
     return ColumnModel(best, None, None, categories, shares, place, np.zeros_like)

@@ -2,7 +2,7 @@ r"""The numbers that prove a model: ELBO, :math:`\log p(x)`, bits per dimension,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, prod
+from math import log, nan, prod
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +15,8 @@ from vaekit.evaluation.importance_sampling import log_likelihood, require_log_li
 from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.rows import chunks
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]
@@ -50,7 +52,7 @@ class Evaluation:
     code_usage
         The use of the codes, or None where latents are not codes.
     bits_per_dimension
-        The negative log-likelihood, in bits, over the number of dimensions the model describes.
+        The negative log-likelihood, in bits, over the number of dimensions the model describes: of missing cells none.
     baselines
         The baselines, fitted on the training rows; empty where those are not given.
     examples
@@ -95,6 +97,7 @@ class Evaluation:
         }
 
 
+@plain_arithmetic()
 def evaluate(
     model: VAE,
     x: Tensor,
@@ -103,7 +106,7 @@ def evaluate(
     seed: int,
     split: str,
     train: Tensor | None = None,
-    log_jacobian: float = 0.0,
+    log_jacobian: float | Sequence[float] = 0.0,
     c: Tensor | None = None,
     facts: Sequence[ColumnFacts] | None = None,
 ) -> Evaluation:
@@ -114,7 +117,7 @@ def evaluate(
     model
         A model on the device of ``x``.
     x
-        ``(n, *event)`` held-out data, in the coordinates of the model.
+        ``(n, *event)`` held-out data, in the coordinates of the model; missing cells are NaN.
     samples
         Importance samples an example.
     seed
@@ -124,7 +127,8 @@ def evaluate(
     train
         The training data; None: there are no baselines.
     log_jacobian
-        The log-Jacobian of the data's scaling, for the baselines (the model knows its own).
+        The log-Jacobian of the data's scaling, for the baselines (the model knows its own); of a table one number for
+        each column, where cells may be missing.
     c
         Conditions of ``x``, ``(n, d)``; the baselines do not use them.
     facts
@@ -184,8 +188,15 @@ def evaluate(
         prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
         conditional=c is not None,
         code_usage=usage,
-        bits_per_dimension=-likelihood.estimate.mean / (prod(x.shape[1:]) * log(2)),
+        bits_per_dimension=-likelihood.estimate.mean / (_observed_cells(x) * log(2)),
         baselines=baselines,
         examples=len(x),
         split=split,
     )
+
+
+def _observed_cells(x: Tensor) -> float:
+    """Return the mean number of cells of a row that are not missing."""
+    cells = prod(x.shape[1:])
+    missing = sum(int(part.isnan().sum()) for part in (x[rows] for rows in chunks(len(x))))
+    return (cells - missing / len(x)) or nan

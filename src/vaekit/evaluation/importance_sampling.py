@@ -26,6 +26,8 @@ from vaekit.evaluation.mending import MendedRows, can_be_mended, mend_rows
 from vaekit.evaluation.pareto import largest_weights, pareto_shape, shape_limit, tail_size
 from vaekit.evaluation.probe import misses_mass
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.surroundings import plain_arithmetic
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
@@ -89,10 +91,11 @@ def require_log_likelihood(model: Model) -> None:
         raise UsageError(
             "the likelihood scores images by their likeness, for training alone: it is no probability, so this model "
             "has no log-likelihood to report, no ELBO and no scores. Encode, reconstruct and sample with it; for "
-            "log-likelihoods fit with --likelihood continuous-bernoulli, discretized-logistic or gaussian"
+            "log-likelihoods fit with likelihood=continuous-bernoulli, discretized-logistic or gaussian"
         )
 
 
+@plain_arithmetic()
 @torch.no_grad()
 def log_likelihood(
     model: Model,
@@ -113,7 +116,7 @@ def log_likelihood(
     model
         Anything with ``encode``, ``prior`` and ``decode``.
     x
-        ``(n, *event)``.
+        ``(n, *event)``; a missing cell (NaN) is left out. The value of a row without any other cell is exactly 0.
     samples
         :math:`K`, the number of importance samples.
     c
@@ -159,25 +162,26 @@ def log_likelihood(
     weigh = choose_log_weights(
         model, 0 if common_noise else len(x) * samples, (samples_at_once, examples_at_once)
     )
-    results: list[list[Tensor]] = []
-    seed = int(torch.randint(2**62, ())) if common_noise else None
-    for start in range(0, len(x), examples_at_once):
-        part = slice(start, start + examples_at_once)
-        # The same noise for every part of the examples, so that a value does not depend on which it falls into.
-        with nullcontext() if seed is None else seeded(seed):
-            results.append(
-                _estimate(
-                    model,
-                    x[part],
-                    None if c is None else c[part],
-                    samples,
-                    samples_at_once,
-                    None if common_noise else weigh,
+    with shared_threads(work_of(model, samples_at_once * examples_at_once)):
+        results: list[list[Tensor]] = []
+        seed = int(torch.randint(2**62, ())) if common_noise else None
+        for start in range(0, len(x), examples_at_once):
+            part = slice(start, start + examples_at_once)
+            # The same noise for every part of the examples, so that a value does not depend on which it falls into.
+            with nullcontext() if seed is None else seeded(seed):
+                results.append(
+                    _estimate(
+                        model,
+                        x[part],
+                        None if c is None else c[part],
+                        samples,
+                        samples_at_once,
+                        None if common_noise else weigh,
+                    )
                 )
-            )
-    return _with_mended_rows(
-        model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
-    )
+        return _with_mended_rows(
+            model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
+        )
 
 
 def _with_mended_rows(
@@ -197,6 +201,7 @@ def _with_mended_rows(
         return LogLikelihood(none, none, samples, none, none, none, none, none.bool(), none.bool())
     values, sizes, elbos, kls = (torch.cat([part[i] for part in results]) for i in range(4))
     tails = torch.cat([part[4] for part in results], 1)
+    empty = torch.cat([part[5] for part in results]).bool()
     missed = torch.zeros(len(x), dtype=torch.bool)
     if tail_size(samples):
         missed = misses_mass(model, x, c, rows_at_once=rows_at_once)
@@ -204,7 +209,8 @@ def _with_mended_rows(
     else:
         shapes = torch.full_like(values, torch.nan)
     errors = (1 / sizes - 1 / samples).clamp_min(0).sqrt()
-    reliable = values.isfinite() & (shapes <= shape_limit(samples)) & ~missed
+    values[empty], errors[empty] = 0.0, 0.0  # of nothing the probability is 1
+    reliable = (values.isfinite() & (shapes <= shape_limit(samples)) & ~missed) | empty
     found = LogLikelihood(
         values, sizes, samples, elbos, kls, errors, shapes, torch.zeros_like(missed), reliable
     )
@@ -215,12 +221,12 @@ def _with_mended_rows(
     few = max(2.0, samples / 2 ** max(2, prod(p.event_shape)))
     poor = ((shapes > shape_limit(samples)) & ~(sizes >= few)) | (sizes < few / 4)
     rounded = values.abs() * torch.finfo(x[:1].dtype).eps > _ROUNDED_OFF * max(1.0, prod(x.shape[1:]) / 1000)
-    rows = (poor | rounded | missed | ~values.isfinite()).nonzero()[:, 0]
+    rows = ((poor | rounded | missed | ~values.isfinite()) & ~empty).nonzero()[:, 0]
     if not len(rows):
         return found
     mended = _mend(
         model,
-        x[rows.to(x.device)] if isinstance(x, Tensor) else x[rows.numpy()],  # of rows left in a file
+        _rows_at(x, rows),
         None if c is None else c[rows.to(c.device)],
         samples=samples,
         seed=int(torch.randint(2**62, ())) if seed is None else seed,
@@ -240,6 +246,11 @@ def _with_mended_rows(
     sizes[rows] = mended.effective_sample_size.clamp_max(samples)
     found.mended[rows], found.reliable[rows] = True, good[taken]
     return found
+
+
+def _rows_at(x: Any, rows: Tensor) -> Tensor:
+    """Return rows of a tensor, or of rows that are left in a file."""
+    return x[rows.to(x.device)] if isinstance(x, Tensor) else x[rows.numpy()]
 
 
 def _mend(model: Model, *given: Any, **options: Any) -> MendedRows | None:
@@ -297,7 +308,10 @@ def _estimate(
     value = torch.where(largest.isinf(), largest, value)
     size = total.square() / total_of_squares
     tail = largest_weights(torch.cat(kept))
-    return [term.cpu() for term in (value, size, total_of_logs / samples, total_of_kls / samples, tail)]
+    empty = x.isnan().flatten(1).all(1)
+    return [
+        term.cpu() for term in (value, size, total_of_logs / samples, total_of_kls / samples, tail, empty)
+    ]
 
 
 def _draw_with_common_noise(

@@ -97,16 +97,11 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     root_p = root_of(plan.kind_p, theta_p, k, plan.factor_p)
     root_q = root_of(plan.kind_q, theta_q, k, plan.factor_q)
     lower_p, difference = root_p.lower(), (mean_p - mean_q).unsqueeze(-1)
-    if lower_p.shape[:-1] == difference.shape[:-1]:
-        # One call for both right-hand sides.
-        both = root_q.whiten(torch.cat([lower_p, difference], -1))
-        M, z = both[..., :-1], both[..., -1]
-    else:
-        M, z = root_q.whiten(lower_p), root_q.whiten(difference).squeeze(-1)
+    M, z = whitened_pair(root_q, lower_p, difference)
     ratio = M.diagonal(dim1=-2, dim2=-1).clone()
     triangular = plan.kind_p in TRIANGULAR and plan.kind_q in TRIANGULAR
-    X = root_q.whiten(lower_p - root_q.lower()) if triangular else less_identity(M)
-    size = X.square().sum((-2, -1))
+    excess = root_q.whiten(lower_p - root_q.lower()) if triangular else less_identity(M)
+    size = excess.square().sum((-2, -1))
     near = torch.zeros_like(size, dtype=torch.bool) if triangular else size < NEAR_SQUARED
     concrete = is_concrete(*tensors)
     suspect = None
@@ -114,9 +109,9 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         refined = nearby_excess(plan, theta_p, theta_q, root_p, root_q)
         if refined is not None:
             pick = (near & refined[1])[..., None, None]
-            X = torch.where(pick, refined[0], X)
-            ratio = torch.where(pick.squeeze(-1), 1 + X.diagonal(dim1=-2, dim2=-1), ratio)
-            size = X.square().sum((-2, -1))
+            excess = torch.where(pick, refined[0], excess)
+            ratio = torch.where(pick.squeeze(-1), 1 + excess.diagonal(dim1=-2, dim2=-1), ratio)
+            size = excess.square().sum((-2, -1))
     elif concrete and plan.precision != "exact" and near.any():
         some = (taken_parameters(plan.kind_p, theta_p, near), taken_parameters(plan.kind_q, theta_q, near))
         refined = nearby_excess(plan, *some, root_p.items(near), root_q.items(near))
@@ -124,16 +119,16 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             suspect = near
         else:
             found, there = refined
-            X[near] = torch.where(there[..., None, None], found, X[near])
+            excess[near] = torch.where(there[..., None, None], found, excess[near])
             ratio[near] = torch.where(there[..., None], 1 + found.diagonal(dim1=-2, dim2=-1), ratio[near])
-            size[near] = X[near].square().sum((-2, -1))
+            size[near] = excess[near].square().sum((-2, -1))
             suspect = near.clone()
             suspect[near] = ~there
-    value = log_excess(X.diagonal(dim1=-2, dim2=-1), ratio).sum(-1) + 0.5 * (size + z.square().sum(-1))
+    value = log_excess(excess.diagonal(dim1=-2, dim2=-1), ratio).sum(-1) + 0.5 * (size + z.square().sum(-1))
     # An input must not be returned as it is.
     kept = root_q.tensor() if root_q.deviation is None else root_q.tensor().clone()
     if not concrete:
-        return value, X, z, ratio, kept, torch.zeros_like(value, dtype=torch.bool)
+        return value, excess, z, ratio, kept, torch.zeros_like(value, dtype=torch.bool)
     if plan.precision == "fast":
         suspect = None
     elif plan.precision == "exact":
@@ -146,12 +141,20 @@ def quantities(plan: Plan, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             if loss is not None:
                 suspect = loss > tolerated if suspect is None else suspect | (loss > tolerated)
     if suspect is None:
-        return value, X, z, ratio, kept, torch.zeros_like(value, dtype=torch.bool)
+        return value, excess, z, ratio, kept, torch.zeros_like(value, dtype=torch.bool)
     suspect = suspect.expand(value.shape)
     if suspect.any():
         exact = exact_of(plan, *taken(plan, tensors, suspect))
         value[suspect] = torch.where(exact.value.isnan(), value[suspect], exact.value)
-    return value, X, z, ratio, kept, suspect
+    return value, excess, z, ratio, kept, suspect
+
+
+def whitened_pair(root: Root, lower: Tensor, difference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `L_q^{-1}` times a lower triangle and times a column, in one call where their batches agree."""
+    if lower.shape[:-1] != difference.shape[:-1]:
+        return root.whiten(lower), root.whiten(difference).squeeze(-1)
+    both = root.whiten(torch.cat([lower, difference], -1))
+    return both[..., :-1], both[..., -1]
 
 
 def nearby_excess(
@@ -173,8 +176,8 @@ def nearby_excess(
         # exchanged.
         difference = symmetric_part(theta_q[0] - theta_p[0]).flip((-2, -1))
         F = root_p.tensor().flip((-2, -1))
-        D = solve_lower(F, solve_lower(F, difference).mT)
-        X, there = refined_excess(0.5 * (D + D.mT))
+        E = solve_lower(F, solve_lower(F, difference).mT)
+        X, there = refined_excess(0.5 * (E + E.mT))
         return X.flip((-2, -1)).mT, there
     return None
 

@@ -126,8 +126,8 @@ def closed_gradients(
         by_p = 0.5 * (B + B.mT)
     if needs[1]:
         U = X.mT @ W
-        B = U.mT @ (W + 0.5 * U)
-        by_q = -0.5 * (B + B.mT + by_mean.unsqueeze(-1) * by_mean.unsqueeze(-2))
+        C = U.mT @ (W + 0.5 * U)
+        by_q = -0.5 * (C + C.mT + by_mean.unsqueeze(-1) * by_mean.unsqueeze(-2))
     if is_concrete(*tensors) and bool(suspect.any()):
         exact = exact_of(plan, *taken(plan, tensors, suspect)).gradients()
         by_mean = replaced(by_mean, suspect, exact[0])
@@ -148,9 +148,9 @@ def gradients_of_far(
         return None
     if bool((X.square().sum((-2, -1)) < NEAR_SQUARED).any()) or bool(suspect.any()):
         return None
-    M = X.clone()
-    M.diagonal(dim1=-2, dim2=-1).copy_(ratio)
-    M = torch.cat([M, z.unsqueeze(-1)], -1)
+    R = X.clone()
+    R.diagonal(dim1=-2, dim2=-1).copy_(ratio)
+    M = torch.cat([R, z.unsqueeze(-1)], -1)
     if X.dim() > 2:
         # Many small matrices: products are cheaper than solves.
         eye = identity_like(X)

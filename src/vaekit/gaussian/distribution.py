@@ -119,7 +119,7 @@ class Gaussian(GaussianState):
         if dimension < 1:
             raise GaussianError(f"dimension is {dimension}; expected at least 1")
         mean = torch.zeros(dimension, dtype=dtype, device=device)
-        return cls._from_tensors({"mean": mean, "scale": torch.ones((), dtype=mean.dtype, device=device)})
+        return cls.from_tensors({"mean": mean, "scale": torch.ones((), dtype=mean.dtype, device=device)})
 
     @classmethod
     def from_samples(cls, X: ArrayLike, weights: ArrayLike | None = None, *, correction: int = 1) -> Self:
@@ -146,7 +146,7 @@ class Gaussian(GaussianState):
         tensors, from_numpy = as_tensors({"X": X} | ({} if weights is None else {"weights": weights}))
         check_one_kind(tensors)
         mean, covariance = sample_moments(tensors["X"], tensors.get("weights"), correction)
-        return cls._from_tensors({"mean": mean, "covariance": covariance}, from_numpy=from_numpy)
+        return cls.from_tensors({"mean": mean, "covariance": covariance}, from_numpy=from_numpy)
 
     @classmethod
     def from_torch(cls, distribution: torch.distributions.Distribution, *, validate: bool = True) -> Self:
@@ -159,7 +159,7 @@ class Gaussian(GaussianState):
         from vaekit.gaussian.transformation import parameters_of
 
         tensors = parameters_of(distribution)
-        self = cls._from_tensors(tensors, validated=False)
+        self = cls.from_tensors(tensors, validated=False)
         return self.validate() if validate else self
 
     def to_torch(self) -> torch.distributions.Distribution:
@@ -245,7 +245,7 @@ class Gaussian(GaussianState):
         index = index if isinstance(index, tuple) else (index,)
         if any(i is Ellipsis for i in index):
             raise GaussianError("an Ellipsis cannot index a batch of Gaussians; write the batch index out")
-        return self._map(lambda name, tensor: self._expanded(name, tensor)[index])
+        return self._map(lambda name, tensor: self.expanded(name, tensor)[index])
 
     def to(self, *arguments: Any, **options: Any) -> Self:
         """Return the same Gaussians in another dtype or on another device, as `Tensor.to` does."""

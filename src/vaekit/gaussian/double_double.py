@@ -8,7 +8,7 @@ over- or underflows: the caller scales by powers of two first.
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -78,8 +78,8 @@ class DoubleDouble:
         """The matrix transpose."""
         return DoubleDouble(self.hi.mT, self.lo.mT)
 
-    def __getitem__(self, index: object) -> "DoubleDouble":
-        return DoubleDouble(self.hi[index], self.lo[index])  # type: ignore[index]
+    def __getitem__(self, index: Any) -> "DoubleDouble":
+        return DoubleDouble(self.hi[index], self.lo[index])
 
     def diagonal(self) -> "DoubleDouble":
         """Return the diagonal of the last two dimensions."""

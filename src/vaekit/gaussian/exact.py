@@ -54,10 +54,9 @@ class ExactDivergence:
         """Return, rounded, `D`, `z`, `L_q^-1`, `I + X` and its inverse, with `D = X + X^T + X X^T`."""
         eye = DoubleDouble.of(identity_like(self.X.hi))
         W, M = solve_lower_exact(self.root_q, eye), self.X + eye
-        D = self.X + self.X.mT + self.X @ self.X.mT
-        parts = D, self.z, W, M, solve_lower_exact(M, eye)
-        D, z, W, M, N = (x.value for x in parts)
-        return 0.5 * (D + D.mT), z, W * self.power.unsqueeze(-2), M, N
+        D = (self.X + self.X.mT + self.X @ self.X.mT).value
+        inverse = solve_lower_exact(M, eye).value
+        return 0.5 * (D + D.mT), self.z.value, W.value * self.power.unsqueeze(-2), M.value, inverse
 
 
 @dataclass(frozen=True)
@@ -126,15 +125,17 @@ def exact_divergence(
     z = solve_lower_exact(L_q, column)[..., 0]
     identity = DoubleDouble.of(torch.eye(k, dtype=torch.float64, device=power.device).expand(batch))
     M = solve_lower_exact(L_q, L_p)
-    X = M - identity
-    near = X.hi.abs().amax((-2, -1)) < NEAR
+    excess = M - identity
+    near = excess.hi.abs().amax((-2, -1)) < NEAR
     if bool(near.any()):
         half = solve_lower_exact(L_q, S_p - S_q)
         refined = cholesky(solve_lower_exact(L_q, half.mT) + identity) - identity
         pick = near[..., None, None]
-        X = DoubleDouble(torch.where(pick, refined.hi, X.hi), torch.where(pick, refined.lo, X.lo))
+        excess = DoubleDouble(
+            torch.where(pick, refined.hi, excess.hi), torch.where(pick, refined.lo, excess.lo)
+        )
     lower = torch.ones(k, k, dtype=torch.bool, device=power.device).tril()
-    X = DoubleDouble(X.hi.where(lower, 0.0), X.lo.where(lower, 0.0))
+    X = DoubleDouble(excess.hi.where(lower, 0.0), excess.lo.where(lower, 0.0))
     return ExactDivergence(value_of(X, M.diagonal(), z), L_q, X, z, power)
 
 

@@ -210,10 +210,7 @@ def _embedding_distance(pair: Whitened) -> Tensor:
     """Return Calvo and Oller's lower bound, `sqrt(1/2 sum log^2)` over the spectrum of the embeddings."""
     z = pair.shift
     D = torch.diag_embed(pair.difference) if pair.frame is None else pair.difference
-    if pair.frame is None:
-        M, N = torch.diag_embed(pair.ratio.sqrt()), torch.diag_embed(pair.ratio.rsqrt())
-    else:
-        M, N = pair.frame.M, pair.frame.N
+    M, N = _root_and_inverse(pair)
     column = z.unsqueeze(-1)
     E = _bordered(D + column * z.unsqueeze(-2), column, z, 0.0)
     excess = torch.linalg.eigvalsh(_finite(E))
@@ -225,6 +222,12 @@ def _embedding_distance(pair: Whitened) -> Tensor:
     logs = 2 * torch.where(large >= pivot, large, small).log()
     logs = torch.where(far, logs, torch.log1p(torch.where(far, 0.0, excess)))
     return (0.5 * logs.square().sum(-1)).sqrt()
+
+
+def _root_and_inverse(pair: Whitened) -> tuple[Tensor, Tensor]:
+    if pair.frame is None:
+        return torch.diag_embed(pair.ratio.sqrt()), torch.diag_embed(pair.ratio.rsqrt())
+    return pair.frame.M, pair.frame.N
 
 
 def _bordered(block: Tensor, column: Tensor, row: Tensor, corner: float) -> Tensor:

@@ -16,10 +16,15 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from vaekit.gaussian.stable import LEAST_VARIANCE, MOST_VARIANCE, SERIES_COEFFICIENTS, SERIES_RADIUS
 
 __all__ = ["divergences", "factors"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Limits = tuple[float, float, float, float, float]
 
 #: The most items that are done together: their work matrices stay in the cache.
 CHUNK = 64
@@ -32,28 +37,28 @@ compiled: Any = njit(fastmath={"contract"}, error_model="numpy", cache=True)
 
 
 @compiled
-def add_product(target, a, b):
+def add_product(target: Floats, a: Floats, b: Floats) -> None:
     """Add `a b`."""
     for i in range(target.size):
         target[i] += a[i] * b[i]
 
 
 @compiled
-def subtract_product(target, a, b):
+def subtract_product(target: Floats, a: Floats, b: Floats) -> None:
     """Subtract `a b`."""
     for i in range(target.size):
         target[i] -= a[i] * b[i]
 
 
 @compiled
-def multiply(target, a):
+def multiply(target: Floats, a: Floats) -> None:
     """Multiply by `a`."""
     for i in range(target.size):
         target[i] *= a[i]
 
 
 @compiled
-def sum_of_log_excesses(X, ratio, item):
+def sum_of_log_excesses(X: Floats, ratio: Floats, item: int) -> float:
     """Return `sum_i t_i - log(1 + t_i)` over the diagonal of `X`, with one logarithm for most terms together."""
     total, product = 0.0, 1.0
     for i in range(ratio.shape[0]):
@@ -75,7 +80,7 @@ def sum_of_log_excesses(X, ratio, item):
 
 
 @compiled
-def read_symmetric(given, start, S, tolerance, marks):
+def read_symmetric(given: Floats, start: int, S: Floats, tolerance: float, marks: Flags) -> None:
     """Take the symmetric parts of a chunk of matrices in, and mark those that are asymmetric or out of range."""
     k, _, count = S.shape
     for item in range(count):
@@ -91,7 +96,7 @@ def read_symmetric(given, start, S, tolerance, marks):
 
 
 @compiled
-def factor(S, L, inverse, loss):
+def factor(S: Floats, L: Floats, inverse: Floats, loss: Floats) -> None:
     """Find Cholesky's `L`, the reciprocals of its diagonal, and the largest ratio of a variance to its pivot."""
     k = S.shape[0]
     for i in range(k):
@@ -110,7 +115,7 @@ def factor(S, L, inverse, loss):
 
 
 @compiled
-def solve(L, inverse, right, first, target):
+def solve(L: Floats, inverse: Floats, right: Floats, first: bool, target: Floats) -> None:
     """Solve `L T = R` for columns whose entries above row ``first + column`` are 0."""
     k, columns = target.shape[0], target.shape[1]
     for j in range(columns):
@@ -124,7 +129,17 @@ def solve(L, inverse, right, first, target):
 
 
 @compiled
-def excess_of_nearby(S_p, S_q, L, inverse, half, D, X, ratio, near):
+def excess_of_nearby(
+    S_p: Floats,
+    S_q: Floats,
+    L: Floats,
+    inverse: Floats,
+    half: Floats,
+    D: Floats,
+    X: Floats,
+    ratio: Floats,
+    near: Flags,
+) -> None:
     r"""Replace `X` and the diagonal of `I + X` of near items by those from the difference of the covariances.
 
     With `D = L^{-1} (S_p - S_q) L^{-T}`, `I + D` is factored as `C diag(1 + e) C^T` without adding the 1:
@@ -160,7 +175,22 @@ def excess_of_nearby(S_p, S_q, L, inverse, half, D, X, ratio, near):
 
 
 @compiled
-def gradients_of(X, z, ratio, W, V, P, N, B, row, start, by_mean_p, by_mean_q, by_p, by_q):
+def gradients_of(
+    X: Floats,
+    z: Floats,
+    ratio: Floats,
+    W: Floats,
+    V: Floats,
+    P: Floats,
+    N: Floats,
+    B: Floats,
+    row: Floats,
+    start: int,
+    by_mean_p: Floats,
+    by_mean_q: Floats,
+    by_p: Floats,
+    by_q: Floats,
+) -> None:
     """Write the gradients of a chunk by both means and both covariances."""
     k, count = ratio.shape
     for i in range(k):
@@ -204,7 +234,20 @@ def gradients_of(X, z, ratio, W, V, P, N, B, row, start, by_mean_p, by_mean_q, b
 
 
 @compiled
-def divergences(mean_p, mean_q, S_p, S_q, limits, want, value, marks, by_mean_p, by_mean_q, by_p, by_q):
+def divergences(
+    mean_p: Floats,
+    mean_q: Floats,
+    S_p: Floats,
+    S_q: Floats,
+    limits: Limits,
+    want: bool,
+    value: Floats,
+    marks: Flags,
+    by_mean_p: Floats,
+    by_mean_q: Floats,
+    by_p: Floats,
+    by_q: Floats,
+) -> int:
     """Compute all items of a batch, and return how many were marked to be done in another way.
 
     ``limits`` holds the tolerated asymmetry, the squared size of `X` below which a pair is near, the
@@ -275,7 +318,7 @@ def divergences(mean_p, mean_q, S_p, S_q, limits, want, value, marks, by_mean_p,
 
 
 @compiled
-def factors(given, target):
+def factors(given: Floats, target: Floats) -> bool:
     """Write Cholesky's factors of all matrices; return whether each has one and is symmetric to the bit."""
     n, k, _ = given.shape
     size = min(CHUNK, n)

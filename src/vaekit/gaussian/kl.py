@@ -173,7 +173,7 @@ def as_gaussian(value: Any, name: str, *, validate: bool = True) -> Gaussian:
     if isinstance(value, tuple) and len(value) == 2:
         mean, covariance = value
         if not validate and isinstance(mean, Tensor) and isinstance(covariance, Tensor):
-            return Gaussian._from_tensors({"mean": mean, "covariance": covariance}, validated=False)
+            return Gaussian.from_tensors({"mean": mean, "covariance": covariance}, validated=False)
         return Gaussian(mean, covariance=covariance, validate=validate)
     raise GaussianTypeError(
         f"{name} is {type(value).__name__}; expected a vaekit.gaussian.Gaussian, a torch distribution "

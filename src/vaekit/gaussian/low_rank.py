@@ -222,14 +222,15 @@ def orthogonalised(
     square.
     """
     basis: list[DoubleDouble] = []
+    remaining = V
     zero = torch.zeros(V.hi.shape[:-2], dtype=V.hi.dtype, device=V.hi.device)
     log = DoubleDouble(zero, zero)
     for _ in range(V.hi.shape[-2]):
-        row, V = V[..., 0, :], V[..., 1:, :]
+        row, remaining = remaining[..., 0, :], remaining[..., 1:, :]
         square = (row * row).sum()
         log = log + logarithm(square)
         unit = row / square.sqrt().unsqueeze(-1)
-        V = without(V, unit)
+        remaining = without(remaining, unit)
         rest = None if rest is None else without(rest, unit)
         basis.append(unit.unsqueeze(-2))
     return joined(basis, -2) if basis else None, log, rest

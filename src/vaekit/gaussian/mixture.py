@@ -267,8 +267,8 @@ def _mixture(value: Any, name: str) -> GaussianMixture:
 def with_dimension(g: Gaussian, position: int) -> Gaussian:
     """Return the same Gaussians with a batch dimension of size 1 more, -1 after the last or -2 before it."""
     place = len(g.batch_shape) + 1 + position
-    tensors = {name: g._expanded(name, tensor).unsqueeze(place) for name, tensor in g.parameters.items()}
-    return Gaussian._from_tensors(
+    tensors = {name: g.expanded(name, tensor).unsqueeze(place) for name, tensor in g.parameters.items()}
+    return Gaussian.from_tensors(
         tensors, from_numpy=g.from_numpy, resolution=g.resolution, validated=g.validated
     )
 
@@ -313,5 +313,5 @@ def _log_overlaps(f: Gaussian, g: Gaussian) -> Tensor:
         total = moments.variance(left) + moments.variance(right)
         terms = difference.square() / total + total.log() + math.log(2 * math.pi)
         return -0.5 * terms.sum(-1)
-    summed = Gaussian._from_tensors({"mean": difference, "covariance": left.covariance + right.covariance})
+    summed = Gaussian.from_tensors({"mean": difference, "covariance": left.covariance + right.covariance})
     return summed.log_prob(torch.zeros(f.dimension, dtype=f.dtype, device=f.device))

@@ -161,21 +161,24 @@ def whitened(p: Gaussian, q: Gaussian) -> Whitened:
     mean_difference = (p.parameters["mean"] - q.parameters["mean"]).expand(*shape, k)
     given = Moments(Sp, Sq, mean_difference)
     with torch.no_grad():
-        D, z = _difference_and_shift(p, q)
-        D, z = D.expand(*shape, k, k), z.expand(*shape, k)
+        difference, shift = _difference_and_shift(p, q)
+        difference, shift = difference.expand(*shape, k, k), shift.expand(*shape, k)
         Lp, Lq = (lower_factor(g).expand(*shape, k, k) for g in (p, q))
-        eye = torch.eye(k, dtype=D.dtype, device=D.device)
-        W, disjoint, again = solve_lower(Lq, eye.expand(*shape, k, k)), None, None
-        if is_concrete(D):
+        eye = torch.eye(k, dtype=difference.dtype, device=difference.device)
+        inverse, disjoint, again = solve_lower(Lq, eye.expand(*shape, k, k)), None, None
+        if is_concrete(difference):
             singular = (p.singular_items() | q.singular_items()).expand(shape)
-            again = to_repeat(p, q, D) & ~singular
+            again = to_repeat(p, q, difference) & ~singular
             if singular.any():
                 resolution = max(p.resolution, q.resolution)
                 moved = (p.parameters["mean"].abs() + q.parameters["mean"].abs()).expand(*shape, k)
-                D, z, W, Lp, Lq, disjoint = reduce_to_support(
-                    (Sp, Sq, mean_difference, moved), (D, z, W, Lp, Lq), singular, resolution
+                difference, shift, inverse, Lp, Lq, disjoint = reduce_to_support(
+                    (Sp, Sq, mean_difference, moved),
+                    (difference, shift, inverse, Lp, Lq),
+                    singular,
+                    resolution,
                 )
-        found = D, z, W, solve_lower(Lq, Lp), solve_lower(Lp, Lq)
+        found = difference, shift, inverse, solve_lower(Lq, Lp), solve_lower(Lp, Lq)
         if again is not None and again.any():
             found = _repeated(p, q, again, found)
         D, z, W, M, N = found
@@ -283,13 +286,16 @@ def _symmetric(matrix: Tensor) -> Tensor:
     return 0.5 * (matrix + matrix.mT)
 
 
-def _spectrum(D: Tensor, z: Tensor, M: Tensor, N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _spectrum(
+    difference: Tensor, z: Tensor, root: Tensor, inverse: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the excess, ratio, forward and backward shift, (..., k).
 
     NaN for items that hold something not finite.
     """
-    good = D.isfinite().all(-1).all(-1) & M.isfinite().all(-1).all(-1) & N.isfinite().all(-1).all(-1)
-    D, M, N = (torch.where(good[..., None, None], x, torch.zeros_like(x)) for x in (D, M, N))
+    given = difference, root, inverse
+    good = torch.stack([x.isfinite().all(-1).all(-1) for x in given]).all(0)
+    D, M, N = (torch.where(good[..., None, None], x, torch.zeros_like(x)) for x in given)
     excess, V = torch.linalg.eigh(D)
     ratio = 1 + excess
     forward = (V.mT @ z.unsqueeze(-1)).squeeze(-1)

@@ -75,21 +75,20 @@ class SpectralFunctional(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        Sp, Sq, mean_difference, D, z, W, M, N, value = ctx.saved_tensors
+        Sp, Sq, mean_difference, difference, shift, inverse, root, root_inverse, value = ctx.saved_tensors
         grad = grad_outputs[0][..., None, None]
         mask = value.isfinite()[..., None, None]
-        eye = torch.eye(D.shape[-1], dtype=D.dtype, device=D.device)
-        D, W = torch.where(mask, D, 0.0), torch.where(mask, W, eye)
-        z = torch.where(mask[..., 0], z, 0.0)
-        M, N = torch.where(mask, M, eye), torch.where(mask, N, eye)
-        R = M @ M.mT
+        eye = torch.eye(difference.shape[-1], dtype=difference.dtype, device=difference.device)
+        M, N = torch.where(mask, root, eye), torch.where(mask, root_inverse, eye)
+        found = torch.where(mask, difference, 0.0), torch.where(mask[..., 0], shift, 0.0)
+        known = *found, torch.where(mask, inverse, eye), M @ M.mT
         if torch.is_grad_enabled():
             # To be differentiated again: the same values, now as functions of the moments.
-            D, z, W, R = _traced(
-                torch.where(mask, Sp, eye), torch.where(mask, Sq, eye), mean_difference, D, z, W, R
-            )
-        G, g = ctx.gradient(D, z, KnownInverse.apply(identity_plus(D), N.mT @ N))
-        G = 0.5 * (G + G.mT)
+            moments = torch.where(mask, Sp, eye), torch.where(mask, Sq, eye), mean_difference
+            known = _traced(*moments, *known)
+        D, z, W, R = known
+        by_D, g = ctx.gradient(D, z, KnownInverse.apply(identity_plus(D), N.mT @ N))
+        G = 0.5 * (by_D + by_D.mT)
         both = G @ R + 0.5 * outer(g, z)
         to_p, to_q = W.mT @ G @ W, -0.5 * W.mT @ (both + both.mT) @ W
         to_mean = (W.mT @ g.unsqueeze(-1)).squeeze(-1)

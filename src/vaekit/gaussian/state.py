@@ -65,7 +65,7 @@ class GaussianState:
         return self
 
     @classmethod
-    def _from_tensors(
+    def from_tensors(
         cls,
         tensors: dict[str, Tensor],
         *,
@@ -87,7 +87,7 @@ class GaussianState:
 
     def _double(self) -> Self:
         tensors = {name: tensor.double() for name, tensor in self.parameters.items()}
-        return self._from_tensors(tensors, resolution=self.resolution, validated=self.validated)
+        return self.from_tensors(tensors, resolution=self.resolution, validated=self.validated)
 
     def validate(self, label: str = "") -> Self:
         """Raise if a value is not finite, a matrix not symmetric, or a covariance not positive semidefinite."""
@@ -325,7 +325,7 @@ class GaussianState:
         if name in ("standard_deviation", "scale"):
             del tensors[name]
             tensors["standard_deviation"] = (first.unsqueeze(-1) if name == "scale" else first) * power
-        return self._from_tensors(tensors, resolution=self.resolution, validated=self.validated)
+        return self.from_tensors(tensors, resolution=self.resolution, validated=self.validated)
 
     def singular_items(self) -> Tensor:
         """Return which items are singular, (...) of bool; cached."""
@@ -373,10 +373,11 @@ class GaussianState:
             self._cache[key] = compute()
         return self._cache[key]
 
-    def _expanded(self, name: str, tensor: Tensor) -> Tensor:
+    def expanded(self, name: str, tensor: Tensor) -> Tensor:
+        """Return a parameter with all dimensions of the batch."""
         tail = tensor.shape[tensor.dim() - EVENT_DIMENSIONS[name] :]
         return tensor.expand(self.batch_shape + tail)
 
     def _map(self, change: Callable[[str, Tensor], Tensor]) -> Self:
         tensors = {name: change(name, tensor) for name, tensor in self.parameters.items()}
-        return self._from_tensors(tensors, from_numpy=self.from_numpy, validated=self.validated)
+        return self.from_tensors(tensors, from_numpy=self.from_numpy, validated=self.validated)

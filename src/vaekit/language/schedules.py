@@ -17,7 +17,7 @@ Vanishing", equations 6 and 7 with R = 1/2). A plain number is the constant sche
     elbo:beta=1000,capacity=cosine:0..25/100
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import cos, floor, isfinite, pi
 from typing import ClassVar
@@ -27,7 +27,7 @@ from vaekit.language.grammar import there_are
 
 __all__ = ["Annealed", "Schedule", "check_count", "check_scalar"]
 
-_SHAPES = {
+_SHAPES: dict[str, Callable[[float], float]] = {
     "linear": lambda progress: min(progress, 1.0),
     "cosine": lambda progress: 0.5 * (1.0 - cos(pi * min(progress, 1.0))),
     "cyclical": lambda progress: min(2.0 * (progress - floor(progress)), 1.0),

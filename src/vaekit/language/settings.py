@@ -1,14 +1,23 @@
 """The settings of a training run, written once for every caller: epochs, steps, learning rate, precision, ..."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from math import isfinite, log2
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from vaekit.errors import UsageError
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.optimizers import parse_optimizer
 
-__all__ = ["Compilation", "Launch", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
+__all__ = [
+    "Compilation",
+    "Launch",
+    "LaunchOptions",
+    "OutputBias",
+    "Precision",
+    "TrainingOptions",
+    "TrainingSettings",
+]
 
 Compilation = Literal["auto", "on", "off"]
 OutputBias = Literal["auto", "marginal", "none"]
@@ -26,7 +35,8 @@ class TrainingOptions:
     epochs
         At most this many passes over the training rows; by default it depends on them.
     batch_size
-        Rows a step; the last batch of an epoch may be smaller and is kept. By default it depends on the rows.
+        Rows a step, at most all of them; the last batch of an epoch may be smaller and is kept. By default it depends
+        on the rows.
     learning_rate
         The optimiser's learning rate, before its schedule.
     patience
@@ -95,8 +105,8 @@ class TrainingOptions:
     def filled_in(self, rows: int) -> "TrainingSettings":
         """Return the settings of a run over so many training rows.
 
-        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
-        steps, but are at least 30 and at most 300; a staircase has its own 3,280.
+        A batch is about a twentieth of the rows, a power of two from 16 to 128; one that is asked for is at most all of
+        them. Epochs make about 3,500 steps, but are at least 30 and at most 300; a staircase has its own 3,280.
 
         Examples
         --------
@@ -109,10 +119,13 @@ class TrainingOptions:
         batch_size, epochs = self.batch_size, self.epochs
         if batch_size is None:
             batch_size = min(128, max(16, 2 ** round(log2(max(rows, 1) / 20))))
+        else:
+            batch_size = min(batch_size, max(rows, 1))
         if epochs is None:
             steps = -(-rows // batch_size)
             epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else min(300, max(30, 3500 // steps))
-        return TrainingSettings(**{**asdict(self), "epochs": epochs, "batch_size": batch_size})
+        settings: dict[str, Any] = {**asdict(self), "epochs": epochs, "batch_size": batch_size}
+        return TrainingSettings(**settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,3 +190,18 @@ class Launch:
     """
 
     shard: bool = False
+
+    @classmethod
+    def taken_from(cls, options: Mapping[str, Any]) -> "Launch":
+        """Return the launch that is among the options of a run.
+
+        >>> Launch.taken_from({"shard": True, "resume": False})
+        Launch(shard=True)
+        """
+        return cls(**{field.name: options[field.name] for field in fields(cls) if field.name in options})
+
+
+class LaunchOptions(TypedDict, total=False):
+    """The fields of a :class:`Launch` as keyword arguments."""
+
+    shard: bool

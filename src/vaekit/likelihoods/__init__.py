@@ -24,6 +24,7 @@ from vaekit.likelihoods.negative_binomial import (
     NegativeBinomialLikelihood,
     ZeroInflatedNegativeBinomialLikelihood,
 )
+from vaekit.likelihoods.observed_cells import ObservedCells
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import Support
@@ -41,6 +42,7 @@ __all__ = [
     "MixedLikelihood",
     "MultiScaleSimilarityLikelihood",
     "NegativeBinomialLikelihood",
+    "ObservedCells",
     "PoissonLikelihood",
     "StudentTLikelihood",
     "Support",

@@ -24,10 +24,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Distribution, Independent
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.distributions.base import ElementwiseDistribution, SampleShape
 from vaekit.likelihoods.conventions import InDataUnits, require_no_jacobian
 from vaekit.likelihoods.support import Support
 
@@ -52,7 +51,7 @@ class BernoulliLikelihood(nn.Module, Likelihood):
     tensor(-1.3863)
     """
 
-    traits = LikelihoodTraits(measure="unit", scaling="unit", column=True)
+    traits = LikelihoodTraits(measure="unit", scaling="unit", column=True, takes_missing=True)
     support = Support(
         "zeros and ones, or grey levels in [0, 1] taken as probabilities",
         0.0,
@@ -102,7 +101,7 @@ class ContinuousBernoulliLikelihood(nn.Module, Likelihood):
     tensor(0.)
     """
 
-    traits = LikelihoodTraits(measure="density", scaling="unit")
+    traits = LikelihoodTraits(measure="density", scaling="unit", takes_missing=True)
     support = Support(
         "numbers in [0, 1]",
         0.0,
@@ -157,7 +156,7 @@ class ContinuousBernoulli(ElementwiseDistribution):
         slope = eta * torch.where(eta > 0, value - 1, value)  # eta x - max(eta, 0)
         return torch.where(eta.abs() < _SMALL, centred, slope - normaliser)
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw by inversion of the distribution function, with gradients."""
         shape = self._extended_shape(sample_shape)
         uniform = torch.rand(shape, dtype=self.logits.dtype, device=self.logits.device)

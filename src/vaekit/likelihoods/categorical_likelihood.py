@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
+from vaekit.distributions.base import SampleShape
 from vaekit.likelihoods.conventions import require_no_jacobian, stacked_shape, unstack
 from vaekit.likelihoods.support import levels_support
 from vaekit.networks.network_inputs import CenteredLevels
@@ -50,7 +50,7 @@ class CategoricalLikelihood(nn.Module, Likelihood):
     tensor(0.0625)
     """
 
-    traits = LikelihoodTraits(measure="levels")
+    traits = LikelihoodTraits(measure="levels", takes_missing=True)
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0, *, levels: int = 256) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Levels(Categorical):
         deviation = self.values - self.mean.unsqueeze(-1)
         return (self.probs * deviation.square()).sum(-1)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         return super().sample(torch.Size(sample_shape)).to(self.values.dtype)
 
 

@@ -34,9 +34,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
-from torch.types import _size
 
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import PlainDistribution, SampleShape
 
 __all__ = ["InDataUnits", "require_no_jacobian", "stacked_shape", "unstack"]
 
@@ -117,11 +116,11 @@ class InDataUnits(PlainDistribution):
         """Evaluate the log-density at scaled data ``value``, in nats per unit of the unscaled data."""
         return self.base.log_prob(value) + self.log_jacobian
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw scaled data, with gradients where the base has them."""
         return self.base.rsample(sample_shape)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw scaled data."""
         return self.base.sample(sample_shape)
 

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.distributions.base import ElementwiseDistribution, SampleShape
 from vaekit.errors import UsageError
 from vaekit.likelihoods.conventions import require_no_jacobian, stacked_shape, unstack
 from vaekit.likelihoods.support import levels_support
@@ -64,7 +63,7 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
     tensor(1.)
     """
 
-    traits = LikelihoodTraits(measure="levels")
+    traits = LikelihoodTraits(measure="levels", takes_missing=True)
 
     def __init__(
         self,
@@ -127,15 +126,15 @@ class DiscretizedLogisticMixture(ElementwiseDistribution):
         return torch.logsumexp(self.logits + component, -1)
 
     @torch.no_grad()
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw a component, then a logistic number from it, and round it to the nearest level."""
         shape = (*self._extended_shape(sample_shape), self.location.shape[-1])
-        options = {"dtype": self.location.dtype, "device": self.location.device}
-        gumbel = -torch.empty(shape, **options).exponential_().log()
+        dtype, device = self.location.dtype, self.location.device
+        gumbel = -torch.empty(shape, dtype=dtype, device=device).exponential_().log()
         chosen = (self.logits + gumbel).argmax(-1, keepdim=True)
         location = self.location.expand(shape).gather(-1, chosen).squeeze(-1)
         scale = self.scale.expand(shape).gather(-1, chosen).squeeze(-1)
-        uniform = torch.rand(location.shape, **options)
+        uniform = torch.rand(location.shape, dtype=dtype, device=device)
         # logit(0) is -inf, and becomes level 0
         return (self.half * (location + scale * uniform.logit() + 1)).round().clamp(0, self.levels - 1)
 

@@ -19,13 +19,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import SampleShape
 from vaekit.errors import UsageError
 from vaekit.likelihoods.conventions import InDataUnits, stacked_shape, unstack
 from vaekit.likelihoods.histogram_cells import Cells, ColumnFacts, find_cells
+from vaekit.likelihoods.observed_cells import CellwiseDistribution
 from vaekit.likelihoods.support import Support
 
 __all__ = ["HistogramLikelihood", "Histograms"]
@@ -65,7 +65,9 @@ class HistogramLikelihood(nn.Module, Likelihood):
     tensor([0.7037, 0.0077, 0.2397, 0.0154])
     """
 
-    traits = LikelihoodTraits(measure="density", scaling="standardize", column=True, learns_rows=True)
+    traits = LikelihoodTraits(
+        measure="density", scaling="standardize", column=True, learns_rows=True, takes_missing=True
+    )
     support = Support(
         "finite numbers", -inf, inf, "no likelihood accepts anything else: remove or impute such rows"
     )
@@ -150,10 +152,11 @@ class HistogramLikelihood(nn.Module, Likelihood):
 
     def find(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cell and the interval of values ``(..., columns)``; beyond the range -1 and too many intervals."""
-        columns = x.reshape(-1, x.shape[-1]).t().clone(memory_format=torch.contiguous_format)
-        interval = torch.searchsorted(self.edges.to(x.dtype), columns, right=True) - 1
-        place = self.owner.gather(1, interval.clamp(0, self.owner.shape[1] - 1))
-        return place.t().reshape(x.shape), interval.t().reshape(x.shape)
+        interval = (x.unsqueeze(-1) >= self.edges).sum(
+            -1
+        ) - 1  # unlike a search, any layout and compiler takes it
+        at = torch.arange(x.shape[-1], device=x.device)
+        return self.owner[at, interval.clamp(0, self.owner.shape[1] - 1)], interval
 
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *feature_shape)``, the logits cell by cell, into a distribution over the event."""
@@ -163,7 +166,7 @@ class HistogramLikelihood(nn.Module, Likelihood):
         return InDataUnits(inner, self.log_jacobian) if self.log_jacobian else inner
 
 
-class Histograms(PlainDistribution):
+class Histograms(CellwiseDistribution):
     """Independent histograms over the columns of an event.
 
     Parameters
@@ -182,6 +185,10 @@ class Histograms(PlainDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the log-density, ``(...)`` in nats."""
+        return self.log_prob_by_cell(value).flatten(-len(self.event_shape)).sum(-1)
+
+    def log_prob_by_cell(self, value: Tensor) -> Tensor:
+        """Evaluate the log-density of each number, ``(..., *event)`` in nats."""
         known = self.cells
         x = value.flatten(value.dim() - len(known.event_shape))
         place, interval = known.find(x)
@@ -195,7 +202,8 @@ class Histograms(PlainDistribution):
             self._tail(x - last, known.tails[:, 1]),
         ]
         found = torch.where(interval < 0, tails[0], shares + inside)
-        return torch.where(interval >= known.intervals, tails[1], found).sum(-1)
+        found = torch.where(interval >= known.intervals, tails[1], found)
+        return found.unflatten(-1, known.event_shape)
 
     @staticmethod
     def _tail(distance: Tensor, tail: Tensor) -> Tensor:
@@ -215,7 +223,7 @@ class Histograms(PlainDistribution):
         owner = known.owner.expand(*self.log_shares.shape[:-1], -1)
         return (self.log_shares.gather(-1, owner) + share).where(real, -inf), middles, lengths
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, *batch, *event)``: steps of the resolution, in the middle of their intervals."""
         known = self.cells
         logits, _, lengths = self._intervals()
@@ -283,4 +291,5 @@ class _RankAndCell(nn.Module):
         bounded = share.clamp(0, 1) + 0.1 * torch.tanh(share - share.clamp(0, 1))
         rank = known.ranks[at, piece] + (known.ranks[at, piece + 1] - known.ranks[at, piece]) * bounded
         cells = torch.nn.functional.one_hot(place, known.cells).to(x.dtype)
+        cells = cells.masked_fill(x.isnan().unsqueeze(-1), torch.nan)  # of a missing value nothing is known
         return torch.cat([1.7 * rank, cells.flatten(1)], 1)

@@ -60,7 +60,11 @@ class LocationScaleLikelihood(nn.Module, Likelihood):
     """
 
     traits = LikelihoodTraits(
-        measure="density", scaling="standardize", column=True, column_options={"scale": "per-dimension"}
+        measure="density",
+        scaling="standardize",
+        column=True,
+        column_options={"scale": "per-dimension"},
+        takes_missing=True,
     )
     support = Support(
         "finite numbers", -inf, inf, "no likelihood accepts anything else: remove or impute such rows"

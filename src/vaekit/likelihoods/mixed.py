@@ -9,6 +9,7 @@ where :math:`p_j` is a density for columns of real numbers and a probability for
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from math import inf, prod
 from typing import Any, cast
 
@@ -17,10 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits, Measure
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import SampleShape
 from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
 from vaekit.likelihoods.categorical_likelihood import NominalLikelihood
@@ -32,6 +32,7 @@ from vaekit.likelihoods.negative_binomial import (
     NegativeBinomialLikelihood,
     ZeroInflatedNegativeBinomialLikelihood,
 )
+from vaekit.likelihoods.observed_cells import CellwiseDistribution, cell_log_prob
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import ColumnSupport, Support
@@ -154,7 +155,7 @@ class MixedLikelihood(nn.Module, Likelihood):
     tensor(0., grad_fn=<AddBackward0>)
     """
 
-    traits = LikelihoodTraits(measure="mixed", scaling="mixed", learns_rows=True)
+    traits = LikelihoodTraits(measure="mixed", scaling="mixed", takes_missing=True, learns_rows=True)
     order: Tensor
     places: Tensor
 
@@ -178,6 +179,8 @@ class MixedLikelihood(nn.Module, Likelihood):
         members = [[j for j, kind in enumerate(kinds) if kind == name] for name in names]
         self.groups = nn.ModuleList(_build(n, len(m)) for n, m in zip(names, members, strict=True))
         groups = self._likelihoods()
+        if not all(group.traits.takes_missing for group in groups):
+            self.traits = replace(self.traits, takes_missing=False)
         self.sizes = [group.feature_shape[0] for group in groups]
         self.feature_shape = (sum(self.sizes),)
         order = [j for m in members for j in m]
@@ -233,7 +236,7 @@ class MixedLikelihood(nn.Module, Likelihood):
         return InDataUnits(joined, self.log_jacobian) if self.log_jacobian else joined
 
 
-class MixedColumns(PlainDistribution):
+class MixedColumns(CellwiseDistribution):
     """Independent groups of columns, each with its own distribution.
 
     Parameters
@@ -256,15 +259,24 @@ class MixedColumns(PlainDistribution):
 
     def log_prob_by_part(self, value: Tensor) -> list[Tensor]:
         """Return the terms of ``log_prob``, one for each group."""
+        return [part.log_prob(x) for part, x in zip(self.parts, self._groups(value), strict=True)]
+
+    def log_prob_by_cell(self, value: Tensor) -> Tensor:
+        """Return the terms of ``log_prob``, one for each column, ``(*batch, *event)``."""
+        terms = [cell_log_prob(part, x) for part, x in zip(self.parts, self._groups(value), strict=True)]
+        batch = torch.broadcast_shapes(*(term.shape[:-1] for term in terms))
+        return self._join([term.expand(*batch, term.shape[-1]) for term in terms])
+
+    def _groups(self, value: Tensor) -> tuple[Tensor, ...]:
+        """Cut rows into the columns of each group."""
         flat = value.flatten(value.dim() - len(self.event_shape)).index_select(-1, self.order)
-        sizes = [part.event_shape[0] for part in self.parts]
-        return [part.log_prob(x) for part, x in zip(self.parts, flat.split(sizes, -1), strict=True)]
+        return flat.split([part.event_shape[0] for part in self.parts], -1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the log-density of the real columns and log-probability of the others, ``(...)`` in nats."""
         return torch.stack(torch.broadcast_tensors(*self.log_prob_by_part(value))).sum(0)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw ``(*sample_shape, *batch, *event)``."""
         return self._join([part.sample(torch.Size(sample_shape)) for part in self.parts])
 

@@ -23,10 +23,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional
-from torch.types import _size
 
 from vaekit.contracts import DistributionTraits, Likelihood, LikelihoodTraits
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import PlainDistribution, SampleShape
 from vaekit.errors import UsageError
 from vaekit.likelihoods.support import Support
 
@@ -132,7 +131,7 @@ class MultiScaleSimilarity(PlainDistribution):
         """Score images ``(..., *event)``: :math:`-w (1 - s)`, which is not the logarithm of a probability."""
         return self.weight * (multi_scale_similarity(value, self.image) - 1)
 
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Return the image itself: a similarity does not describe the noise around it."""
         return self.image.detach().expand(self._extended_shape(sample_shape))
 

@@ -21,10 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
 from torch.nn.functional import logsigmoid, softplus
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.distributions.base import ElementwiseDistribution, SampleShape
 from vaekit.likelihoods.conventions import require_no_jacobian, stacked_shape, unstack
 from vaekit.likelihoods.poisson import COUNTS, bounded_log_mean, log_mean_features
 from vaekit.networks.bounded import soft_bound
@@ -59,7 +58,7 @@ class OverdispersedCounts(nn.Module, Likelihood):
         an output of the decoder.
     """
 
-    traits = LikelihoodTraits(measure="counts", column=True)
+    traits = LikelihoodTraits(measure="counts", column=True, takes_missing=True)
     support = COUNTS
 
     def __init__(
@@ -176,7 +175,7 @@ class NegativeBinomial(ElementwiseDistribution):
         )
 
     @torch.no_grad()
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Draw a gamma distributed mean, then a Poisson count."""
         theta = self.log_concentration.exp().expand(self._extended_shape(sample_shape))
         rate = torch.distributions.Gamma(theta, theta / self.log_mean.exp(), validate_args=False).sample()
@@ -248,7 +247,7 @@ class _ZeroInflated(ElementwiseDistribution):
         return total.to(self.dtype)
 
     @torch.no_grad()
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         counts = self.base.sample(sample_shape)
         dropped = torch.rand(counts.shape, dtype=self.logits.dtype, device=counts.device)
         return torch.where(dropped < self.logits.sigmoid(), torch.zeros_like(counts), counts)

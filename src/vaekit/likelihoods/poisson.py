@@ -11,10 +11,9 @@ from math import inf
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.distributions.base import ElementwiseDistribution, SampleShape
 from vaekit.likelihoods.conventions import require_no_jacobian
 from vaekit.likelihoods.support import LARGEST_COUNT, Support
 from vaekit.networks.bounded import soft_bound
@@ -53,7 +52,7 @@ class PoissonLikelihood(nn.Module, Likelihood):
     tensor(-2.)
     """
 
-    traits = LikelihoodTraits(measure="counts", column=True)
+    traits = LikelihoodTraits(measure="counts", column=True, takes_missing=True)
     support = COUNTS
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0) -> None:
@@ -83,7 +82,7 @@ class _Poisson(ElementwiseDistribution):
         return (x * self.log_mean - self.log_mean.exp() - torch.lgamma(x + 1)).to(self.dtype)
 
     @torch.no_grad()
-    def sample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         return torch.poisson(self.log_mean.exp().expand(self._extended_shape(sample_shape))).to(self.dtype)
 
     @property

@@ -14,7 +14,7 @@ LARGEST_COUNT = 2**24  # float32 holds all whole numbers up to here
 
 @dataclass(frozen=True)
 class Support:
-    """An interval of numbers, or of whole numbers, with a description for messages.
+    """An interval of numbers, or of whole numbers, with a description for messages; missing values (NaN) are accepted.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Support:
 
     def contains(self, values: npt.ArrayLike) -> bool:
         """Whether all values lie inside."""
-        array = np.asarray(values)
+        array = _observed(values)
         if not array.size:
             return True
         upper = min(self.upper, LARGEST_COUNT) if self.whole else self.upper
@@ -54,7 +54,7 @@ class Support:
 
     def check(self, values: npt.ArrayLike, kind: str) -> None:
         """Refuse data outside with a :class:`~vaekit.errors.DataError` that says which likelihoods would fit."""
-        array = np.asarray(values)
+        array = _observed(values)
         if self.contains(array):
             return
         seen = f"the data run from {array.min():.6g} to {array.max():.6g}"
@@ -117,6 +117,13 @@ class ColumnSupport:
     def _flat(values: npt.ArrayLike) -> np.ndarray:
         array = np.asarray(values)
         return array.reshape(len(array), -1)
+
+
+def _observed(values: npt.ArrayLike) -> np.ndarray:
+    """Return the values that are not missing (NaN)."""
+    array = np.asarray(values)
+    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(0, dtype=bool)
+    return array[~missing] if missing.any() else array
 
 
 def _fractions(array: np.ndarray) -> np.ndarray:

@@ -18,10 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent
-from torch.types import _size
 
 from vaekit.contracts import Likelihood, LikelihoodTraits
-from vaekit.distributions.base import ElementwiseDistribution
+from vaekit.distributions.base import ElementwiseDistribution, SampleShape
 from vaekit.distributions.normals import PlainNormal
 from vaekit.likelihoods.conventions import InDataUnits
 from vaekit.likelihoods.histogram_cells import ColumnFacts
@@ -120,14 +119,14 @@ class LogNormalLikelihood(TransformedNormalLikelihood):
     (tensor(-0.9189, grad_fn=<SumBackward1>), tensor([1.6487], grad_fn=<ExpBackward0>))
     """
 
-    traits = LikelihoodTraits(measure="density", column=True, learns_rows=True)
+    traits = LikelihoodTraits(measure="density", column=True, learns_rows=True, takes_missing=True)
     support = Support(
         "numbers above 0", _SMALLEST, inf, "zero has no logarithm: use gaussian, asinh-normal or histogram"
     )
 
     def transform(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logarithm, and the logarithm of its slope."""
-        y = x.log()
+        y = x.clamp(min=_SMALLEST).log()
         return y, -y
 
     def restore(self, y: Tensor) -> Tensor:
@@ -161,7 +160,9 @@ class AsinhNormalLikelihood(TransformedNormalLikelihood):
     tensor(-0.9189, grad_fn=<SumBackward1>)
     """
 
-    traits = LikelihoodTraits(measure="density", scaling="standardize", column=True, learns_rows=True)
+    traits = LikelihoodTraits(
+        measure="density", scaling="standardize", column=True, learns_rows=True, takes_missing=True
+    )
     support = Support(
         "finite numbers", -inf, inf, "no likelihood accepts anything else: remove or impute such rows"
     )
@@ -218,7 +219,7 @@ class _Transformed(ElementwiseDistribution):
         y, log_slope = self.known.transform(value)
         return self.normal.log_prob(y) + log_slope
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         return self.known.restore(self.normal.rsample(sample_shape))
 
     @property

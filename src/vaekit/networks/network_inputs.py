@@ -20,8 +20,10 @@ __all__ = [
     "CenteredLevels",
     "ColumnInputs",
     "ConditionedInput",
+    "FilledCells",
     "LeadingLatents",
     "LogCounts",
+    "ObservedInputs",
     "TransformedInput",
     "conditioned_decoder",
     "conditioned_encoder",
@@ -126,6 +128,65 @@ class ColumnInputs(nn.Module):
                 codes = torch.arange(n, dtype=x.dtype, device=x.device)
                 seen.append((1 - (group.unsqueeze(-1) - codes).abs()).clamp(min=0).flatten(1))
         return torch.cat(seen, 1)
+
+
+class ObservedInputs(nn.Module):
+    """Rows of which cells may be missing (NaN): 0 in their place, and further inputs that say which are missing.
+
+    Of standardised numbers 0 is the mean, and a missing category is no category.
+
+    Parameters
+    ----------
+    transform
+        The map of the observed cells, entry by entry; None: the identity.
+    masked
+        For each cell whether it has a further input: 1 where it is missing, 0 where it is observed.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ObservedInputs(LogCounts(), [True, False, True])(torch.tensor([[torch.nan, torch.nan, 0.0]]))
+    tensor([[0., 0., 0., 1., 0.]])
+    """
+
+    masked: Tensor
+
+    def __init__(self, transform: nn.Module | None, masked: Sequence[bool]) -> None:
+        super().__init__()
+        self.transform = nn.Identity() if transform is None else transform
+        places = [j for j, told in enumerate(masked) if told]
+        self.register_buffer("masked", torch.tensor(places, dtype=torch.long), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, *event)`` to the inputs of the encoder."""
+        missing = x.isnan()
+        seen = self.transform(x.masked_fill(missing, 0.0))
+        # NaN goes through the map, and shows which of its entries are those of missing cells.
+        seen = seen.masked_fill(self.transform(x.detach()).isnan(), 0.0)
+        if not len(self.masked):
+            return seen
+        return torch.cat([seen, missing.flatten(1).index_select(1, self.masked).to(seen.dtype)], -1)
+
+
+class FilledCells(nn.Module):
+    """Rows of which cells may be missing (NaN), with a number of each column's own in their place.
+
+    Examples
+    --------
+    >>> import torch
+    >>> FilledCells([0.0, -1.0])(torch.tensor([[5.0, torch.nan]]))
+    tensor([[ 5., -1.]])
+    """
+
+    fill: Tensor
+
+    def __init__(self, fill: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("fill", torch.tensor(fill), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, columns)`` to the same shape."""
+        return torch.where(x.isnan(), self.fill, x)
 
 
 class LeadingLatents(nn.Module):

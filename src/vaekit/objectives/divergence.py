@@ -13,7 +13,7 @@ draw, and the rest is in closed form: it is never negative, and has a smaller va
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 from torch.distributions import (
@@ -126,16 +126,16 @@ _OF_TORCH: dict[type[Distribution], type[Distribution]] = {
 
 
 @register_divergence((Independent, Normal), (Independent, Normal))
-def _normal_normal(q: Independent, p: Independent) -> Divergence:
-    q_normal, p_normal = cast(Normal, q.base_dist), cast(Normal, p.base_dist)
+def _normal_normal(q: "Independent[Normal]", p: "Independent[Normal]") -> Divergence:
+    q_normal, p_normal = q.base_dist, p.base_dist
     each = normal_kl(q_normal.loc, q_normal.scale, p_normal.loc, p_normal.scale)
     return Divergence(each.sum(dim=tuple(range(-len(q.event_shape), 0))), each)
 
 
 @register_divergence((MultivariateNormal,), (Independent, Normal))
-def _full_normal(q: MultivariateNormal, p: Independent) -> Divergence:
+def _full_normal(q: MultivariateNormal, p: "Independent[Normal]") -> Divergence:
     """Add up, for q = N(m, L L'), the divergence of the normals of the diagonal, and half the squares left of it."""
-    p_normal, L = cast(Normal, p.base_dist), q.scale_tril
+    p_normal, L = p.base_dist, q.scale_tril
     each = normal_kl(q.mean, L.diagonal(dim1=-2, dim2=-1), p_normal.loc, p_normal.scale)
     left = (L.tril(-1) / p_normal.scale.unsqueeze(-1)).square().sum((-2, -1))
     return Divergence(each.sum(-1) + 0.5 * left, None)

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from vaekit.contracts import ObjectiveResult
+from vaekit.contracts import ObjectiveResult, ObjectiveTraits
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Schedule, check_scalar
 from vaekit.networks.layers import build_activation
@@ -82,6 +82,7 @@ class VaeGan(Opposed):
     torch.Size([4])
     """
 
+    traits = ObjectiveTraits(compares_whole_rows=True)
     kind = "vae-gan"
     gamma: float
 

@@ -182,7 +182,8 @@ def log_likelihood_comparison(
     >>> [text.get_text() for text in ax.texts]
     ['full Gaussian', 'this model']
     """
-    rows = [(name, model[0], model[1], True), *((label, *pair, False) for label, pair in baselines)]
+    rows = [(name, model[0], model[1], True)]
+    rows += [(label, mean, error, False) for label, (mean, error) in baselines]
     rows.sort(key=lambda row: (np.isnan(row[1]), -row[1]), reverse=True)
     ax = tidy(new_axes(ax, 4.6, 0.9 + 0.52 * len(rows)), grid="x")
     for height, (label, mean, error, is_model) in enumerate(rows):

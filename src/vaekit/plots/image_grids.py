@@ -188,7 +188,7 @@ def _checked(images: npt.ArrayLike) -> npt.NDArray[np.generic]:
 def _limits(images: npt.NDArray[np.generic]) -> tuple[float, float]:
     if images.dtype == np.uint8:
         return 0.0, 255.0
-    low, high = float(images.min()), float(images.max())  # type: ignore[arg-type]
+    low, high = np.float64(images.min()).item(), np.float64(images.max()).item()
     if low >= 0 and high <= 1:
         return 0.0, 1.0
     return low, high if high > low else low + 1

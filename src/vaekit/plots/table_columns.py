@@ -1,6 +1,6 @@
 """Pictures of columns of numbers: data and samples, originals and reconstructions."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ def distance(data: npt.ArrayLike, samples: npt.ArrayLike) -> _Floats:
     Returns
     -------
     ndarray
-        ``(columns,)``.
+        ``(columns,)``. Missing values (NaN) do not count; NaN for a column without any value.
 
     Examples
     --------
@@ -38,12 +38,14 @@ def distance(data: npt.ArrayLike, samples: npt.ArrayLike) -> _Floats:
     array([0., 1.])
     """
     a, b = np.sort(np.asarray(data, dtype=float), axis=0), np.sort(np.asarray(samples, dtype=float), axis=0)
-    result = np.empty(a.shape[1])
+    result = np.full(a.shape[1], np.nan)
     for j in range(a.shape[1]):
-        at = np.concatenate([a[:, j], b[:, j]])
-        f = np.searchsorted(a[:, j], at, side="right") / len(a)
-        g = np.searchsorted(b[:, j], at, side="right") / len(b)
-        result[j] = np.abs(f - g).max()
+        x, y = a[~np.isnan(a[:, j]), j], b[~np.isnan(b[:, j]), j]
+        if len(x) and len(y):
+            at = np.concatenate([x, y])
+            f = np.searchsorted(x, at, side="right") / len(x)
+            g = np.searchsorted(y, at, side="right") / len(y)
+            result[j] = np.abs(f - g).max()
     return result
 
 
@@ -75,10 +77,11 @@ def marginal_histogram(
     data, samples = np.asarray(data, dtype=float), np.asarray(samples, dtype=float)
     ax = tidy(new_axes(ax, 2.6, 1.9))
     edges = _edges(data, samples)
-    for values, style in (
-        (data, {"fill": True, "color": MUTED, "alpha": 0.45, "linewidth": 0, "label": "data"}),
-        (samples, {"color": MODEL, "linewidth": 1.5, "label": "samples"}),
-    ):
+    styles: tuple[dict[str, Any], dict[str, Any]] = (
+        {"fill": True, "color": MUTED, "alpha": 0.45, "linewidth": 0, "label": "data"},
+        {"color": MODEL, "linewidth": 1.5, "label": "samples"},
+    )
+    for values, style in zip((data, samples), styles, strict=True):
         counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
         ax.stairs(counts / max(len(values), 1), edges, **style)
     ax.set_ylim(bottom=0)
@@ -103,7 +106,7 @@ def r_squared(originals: npt.ArrayLike, reconstructions: npt.ArrayLike) -> _Floa
     Returns
     -------
     ndarray
-        ``(columns,)``; NaN for a column that is constant on these rows.
+        ``(columns,)``; NaN for a column that is constant on these rows. Missing originals (NaN) do not count.
 
     Examples
     --------
@@ -111,10 +114,12 @@ def r_squared(originals: npt.ArrayLike, reconstructions: npt.ArrayLike) -> _Floa
     array([0.5, nan])
     """
     x, fitted = np.asarray(originals, dtype=float), np.asarray(reconstructions, dtype=float)
-    total = ((x - x.mean(axis=0)) ** 2).sum(axis=0)
-    varies = np.ptp(x, axis=0) > 0
+    known = ~np.isnan(x)
+    mean = np.where(known, x, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    total = np.where(known, (x - mean) ** 2, 0.0).sum(axis=0)
+    varies = np.fmax.reduce(x, axis=0) > np.fmin.reduce(x, axis=0)
     result = np.full(x.shape[1], np.nan)
-    result[varies] = 1 - ((x - fitted) ** 2).sum(axis=0)[varies] / total[varies]
+    result[varies] = 1 - np.where(known, (x - fitted) ** 2, 0.0).sum(axis=0)[varies] / total[varies]
     return result
 
 

@@ -209,7 +209,11 @@ class HamiltonianDistribution(VectorDistribution):
 
     def evolve(self, z: Tensor, momentum: Tensor) -> tuple[Tensor, Tensor]:
         r"""Run the tempered dynamics from :math:`(z_0, \rho_0)` to :math:`(z_K, \rho_K)`."""
-        force = torch.func.grad(lambda z: self.log_target(z).sum())
+
+        def total(z: Tensor) -> Tensor:
+            return self.log_target(z).sum()
+
+        force = torch.func.grad(total)
         pull = force(z)
         root = self.root_temperature
         for step in range(1, self.steps + 1):

@@ -8,10 +8,9 @@ from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.types import _size
 
 from vaekit.contracts import DistributionTraits, Posterior, PosteriorTraits
-from vaekit.distributions.base import PlainDistribution
+from vaekit.distributions.base import PlainDistribution, SampleShape
 from vaekit.errors import UsageError
 
 __all__ = ["PointMass", "PointPosterior"]
@@ -62,7 +61,7 @@ class PointMass(PlainDistribution):
         """The variance: zero."""
         return torch.zeros_like(self.point)
 
-    def rsample(self, sample_shape: _size = _SCALAR) -> Tensor:
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
         """Repeat the point: ``(*sample_shape, *batch, *event)``."""
         return self.point.expand(*sample_shape, *self.point.shape)
 

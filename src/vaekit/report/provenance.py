@@ -6,6 +6,7 @@ from math import prod
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from vaekit.data.missing_values import rates_in_words
 from vaekit.report.numbers import count
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def parts(artifact: "Artifact") -> list[Part]:
         "likelihood": "likelihood p(x|z)",
         "objective": "objective",
     }
-    return [(symbols[room], str(spec), in_words(spec)) for room, spec in artifact.sentence.specs.items()]
+    return [(symbols[room], spec.in_short, in_words(spec)) for room, spec in artifact.sentence.specs.items()]
 
 
 def in_words(spec: "Spec") -> str:
@@ -63,9 +64,13 @@ def facts(
     estimator: "VariationalAutoencoder", artifact: "Artifact", shown: "Dataset | None"
 ) -> dict[str, list[Fact]]:
     """Return all facts about the model as names and values, by group."""
+    kinds = artifact.sentence.likelihood.many_columns
+    kept = [artifact.schema.columns[j].name for j in artifact.schema.kept.nonzero()[0]]
+    columns = {"Likelihoods of the columns": list(zip(kept, kinds, strict=True))} if kinds else {}
     return {
         "Data": _data_facts(estimator, artifact, shown),
         "Model": _model_facts(estimator, artifact),
+        **columns,
         "Training": _training_facts(artifact),
         "Software": [(name, version) for name, version in _versions(artifact).items()],
     }
@@ -87,6 +92,8 @@ def command(artifact: "Artifact") -> str | None:
         words += ["--validation", str(artifact.data["validation"])]
     if artifact.data.get("label"):
         words += ["--label", str(artifact.data["label"])]
+    if artifact.schema.missing_values:
+        words += ["--missing-values", ",".join(artifact.schema.missing_values)]
     if artifact.schema.conditions is not None:
         for condition in artifact.schema.conditions.conditions:
             kind = "continuous" if condition.categories is None else "categorical"
@@ -107,9 +114,16 @@ def _data_facts(
     else:
         found.append(("each row", count(prod(schema.event_shape), "column")))
     found.append(("scaling", schema.scaling))
-    left_out = [column.name for column, kept in zip(schema.columns, schema.kept, strict=False) if not kept]
+    empty, kept = schema.empty_columns, zip(schema.columns, schema.kept, strict=False)
+    left_out = [column.name for column, keep in kept if not keep and column.name not in empty]
     if left_out:
         found.append(("constant columns, left out of the model", ", ".join(left_out)))
+    if empty:
+        found.append(("columns without any value, left out of the model", ", ".join(empty)))
+    if schema.missing_rates:
+        found.append(("missing in training rows", rates_in_words(schema.missing_rates, most=50)))
+    if schema.missing_values:
+        found.append(("values that stand for missing ones", ", ".join(schema.missing_values)))
     if data.get("own_test_split"):
         found.append(("test rows", "the source's own test split"))
     if data.get("label"):

@@ -44,30 +44,40 @@ def reconstructions(scene: Scene) -> Section | None:
     originals = np.asarray(scene.shown.values, dtype=float)
     fitted = scene.estimator.reconstruct(scene.shown)
     scores = r_squared(originals, fitted)
-    decoded = _decoded(scene, scene.shown, scene.estimator.transform(scene.shown))
+    decoded = _decoded(scene, scene.shown, np.array(scene.estimator.transform(scene.shown)))
     log_p = _log_probabilities(scene, decoded, _categories(scene, fitted))
     for category, values in log_p.items():
-        found = category_scores(category.codes(originals), values)
+        seen = ~np.isnan(originals[:, category.column])
+        if not seen.any():
+            continue
+        found = category_scores(category.codes(originals), values[seen])
         scores[category.column] = 1 - found.cross_entropy / found.entropy if found.entropy > 0 else np.nan
     numeric = [j for j in kept.tolist() if j not in {category.column for category in log_p}]
     named = {category.column: category for category in log_p}
     few = evenly_spread(len(originals), _POINTS)
     pictures = []
     for j in kept[np.argsort(-np.nan_to_num(scores[kept], nan=-np.inf), kind="stable")][:_PANELS].tolist():
-        name = schema.columns[j].name
+        name, seen = schema.columns[j].name, ~np.isnan(originals[:, j])
+        if not seen.any():
+            continue
         if j in named:
             codes, categories = named[j].codes(originals), named[j].names
-            ax = category_accuracy(codes, log_p[named[j]], categories, name=name, ax=panel())
+            ax = category_accuracy(codes, log_p[named[j]][seen], categories, name=name, ax=panel())
             told = ax.texts[0].get_text().replace("\n", ", ")
             alt = f"How often each category of {name} is reconstructed: {told}."
         else:
-            ax = reconstruction_scatter(originals[few, j], fitted[few, j], name=name, ax=panel())
+            drawn_rows = few[seen[few]] if seen[few].any() else np.flatnonzero(seen)[:_POINTS]
+            ax = reconstruction_scatter(
+                originals[drawn_rows, j], fitted[drawn_rows, j], name=name, ax=panel()
+            )
             # R² of the few points that are drawn would differ from that of all rows.
             if np.isfinite(scores[j]):
                 ax.texts[0].set_text(f"R² = {number(float(scores[j]))}")
             alt = f"Reconstructed against original values of {name}: {ax.texts[0].get_text()}."
         pictures.append(Picture(drawn_panel(ax, f"pair-{j}", alt)))
     text = f"Measured on {count(len(originals), 'row')}. "
+    if np.isnan(originals).any():
+        text += "Of each column, the rows in which it is missing do not count. "
     if numeric:
         middle = float(np.nanmedian(scores[numeric])) if np.isfinite(scores[numeric]).any() else None
         text += (
@@ -94,8 +104,9 @@ def marginals(scene: Scene) -> Section | None:
     data = np.asarray(scene.shown.values, dtype=float)
     samples = scene.estimator.sample(max(2000, len(data)), given=scene.given, random_state=0, noise=True)
     apart = distance(data, samples)
+    there = np.maximum((~np.isnan(data)).sum(0), 1)
     # Kolmogorov and Smirnov's distance of two samples of one distribution is below this in 95 % of cases.
-    chance = np.full(len(apart), 1.36 * np.sqrt(1 / len(data) + 1 / len(samples)))
+    chance = 1.36 * np.sqrt(1 / there + 1 / len(samples))
     fitted = scene.estimator.reconstruct(scene.shown)
     named = {category.column: category for category in _categories(scene, fitted)}
     for j, category in named.items():
@@ -103,11 +114,13 @@ def marginals(scene: Scene) -> Section | None:
     pictures = []
     for j in kept[np.argsort(-(apart / chance)[kept], kind="stable")][:_PANELS].tolist():
         name = schema.columns[j].name
+        if np.isnan(data[:, j]).all():
+            continue
         if j in named:
             codes = named[j].codes(data), named[j].codes(samples)
             ax = category_shares(*codes, named[j].names, name=name, ax=panel())
         else:
-            ax = marginal_histogram(data[:, j], samples[:, j], name=name, ax=panel())
+            ax = marginal_histogram(data[~np.isnan(data[:, j]), j], samples[:, j], name=name, ax=panel())
         alt = f"Histograms of {name} in the data and in samples, at a distance of {apart[j]:.2f}."
         caption = f"distance {apart[j]:.2f}, by chance {chance[j]:.2f}"
         pictures.append(Picture(drawn_panel(ax, f"marginal-{j}", alt), caption))
@@ -184,8 +197,9 @@ class _Category:
         return 1 if len(self.names) == 2 else 0
 
     def codes(self, values: _Floats) -> npt.NDArray[np.int64]:
-        """Return the column of a table as numbers of categories, from 0."""
-        codes = values[:, self.column].round().astype(np.int64) - self.first
+        """Return the column of a table as numbers of categories, from 0, for the rows where it is not missing."""
+        column = values[:, self.column]
+        codes = column[~np.isnan(column)].round().astype(np.int64) - self.first
         return codes.clip(0, len(self.names) - 1)
 
     def distance(self, data: _Floats, samples: _Floats) -> tuple[float, float]:

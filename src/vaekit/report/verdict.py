@@ -10,8 +10,9 @@ from vaekit.report.numbers import advantage, count, estimate, main_result, numbe
 if TYPE_CHECKING:
     from vaekit.artifact import Artifact
     from vaekit.evaluation import Evaluation
+    from vaekit.sentence import Spec
 
-__all__ = ["Notice", "judge"]
+__all__ = ["Notice", "collapse", "judge"]
 
 _FEWEST_SAMPLES, _LEAST_SHARE = 10, 0.05
 
@@ -67,9 +68,9 @@ def judge(
         notices = [_comparison(result, artifact, noun), *_estimate_quality(result, noun)]
         if result.split == "train":
             notices.append(_trained_on(noun))
-        notices += [*_inexact_prior(result), *_codes(result)]
+        notices += [*_inexact_prior(result, artifact.sentence.prior), *_codes(result)]
     if kl_per_dimension is not None and (result is None or result.code_usage is None):
-        notices += _collapse(kl_per_dimension)
+        notices += collapse(kl_per_dimension)
     return notices + _training(artifact, evaluated=result is not None)
 
 
@@ -149,21 +150,23 @@ def _ways_to_improve(artifact: "Artifact") -> list[str]:
     ]
 
 
-def _inexact_prior(result: "Evaluation") -> list[Notice]:
-    if result.prior_samples is None:
+def _inexact_prior(result: "Evaluation", prior: "Spec") -> list[Notice]:
+    samples = result.prior_samples
+    if samples is None:
         return []
     text = (
-        "The prior is defined by a second autoencoder, and its log p(z) is estimated from "
-        f"{count(result.prior_samples, 'importance sample')}, which on average gives too low a value. So the "
+        f"The density of the prior, {prior.kind}, is an integral, and its log p(z) is estimated from "
+        f"{count(samples, 'importance sample')}, which on average gives too low a value. So the "
         "log-likelihood and the ELBO shown are below the true ones, and the comparison with the baselines errs "
         "against the model."
     )
+    advice = [f"Use more samples: `--prior {prior.kind}:samples={8 * samples}`."]
     return [
         Notice(
             "note",
             "The prior's density is a lower bound",
             text,
-            ["Use more samples: `--prior two-stage:samples=256`."],
+            advice if "samples" in prior.options else [],
         )
     ]
 
@@ -228,7 +231,12 @@ def _codes(result: "Evaluation") -> list[Notice]:
     ]
 
 
-def _collapse(kl: Sequence[float]) -> list[Notice]:
+def collapse(kl: Sequence[float]) -> list[Notice]:
+    """Return a warning where hardly any latent dimension carries information, given the mean KL of each in nats.
+
+    >>> [notice.title for notice in collapse([0.0, 0.0, 2.0])], collapse([1.0, 2.0])
+    (['Nearly collapsed: only 1 of 3 latent dimensions is active'], [])
+    """
     active, latent = sum(value > ACTIVE_KL for value in kl), len(kl)
     if active == 0:
         text = (
@@ -241,7 +249,7 @@ def _collapse(kl: Sequence[float]) -> list[Notice]:
         ]
         return [Notice("bad", "Posterior collapse: no latent dimension is active", text, advice)]
     if active == 1 < latent or active < 0.1 * latent:
-        title = f"Nearly collapsed: only {active} of {latent} latent dimensions are active"
+        title = f"Nearly collapsed: only {active} of {latent} latent dimensions {'is' if active == 1 else 'are'} active"
         text = f"The others carry less than {ACTIVE_KL:g} nat each and have no effect."
         advice = (
             f"If this is unexpected, train longer or more slowly; if not, `--latent {active}` is as good."

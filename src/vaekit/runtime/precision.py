@@ -8,7 +8,7 @@ networks (encoder, decoder, classifier) are taken in
 * ``bf16``: bfloat16, with 7 bits, summed in float32; about twice as fast on processors and cards that have it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,7 +64,7 @@ class NetworkPrecision:
         self._replaced = [(n, _in_bfloat16(n.forward)) for n in unique] if precision == "bf16" else []
 
     @contextmanager
-    def chosen(self) -> Iterator[None]:
+    def chosen(self) -> Generator[None]:
         """Multiply in this precision within a block, and put things back after it."""
         before = torch.backends.cuda.matmul.fp32_precision
         own = [vars(network).get("forward") for network, _ in self._replaced]

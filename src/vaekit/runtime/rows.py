@@ -4,7 +4,7 @@ A codebook that moves by running means looks at every row of a batch. Where seve
 slice, the training loop says how the slices are put together; otherwise the rows at hand are all there are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -55,7 +55,7 @@ def whole_batch(rows: Tensor) -> Tensor:
 
 
 @contextmanager
-def gathering(gather: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def gathering(gather: Callable[[Tensor], Tensor]) -> Generator[None]:
     """Put slices together by a function, inside a block."""
     global _gather
     before, _gather = _gather, gather

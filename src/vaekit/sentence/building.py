@@ -1,13 +1,30 @@
 """Building the model that a sentence describes."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from vaekit.likelihoods import ObservedCells
 from vaekit.networks import NetworkRecipe, TransformedInput, conditioned_decoder, conditioned_encoder
-from vaekit.sentence.compatibility import check_compatible, check_relaxation, needs_classifier
+from vaekit.sentence.compatibility import check_compatible, check_missing, check_relaxation, needs_classifier
 from vaekit.sentence.specs import Sentence
 from vaekit.vae import VAE
 
-__all__ = ["build_vae"]
+__all__ = ["MissingCells", "build_vae"]
+
+
+class MissingCells(NamedTuple):
+    """The columns of a table where cells may be missing.
+
+    Parameters
+    ----------
+    masked
+        For each column, whether cells were missing in training: the encoder is then told where they are.
+    log_jacobian
+        The logarithm of the Jacobian of each column's scaling, in nats.
+    """
+
+    masked: Sequence[bool]
+    log_jacobian: Sequence[float]
 
 
 def build_vae(
@@ -18,6 +35,7 @@ def build_vae(
     log_jacobian: float = 0.0,
     condition: int = 0,
     network: NetworkRecipe | None = None,
+    missing: MissingCells | None = None,
 ) -> VAE:
     """Build the model a sentence describes, with fresh parameters from torch's global generator.
 
@@ -37,6 +55,8 @@ def build_vae(
         data in front of the encoder, beside the latents in front of the decoder, and given to priors that ask.
     network
         What makes the encoder and the decoder, instead of the sentence's.
+    missing
+        What is to be known of the columns where cells may be missing (NaN); None: none may be.
 
     Returns
     -------
@@ -46,7 +66,7 @@ def build_vae(
     ------
     UsageError
         For a value out of range, a posterior and a prior of different spaces, and an objective that needs what
-        the posterior lacks.
+        the posterior lacks; where cells may be missing, for a likelihood or an objective of whole rows.
 
     Examples
     --------
@@ -59,8 +79,13 @@ def build_vae(
     posterior = sentence.posterior.build(latent=latent)
     is_density = sentence.likelihood.part.traits.measure in ("density", "mixed")
     likelihood = sentence.likelihood.build(
-        event_shape=event_shape, log_jacobian=log_jacobian if is_density else 0.0
+        event_shape=event_shape, log_jacobian=log_jacobian if is_density and missing is None else 0.0
     )
+    if missing is not None:
+        check_missing(sentence, likelihood)
+        # Networks of the user's own have the shape of the data: they see 0 for a missing value, and no mask.
+        masked = () if sentence.network.kind == "own" else missing.masked
+        likelihood = ObservedCells(likelihood, missing.log_jacobian if is_density else 0.0, masked=masked)
     prior = sentence.prior.build(
         latent_shape=posterior.latent_shape,
         event_shape=event_shape,

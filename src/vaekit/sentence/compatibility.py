@@ -11,7 +11,7 @@ from vaekit.errors import UsageError
 from vaekit.sentence.registry import PARTS, Room, space_of
 from vaekit.sentence.specs import Sentence, Spec
 
-__all__ = ["check_compatible", "check_relaxation", "needs_classifier"]
+__all__ = ["check_compatible", "check_missing", "check_relaxation", "needs_classifier"]
 
 _SPACES = {
     "euclidean": "in R^k",
@@ -46,6 +46,26 @@ def check_relaxation(sentence: Sentence, posterior: Any) -> None:
             f"objective {sentence.objective.kind} evaluates its surrogate at the draws of its bound, so it cannot see "
             f"their relaxation instead; use straight_through=true, or one of: {fitting}"
         )
+
+
+def check_missing(sentence: Sentence, likelihood: Any) -> None:
+    """Refuse parts that need whole rows, for data with missing cells; ``likelihood`` is the built one."""
+    fitting: dict[Room, list[str]] = {
+        "likelihood": [kind for kind, part in PARTS["likelihood"].items() if part.traits.takes_missing],
+        "objective": [
+            kind for kind, part in PARTS["objective"].items() if not part.traits.compares_whole_rows
+        ],
+    }
+    whole_rows: dict[Room, bool] = {
+        "likelihood": not likelihood.traits.takes_missing,
+        "objective": sentence.objective.part.traits.compares_whole_rows,
+    }
+    for room, needed in whole_rows.items():
+        if needed:
+            raise UsageError(
+                f"{room} {sentence.specs[room].kind} needs whole rows, and values are missing in these data; use one "
+                f"of: {', '.join(fitting[room])}; or fill them in"
+            )
 
 
 def needs_classifier(sentence: Sentence) -> bool:

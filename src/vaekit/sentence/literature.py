@@ -10,7 +10,19 @@ from vaekit.errors import UsageError
 from vaekit.language.grammar import did_you_mean
 from vaekit.sentence.named_models import MODELS, NamedModel
 
-__all__ = ["MODELS", "NamedModel", "find_model", "resolve"]
+__all__ = ["MODELS", "RECONSTRUCTIONS", "NamedModel", "find_model", "resolve"]
+
+RECONSTRUCTIONS: Mapping[str, str] = {
+    "mse": "gaussian:scale=fixed,value=0.7071067811865476",
+    "bce": "bernoulli",
+}
+r"""Likelihoods by the loss that an autoencoder calls its reconstruction error, summed over the inputs of an example.
+
+``bce``, the binary cross-entropy, is :math:`-\log p(x \mid z)` of a Bernoulli. ``mse``, the squared error, is
+:math:`-\log p(x \mid z)` of a Gaussian of variance 1/2, up to a constant: of the scaled data, and with a sum where many
+programs take a mean, which is a Gaussian of D times that variance (`vaekit explain-loss`). A noise that is learned,
+``gaussian:scale=learned``, describes data better as a rule.
+"""
 
 
 def find_model(name: str) -> NamedModel:

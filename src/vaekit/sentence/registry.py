@@ -18,6 +18,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
@@ -160,7 +161,7 @@ def register(room: Room, name: str, part: Any = None) -> Any:
             f"{room} {name!r}: write lower-case letters and digits, words joined by hyphens, such as 'student-t'"
         )
     if part is None:
-        return lambda given: register(room, name, given)
+        return partial(register, room, name)
     if not isinstance(part, type):
         raise UsageError(f"{room} {name!r}: expected a class, got {part!r}")
     PARTS[room].add(name, part)

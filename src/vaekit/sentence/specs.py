@@ -29,6 +29,9 @@ __all__ = ["Sentence", "Spec", "parse"]
 _OWN_NETWORK: dict[str, Callable[..., Any]] = {"own": OwnNetworkName}
 
 
+_COLUMNS_IN_A_LINE = 6
+
+
 @dataclass(frozen=True)
 class Spec:
     """One part of the sentence: a kind and its options, all of them, defaults included.
@@ -57,6 +60,23 @@ class Spec:
 
     def __str__(self) -> str:
         return write_choice(self.kind, self.options)
+
+    @property
+    def many_columns(self) -> tuple[str, ...]:
+        """The kinds of the columns of a likelihood with one for each, where they are more than six; else nothing."""
+        kinds = tuple(self.options.get("columns", ()))
+        return kinds if len(kinds) > _COLUMNS_IN_A_LINE else ()
+
+    @property
+    def in_short(self) -> str:
+        """The spec as text; with many columns, only its kind and their number.
+
+        >>> parse("prior", "standard").in_short
+        'standard'
+        >>> parse("likelihood", "mixed:columns=" + "x".join(["gaussian"] * 31)).in_short
+        'mixed, of 31 columns'
+        """
+        return f"{self.kind}, of {len(self.many_columns)} columns" if self.many_columns else str(self)
 
     @property
     def part(self) -> Any:
@@ -159,6 +179,10 @@ def parse(room: Room, text: "str | Spec | type | partial[Any]") -> Spec:
         return text
     if isinstance(text, type | partial):
         return _spec_of(room, text)
+    return _read(room, text)
+
+
+def _read(room: Room, text: object) -> Spec:
     if not isinstance(text, str):
         raise UsageError(
             f"{room}={text!r}: expected a string such as {next(iter(PARTS[room]))!r}, the class of a part or "

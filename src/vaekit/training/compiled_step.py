@@ -107,9 +107,11 @@ class CompiledGradient:
         """
         if self._compiled is None or len(x) != self.batch_size:
             return self.plain(x, c)
+        from torch._dynamo import mark_static
+
         for part in (x, c):
             if part is not None:
-                torch._dynamo.mark_static(part)  # whatever sizes other runs had
+                mark_static(part)  # whatever sizes other runs had
         try:
             with torch.no_grad():
                 gradients, buffers, loss, result = self._compiled(self._parameters, self._buffers, x, c)
@@ -124,7 +126,8 @@ class CompiledGradient:
             parameter.grad = gradient if same else torch.empty_like(parameter).copy_(gradient)
         if buffers:
             _foreach_copy_(self._buffers, buffers)
-        return ObjectiveResult(**{**_NO_TERMS, **result}), loss
+        terms: dict[str, Any] = {**_NO_TERMS, **result}
+        return ObjectiveResult(**terms), loss
 
 
 class _Loss(nn.Module):

@@ -69,12 +69,12 @@ def begin_at_marginals(model: VAE, x: Tensor) -> None:
             f"output_bias=marginal: {type(model.likelihood_part).__name__} does not say which features reproduce the "
             "data's marginals (no method marginal_features); use output_bias=none"
         )
-    if layer is None:
+    if layer is None or layer.bias is None:
         raise UsageError(
             "output_bias=marginal: the decoder does not end in a layer with a bias for each feature of the "
             "likelihood; use output_bias=none"
         )
-    layer.bias.copy_(features.flatten())  # type: ignore[union-attr]
+    layer.bias.copy_(features.flatten())
 
 
 def _last_layer(model: VAE) -> nn.Linear | nn.Conv2d | nn.ConvTranspose2d | None:

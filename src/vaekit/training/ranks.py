@@ -15,7 +15,7 @@ slow disk.
 """
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar, cast
 
@@ -26,7 +26,7 @@ from torch import (
     _foreach_copy_,  # pyright: ignore
     nn,
 )
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from vaekit.errors import TrainingWarning, UsageError, VaekitError
 from vaekit.objectives import Objective, ObjectiveResult
@@ -87,7 +87,7 @@ class Ranks:
         return self._sharing(model)
 
     @contextmanager
-    def _sharing(self, model: VAE) -> Iterator[None]:
+    def _sharing(self, model: VAE) -> Generator[None]:
         with SharedNoise(self._part, model.latent_shape), gathering(self._gather_pieces):
             yield
 

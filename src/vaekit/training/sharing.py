@@ -106,9 +106,11 @@ class SharedNoise(TorchFunctionMode):
         if self.folded(shape):
             samples = shape[0] // rows
             larger = torch.Size([samples * batch, *shape[1:]])
-            return larger, lambda drawn: drawn.unflatten(0, (samples, batch))[
-                :, start : start + rows
-            ].flatten(0, 1)
+
+            def own(drawn: Tensor) -> Tensor:
+                return drawn.unflatten(0, (samples, batch)).narrow(1, start, rows).flatten(0, 1)
+
+            return larger, own
         return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -58,8 +58,8 @@ class Differentiate(Protocol):
 def loss_of(objective: Objective, model: VAE, batch: Batch) -> tuple[ObjectiveResult, Tensor]:
     """Return the results, without gradient, and the loss to differentiate."""
     result = check_result(objective(model, *batch), objective)
-    terms = [None if term is None else term.detach() for term in result]
-    return ObjectiveResult(*terms), -result.surrogate.mean()  # type: ignore[arg-type]
+    terms: list[Any] = [None if term is None else term.detach() for term in result]
+    return ObjectiveResult(*terms), -result.surrogate.mean()
 
 
 class PlainGradient:

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -63,7 +63,7 @@ class TimeLimit(StopRequest):
 
 
 @contextmanager
-def stopping_on(stop: StopRequest, *signals: signal.Signals) -> Iterator[StopRequest]:
+def stopping_on(stop: StopRequest, *signals: signal.Signals) -> Generator[StopRequest]:
     """Turn signals into a request to stop, inside a block; a second one has its usual effect.
 
     A signal that the program handles itself is left to it, and outside the main thread, where Python allows

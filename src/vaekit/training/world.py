@@ -5,7 +5,7 @@ same order, and takes its slice of every batch. This file holds the interface, t
 nothing to share, and the error that says that another process is gone.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
@@ -183,7 +183,7 @@ ALONE = Alone()
 
 
 @contextmanager
-def others_may_be_lost(rank: int, size: int, *, computing: bool = False) -> Iterator[None]:
+def others_may_be_lost(rank: int, size: int, *, computing: bool = False) -> Generator[None]:
     """Turn the error of a process group whose process is gone into one that says what to do.
 
     Where the block computes as well, an error counts if it is one of torch's distributed package or names
@@ -204,7 +204,7 @@ def others_may_be_lost(rank: int, size: int, *, computing: bool = False) -> Iter
         )
         raise ProcessLostError(
             f"rank {rank} of {size}: another process of the run is gone or does not answer, so this one ends "
-            f"({reason}); to go on from the last checkpoint, start all processes again with --resume"
+            f"({reason}); to go on from the last checkpoint, start all processes again with resume=True"
         ) from error
 
 
