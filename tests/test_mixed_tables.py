@@ -92,13 +92,14 @@ def test_a_later_table_is_read_by_the_categories_of_the_model(fitted):
         fitted.score_samples(few.assign(size="large"))
 
 
-def test_missing_text_is_a_category_and_a_missing_number_is_refused(tmp_path):
+def test_missing_text_is_no_category_and_an_infinite_number_is_refused():
     few = table(60)
     few.loc[3, "colour"] = None
     dataset = from_object(few)
-    assert known(dataset.categories)[1] == ("", "blue", "green", "red")
-    few.loc[4, "size"] = np.nan
-    with pytest.raises(DataError, match="1 value of 360 missing"):
+    assert known(dataset.categories)[1] == ("blue", "green", "red")
+    assert np.isnan(dataset.values[3, 1])
+    few.loc[4, "size"] = np.inf
+    with pytest.raises(DataError, match="1 value of 360 infinite"):
         from_object(few).require_finite()
 
 

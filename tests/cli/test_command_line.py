@@ -273,7 +273,7 @@ def test_usage_errors_end_with_2(capsys, arguments):
         (b"a,b\n", "no rows"),
         (b"a,b\n1,2\n", "1 sample|rows"),
         (b"a,b\n1,2\n3\n4,5\n", "line 3"),
-        (b"a,b\n1,2\n3,nan\n4,5\n7,8\n", "missing"),
+        (b"a,b\n,?\n,nan\n,\n,\n", "every value is missing"),
         (b"a,b\n1,2\n3,inf\n4,5\n7,8\n", "infinite"),
         (b"a,b\n1,2\n1,2\n1,2\n1,2\n", "constant"),
     ],

@@ -67,12 +67,12 @@ def test_a_file_read_by_row_groups_is_the_same_data(tmp_path, blocks, index):
     resident, stored = both(tmp_path, frame(), index=index)
     assert stored.columns == resident.columns
     assert stored.categories == resident.categories
-    assert known(stored.categories)[6:9] == (("", "12", "green", "red"), ("a", "b"), None)
+    assert known(stored.categories)[6:9] == (("12", "green", "red"), ("a", "b"), None)
     assert stored.hash() == resident.hash()
     some = np.array([3, 299, 3, 0, -1])
     for key in (slice(2, 90), slice(None, None, 7), some, 5, (4, 0), (slice(None), 0)):
         np.testing.assert_array_equal(stored.values[key], resident.values[key])
-    np.testing.assert_array_equal(stored.values.max(0), resident.values.max(0))
+    np.testing.assert_array_equal(stored.values.max(0), np.fmax.reduce(resident.values))
     assert nearly(summarise(resident)) == list(summarise(stored))
     half = np.arange(0, 300, 2)
     assert stored.take(half).hash() == resident.take(half).hash()
@@ -91,7 +91,10 @@ def test_moments_merge_exactly_enough_wherever_they_lie(tmp_path, blocks):
     x[40, 0] = np.nan
     resident, stored = both(tmp_path, pd.DataFrame(x, columns=list("abcdef")), limit=4000, group=10)
     assert nearly(summarise(resident)) == list(summarise(stored))
-    with pytest.raises(DataError, match=r"row 40 .*column 'a', is NaN"):
+    assert stored.has_missing
+    x[40, 0] = np.inf
+    _, stored = both(tmp_path, pd.DataFrame(x, columns=list("abcdef")), limit=4000, group=10)
+    with pytest.raises(DataError, match=r"row 40 .*column 'a', is infinite"):
         stored.require_finite()
 
 

@@ -51,10 +51,10 @@ def test_one_column_with_and_without_header(write_text):
     assert read(write_text("1.5\n2.5\n")).values.tolist() == [[1.5], [2.5]]
 
 
-def test_text_is_categories_and_a_missing_one_is_a_category(write_text):
+def test_text_is_categories_and_a_missing_one_is_missing(write_text):
     data = read(write_text("a,b\n1,y\n2,x\n3,?\n4,x\n"))
-    assert data.categories == (None, ("", "x", "y"))
-    assert data.values.tolist() == [[1, 2], [2, 1], [3, 0], [4, 1]]
+    assert data.categories == (None, ("x", "y"))
+    assert np.array_equal(data.values, [[1, 1], [2, 0], [3, np.nan], [4, 0]], equal_nan=True)
 
 
 def test_missing_values_stay_missing(write_text):

@@ -25,7 +25,7 @@ def from_object(
     labels: Any = None,
     *,
     categorical: Collection[str] = (),
-    missing_values: "str | Iterable[object] | None" = None,
+    missing_values: "str | float | Iterable[object] | None" = None,
 ) -> Dataset:
     """Return an object in memory as a data set.
 

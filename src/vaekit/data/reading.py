@@ -42,7 +42,7 @@ def read(
     thousands: str | None = None,
     decimal: str | None = None,
     categorical: Collection[str] = (),
-    missing_values: str | Iterable[object] | None = None,
+    missing_values: str | float | Iterable[object] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 

@@ -122,6 +122,8 @@ class Schema:
             value = (
                 f"all values are {columns[0].minimum:g}" if len(columns) == 1 else "every column is constant"
             )
+            if all(column.missing_rate == 1 for column in columns):
+                value = "every value is missing"
             raise DataError(
                 f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
                 "Expected data in which at least one column varies"

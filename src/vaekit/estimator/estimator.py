@@ -160,7 +160,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         precision: Precision = "float32",
         device: str = "auto",
         memory_limit: str | int | None = None,
-        missing_values: str | Sequence[Any] | None = None,
+        missing_values: str | float | Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:

@@ -23,6 +23,7 @@ from vaekit.data.column_selection import (
 )
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
+from vaekit.data.dataset import row_blocks
 from vaekit.data.frames import column_as_found
 from vaekit.data.mapped import mapped_dataset
 from vaekit.data.mapped import memory_limit as bytes_of
@@ -97,7 +98,7 @@ class FittedModel:
         DataWarning
             Where it is another one.
         """
-        if self.schema.masked is not None or not any(part is not None and part.has_missing for part in rows):
+        if self.schema.masked is not None or not any(map(self._has_holes, rows)):
             return self
         check_missing(self.sentence, self.model.likelihood_part)
         warnings.warn(
@@ -123,6 +124,13 @@ class FittedModel:
             None if model.classifier is None else TransformedInput(FilledCells(fill), model.classifier),
         )
         return replace(self, model=taking.to(self.device).train(model.training))
+
+    def _has_holes(self, rows: Dataset | None) -> bool:
+        """Whether cells are missing in the columns that the model sees."""
+        if rows is None or not rows.has_missing:
+            return False
+        kept, values = self.schema.kept, rows.values
+        return bool(kept.all()) or any(np.isnan(values[part][:, kept]).any() for part in row_blocks(values))
 
     def to_model(self, values: np.ndarray) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.

@@ -109,7 +109,7 @@ class ObservedCells(nn.Module, Likelihood):
     @property
     def encoder_input(self) -> ObservedInputs:
         """The map before the encoder: what the base's makes of the data, 0 for missing cells, and which are missing."""
-        return ObservedInputs(self.base.encoder_input, self._masked)
+        return ObservedInputs(self.base.encoder_input, self._masked, self.fill)
 
     @property
     def encoder_shape(self) -> tuple[int, ...]:

@@ -141,6 +141,8 @@ class ObservedInputs(nn.Module):
         The map of the observed cells, entry by entry; None: the identity.
     masked
         For each cell whether it has a further input: 1 where it is missing, 0 where it is observed.
+    fill
+        A number that the map takes, to stand for missing cells before it.
 
     Examples
     --------
@@ -151,8 +153,9 @@ class ObservedInputs(nn.Module):
 
     masked: Tensor
 
-    def __init__(self, transform: nn.Module | None, masked: Sequence[bool]) -> None:
+    def __init__(self, transform: nn.Module | None, masked: Sequence[bool], fill: float = 0.0) -> None:
         super().__init__()
+        self.fill = fill
         self.transform = nn.Identity() if transform is None else transform
         places = [j for j, told in enumerate(masked) if told]
         self.register_buffer("masked", torch.tensor(places, dtype=torch.long), persistent=False)
@@ -160,7 +163,7 @@ class ObservedInputs(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, *event)`` to the inputs of the encoder."""
         missing = x.isnan()
-        seen = self.transform(x.masked_fill(missing, 0.0))
+        seen = self.transform(x.masked_fill(missing, self.fill))
         # NaN goes through the map, and shows which of its entries are those of missing cells.
         seen = seen.masked_fill(self.transform(x.detach()).isnan(), 0.0)
         if not len(self.masked):
