@@ -139,7 +139,7 @@ REFUSED = {
     "a stream": (Stream(), "the Stream: a data set without a length; expected a map-style one"),
     "dictionaries": ([{"x": 1}], "objects that are no numbers"),
     "frame of text": (
-        pd.DataFrame({"a": range(150), "b": [f"u{i}" for i in range(150)]}),
+        pd.DataFrame({"a": range(300), "b": [f"u{i // 2}" for i in range(300)]}),
         r"column 'b' holds text, for instance 'u0' in row 0 .*\(150 different values\)",
     ),
     "frame of complex": (pd.DataFrame({"z": [1j]}), "column 'z' is complex"),

@@ -139,10 +139,9 @@ def test_a_negative_binomial_learns_the_dispersion_and_beats_its_baselines():
     options = {**LONGER, "epochs": 50, "batch_size": 16}
     vae = VariationalAutoencoder(1, **options, likelihood="negative-binomial").fit(x[:400])
     result = vae.evaluate(x[400:], samples=20, train=x[:400])
-    assert all(
-        known(baseline.advantage).mean > 8 * known(baseline.advantage).standard_error
-        for baseline in result.baselines
-    )
+    independent = [baseline for baseline in result.baselines if baseline.name.startswith("independent")]
+    assert len(independent) == 3
+    assert all(known(b.advantage).mean > 8 * known(b.advantage).standard_error for b in independent)
     theta = untyped(vae.model_.parts["likelihood"].log_concentration).exp()
     assert ((theta > 2) & (theta < 7)).all()
 
@@ -192,7 +191,5 @@ def test_counts_get_a_negative_binomial_where_there_is_no_doubt():
         rng.poisson(1.2, size=(3000, 4)),  # not overdispersed
         untyped(load_digits()).data,
     ):
-        assert (
-            VariationalAutoencoder(2, **{**FAST, "epochs": 1}).fit(table).sentence_.likelihood.kind
-            == "gaussian"
-        )
+        chosen = VariationalAutoencoder(2, **{**FAST, "epochs": 1}).fit(table).sentence_.likelihood
+        assert chosen.kind in ("gaussian", "mixed"), "not one family of counts for all columns"

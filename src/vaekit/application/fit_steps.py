@@ -19,11 +19,12 @@ from vaekit.application.unfinished import (
 )
 from vaekit.artifact import Artifact, read_artifact
 from vaekit.data import Dataset, Parts, partition
+from vaekit.data.column_selection import read_column_names, take_columns
 from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import ArtifactError, TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.model_rows import asked_categories, read_names
+from vaekit.estimator.model_rows import asked_categories, read_names, select_columns
 from vaekit.evaluation import Evaluation
 from vaekit.networks.own_networks import own_network
 from vaekit.training import StopRequest, TrainingPlan, stopping_on
@@ -90,8 +91,14 @@ class FitSteps:
             decimal=self.decimal,
             categorical=asked_categories(estimator.columns),
             missing_values=estimator.missing_values,
+            alone=read_column_names(estimator.only),
+            drop=read_column_names(estimator.drop),
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
+        keep = (*read_column_names(estimator.only), *(estimator.columns or ()))
+        if out := select_columns(parts.train, keep=keep, note_values=False).left_out:
+            dataset = take_columns(dataset, out)
+            parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         return parts, self._origin(dataset)
 
     def _origin(self, dataset: Dataset) -> dict[str, Any]:

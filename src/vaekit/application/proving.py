@@ -91,7 +91,7 @@ def evaluate_artifact(
     >>> _ = fit_and_prove(x, folder, estimator=vae, samples=5)
     >>> result = evaluate_artifact(folder, x, samples=5)
     >>> result.evaluation.split, result.has_training_rows, len(result.evaluation.baselines)
-    ('test', True, 3)
+    ('test', True, 6)
     """
     _check_samples(samples)
     opened = open_artifact(artifact, data, **opening)

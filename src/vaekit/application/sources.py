@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from vaekit.data import Dataset, from_object, read
+from vaekit.data.column_selection import chosen_columns, take_columns
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.frame_types import is_frame
 from vaekit.data.mapped import memory_limit as bytes_of
@@ -41,10 +42,19 @@ def read_source(
     thousands: str | None = None,
     decimal: str | None = None,
     only: Mapping[str, bool] | None = None,
+    alone: Sequence[str] = (),
+    drop: Sequence[str] = (),
     categorical: Collection[str] = (),
     missing_values: Any = None,
 ) -> Dataset:
     """Read data; see :func:`vaekit.data.read`.
+
+    Parameters
+    ----------
+    data, label, data_dir, memory_limit, conditions
+        As :func:`vaekit.data.read` takes them.
+    alone, drop
+        Names of the columns of a table to model alone, and to leave out.
 
     Raises
     ------
@@ -82,6 +92,8 @@ def read_source(
             **options,
         )
     _warn_of_notes(dataset)
+    if alone or drop:
+        dataset = take_columns(dataset, chosen_columns(dataset.columns or (), only=alone, drop=drop))
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
@@ -244,6 +256,7 @@ def read_for_model(
         if told is None or not told.missing:
             raise
         dataset = read_with(())  # the column may be missing as a whole; any other mistake is met again
+    dataset = take_columns(dataset, estimator.left_out_)
     what = source_name(data) or dataset.source
     dataset = schema.align(dataset, what=what, outside=outside)
     _warn_of_notes(dataset)

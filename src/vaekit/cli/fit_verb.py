@@ -109,10 +109,22 @@ class Fit:
         tyro.conf.arg(
             metavar="NAME=KIND",
             help="The likelihood of one column, where looking at the data would choose another: gaussian, laplace, "
-            "student-t, bernoulli, categorical, poisson, negative-binomial, zero-inflated-negative-binomial. Several: "
-            "again.",
+            "student-t, log-normal, asinh-normal, histogram, bernoulli, categorical, poisson, negative-binomial, "
+            "zero-inflated-negative-binomial. Several: again.",
         ),
     ] = ()
+    columns: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME,...", help="The columns to model; all others are left out."),
+    ] = None
+    drop: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME,...",
+            help="Columns to leave out. Numbers of rows, ids and text of very many values are left out by themselves, "
+            "with a note; --columns keeps them.",
+        ),
+    ] = None
     objective: Annotated[
         str | None,
         tyro.conf.arg(
@@ -234,6 +246,8 @@ class Fit:
             **resolve(self.model, given),
             **asdict(self.training),
             columns=self._columns(),
+            only=self.columns,
+            drop=self.drop,
             condition=",".join(self.condition) or None,
             device=self.device,
             memory_limit=self.memory_limit,
@@ -295,6 +309,8 @@ class Fit:
         if table := column_lines(likelihood, estimator.schema_, most=50):
             print("\n".join(table))
         schema = estimator.schema_
+        if estimator.left_out_:
+            print(f"left out     columns that are not modelled: {', '.join(estimator.left_out_)}")
         if schema.constant is not None:
             print(f"left out     {schema.constant.describe()}")
         elif constant := schema.constant_columns:

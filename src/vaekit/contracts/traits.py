@@ -105,6 +105,8 @@ class LikelihoodTraits:
         Whether it may describe single columns of a table (``mixed``, ``--column NAME=KIND``).
     column_options
         Options of its own that it is built with as a column of a table.
+    learns_rows
+        Whether it has a method ``learn_rows`` that is to see the training rows before it is trained.
     takes_missing
         Whether rows with missing cells can be evaluated: the distribution is torch's ``Independent`` over all
         dimensions of an example, of cells whose terms can be left out one by one.
@@ -123,6 +125,7 @@ class LikelihoodTraits:
     scaling: Scaling = "none"
     column: bool = False
     column_options: Mapping[str, Any] | None = None
+    learns_rows: bool = False
     takes_missing: bool = False
     needs: frozenset[Need] = frozenset()
 

@@ -66,6 +66,8 @@ class Dataset:
         Columns of the source as they stand there, to be written beside results: ids, for instance.
     first_row : int
         The number of the first row in the source, for messages.
+    left_out : tuple of str
+        Names of columns that were taken out afterwards, see :mod:`vaekit.data.column_selection`.
 
     Examples
     --------
@@ -89,6 +91,7 @@ class Dataset:
     frame: tuple[FrameColumn, ...] | None = field(default=None, repr=False)
     kept: "pd.DataFrame | None" = field(default=None, repr=False)
     first_row: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]

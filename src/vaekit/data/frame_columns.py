@@ -141,8 +141,17 @@ def _read_text(
             return ReadColumn(values, None, dates.stored_as, dates.note)
     filled = int((~column.isna()).sum())
     first = column.iloc[int(np.flatnonzero(text)[0])]
-    few_enough = categorical or column.nunique() <= max(_CATEGORIES_AT_MOST, filled // 20)
+    count = column.nunique()
+    few_enough = categorical or count <= max(_CATEGORIES_AT_MOST, filled // 20)
     is_text = isinstance(first, str) and not _is_decimal_comma(first) and not _is_date(first)
+    if (
+        is_text
+        and not few_enough
+        and text.sum() == filled
+        and count >= max(_CATEGORIES_AT_MOST, filled // 2) + 1
+    ):
+        note = f"left out, since it holds text of {count:,} different values in {filled:,} rows, such as {first!r:.60}"
+        return ReadColumn(None, None, "real", note)
     if not (is_text and few_enough and text.sum() >= 0.5 * filled):
         _refuse_text(column, text, name, source, lines)
     present = ~column.isna().to_numpy()

@@ -144,6 +144,7 @@ def dataset_from_frame(
         stored_as=stored_as or None,
         notes=notes,
         kept=whole[list(keep)].reset_index(drop=True) if keep else None,
+        left_out=tuple(name for name in read if name not in kept),
     )
 
 

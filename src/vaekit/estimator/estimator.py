@@ -43,6 +43,7 @@ from vaekit.estimator.model_rows import (
     hold_out,
     read_names,
     read_rows,
+    select_columns,
 )
 from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
@@ -86,6 +87,9 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Kinds of single columns by name, such as ``{"age": "negative-binomial"}``, where looking at the data would
         choose another: ``gaussian``, ``laplace``, ``student-t``, ``bernoulli``, ``poisson``,
         ``negative-binomial``, ``zero-inflated-negative-binomial`` or ``categorical``.
+    only, drop
+        Names of columns to model alone, and to leave out: a list, or one text with commas. Numbers of rows, ids and
+        text of very many values are left out by themselves, with a warning: name them to keep them.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
         ``iwae:samples=50``, ``tc:beta=6``, ...; ``auto``: the ELBO; of images, with free bits that fall to zero
@@ -131,6 +135,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     seed_: int  #: The seed that was used.
     origin_: dict[str, Any]  #: Where the data came from, where the artifact it was loaded from says so.
     prior_fit_: PriorFit  #: How well a prior was fitted after training, where :meth:`fit_prior` was called.
+    left_out_: tuple[str, ...] = ()  #: Columns of the training data that are no part of the model.
     n_features_in_: int
     _progress: Progress | None = None
 
@@ -145,6 +150,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         prior: Any = None,
         likelihood: Any = "auto",
         columns: Mapping[str, str] | None = None,
+        only: str | Sequence[str] | None = None,
+        drop: str | Sequence[str] | None = None,
         objective: Any = "auto",
         condition: str | Sequence[str] | None = None,
         epochs: int | None = None,
@@ -172,6 +179,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.prior = prior
         self.likelihood = likelihood
         self.columns = columns
+        self.only, self.drop = only, drop
         self.objective = objective
         self.condition = condition
         self.epochs = epochs
@@ -576,7 +584,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             settings=self.settings_,
             seed=self.seed_,
             history=self.history_,
-            data={**(self.origin_ if data is None else data), "likelihood_reason": self.likelihood_reason_},
+            data=(self.origin_ if data is None else data)
+            | {"likelihood_reason": self.likelihood_reason_, "left_out": list(self.left_out_)},
         )
 
     @classmethod
@@ -599,6 +608,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.settings_, estimator.history_ = artifact.settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
         estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
+        estimator.left_out_ = tuple(artifact.data.get("left_out", ()))
         estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
 
@@ -610,6 +620,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         fitted, self.likelihood_reason_ = begin(recipe, rows, seed)
         self.model_, self.schema_, self.sentence_ = fitted.model, fitted.schema, fitted.sentence
         self.seed_, self.history_, self.origin_, self._progress = seed, History(), {}, None
+        self.left_out_ = rows.left_out
 
     def _fitted(self) -> FittedModel:
         check_is_fitted(self, "model_")
@@ -641,7 +652,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
 
     def _read(self, X: Any, conditions: Any, schema: Schema | None, outside: Outside = "refuse") -> Dataset:
         codes = read_codes(self.missing_values) if schema is None else schema.missing_values
-        return read_rows(
+        rows = read_rows(
             self,
             X,
             schema,
@@ -651,7 +662,11 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             memory_limit=self.memory_limit,
             missing_values=codes,
             outside=outside,
+            left_out=() if schema is None else self.left_out_,
         )
+        if schema is not None:
+            return rows
+        return select_columns(rows, only=self.only, drop=self.drop, keep=tuple(self.columns or ()))
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""

@@ -20,7 +20,7 @@ from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.automatic_parts import choose_network, choose_objective
-from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
+from vaekit.estimator.likelihood_choice import choose, fit_schema, learn_rows, read_column_kinds
 from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
 from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
@@ -198,8 +198,9 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     if learns_labels:
         _check_labels(sentence, schema.conditions)
     with seeded(seed):
-        model = build_model(sentence, schema, recipe.latent, recipe.network).to(recipe.device)
-    return Beginning(FittedModel(model, sentence, schema, seed, recipe.device), reason)
+        model = build_model(sentence, schema, recipe.latent, recipe.network)
+    learn_rows(model, rows, schema)
+    return Beginning(FittedModel(model.to(recipe.device), sentence, schema, seed, recipe.device), reason)
 
 
 def _learns_labels(sentence: Sentence) -> bool:

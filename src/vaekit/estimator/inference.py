@@ -12,6 +12,7 @@ from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset
 from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, UsageError
+from vaekit.estimator.likelihood_choice import column_facts
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate
 from vaekit.runtime.randomness import Stream, seeded
@@ -138,6 +139,7 @@ def evaluate_rows(
         split=split,
         train=None if train is None else fitted.to_model(train.values),
         log_jacobian=schema.column_log_jacobians if schema.kind == "table" else schema.log_jacobian,
+        facts=column_facts(train.values, schema) if train is not None else None,
     )
 
 

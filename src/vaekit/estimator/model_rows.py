@@ -14,6 +14,13 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from vaekit.data import Dataset, Schema, from_object, split_indices
+from vaekit.data.column_selection import (
+    chosen_columns,
+    notes_on_values,
+    read_column_names,
+    take_columns,
+    telling_rows_apart,
+)
 from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
 from vaekit.data.conditions import ConditionKind, parse_condition
 from vaekit.data.dataset import row_blocks
@@ -45,6 +52,7 @@ __all__ = [
     "hold_out",
     "read_names",
     "read_rows",
+    "select_columns",
 ]
 
 Floats = npt.NDArray[np.float32]
@@ -206,6 +214,7 @@ def read_rows(
     conditions: Any = None,
     memory_limit: str | int | None = None,
     outside: Outside = "refuse",
+    left_out: Sequence[str] = (),
     categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
@@ -227,6 +236,8 @@ def read_rows(
     outside
         What becomes of values that no row like those of the training could have; see
         :meth:`vaekit.data.Schema.align`.
+    left_out
+        Columns that are no part of the model, wherever they are found.
     categorical
         Columns of text that are categories, however many there are; those of the schema are.
     missing_values
@@ -269,7 +280,7 @@ def read_rows(
         inside = [name for name in names if name not in taken and _has_condition(dataset, name)]
         dataset = take_conditions(dataset, inside)
         dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
-    dataset = without_codes(dataset, missing_values)
+    dataset = without_codes(take_columns(dataset, left_out), missing_values)
     dataset.require_finite(infinite=infinite)
     if schema is None:
         return dataset
@@ -278,6 +289,57 @@ def read_rows(
     for note in (*told, *dataset.notes[len(before) :]):
         warnings.warn(f"{dataset.source}: {note}", DataWarning, stacklevel=5)
     return dataset
+
+
+def select_columns(
+    rows: Dataset,
+    *,
+    only: str | Sequence[str] | None = None,
+    drop: str | Sequence[str] | None = None,
+    keep: Sequence[str] = (),
+    note_values: bool = True,
+) -> Dataset:
+    """Return training rows without the columns that are not to be modelled.
+
+    Parameters
+    ----------
+    rows
+        The rows.
+    only, drop
+        Names of the columns to model alone, and to leave out.
+    keep
+        Further columns that are asked for, so that they are not left out for telling rows apart.
+    note_values
+        Whether to warn of values that are probably codes for missing ones.
+
+    Warns
+    -----
+    DataWarning
+        For each column that is left out though nobody asked for it, and of such codes.
+
+    Raises
+    ------
+    UsageError
+        For a name that is not there.
+    """
+    alone, out = read_column_names(only), read_column_names(drop)
+    if (alone or out) and rows.columns is None:
+        raise UsageError(f"only={only!r}, drop={drop!r}: the data are images, which have no columns")
+    if alone or out:
+        there = (*(rows.columns or ()), *rows.left_out)
+        rows = take_columns(rows, chosen_columns(there, only=alone, drop=out))
+    reasons = telling_rows_apart(rows, keep=(*alone, *keep))
+    for name, reason in reasons.items():
+        warnings.warn(
+            f"{rows.source}: column {name!r} is left out: {reason}; to keep it, name it with the columns that are to "
+            "be modelled, or give its kind",
+            DataWarning,
+            stacklevel=3,
+        )
+    rows = take_columns(rows, reasons)
+    for note in notes_on_values(rows) if note_values else ():
+        warnings.warn(f"{rows.source}: {note}", DataWarning, stacklevel=3)
+    return rows
 
 
 def as_dataset(

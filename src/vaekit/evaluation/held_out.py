@@ -13,6 +13,7 @@ from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
 from vaekit.evaluation.pareto import tail_size
+from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.rows import chunks
@@ -115,6 +116,7 @@ def evaluate(
     train: Tensor | None = None,
     log_jacobian: float | Sequence[float] = 0.0,
     c: Tensor | None = None,
+    facts: Sequence[ColumnFacts] | None = None,
 ) -> Evaluation:
     """Evaluate a model on held-out data, beside baselines fitted on the training data.
 
@@ -137,6 +139,8 @@ def evaluate(
         each column, where cells may be missing.
     c
         Conditions of ``x``, ``(n, d)``; the baselines do not use them.
+    facts
+        The facts about the columns of a table, for its baselines; None for images.
 
     Returns
     -------
@@ -168,6 +172,7 @@ def evaluate(
             measure=part.traits.measure,
             levels=part.levels,
             columns=part.columns,
+            facts=facts,
             further=part.baseline,
             log_jacobian=log_jacobian,
             model_values=likelihood.values.numpy(),

@@ -117,6 +117,10 @@ class ObservedCells(nn.Module, Likelihood):
         shape = self.base.encoder_shape
         return (*shape[:-1], shape[-1] + sum(self._masked))
 
+    def learn_rows(self, rows: npt.NDArray[np.floating], facts: Sequence[object]) -> None:
+        """Have the base see training rows, if it wants to; it leaves missing cells out."""
+        self.base.learn_rows(rows, facts)
+
     def marginal_features(self, x: Tensor) -> Tensor | None:
         """Return the features of the marginals of the observed cells of data ``(n, *event)``.
 

@@ -83,6 +83,8 @@ class ColumnInputs(nn.Module):
         The map for each group without categories; None: the identity.
     members
         The numbers of the columns of each group.
+    widths
+        How many numbers the map of a group makes of all its columns; None: one of each.
 
     Examples
     --------
@@ -94,7 +96,11 @@ class ColumnInputs(nn.Module):
     order: Tensor
 
     def __init__(
-        self, levels: list[int | None], transforms: list[nn.Module | None], members: list[list[int]]
+        self,
+        levels: list[int | None],
+        transforms: list[nn.Module | None],
+        members: list[list[int]],
+        widths: list[int] | None = None,
     ) -> None:
         super().__init__()
         self.levels, self.sizes = levels, [len(columns) for columns in members]
@@ -105,7 +111,11 @@ class ColumnInputs(nn.Module):
         self.register_buffer(
             "order", torch.tensor([j for columns in members for j in columns]), persistent=False
         )
-        self.width = sum(size * (n or 1) for size, n in zip(self.sizes, levels, strict=True))
+        widths = self.sizes if widths is None else widths
+        self.width = sum(
+            width if n is None else size * n
+            for size, n, width in zip(self.sizes, levels, widths, strict=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, *event)`` to ``(batch, width)``."""

@@ -114,7 +114,7 @@ def _comparison(result: "Evaluation") -> Picture:
     with theme():
         svg = drawn(log_likelihood_comparison(result.log_likelihood, rows), "comparison", alt)
     caption = (
-        "The model (blue dot) and simple textbook methods fitted to the same training data (diamonds). Further "
+        "The model (blue dot) and simple methods fitted to the same training data (diamonds). Further "
         "right is better. The bars extend two standard errors to each side."
     )
     if any(b.advantage is not None for b in result.baselines):

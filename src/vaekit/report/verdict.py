@@ -80,7 +80,7 @@ def _not_evaluated(artifact: "Artifact") -> Notice:
         text = (
             "Its likelihood scores images by how similar they are to their reconstructions. This score is "
             "useful for training but is not a probability, so there is no log p(x), and no comparison with "
-            "textbook methods. The objective that training maximised is this score minus the KL."
+            "simple methods. The objective that training maximised is this score minus the KL."
         )
         advice = (
             "Judge by the pictures below. For log-likelihoods, fit with `--likelihood continuous-bernoulli`."
@@ -107,24 +107,25 @@ def _comparison(result: "Evaluation", artifact: "Artifact", noun: str) -> Notice
         )
         return Notice("note", numbers, text)
     difference = estimate((abs(versus.mean), versus.standard_error))
+    best = f"the best of these baselines: {versus.baseline}"
     if versus.outcome == "above":
         text = (
-            f"The model has learned real structure: on average, it gives {_AN[noun]} {times(versus.mean)} the "
-            f"probability that the best textbook method ({versus.baseline}) gives it. Measured on {examples}."
+            f"The model has learned structure that simple methods miss: on average, it gives {_AN[noun]} "
+            f"{times(versus.mean)} the probability under {best}. Measured on {examples}."
         )
         return Notice("good", f"{numbers}, above the best baseline by {difference}", text)
     if versus.outcome == "below":
         text = (
-            f"A textbook method ({versus.baseline}) describes these {examples} better: on average, it gives "
-            f"{_AN[noun]} {times(-versus.mean)} the probability that this model gives it. To score {noun}s or "
-            "to make new ones, use that method, or improve this model first."
+            f"A simple method describes these {examples} better. On average, {_AN[noun]} has {times(-versus.mean)} the "
+            f"probability that this model gives it under {best}. To score {noun}s or to make new ones, use that "
+            "method, or improve this model first."
         )
         title = f"{numbers}, below the best baseline by {difference}"
         return Notice("bad", title, text, _ways_to_improve(artifact))
     difference = estimate((versus.mean, versus.standard_error))
     text = (
-        f"On {examples}, there is no clear difference between the model and a textbook method "
-        f"({versus.baseline}): the difference is within two standard errors."
+        f"On {examples}, there is no clear difference between the model and {best}. The difference is within two "
+        "standard errors."
     )
     title = f"{numbers}, level with the best baseline (difference {difference})"
     return Notice("caution", title, text, _ways_to_improve(artifact))
