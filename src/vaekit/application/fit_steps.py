@@ -24,7 +24,7 @@ from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import ArtifactError, TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.model_rows import asked_categories, read_names, select_columns
+from vaekit.estimator.given_rows import asked_categories, read_names, select_columns
 from vaekit.evaluation import Evaluation
 from vaekit.networks.own_networks import own_network
 from vaekit.training import StopRequest, TrainingPlan, stopping_on

@@ -34,17 +34,9 @@ from vaekit.estimator.fitting import (
     train_model,
     train_more,
 )
+from vaekit.estimator.given_rows import asked_categories, hold_out, read_names, read_rows, select_columns
 from vaekit.estimator.model_of_rows import ModelOfRows
-from vaekit.estimator.model_rows import (
-    FittedModel,
-    Floats,
-    Given,
-    asked_categories,
-    hold_out,
-    read_names,
-    read_rows,
-    select_columns,
-)
+from vaekit.estimator.model_rows import FittedModel, Floats, Given
 from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe

@@ -20,8 +20,9 @@ from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
 from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
 from vaekit.estimator.automatic_parts import choose_network, choose_objective
+from vaekit.estimator.given_rows import asked_categories, read_names
 from vaekit.estimator.likelihood_choice import choose, fit_schema, learn_rows, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, asked_categories, read_names
+from vaekit.estimator.model_rows import FittedModel
 from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vaekit.errors import UsageError
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.model_rows import as_dataset
+from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.blame import Reason, blame
 from vaekit.jobs.column_conditionals import ColumnConditionals
 from vaekit.jobs.conformal import check_rate, p_values, threshold
