@@ -1,8 +1,10 @@
 """Make the student edition of VAE.ipynb: the same notebook with the answers taken out.
 
-    python notebooks/make_exercise.py            # clean VAE.ipynb, and write VAE_exercise.ipynb beside it
+    python notebooks/make_exercise.py            # tidy VAE.ipynb, and write VAE_exercise.ipynb beside it
+    python notebooks/make_exercise.py --run      # run VAE.ipynb first, and keep what it prints and draws
     python notebooks/make_exercise.py --check    # exit 1 where either of them is not what this would write
 
+VAE.ipynb keeps the outputs of its last run, so that they are seen where it is only read; the student edition has none.
 An answer is a cell with the tag ``answer``. Of a cell of code, the imports, the names of functions and classes,
 their parameters and their docstrings stay: they are the task. Bodies go. Of a cell of text nothing stays.
 """
@@ -11,7 +13,9 @@ import argparse
 import ast
 import copy
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 where a file would change"
     )
-    check = parser.parse_args(arguments).check
-    notebook = clean(json.loads(NOTEBOOK.read_text(encoding="utf-8")))
+    parser.add_argument("--run", action="store_true", help="run VAE.ipynb, and keep its outputs")
+    options = parser.parse_args(arguments)
+    check = options.check
+    found = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    notebook = clean(run(found) if options.run else found)
     stale = False
     for path, content in ((NOTEBOOK, notebook), (EXERCISE, exercise(notebook))):
         text = dump(content)
@@ -60,8 +67,20 @@ def main(arguments: list[str] | None = None) -> int:
     return int(check and stale)
 
 
+def run(notebook: Notebook) -> Notebook:
+    """Run a notebook in an empty folder, and return it with its outputs."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.pop("VAEKIT_NOTEBOOK_FAST", None)
+        node = nbformat.from_dict(notebook)
+        NotebookClient(node, timeout=None, resources={"metadata": {"path": folder}}).execute()
+    return json.loads(nbformat.writes(node))
+
+
 def clean(notebook: Notebook) -> Notebook:
-    """Take out what a run leaves behind: outputs, counts, and metadata of the machine and the editor."""
+    """Take out the metadata of the machine and the editor; what was printed and drawn stays."""
     cells = []
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
@@ -72,7 +91,10 @@ def clean(notebook: Notebook) -> Notebook:
             "source": "".join(cell["source"]).rstrip().splitlines(keepends=True),
         }
         if cell["cell_type"] == "code":
-            kept |= {"execution_count": None, "outputs": []}
+            kept |= {
+                "execution_count": cell["execution_count"],
+                "outputs": [_clean_output(output) for output in cell["outputs"]],
+            }
         cells.append(kept)
     metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -81,10 +103,23 @@ def clean(notebook: Notebook) -> Notebook:
     return {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
 
 
+def _clean_output(output: dict[str, Any]) -> dict[str, Any]:
+    """Return an output without metadata, and of a picture without its description."""
+    kept = {key: value for key, value in output.items() if key not in ("metadata", "data")}
+    if "data" in output:
+        data = output["data"]
+        kept["data"] = {
+            key: value for key, value in data.items() if "image/png" not in data or key == "image/png"
+        }
+    return kept | ({"metadata": {}} if "metadata" in output else {})
+
+
 def exercise(notebook: Notebook) -> Notebook:
-    """Replace the cells tagged as answers by their tasks, and say so below the title."""
+    """Take out all outputs, replace the cells tagged as answers by their tasks, and say so below the title."""
     notebook = copy.deepcopy(notebook)
     for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell |= {"execution_count": None, "outputs": []}
         if ANSWER in cell["metadata"].get("tags", []):
             text = "".join(cell["source"])
             text = stub(text) if cell["cell_type"] == "code" else TEXT_TASK

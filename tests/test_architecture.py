@@ -44,7 +44,7 @@ SPEAKS_WITH_PARTS = [
     "posteriors", "priors", "report", "sentence", "training", "vae",
 ]  # fmt: skip
 # Looks at something else than a part.
-LOOKS = {"estimator/model_rows.py": 6}  # at what a user gives as data
+LOOKS = {"estimator/given_rows.py": 6}  # at what a user gives as data
 
 
 def modules():
@@ -210,7 +210,8 @@ def test_files_have_a_size_to_read_and_a_name_of_their_own():
 
 LONGEST = 400
 # Most of it is the documentation of one class: its parameters and its methods, each of which calls a plain function.
-LONG = {"estimator/estimator.py": 640}
+# The schema is mostly the documentation of its properties.
+LONG = {"estimator/estimator.py": 720, "data/schema.py": 430}
 SHARED_NAMES: set[str] = set()
 
 

@@ -97,7 +97,11 @@ def test_columns_of_a_data_frame_text_and_numbers(tmp_path):
     assert vae.transform(data).shape == (400, 2)
     for kind, age, expected in (("a", 30, -2.0), ("b", 30, 8.0), ("b", 55, 10.5)):
         made = vae.sample(500, given={"kind": kind, "age": age}, random_state=0, noise=True)
-        assert abs(made[:, 0].mean() - expected) < 1.0
+        assert abs(made["x"].mean() - expected) < 1.0
+        assert made.columns.equals(data.columns), "the conditions are columns, in their places"
+        assert made.dtypes.equals(data.dtypes)
+        assert (made["kind"] == kind).all()
+        assert (made["age"] == age).all()
     changed = data.assign(kind="z")
     with pytest.raises(DataError, match=r"unknown category 'z'.*'a', 'b'"):
         vae.score_samples(changed)
@@ -126,7 +130,9 @@ def test_on_the_command_line(tmp_path, capsys):
     assert main(["sample", str(model), "-n", "3", "-o", str(out)]) == 2
     assert "kind=a,age=" in capsys.readouterr().err
     assert main(["sample", str(model), "-n", "3", "--given", "kind=a,age=40", "-o", str(out)]) == 0
-    assert pd.read_csv(out).columns.tolist() == ["x", "y"]
+    made = pd.read_csv(out)
+    assert made.columns.tolist() == ["kind", "age", "x", "y"]
+    assert made[["kind", "age"]].drop_duplicates().values.tolist() == [["a", 40]]
     for verb in ("score", "encode", "reconstruct"):
         assert main([verb, str(model), str(data), "-o", str(out)]) == 0
     assert (

@@ -65,7 +65,7 @@ def convert(node, *, as_block):
         tex = re.sub(pattern, replacement, tex)
     try:
         mathml = tex2mathml(tex, as_block=as_block)
-        return re.sub(r"<mo>([|∥‖])</mo>", BAR, mathml)
+        return re.sub(r'<mo(?: stretchy="false")?>([|∥‖])</mo>', BAR, mathml)
     except MathError as error:
         logger.warning("formula not understood: %s: %s", error, tex, location=node)
         return f"<code>{nodes.Text(tex).astext()}</code>"

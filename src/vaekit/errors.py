@@ -56,7 +56,7 @@ class PartWarning(UserWarning):
 
 
 class TrainingWarning(UserWarning):
-    """Training met trouble and goes on: a loss that is not finite, a full disk, a damaged checkpoint."""
+    """Training goes on, though not as it was meant: a loss that is not finite, a full disk, nothing to resume."""
 
 
 class DataWarning(UserWarning):

@@ -8,6 +8,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.utils.validation import check_is_fitted
 
+from narrowing import untyped
 from vaekit import VariationalAutoencoder, fit_and_prove, load
 from vaekit.application import evaluate_artifact, write_report
 from vaekit.artifact import read_artifact
@@ -24,7 +25,7 @@ def no_report(monkeypatch):
 
 @pytest.fixture(scope="module")
 def x():
-    return load_iris().data
+    return untyped(load_iris()).data
 
 
 def small(**options):
@@ -125,7 +126,7 @@ def test_messages_speak_python(tmp_path, x):
         ({"samples": 0}, "^samples=0: give a whole number"),
     ):
         with pytest.raises(UsageError, match=message):
-            fit_and_prove(x, tmp_path / "b.vae", **options)
+            fit_and_prove(x, tmp_path / "b.vae", **untyped(options))
     with pytest.raises(UsageError, match=r"give output='NAME\.vae'"):
         fit_and_prove(x)
     with pytest.raises(DataError, match="leave split out to use all rows"):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
+from narrowing import untyped
 from vaekit import VariationalAutoencoder, application
 from vaekit.data import read
 from vaekit.errors import DataWarning, UsageError
@@ -15,7 +16,7 @@ def fitted(tmp_path_factory):
     noise = np.random.default_rng(0).normal(
         scale=0.01, size=(150, 4)
     )  # data of few decimals are written in as many
-    x = np.c_[load_iris().data + noise, np.full(150, 7.0)]
+    x = np.c_[untyped(load_iris()).data + noise, np.full(150, 7.0)]
     vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=2, random_state=0).fit(x)
     folder = tmp_path_factory.mktemp("fitted") / "iris.vae"
     vae.save(folder)
@@ -59,7 +60,7 @@ def test_numbers_that_make_no_sense(tmp_path, fitted):
 
 
 def test_a_data_frame_without_the_label_of_the_fit_is_read(tmp_path):
-    frame = pd.DataFrame(load_iris().data, columns=list("abcd"))
+    frame = pd.DataFrame(untyped(load_iris()).data, columns=list("abcd"))
     frame.assign(kind=["left", "right"] * 75).to_csv(tmp_path / "labelled.csv", index=False)
     vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=1, random_state=0)
     options = {"estimator": vae, "samples": 2, "label": "kind"}
@@ -70,3 +71,43 @@ def test_a_data_frame_without_the_label_of_the_fit_is_read(tmp_path):
     opened = application.open_artifact(artifact, tmp_path / "labelled.csv")
     assert opened.is_data_of_the_fit
     assert opened.dataset.labels is not None
+
+
+def test_a_picture_shows_draws_unless_means_are_asked_for(tmp_path):
+    from PIL import Image
+
+    vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=1, random_state=0).fit(read("digits"))
+    vae.save(tmp_path / "a.vae")
+    shown = {}
+    for mean in (False, True):
+        application.sample_to_file(tmp_path / "a.vae", tmp_path / "a.png", 1, seed=3, mean=mean)
+        shown[mean] = np.asarray(Image.open(tmp_path / "a.png"))
+        expected = vae.sample(1, random_state=3, noise=not mean)[0, 0]
+        assert np.abs(shown[mean] / 255 - expected).max() <= 0.5 / 255 + 1e-6
+    assert not np.array_equal(shown[False], shown[True])
+
+
+def test_later_pictures_go_the_way_of_those_of_the_fit(tmp_path):
+    from PIL import Image
+
+    from vaekit import fit_and_prove, load
+    from vaekit.errors import UsageError
+
+    rng = np.random.default_rng(0)
+    for i in range(30):
+        size = (int(rng.integers(8, 20)), int(rng.integers(8, 20)))
+        picture = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+        for folder in ("first", "later"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            picture.convert("RGB" if i % 2 else "RGBA").save(tmp_path / folder / f"{i:02}.png")
+    (tmp_path / "later" / "bad.png").write_bytes(b"nothing")
+    vae = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=1, random_state=0)
+    options = {"convert": "grey", "resize": (6, 8), "skip_unreadable": True}
+    fit_and_prove(str(tmp_path / "first"), tmp_path / "a.vae", estimator=vae, samples=2, **options)
+    assert load(tmp_path / "a.vae").schema_.event_shape == (1, 6, 8)
+    with pytest.warns(UserWarning, match="1 file of 31 left out, unreadable: 'bad.png'"):
+        assert application.encode_to_file(
+            tmp_path / "a.vae", tmp_path / "later", tmp_path / "z.npy"
+        ).shape == (30, 2)
+    with pytest.raises(UsageError, match="the data are in memory"):
+        fit_and_prove(np.zeros((9, 1, 4, 4)), tmp_path / "b.vae", estimator=vae, resize=(6, 8))

@@ -248,6 +248,9 @@ def test_an_old_notebook(tmp_path: Path) -> None:
         "'''The divergence.'''\n    ...",
         "pass",
         "kl = None  # your code\n    return kl",
+        "kl = ...\n    return kl",
+        "# TODO\n    return None",
+        "return",
     ],
 )
 def test_a_template_is_not_done_yet_and_not_wrong(tmp_path: Path, body: str) -> None:

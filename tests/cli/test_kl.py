@@ -108,6 +108,34 @@ def test_infinity_is_said_in_both_ways(tmp_path, capsys):
     assert next(line for line in lines if line.startswith("jeffreys")).split()[1] == "inf"
 
 
+def test_fewer_samples_than_dimensions_explain_an_infinity(files, tmp_path, capsys):
+    rng, few, many, flat = (
+        np.random.default_rng(0),
+        tmp_path / "few.npy",
+        tmp_path / "many.csv",
+        tmp_path / "q.json",
+    )
+    np.save(few, rng.normal(size=(3, 5)))
+    np.savetxt(many, rng.normal(size=(40, 5)), delimiter=",")
+    told = "few.npy: the covariance has rank 2 in 5 dimensions, since 3 samples span at most 2: the Gaussian is flat"
+    for pair in ((few, many), (many, few)):
+        assert parse(*pair).run() == 0
+        out, err = capsys.readouterr()
+        assert out == "inf nats\n"
+        assert told in err
+        assert "give more than 5 samples" in err
+        assert err.count("\n") == 1
+    assert parse(few, many, "--json").run() == 0
+    assert told in json.loads(capsys.readouterr().out)["notes"][0]
+    assert parse(many, many).run() == 0
+    assert capsys.readouterr().err == ""
+    flat.write_text('{"mean": [0, 0], "variance": [1, 0]}')
+    assert parse(files[0], flat).run() == 0
+    err = capsys.readouterr().err
+    assert "the covariance has rank 1 in 2 dimensions: the Gaussian is flat" in err
+    assert "give a covariance of full rank" in err
+
+
 def test_bad_files_are_bad_data(files, tmp_path):
     p, q, _ = files
     with pytest.raises(DataError, match="is not there") as caught:

@@ -66,12 +66,12 @@ def test_samples_by_blocks_are_the_samples(capsys, place, monkeypatch):
     assert len({len(block) for block in load(model).sample_blocks(150)}) == 2
 
 
-def test_a_missing_value_in_the_middle_is_named(capsys, place):
+def test_an_infinite_value_in_the_middle_is_named(capsys, place):
     x = np.load(place / "x.npy")
-    x[455, 2] = np.nan
+    x[455, 2] = np.inf
     np.save(place / "bad.npy", x)
     assert main(["fit", str(place / "bad.npy"), "-o", str(place / "bad.vae"), "--memory-limit", "30kB"]) == 3
-    assert "row 455 (counted from 0), column 'x2', is NaN" in capsys.readouterr().err
+    assert "row 455 (counted from 0), column 'x2', is infinite" in capsys.readouterr().err
 
 
 def test_a_column_cannot_be_a_condition(capsys, place):

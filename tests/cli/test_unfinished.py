@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from narrowing import untyped
 from vaekit.artifact import read_artifact
 from vaekit.cli import main
 
@@ -187,7 +188,7 @@ def test_tensorboard_gets_a_curve_of_every_number(capsys, tmp_path, table):
     lines = (tmp_path / "m.vae" / "metrics.jsonl").read_text().splitlines()
     assert found == pytest.approx([json.loads(line)["validation_bound"] for line in lines], rel=1e-6)
     assert {"learning_rate", "gradient_norm", "clipped", "active_units", "rows_per_second"} <= set(
-        events.Tags()["scalars"]
+        untyped(events.Tags()["scalars"])
     )
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
+from narrowing import untyped
 from vaekit.aggregate import fit_prior
 from vaekit.contracts import Posterior
 from vaekit.errors import UsageError
@@ -27,18 +28,18 @@ def conditional_linear_gaussian(prior):
     with seeded(0):
         encoder = ConditionedInput(nn.Linear(COLUMNS + WIDTH, 2 * LATENT), width=WIDTH)
         decoder = ConditionedInput(nn.Linear(LATENT + WIDTH, COLUMNS), width=WIDTH)
-        nn.init.normal_(encoder.network.weight, std=0.02)
-        nn.init.normal_(decoder.network.weight, std=0.6)
-        nn.init.zeros_(encoder.network.bias)
+        nn.init.normal_(untyped(encoder.network.weight), std=0.02)
+        nn.init.normal_(untyped(decoder.network.weight), std=0.6)
+        nn.init.zeros_(untyped(encoder.network.bias))
         if isinstance(prior, GaussianPrior):
             nn.init.normal_(prior.of_condition)
             with torch.no_grad():  # proposals near the prior: importance sampling is to have an easy time
-                encoder.network.weight[:LATENT, COLUMNS:] = prior.of_condition.T
+                untyped(encoder.network.weight)[:LATENT, COLUMNS:] = prior.of_condition.T
     likelihood = GaussianLikelihood((COLUMNS,), scale="fixed", value=SCALE)
     model = VAE(encoder, DiagonalPosterior(LATENT), prior, decoder, likelihood).double().requires_grad_(False)
 
     def exact(x, c):
-        W, B = decoder.network.weight.split([LATENT, WIDTH], 1)
+        W, B = untyped(decoder.network.weight).split([LATENT, WIDTH], 1)
         mean = c @ B.T + decoder.network.bias
         if isinstance(prior, GaussianPrior):
             mean = mean + c @ prior.of_condition @ W.T

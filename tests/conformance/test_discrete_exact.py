@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from narrowing import untyped
 from vaekit.conformance import check
 from vaekit.distributions import CategoricalCodes
 from vaekit.evaluation import Estimate, evaluate_bound, log_likelihood
@@ -132,7 +133,7 @@ def test_a_wrong_mass_breaks_the_law(wrong):
             return super().sample(sample_shape) if wrong == "a constant" else flat.sample(sample_shape)
 
     right = model.parts["prior"]
-    model.prior = lambda c=None: Wrong(right.logits, model.parts["posterior"].codebook)
+    model.prior = lambda c=None: Wrong(untyped(right.logits), untyped(model.parts["posterior"].codebook))
     broken = [f for f in check(model, every_row()) if f.outcome == "broken"]
     assert [f.law for f in broken] == ["the prior's draws and log_prob belong together"]
     assert "the masses do not sum to one" in broken[0].detail

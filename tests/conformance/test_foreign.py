@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.distributions import Bernoulli, Distribution, Independent, Normal
 
+from narrowing import untyped
 from vaekit.cli import main
 from vaekit.conformance import ThreeCallables, check, check_exact, check_sentence, summarise
 from vaekit.runtime.randomness import seeded
@@ -119,17 +120,17 @@ def test_a_likelihood_without_its_normaliser_is_caught_although_the_data_have_ma
 def test_a_sum_over_the_batch_is_named():
     model = Small()
     right = model.decode
-    model.decode = lambda z: SummedOverTheBatch(right(z))
+    untyped(model).decode = lambda z: SummedOverTheBatch(right(z))
     found = broken(model)
     assert "decode(z).log_prob(x) has shape ()" in found["log-densities are one number an example"]
 
 
 def test_noise_in_the_encoder_and_statistics_of_the_batch_are_named():
     noisy = Small()
-    noisy.encoder = nn.Sequential(nn.Dropout(0.5), noisy.encoder)
+    untyped(noisy).encoder = nn.Sequential(nn.Dropout(0.5), noisy.encoder)
     assert "evaluation mode" in broken(noisy)["encode is deterministic"]
     crowded = Small()
-    crowded.encoder = nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), crowded.encoder)
+    untyped(crowded).encoder = nn.Sequential(nn.BatchNorm1d(6, track_running_stats=False), crowded.encoder)
     found = broken(crowded)
     assert "an example does not depend on the company it keeps" in found
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal
 
+from narrowing import known, untyped
 from vaekit.contracts import PosteriorTraits
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo, Schedule
@@ -162,7 +163,7 @@ def test_a_batch_of_one_is_as_good_as_any(text):
     assert result.bound.shape == result.surrogate.shape == (1,)
     result.surrogate.mean().backward()
     assert result.surrogate.isfinite().all()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    assert all(known(parameter.grad).isfinite().all() for parameter in model.parameters())
 
 
 class OwnNoise(Normal):
@@ -206,13 +207,13 @@ def test_extreme_weights_stay_finite_in_float32(text, size):
     model = make(text, "gaussian:scale=fixed,value=0.001", torch.float32)
     with torch.no_grad():  # posteriors far from the prior and from each other, log-weights of -1e14 nats
         encoder = model.parts["encoder"]
-        getattr(encoder, "network", encoder).layers[-1].weight.mul_(50)
+        untyped(getattr(encoder, "network", encoder).layers)[-1].weight.mul_(50)
     result = run(build(text, dtype=torch.float32), model, size * data(16, torch.float32))
     result.surrogate.mean().backward()
     for name, value in result._asdict().items():
         assert value is None or value.isfinite().all() or (name == "kl" and not model.has_density), name
     for name, parameter in model.named_parameters():
-        assert parameter.grad.isfinite().all(), name
+        assert known(parameter.grad).isfinite().all(), name
 
 
 @pytest.mark.parametrize("text", VARIANTS)
@@ -324,7 +325,7 @@ def test_the_check_needs_no_more_than_features_and_no_noise():
 
     def hidden(features):
         q = Unknown(features[:, :3], features[:, 3:].exp())
-        q.network = network
+        untyped(q).network = network
         return q
 
     network = torch.nn.Linear(1, 1)
@@ -343,5 +344,5 @@ def test_the_check_needs_no_more_than_features_and_no_noise():
         assert torch.equal(state, torch.get_rng_state())
     for text in ("iwae", "dip:kind=1"):
         build(text).check(model)
-    posterior.traits = PosteriorTraits(needs=frozenset({"x"}))
+    untyped(posterior).traits = PosteriorTraits(needs=frozenset({"x"}))
     build("tc").check(model)

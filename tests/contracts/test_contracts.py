@@ -1,10 +1,13 @@
 """Parts that do not keep their contract are refused where they are made, with the attribute and what to write."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
+from narrowing import untyped
 from vaekit import VAE
 from vaekit.contracts import (
     Likelihood,
@@ -48,11 +51,11 @@ def test_our_own_parts_keep_the_contract(room, kind):
 
 def test_a_misspelt_trait_is_an_error_where_it_is_written():
     with pytest.raises(TypeError, match="need_density"):
-        PriorTraits(need_density=True)
+        PriorTraits(**untyped({"need_density": True}))
     with pytest.raises(UsageError, match=r"unknown need 'encoder'; did you mean 'encode'\?"):
-        PriorTraits(needs=frozenset({"encoder"}))
+        PriorTraits(needs=untyped(frozenset({"encoder"})))
     with pytest.raises(UsageError, match=r"scaling='standardise'; did you mean 'standardize'\?"):
-        LikelihoodTraits(measure="density", scaling="standardise")
+        LikelihoodTraits(measure="density", scaling=untyped("standardise"))
 
 
 @pytest.mark.parametrize("flag", ["space", "needs_density", "need_density", "needs"])
@@ -84,14 +87,14 @@ def test_the_nearest_attribute_is_named():
             self.latent_shapes = self.feature_shape = (2,)
 
     with pytest.raises(UsageError, match=r"has no 'latent_shape' \(there is 'latent_shapes'\)"):
-        compose(posterior=Shapes())
+        compose(posterior=untyped(Shapes)())
 
     class Unscaled(nn.Module, Likelihood):
         event_shape = feature_shape = (3,)
-        support = encoder_input = None
+        support = encoder_input = untyped(None)
 
     with pytest.raises(UsageError, match="likelihood Unscaled has no 'traits'"):
-        compose(likelihood=Unscaled())
+        compose(likelihood=untyped(Unscaled)())
 
 
 def test_traits_of_the_wrong_room_are_refused():
@@ -110,7 +113,7 @@ def test_a_function_is_an_objective_and_an_object_must_inherit():
         return Elbo()(model, x, c)
 
     x = (torch.rand(20, 3) > 0.5).float()
-    history = train(compose(), mine, x, settings=TrainingSettings(epochs=2, batch_size=8), seed=0)
+    history = train(compose(), untyped(mine), x, settings=TrainingSettings(epochs=2, batch_size=8), seed=0)
     assert len(history.epochs) == 2
 
     class Loose:
@@ -129,7 +132,7 @@ def test_a_function_is_an_objective_and_an_object_must_inherit():
 
 def test_an_objective_that_returns_a_tensor_is_told_what_to_return():
     class Loss(Objective):
-        def __call__(self, model, x, c=None):
+        def __call__(self, model, x, c=None) -> Any:
             return torch.zeros(len(x))
 
     with pytest.raises(

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from narrowing import known
 from vaekit.data import ConditionSchema, read
 from vaekit.errors import ArtifactError, DataError, UsageError
 
@@ -62,7 +63,7 @@ def test_given_one_value_or_one_each():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (None, "given kind=a,age=40.5"),
+        (None, "given='kind=a,age=40.5'"),
         ("kind=b", "no value for 'age'"),
         ("kind=d,age=3", "unknown category 'd'.*'a', 'b', 'c'"),
         ("kind=b,age=old", "continuous"),
@@ -104,15 +105,15 @@ def test_columns_of_a_file_are_taken_out(tmp_path):
     frame.to_csv(path, index=False)
     data = read(path, conditions=["kind", "age"])
     assert data.columns == ("height", "weight")
-    assert {name: list(values) for name, values in data.conditions.items()} == {
+    assert {name: list(values) for name, values in known(data.conditions).items()} == {
         "kind": ["a", "b"],
         "age": [3, 4],
     }
-    assert data.take([1]).conditions["kind"].tolist() == ["b"]
+    assert known(data.take([1]).conditions)["kind"].tolist() == ["b"]
     with pytest.raises(DataError, match=r"no column 'knid'.*did you mean"):
         read(path, conditions=["knid"])
 
 
 def test_labels_are_a_condition():
     data = read("digits", conditions=["labels"])
-    assert data.conditions["labels"] is data.labels
+    assert known(data.conditions)["labels"] is data.labels

@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+from narrowing import known
 from vaekit.data import mnist, read
 from vaekit.errors import DataError
 
@@ -49,7 +50,7 @@ def test_places(tmp_path, monkeypatch, files, place, below):
     if place == "variable":
         monkeypatch.setenv("VAEKIT_DATA", str(tmp_path / "here"))
     data = read("mnist", data_dir=tmp_path / "here" if place == "data_dir" else None)
-    assert (data.source, data.values.shape, data.labels.tolist()) == ("mnist", (2, 1, 3, 3), [0, 1])
+    assert (data.source, data.values.shape, known(data.labels).tolist()) == ("mnist", (2, 1, 3, 3), [0, 1])
     assert data.test is not None
     assert data.test.source == "mnist (test)"
 
@@ -61,7 +62,7 @@ def test_offline_says_where_to_put_the_files(tmp_path, files):
     cache = tmp_path / "cache" / "vaekit"
     assert f"mnist: not found in {tmp_path / 'here'}, {cache} " in message
     assert "not downloaded (http://127.0.0.1:9/: " in message
-    where = f"into {cache / 'mnist'}, or name their folder with --data-dir or $VAEKIT_DATA"
+    where = f"into {cache / 'mnist'}, or name their folder with data_dir=FOLDER or $VAEKIT_DATA"
     assert f"Put {', '.join(mnist.MD5)} {where}" in message
     assert list((cache / "mnist").iterdir()) == []
 
@@ -81,7 +82,7 @@ def server(tmp_path, monkeypatch, files):
     """Serve a folder, and name it as the only mirror."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
+        def log_message(self, format, *args):
             pass
 
     folder = tmp_path / "served"
@@ -101,7 +102,7 @@ def test_download_from_the_second_mirror_and_then_from_the_cache(tmp_path, monke
     cached = tmp_path / "cache" / "vaekit" / "mnist"
     assert sorted(path.name for path in cached.iterdir()) == sorted(mnist.MD5)
     monkeypatch.setattr(mnist, "MIRRORS", ())
-    assert read("mnist").labels.tolist() == [0, 1]
+    assert known(read("mnist").labels).tolist() == [0, 1]
 
 
 def test_a_damaged_cache_is_fetched_again(tmp_path, server):
@@ -114,7 +115,7 @@ def test_a_damaged_cache_is_fetched_again(tmp_path, server):
 
 def test_a_download_with_the_wrong_checksum_is_not_kept(tmp_path, server):
     (server / "t10k-images-idx3-ubyte.gz").write_bytes(b"something else")
-    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz has md5 .* expected .*--data-dir"):
+    with pytest.raises(DataError, match=r"t10k-images-idx3-ubyte.gz has md5 .* expected .*data_dir="):
         read("mnist")
     left = sorted(path.name for path in (tmp_path / "cache" / "vaekit" / "mnist").iterdir())
     assert left == ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"]
@@ -129,15 +130,26 @@ def test_a_slow_download_is_given_up(monkeypatch, server):
 def test_a_cache_that_cannot_be_made(tmp_path, monkeypatch, files):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(DataError, match=r"cannot be made: Not a directory.*--data-dir"):
+    with pytest.raises(DataError, match=r"cannot be made: Not a directory.*data_dir="):
         read("mnist")
 
 
 def test_the_real_one(shared_data):
     data = read("mnist", data_dir=shared_data)
     assert (data.values.shape, data.values.dtype) == ((60_000, 1, 28, 28), np.uint8)
-    assert data.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert known(data.labels)[:5].tolist() == [5, 0, 4, 1, 9]
     assert data.test is not None
     assert data.test.values.shape == (10_000, 1, 28, 28)
     assert data.values.mean() == pytest.approx(33.3184, abs=1e-4)  # the well-known 0.1307 of 255
-    assert np.bincount(data.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(known(data.test.labels)).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]

@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from narrowing import known
 from vaekit.data import read
 from vaekit.errors import DataError
 
@@ -39,12 +40,12 @@ def test_npz_with_labels_and_test_split(tmp_path):
     file = tmp_path / "a.npz"
     np.savez(file, x_train=IMAGES, y_train=[0, 1, 2, 3], x_test=IMAGES[:2], y_test=[4, 5])
     data = read(file)
-    assert (data.values.shape, data.labels.tolist()) == ((4, 1, 4, 6), [0, 1, 2, 3])
+    assert (data.values.shape, known(data.labels).tolist()) == ((4, 1, 4, 6), [0, 1, 2, 3])
     assert data.test is not None
-    assert (data.test.values.shape, data.test.labels.tolist()) == ((2, 1, 4, 6), [4, 5])
+    assert (data.test.values.shape, known(data.test.labels).tolist()) == ((2, 1, 4, 6), [4, 5])
     np.savez_compressed(file, X=ROWS, classes=["a", "b", "c", "d"], columns=["u", "v", "w"])
     data = read(file, label="classes")
-    assert (data.labels.tolist(), data.columns) == (["a", "b", "c", "d"], ("u", "v", "w"))
+    assert (known(data.labels).tolist(), data.columns) == (["a", "b", "c", "d"], ("u", "v", "w"))
     np.savez(file, whatever=ROWS, y=[1, 2, 3, 4])
     assert np.array_equal(read(file).values, ROWS)
 
@@ -158,7 +159,7 @@ def test_the_outlier_sets(shared_data):
     for name, shape in shapes.items():
         data = read(shared_data / "outliers" / f"{name}.npz")
         assert (data.values.shape, data.values.dtype) == (shape, np.float64)
-        assert set(data.labels.tolist()) == {0, 1}
+        assert set(known(data.labels).tolist()) == {0, 1}
         data.require_finite()
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 
+from narrowing import known, untyped
 from vaekit.data import Schema, from_object, stream
 from vaekit.data.stream_rows import ItemRows, SequenceRows, guarded
 from vaekit.data.streams import is_stream
@@ -77,7 +79,7 @@ def test_the_same_data_from_anything(limit, kind, item, monkeypatch):
     labelled = item.startswith("tuple") and (kind is Sequence or not stored)
     assert (data.labels is not None) == labelled
     if labelled:
-        assert data.labels[:4].tolist() == ([0, 1, 2, 0] if item == "tuple" else ["a", "b", "c", "a"])
+        assert known(data.labels)[:4].tolist() == ([0, 1, 2, 0] if item == "tuple" else ["a", "b", "c", "a"])
 
 
 @pytest.mark.parametrize("limit", [SMALL, "1MB"], ids=["stored", "read"])
@@ -86,7 +88,7 @@ def test_labels_and_columns_are_chosen_by_name(limit):
         source = kind(lambda i: {"x": X[i], "y": X[i, :2], "id": int(i % 3)})
         data = stream(source, column="y", label="id", memory_limit=limit)
         assert data.event_shape == (2,)
-        assert data.labels[:4].tolist() == [0, 1, 2, 0]
+        assert known(data.labels)[:4].tolist() == [0, 1, 2, 0]
         source = kind(lambda i: {"a": 1.0 * i, "b": X[i, 1], "c": "text"})
         data = stream(source, column=["b", "a"], memory_limit="100")
         assert data.columns == ("b", "a")
@@ -113,7 +115,7 @@ def test_data_frames_and_batches_are_blocks_of_rows():
         batches = [(X[i : i + 33], np.arange(i, min(i + 33, 200))) for i in range(0, 200, 33)]
         data = stream(lambda b=batches: iter(b), batched=True, memory_limit=limit)
         np.testing.assert_array_equal(data.values[np.array([150, 4])], X[[150, 4]])
-        assert data.labels.tolist() == list(range(200))
+        assert known(data.labels).tolist() == list(range(200))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -121,7 +123,7 @@ def test_data_frames_and_batches_are_blocks_of_rows():
 def test_a_loader_lends_its_workers(limit, workers):
     for kind, options in ((Items, {"shuffle": True}), (Sequence, {})):
         made = kind(MAKERS["tuple"]) if kind is Items or workers == 0 else _Shared()
-        loader = DataLoader(made, batch_size=16, num_workers=workers, **options)
+        loader = DataLoader(made, batch_size=16, num_workers=workers, **untyped(options))
         data = stream(loader, memory_limit=limit)
         assert isinstance(data.values, np.ndarray) == (limit == "1MB")
         np.testing.assert_array_equal(np.sort(data.values[:], 0), np.sort(X, 0))
@@ -129,7 +131,7 @@ def test_a_loader_lends_its_workers(limit, workers):
             np.testing.assert_array_equal(data.values[:], X)
             np.testing.assert_array_equal(data.values[np.arange(199, -1, -1)], X[::-1])
         if limit == "1MB":
-            assert sorted(data.labels.tolist()) == sorted(i % 3 for i in range(200))
+            assert sorted(known(data.labels).tolist()) == sorted(i % 3 for i in range(200))
 
 
 class _Shared(IterableDataset):
@@ -137,7 +139,7 @@ class _Shared(IterableDataset):
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
-        return (MAKERS["tuple"](i) for i in range(info.id, len(X), info.num_workers))
+        return (MAKERS["tuple"](i) for i in range(known(info).id, len(X), known(info).num_workers))
 
 
 def test_a_sequence_is_read_on_and_begun_anew_for_rows_before():
@@ -234,7 +236,7 @@ def test_passes_that_differ_are_refused():
     generator = np.random.default_rng(0)
 
     class Shuffling(Sequence):
-        def __iter__(self):
+        def __iter__(self) -> Any:
             return iter(X[generator.permutation(200)])
 
     data = stream(Shuffling(), memory_limit=SMALL)
@@ -307,9 +309,9 @@ def test_a_worker_whose_pipe_is_gone_died_and_a_connection_of_the_data_did_not(e
     for workers, advice in ((True, True), (False, False)):
         iterator = Iterator()
         if workers:
-            iterator._workers = []
+            untyped(iterator)._workers = []
         with pytest.raises(DataError, match=type(error).__name__) as told:
-            next(guarded(iterator, "the DataLoader", lambda: "after 3 rows"))
+            next(guarded(untyped(iterator), "the DataLoader", lambda: "after 3 rows"))
         assert ("a worker process died" in str(told.value)) == advice
 
 

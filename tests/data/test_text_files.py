@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from narrowing import known
 from vaekit.data import read
 from vaekit.errors import DataError
 
@@ -50,10 +51,10 @@ def test_one_column_with_and_without_header(write_text):
     assert read(write_text("1.5\n2.5\n")).values.tolist() == [[1.5], [2.5]]
 
 
-def test_text_is_categories_and_a_missing_one_is_a_category(write_text):
+def test_text_is_categories_and_a_missing_one_is_missing(write_text):
     data = read(write_text("a,b\n1,y\n2,x\n3,?\n4,x\n"))
-    assert data.categories == (None, ("", "x", "y"))
-    assert data.values.tolist() == [[1, 2], [2, 1], [3, 0], [4, 1]]
+    assert data.categories == (None, ("x", "y"))
+    assert np.array_equal(data.values, [[1, 1], [2, 0], [3, np.nan], [4, 0]], equal_nan=True)
 
 
 def test_missing_values_stay_missing(write_text):
@@ -73,8 +74,8 @@ def test_labels_are_taken_out(write_text):
     file = write_text("size,species,n\n1.5,setosa,3\n2.5,virginica,4\n3.5,,4\n")
     data = read(file, label="species")
     assert data.columns == ("size", "n")
-    assert data.labels.tolist() == ["setosa", "virginica", ""]
-    assert read(write_text("1,7\n2,8\n", "b.csv"), label="x1").labels.tolist() == [7, 8]
+    assert known(data.labels).tolist() == ["setosa", "virginica", ""]
+    assert known(read(write_text("1,7\n2,8\n", "b.csv"), label="x1").labels).tolist() == [7, 8]
     with pytest.raises(
         DataError, match=r"no column 'specie' for the label; did you mean 'species'.*'size', 'species'"
     ):
@@ -98,7 +99,7 @@ BAD = {
     '"a","b"\n1,2\n"3\n",4,5\n': "line 4 has 3 fields, line 1 has 2",
     "1 2\n3 4\n5\n": "line 3 has 1 field, line 1 has 2",
     "a,b\n" + "".join(f"{i},x{i}\n" for i in range(150)): (
-        r"column 'b' holds text, for instance 'x0' in line 2 \(150 diff.*--label b"
+        r"column 'b' holds text, for instance 'x0' in line 2 \(150 diff.*label='b'"
     ),
     "a,b\n\n1,2\n2,3\n3,4o\n": "column 'b' holds text, for instance '4o' in line 5, among 2 numbers; .*corr",
     "a,b\n1;5\n": "line 2 has 1 field, line 1 has 2",
@@ -136,8 +137,8 @@ def test_a_large_table_is_read_quickly(write_text):
 
 def test_adult_and_auto_mpg(shared_data):
     data = read(shared_data / "tables" / "adult.data")
-    assert data.categories[1][:2] == ("", "Federal-gov")
-    assert data.categories[0] is None
+    assert known(known(data.categories)[1])[:2] == ("", "Federal-gov")
+    assert known(data.categories)[0] is None
     with pytest.raises(
         DataError, match="column 'x8' holds text, for instance 'chevrolet chevelle malibu' in line 1"
     ):
@@ -145,6 +146,6 @@ def test_adult_and_auto_mpg(shared_data):
     data = read(shared_data / "tables" / "auto_mpg.csv", label="x8")
     assert data.values.shape == (398, 8)
     assert data.values[0].tolist() == [18, 8, 307, 130, 3504, 12, 70, 1]
-    assert data.labels[1] == "buick skylark 320"
+    assert known(data.labels)[1] == "buick skylark 320"
     with pytest.raises(DataError, match=r"6 values of 3,184 missing or infinite in 1 column \('x3'\)"):
         data.require_finite()

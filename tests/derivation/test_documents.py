@@ -71,10 +71,30 @@ def test_paper_is_typeset(tmp_path: Path) -> None:
         f"-output-directory={tmp_path}",
         PAPER.name,
     ]
+    log = ""
     for _ in range(2):
         done = subprocess.run(
             command, cwd=PAPER.parent, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout
+        log = done.stdout
+    assert "Overfull" not in log
     assert (tmp_path / "gaussian_kl.pdf").stat().st_size > 20_000
+
+
+def test_rows_of_the_paper_leave_room_for_their_numbers() -> None:
+    text = PAPER.read_text()
+    body = r" \\ ".join(re.findall(r"\\begin\{align\}(.*?)\\end\{align\}", text, flags=re.DOTALL))
+    rows = [visible(row) for row in body.split(r"\\")]
+    assert len(rows) >= 14
+    assert max(map(len, rows)) <= 60, max(rows, key=len)
+    in_one_row = visible("= " + formulas_of_paper(text)["trace"])
+    assert len(in_one_row) > 60, "its number would stand in a line of its own"
+
+
+def visible(row: str) -> str:
+    """A row of a formula without what takes no room."""
+    row = re.sub(
+        r"\\label\{.*?\}|\\(left|right|nonumber|tfrac|frac|operatorname|qquad)\b|[{}&\s^_.]", "", row
+    )
+    return re.sub(r"\\[a-z]+", "x", row)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_iris
 
+from narrowing import known, untyped
 from vaekit.estimator import VariationalAutoencoder
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "logging.md"
@@ -15,7 +16,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "logging.md"
 
 def block(title):
     """The code under a heading of the page."""
-    return re.search(rf"^### {title}\n+```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)[1]
+    return known(re.search(rf"^### {title}\n+```python\n(.*?)^```", PAGE.read_text(), re.M | re.S))[1]
 
 
 class Library:
@@ -49,7 +50,7 @@ def test_the_adapters_of_the_page(monkeypatch, title, module):
     code = block(title)
     [logger] = re.findall(r"^class .*?\n\n\n", code, re.M | re.S)
     assert len(logger.strip().splitlines()) <= 5
-    exec(code, {"vae": vae, "x": load_iris().data})
+    exec(code, {"vae": vae, "x": untyped(load_iris()).data})
     assert library.started == [vae.get_params()]
     assert library.logged == [(epoch.epoch, epoch.numbers()) for epoch in vae.history_.epochs]
     assert "validation_bound" in library.logged[0][1]

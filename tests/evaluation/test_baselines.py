@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
 
+from narrowing import untyped
 from vaekit.evaluation import Estimate, fit_baselines
 
 
@@ -26,7 +27,7 @@ def test_gaussians_agree_with_scipy_and_scikit_learn(rows):
     found = by_name(fit_baselines(train, held_out, latent=2, measure="density"))
     mean, sd = train.mean(0), train.std(0)
     independent = stats.norm.logpdf(held_out, mean, sd).sum(1)
-    full = stats.multivariate_normal.logpdf(held_out, mean, np.cov(train.T, bias=True))
+    full = stats.multivariate_normal.logpdf(held_out, mean, untyped(np.cov(train.T, bias=True)))
     assert found["independent Gaussians"].mean == pytest.approx(independent.mean())
     assert found["full Gaussian"].mean == pytest.approx(full.mean())
     # scikit-learn divides by n - 1, hence a little more variance.
@@ -89,7 +90,9 @@ def test_estimate_of_one_value_has_no_error():
 
 def test_the_advantage_is_paired(rows):
     train, held_out = rows
-    values = stats.multivariate_normal.logpdf(held_out, train.mean(0), np.cov(train.T, bias=True)) + 0.25
+    values = (
+        stats.multivariate_normal.logpdf(held_out, train.mean(0), untyped(np.cov(train.T, bias=True))) + 0.25
+    )
     full = fit_baselines(train, held_out, latent=2, measure="density", model_values=values)[1]
     assert full.advantage is not None
     assert full.advantage.mean == pytest.approx(0.25)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from narrowing import known, untyped
 from vaekit.errors import CodeCollapseWarning
 from vaekit.evaluation import CodeUsage, code_usage, evaluate, warn_of_collapse
 from vaekit.likelihoods import BernoulliLikelihood
@@ -30,29 +31,29 @@ def model_of(posterior):
 def test_the_perplexity_of_a_codebook_that_serves_several_positions():
     posterior = QuantizedPosterior(2, codes=4)
     with torch.no_grad():
-        posterior.quantizers[0].vectors.copy_(torch.arange(4.0)[:, None])
+        untyped(posterior.quantizers[0].vectors).copy_(torch.arange(4.0)[:, None])
     x = torch.tensor([[0.0, 0.0], [0.1, 1.0], [0.0, 3.1], [0.0, -5.0]])  # codes 0 six times, 1 and 3 once
     usage = code_usage(model_of(posterior), x, batch_size=3)
     entropy = -(6 / 8 * log(6 / 8) + 2 / 8 * log(1 / 8))
-    assert usage == CodeUsage(4, [pytest.approx(exp(entropy))], [3])
+    assert usage == CodeUsage(4, [untyped(pytest.approx(exp(entropy)))], [3])
 
 
 def test_each_level_and_each_categorical_variable_has_a_perplexity_of_its_own():
     posterior = ResidualQuantizedPosterior(1, levels=2, codes=2)
     with torch.no_grad():
-        posterior.quantizers[0].vectors.copy_(torch.tensor([[0.0], [10.0]]))
-        posterior.quantizers[1].vectors.copy_(torch.tensor([[0.0], [-1.0]]))
+        untyped(posterior.quantizers[0].vectors).copy_(torch.tensor([[0.0], [10.0]]))
+        untyped(posterior.quantizers[1].vectors).copy_(torch.tensor([[0.0], [-1.0]]))
     usage = code_usage(model_of(posterior), torch.tensor([[0.1], [10.2], [9.0], [10.0]]))
     quarter = exp(-(log(1 / 4) / 4 + 3 * log(3 / 4) / 4))
-    assert usage.perplexity == [pytest.approx(quarter), pytest.approx(quarter)]
-    assert usage.used == [2, 2]
+    assert known(usage).perplexity == [pytest.approx(quarter), pytest.approx(quarter)]
+    assert known(usage).used == [2, 2]
     categorical = model_of(CategoricalPosterior(2, categories=3))
     logits = torch.tensor([[0.0, 0.0, 0.0, 9.0, 0.0, 0.0], [0.0, 0.0, 0.0, 9.0, 0.0, 0.0]])
     usage = code_usage(categorical, logits)
-    assert usage.perplexity[0] == pytest.approx(3)
-    assert usage.perplexity[1] == pytest.approx(1, abs=0.01)
-    assert usage.used == [1, 1]
-    assert usage.collapsed == [1]
+    assert known(usage).perplexity[0] == pytest.approx(3)
+    assert known(usage).perplexity[1] == pytest.approx(1, abs=0.01)
+    assert known(usage).used == [1, 1]
+    assert known(usage).collapsed == [1]
 
 
 def test_other_latents_have_no_codes():
@@ -85,7 +86,7 @@ def test_training_and_evaluation_warn_of_codes_that_collapsed():
         train(model, Elbo(), x, settings=TrainingSettings(epochs=1, batch_size=20), seed=0)
     with pytest.warns(CodeCollapseWarning):
         result = evaluate(model, x, samples=3, seed=0, split="test")
-    assert result.code_usage == CodeUsage(64, [pytest.approx(1)], [1])
+    assert result.code_usage == CodeUsage(64, [untyped(pytest.approx(1))], [1])
     assert result.to_json()["code_usage"] == {"codes": 64, "perplexity": [pytest.approx(1)], "used": [1]}
     assert result.point_posterior
     assert result.kl == pytest.approx(log(64))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from narrowing import untyped
 from vaekit.evaluation import fit_baselines
 from vaekit.evaluation.column_baselines import count_baselines, level_baselines
 
@@ -77,4 +78,4 @@ def test_each_measure_has_its_own_and_probabilities_take_no_jacobian():
             assert b.log_likelihood.mean == pytest.approx(a.log_likelihood.mean + shift)
     for wrong in ({"measure": "probability"}, {"measure": "levels"}):
         with pytest.raises(ValueError, match="expected density, unit, counts, levels and how many, or mixed"):
-            fit_baselines(x, x, latent=1, **wrong)
+            fit_baselines(x, x, latent=1, **untyped(wrong))

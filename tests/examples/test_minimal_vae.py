@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
+from narrowing import untyped
+
 PAGE = Path(__file__).resolve().parents[2] / "examples" / "minimal_vae.py"
 
 
@@ -32,11 +34,11 @@ def page() -> ModuleType:
 def independent_elbo(model: torch.nn.Module, x: Tensor, samples: int = 20) -> float:
     """The mean ELBO by torch.distributions alone; grey levels enter the Bernoulli as they are."""
     with torch.no_grad():
-        mu, log_var = model.encode(x)
+        mu, log_var = untyped(model).encode(x)
         posterior = Independent(Normal(mu, (0.5 * log_var).exp()), 1)
         kl = kl_divergence(posterior, Independent(Normal(torch.zeros_like(mu), torch.ones_like(mu)), 1))
         z = posterior.sample((samples,))
-        likelihood = Bernoulli(logits=model.decode(z), validate_args=False)
+        likelihood = Bernoulli(logits=untyped(model).decode(z), validate_args=False)
         return (likelihood.log_prob(x.expand(samples, *x.shape)).sum(-1).mean(0) - kl).mean().item()
 
 

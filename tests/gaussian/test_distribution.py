@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.gaussian import Gaussian, SingularCovarianceError
 from vaekit.gaussian.exceptions import GaussianError, GaussianShapeError, GaussianTypeError
 
@@ -73,7 +74,7 @@ def test_samples(name):
 def test_gradients_reach_the_parameters_through_samples():
     for name, g in EVERY.items():
         leaves = {key: t.clone().requires_grad_() for key, t in g.parameters.items()}
-        Gaussian(leaves.pop("mean").detach(), **leaves).rsample((2,)).sum().backward()
+        Gaussian(leaves.pop("mean").detach(), **untyped(leaves)).rsample((2,)).sum().backward()
         assert all(t.grad is not None and t.grad.abs().sum() > 0 for t in leaves.values()), name
 
 

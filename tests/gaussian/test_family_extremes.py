@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from narrowing import untyped
 from oracles.gaussian_family import BOUNDS, DIVERGENCES, EVERYTHING
 from vaekit.gaussian import (
     Gaussian,
@@ -36,7 +37,7 @@ def test_heavy_orders_diverge_where_the_mixed_covariance_is_not_positive_definit
 def test_a_batch_may_hold_both_finite_and_infinite_items():
     variance = torch.tensor([[1.5], [2.5]], dtype=torch.float64, requires_grad=True)
     for made in ({"variance": variance}, {"covariance": variance.unsqueeze(-1)}):
-        p = Gaussian(torch.zeros(2, 1, dtype=torch.float64), **made)
+        p = Gaussian(torch.zeros(2, 1, dtype=torch.float64), **untyped(made))
         value = chi_squared(p, Gaussian.standard(1, dtype=torch.float64))
         assert value[0].isfinite()
         assert value[1] == math.inf

@@ -118,7 +118,7 @@ def exact_fisher_rao_of_equal_means(mp_, Sp, mq, Sq):
 
 def renyi_of(alpha):
     # The order as the float it is: so near 1 its rounding would count.
-    return lambda *pair: exact_renyi(*pair, mp.mpf(alpha))
+    return lambda *pair: exact_renyi(*pair, alpha=mp.mpf(alpha))
 
 
 MEMBERS = {
@@ -135,10 +135,10 @@ MEMBERS = {
         lambda *x: mp.expm1((mp.mpf(0.3) - 1) * renyi_of(0.3)(*x)) / (mp.mpf(0.3) * (mp.mpf(0.3) - 1)),
     ),
     "alpha 0": (lambda p, q: alpha_divergence(p, q, 0.0), lambda a, A, b, B: exact_kl(b, B, a, A)),
-    "geometric 0.5": (jensen_shannon, lambda *x: exact_geometric(*x, mp.mpf(0.5))),
+    "geometric 0.5": (jensen_shannon, lambda *x: exact_geometric(*x, a=mp.mpf(0.5))),
     "geometric 0.25": (
         lambda p, q: jensen_shannon(p, q, weight=0.25),
-        lambda *x: exact_geometric(*x, mp.mpf(0.25)),
+        lambda *x: exact_geometric(*x, a=mp.mpf(0.25)),
     ),
     "dual geometric": (
         lambda p, q: jensen_shannon(p, q, method="dual-geometric"),

@@ -84,3 +84,15 @@ def test_the_nearest_name_is_suggested_whatever_its_case_and_nothing_where_none_
     assert did_you_mean("maf", names) == "; did you mean 'MAF'?"
     assert did_you_mean("xyz", names) == did_you_mean("", names) == ""
     assert there_are("depth", []) == "; it takes no options"
+    far = {
+        "train": ["chain", "gain"],
+        "mse": ["sex"],
+        "plot": ["report", "point"],
+        "target": ["age"],
+        "a": ["b"],
+    }
+    assert not [name for name, others in far.items() if did_you_mean(name, others)]
+    near = {"hieght": "height", "mpl": "mlp", "gauss": "gaussian", "factorvae": "factor", "hour": "hours"}
+    assert all(
+        did_you_mean(name, ["other", right]) == f"; did you mean {right!r}?" for name, right in near.items()
+    )

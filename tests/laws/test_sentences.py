@@ -19,6 +19,7 @@ from vaekit.evaluation import log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import PARTS, Sentence, build_vae
+from vaekit.sentence.registry import Room
 from vaekit.training import has_opponent
 
 # Small versions of parts whose defaults are large; every other kind is taken with its defaults.
@@ -86,7 +87,7 @@ def choose() -> tuple[list[dict[str, str]], Counter]:
 
 def grid() -> list[dict[str, str]]:
     """Every sentence that can be written, or a part of them; many cannot be built, and the refusal says why."""
-    rooms = [room for room in PARTS if room != "network"]
+    rooms: list[Room] = [room for room in PARTS if room != "network"]
     networks = itertools.cycle(PARTS["network"])
     written = [
         {"network": next(networks), **dict(zip(rooms, kinds, strict=True))}

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
+from narrowing import untyped
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import fit_baselines
 from vaekit.likelihoods import MixedLikelihood
@@ -29,7 +30,7 @@ COLUMNS = (
 def mixed():
     likelihood = MixedLikelihood((len(COLUMNS),), columns=COLUMNS).double()
     with torch.no_grad():
-        likelihood.groups[0].log_scale.copy_(torch.tensor([0.3, -0.5], dtype=torch.float64))
+        untyped(likelihood.groups[0].log_scale).copy_(torch.tensor([0.3, -0.5], dtype=torch.float64))
     return likelihood
 
 

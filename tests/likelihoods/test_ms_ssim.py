@@ -6,6 +6,7 @@ import torch
 from sklearn.datasets import load_digits
 
 import vaekit
+from narrowing import untyped
 from vaekit import VariationalAutoencoder
 from vaekit.cli import main
 from vaekit.conformance import check_sentence
@@ -30,7 +31,7 @@ def by_hand(x, y):
     """Equation 7 place by place, with loops and numpy's own weighted means."""
     scales = number_of_scales(*x.shape[1:])
     exponents = WEIGHTS[:scales] / WEIGHTS[:scales].sum()
-    total = 1.0
+    total, light, exponent = 1.0, [], 1.0
     for scale, exponent in enumerate(exponents):
         if scale:
             height, width = (side // 2 for side in x.shape[1:])
@@ -145,7 +146,7 @@ def test_weights_and_units_that_make_no_sense_are_refused():
 
 
 def images():
-    return np.round(load_digits().images[:120, None] * 15.9).astype(np.uint8)
+    return np.round(untyped(load_digits()).images[:120, None] * 15.9).astype(np.uint8)
 
 
 def test_it_trains_and_what_it_has_survives_a_file_and_what_it_lacks_is_refused(tmp_path):

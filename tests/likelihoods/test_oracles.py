@@ -199,4 +199,4 @@ def test_the_last_level_and_no_further():
 def test_every_kind_says_what_it_measures():
     for kind, part in PARTS["likelihood"].items():
         assert part.traits.measure in ("density", "unit", "counts", "levels", "mixed", "none"), kind
-        assert part.traits.scaling in ("standardize", "unit", "none", "mixed"), kind
+        assert part.traits.scaling in ("standardize", "unit", "levels", "none", "mixed"), kind

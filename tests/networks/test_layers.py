@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from narrowing import known, untyped
 from vaekit.errors import UsageError
 from vaekit.networks import (
     GatedNetwork,
@@ -120,7 +121,7 @@ def test_a_single_row_is_normalised_with_the_running_averages_and_leaves_them():
     norm.train()(torch.randn(20, 3) * 4 + 2)
     before = copy.deepcopy(norm.state_dict())
     row = torch.randn(1, 3)
-    expected = (row - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+    expected = (row - known(norm.running_mean)) / (known(norm.running_var) + norm.eps).sqrt()
     torch.testing.assert_close(norm(row), expected)
     assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
     with pytest.raises(ValueError, match="more than 1 value"):
@@ -167,7 +168,7 @@ def test_residual_blocks_that_give_nothing_leave_a_linear_path():
                 parameter.zero_()
     x = torch.randn(3, 6)
     inside = network.layers
-    torch.testing.assert_close(network(x), inside[-1](inside[1](x).relu()))
+    torch.testing.assert_close(network(x), untyped(inside)[-1](untyped(inside)[1](x).relu()))
 
 
 def test_a_deep_residual_network_has_a_gradient_at_its_first_layer_where_a_plain_one_has_none():
@@ -197,7 +198,7 @@ def test_options_that_make_no_sense_are_refused():
         with pytest.raises(UsageError, match="did you mean 'batch'"):
             parse("network", f"{kind}:normalisation=bach")
     with pytest.raises(UsageError, match="mlp: normalisation='bach'; there are none, batch, layer"):
-        MlpNetwork(normalisation="bach")
+        MlpNetwork(normalisation=untyped("bach"))
     for wrong in (
         "residual:hidden=0",
         "residual:blocks=0",

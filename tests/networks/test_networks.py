@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.networks import ConvolutionalNetwork, MlpNetwork, soft_bound
 
 
@@ -38,7 +39,9 @@ def test_mlp_without_hidden_layers_is_linear():
 def test_decoder_mirrors_encoder():
     network = MlpNetwork(hidden=(8, 4))
     sizes = [
-        layer.out_features for layer in network.decoder((2,), (9,)).layers if hasattr(layer, "out_features")
+        layer.out_features
+        for layer in untyped(network.decoder((2,), (9,))).layers
+        if hasattr(layer, "out_features")
     ]
     assert sizes == [4, 8, 9]
 
@@ -59,3 +62,14 @@ def test_soft_bound_keeps_a_gradient_in_float32_where_tanh_has_none():
     raw = torch.tensor([-300.0, 300.0], requires_grad=True)
     (slope,) = torch.autograd.grad(soft_bound(raw).sum(), raw)
     assert (slope > 1e-6).all()
+
+
+def test_a_shortcut_adds_a_linear_map_of_the_input():
+    network = MlpNetwork(hidden=(5,), shortcut=True).encoder((1, 2, 3), (4,))
+    x = torch.randn(7, 1, 2, 3)
+    plain = network.layers(x.flatten(1))
+    torch.testing.assert_close(network(x), plain + x.flatten(1) @ network.shortcut.weight.T)
+    assert network.shortcut.bias is None
+    stacked = network(x.expand(2, 3, 7, 1, 2, 3))
+    torch.testing.assert_close(stacked[1, 2], network(x))
+    assert MlpNetwork(hidden=(5,)).encoder((6,), (4,)).shortcut is None

@@ -1,8 +1,10 @@
 """The notebook runs from top to bottom, and its assertions tell right from almost right."""
 
 import ast
+import base64
 import copy
 import os
+import re
 from pathlib import Path
 
 import matplotlib
@@ -10,6 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from narrowing import untyped
 from vaekit.classroom import ROLES, check_file
 from vaekit.runtime.randomness import seeded
 
@@ -33,6 +36,23 @@ def test_every_cell_is_short_and_follows_a_text(notebook):
             assert before.cell_type == "markdown", f"{cell.id}: no text before it"
             assert len(cell.source.splitlines()) <= 26, f"{cell.id} is long"
     assert max(len(line) for source in code_of(notebook).values() for line in source.splitlines()) <= 120
+
+
+def test_it_is_kept_with_the_outputs_of_a_run(notebook):
+    """Every cell was run in order, without a warning, and its pictures are there for who only reads it."""
+    assert NOTEBOOK.stat().st_size < 1_000_000
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [
+        output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) >= 13
+    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+    said = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in code}
+    _, ignorant, trained = map(float, re.findall(r"[\d.]+\d", said["training-check"]))
+    assert trained < 0.95 * ignorant, "a whole run, and not a quick one"
 
 
 def test_it_runs_from_top_to_bottom(notebook, tmp_path, monkeypatch):
@@ -143,7 +163,7 @@ def test_a_mistake_is_caught_by_the_check_below_it(notebook, mistake, tmp_path, 
             with pytest.raises((AssertionError, RuntimeError)):
                 exec(compile(code[check], check, "exec"), namespace)
         finally:
-            namespace["plt"].close("all")
+            untyped(namespace["plt"]).close("all")
 
 
 def test_the_bound_fails_a_weight_with_the_wrong_sign(notebook, tmp_path, monkeypatch):
@@ -164,7 +184,7 @@ def test_the_bound_fails_a_weight_with_the_wrong_sign(notebook, tmp_path, monkey
             with pytest.raises(AssertionError):
                 exec(compile(code["iwae-check"], "iwae-check", "exec"), namespace)
         finally:
-            namespace["plt"].close("all")
+            untyped(namespace["plt"]).close("all")
 
 
 def test_the_checker_finds_every_function_right_and_every_task_undone():

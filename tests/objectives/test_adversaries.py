@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.nn.functional import logsigmoid
 
+from narrowing import known, untyped
 from vaekit.contracts import Posterior, PosteriorTraits
 from vaekit.errors import UsageError
 from vaekit.objectives import Adversarial, Elbo, FactorizedPosterior, VaeGan, permute_dimensions, prior_fit
@@ -104,7 +105,7 @@ def test_factor_with_no_weight_is_the_elbo_and_each_nat_costs_gamma():
         with seeded(1):
             results.append(objective(model, x))
     torch.testing.assert_close(results[0].surrogate, elbo.bound)
-    logit = objectives[1].opponent(z).squeeze(1)
+    logit = known(objectives[1].opponent)(z).squeeze(1)
     torch.testing.assert_close(results[1].surrogate, elbo.bound - 2.5 * logit)
     torch.testing.assert_close(results[1].bound, elbo.bound)
 
@@ -118,7 +119,7 @@ def test_adversarial_is_reconstruction_and_the_verdict_on_the_latents(posterior)
         result = objective(model, x)
     with seeded(1):
         z = model.encode(x).rsample()
-    verdict = logsigmoid(objective.opponent(z)).squeeze(1)
+    verdict = logsigmoid(known(objective.opponent)(z)).squeeze(1)
     reconstruction = model.decode(z).log_prob(x)
     torch.testing.assert_close(result.surrogate, reconstruction + 3 * verdict)
     if posterior == "point":
@@ -213,7 +214,7 @@ def test_the_encoder_gets_none_of_the_gan_loss_and_gamma_does_not_scale_it(game)
     objective = vae_gan(model)  # a discriminator whose logit is louder, with the same features
     quiet = gradients(model, objective, x, surrogate)
     with torch.no_grad():
-        objective.opponent.head[-1].weight.mul_(100)
+        untyped(known(objective.opponent).head)[-1].weight.mul_(100)
     loud = gradients(model, objective, x, surrogate)
     assert torch.equal(quiet["encoder"], loud["encoder"])
     assert not torch.allclose(quiet["decoder"], loud["decoder"], rtol=0.1)
@@ -294,13 +295,15 @@ def test_objectives_that_need_what_a_posterior_lacks_refuse_it():
         make("vae-gan", posterior="point")
 
     class NotReparameterised(Independent):
-        has_rsample = False
+        @property
+        def has_rsample(self):
+            return False
 
     model = make("adversarial")
     forward = model.parts["posterior"].forward
     model.parts["posterior"].forward = lambda f: NotReparameterised(forward(f).base_dist, 1)
     with pytest.raises(UsageError, match="adversarial: no gradient flows"):
         Adversarial().check(model)
-    model.parts["posterior"].traits = PosteriorTraits(space="sphere")
+    untyped(model.parts["posterior"]).traits = PosteriorTraits(space="sphere")
     with pytest.raises(UsageError, match=r"factor: latents .* 'sphere'"):
         FactorizedPosterior().check(model)

@@ -13,6 +13,7 @@ from torch.distributions import (
     Normal,
 )
 
+from narrowing import untyped
 from vaekit import VAE
 from vaekit.errors import UsageError
 from vaekit.likelihoods import GaussianLikelihood
@@ -126,7 +127,7 @@ def test_the_discrepancy_may_not_be_rewarded():
         {"bandwidth": 0.0},
     ):
         with pytest.raises(UsageError, match=r"mmd: .*give"):
-            MaximumMeanDiscrepancy(**wrong)
+            MaximumMeanDiscrepancy(**untyped(wrong))
     MaximumMeanDiscrepancy(alpha=1.0, weight=0.0)
 
 
@@ -229,6 +230,6 @@ def test_a_prior_that_would_silently_not_be_trained_is_refused():
     model = build_vae(Sentence.parse(network="mlp:hidden=4", prior="gaussian"), (3,), latent=2)
     MaximumMeanDiscrepancy().check(model)
     prior = model.parts["prior"]
-    prior.forward = lambda: Independent(Unreparameterised(prior.mean, torch.ones(2)), 1)
+    prior.forward = lambda: Independent(Unreparameterised(untyped(prior.mean), torch.ones(2)), 1)
     with pytest.raises(UsageError, match="would not be trained"):
         MaximumMeanDiscrepancy().check(model)

@@ -1,9 +1,12 @@
 """The bound, term by term."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.distributions import Independent, Laplace, Normal, kl_divergence
 
+from narrowing import known, untyped
 from vaekit.objectives import Elbo, divergence
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
@@ -19,9 +22,9 @@ def test_result_is_per_example_and_adds_up(model):
     x = torch.rand(7, 5, dtype=torch.float64)
     result = Elbo()(model, x)
     assert {t.shape for t in (result.bound, result.surrogate, result.reconstruction, result.kl)} == {(7,)}
-    assert result.kl_per_dimension.shape == (7, 3)
+    assert known(result.kl_per_dimension).shape == (7, 3)
     torch.testing.assert_close(result.bound, result.reconstruction - result.kl)
-    torch.testing.assert_close(result.kl, result.kl_per_dimension.sum(1))
+    torch.testing.assert_close(result.kl, known(result.kl_per_dimension).sum(1))
 
 
 def test_beta_weighs_what_is_differentiated_and_never_the_bound(model):
@@ -35,8 +38,8 @@ def test_beta_weighs_what_is_differentiated_and_never_the_bound(model):
 
 
 def test_closed_kl_agrees_with_torch_and_with_monte_carlo(model):
-    q = Independent(Normal(*torch.rand(2, 6, 3, dtype=torch.float64)), 1)
-    p = Independent(Normal(*(0.5 + torch.rand(2, 3, dtype=torch.float64))), 1)
+    q = Independent(Normal(*untyped(torch.rand(2, 6, 3, dtype=torch.float64))), 1)
+    p = Independent(Normal(*untyped(0.5 + torch.rand(2, 3, dtype=torch.float64))), 1)
     closed = divergence(q, p, q.sample())
     torch.testing.assert_close(closed.total, kl_divergence(q, p))
     torch.manual_seed(0)
@@ -57,7 +60,7 @@ def test_pairs_without_closed_form_are_estimated_from_the_draw():
 
 def test_known_answers():
     def kl(mean, scale):
-        float64 = {"dtype": torch.float64}
+        float64: dict[str, Any] = {"dtype": torch.float64}
         q = Independent(Normal(torch.tensor([mean], **float64), torch.tensor([scale], **float64)), 1)
         p = Independent(Normal(torch.zeros(1, **float64), torch.ones(1, **float64)), 1)
         return divergence(q, p, q.sample()).total.item()

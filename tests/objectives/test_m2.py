@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal
 
+from narrowing import known, untyped
 from vaekit import VariationalAutoencoder, load
 from vaekit.cli import main
 from vaekit.data import read
@@ -60,7 +61,7 @@ class SameNoise(DiagonalPosterior):
 
     def forward(self, features):
         q = super().forward(features)
-        q.rsample = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
+        untyped(q).rsample = lambda shape=(): q.mean.expand(*shape, *q.mean.shape)
         return q
 
 
@@ -94,11 +95,11 @@ def test_bounds_are_below_the_exact_evidence_and_tight_where_the_posteriors_are_
         assert gap.mean > 4 * gap.standard_error
     # One latent, and its exact posterior N(w'(x - V y - m) / M, s^2 / M); the exact classifier as well.
     with torch.no_grad():
-        layer = model.parts["decoder"].network
+        layer = untyped(model.parts["decoder"].network)
         layer.weight[:, 1] = 0
         w, shift = layer.weight[:, 0], layer.weight[:, LATENT:]
         precision = w @ w + 0.49
-        encoder = model.parts["encoder"].network
+        encoder = untyped(model.parts["encoder"].network)
         encoder.weight.zero_()
         encoder.bias.zero_()
         encoder.weight[0, :COLUMNS] = w / precision
@@ -118,16 +119,16 @@ def test_bounds_are_below_the_exact_evidence_and_tight_where_the_posteriors_are_
         assert abs(gap.mean) < 4 * gap.standard_error + 1e-9
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_gradients_reach_encoder_decoder_and_classifier(known):
+@pytest.mark.parametrize("told", [True, False])
+def test_gradients_reach_encoder_decoder_and_classifier(told):
     model, x = linear(), data(5)
-    c = one_hot(torch.arange(5) % LABELS) * known
+    c = one_hot(torch.arange(5) % LABELS) * told
     SemiSupervised()(model, x, c).surrogate.mean().backward()
     for name in ("encoder", "decoder", "classifier"):
-        assert all(p.grad.abs().sum() > 0 for p in model.parts[name].parameters()), name
+        assert all(known(p.grad).abs().sum() > 0 for p in model.parts[name].parameters()), name
     model.zero_grad()
     SemiSupervised(alpha=0)(model, x, c).surrogate.mean().backward()
-    assert all(bool(p.grad.any()) != known for p in model.parts["classifier"].parameters())
+    assert all(bool(known(p.grad).any()) != told for p in model.parts["classifier"].parameters())
 
 
 def test_the_weight_of_a_label_is_the_paper_s():
@@ -161,13 +162,13 @@ def test_labels_of_text_may_be_missing(missing):
     assert vae.label_names() == ("u", "v")
     assert set(vae.predict_labels(rows)) <= {"u", "v"}
     assert vae.sample(3, given="data", random_state=0).shape == (3, 2)
-    assert all(any(row) for row in vae.schema_.conditions.seen)
+    assert all(any(row) for row in known(vae.schema_.conditions).seen)
 
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
     data = read("digits")
-    x, y = data.values.reshape(len(data), -1), data.labels.astype(int)
+    x, y = data.values.reshape(len(data), -1), known(data.labels).astype(int)
     order = np.random.default_rng(0).permutation(len(x))
     x, y = x[order], y[order]
     given = y[:1500].copy()
@@ -223,4 +224,4 @@ def test_the_command_line_fits_with_missing_labels_and_classifies(tmp_path, caps
         assert main(["classify", model, table, "-o", out]) == 0, capsys.readouterr().err
         found = pd.read_csv(out)
         assert list(found.columns) == ["label", "probability_high", "probability_low"]
-        assert (found["label"] == np.array(["low", "high"])[kind]).mean() > 0.8
+        assert untyped(found["label"] == np.array(["low", "high"])[kind]).mean() > 0.8

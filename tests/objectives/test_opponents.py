@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
+from narrowing import known
 from vaekit import VariationalAutoencoder
 from vaekit.errors import UsageError
 from vaekit.objectives import FactorizedPosterior, Opposed
@@ -165,11 +166,11 @@ def test_partial_fit_keeps_the_opponent_and_a_new_fit_does_not():
         random_state=0,
     )
     vae.partial_fit(x)
-    opponent = vae._progress.opponent.opponent
+    opponent = known(known(vae._progress).opponent).opponent
     before = weights(opponent)
     vae.partial_fit(x)
-    assert vae._progress.opponent.opponent is opponent
+    assert known(known(vae._progress).opponent).opponent is opponent
     assert not torch.equal(before, weights(opponent))
     vae.fit(x)
     vae.partial_fit(x)
-    assert vae._progress.opponent.opponent is not opponent
+    assert known(known(vae._progress).opponent).opponent is not opponent

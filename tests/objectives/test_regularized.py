@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.func import jacrev, vmap
 
+from narrowing import untyped
 from vaekit.errors import UsageError
 from vaekit.objectives import RegularizedAutoencoder, Schedule
 from vaekit.runtime.randomness import seeded
@@ -63,7 +64,7 @@ def test_the_gradient_penalty_is_an_unbiased_estimate_of_the_jacobians_norm(like
 
 def test_the_gradient_of_the_gradient_penalty_reaches_the_decoder():
     model, x = make(network="mlp:hidden=none"), data()
-    W = model.parts["decoder"].layers[0].weight
+    W = untyped(model.parts["decoder"].layers)[0].weight
     objective = RegularizedAutoencoder(penalty="gradient", weight=1.0)
     with seeded(2):
         (with_penalty,) = torch.autograd.grad(objective(model, x).surrogate.mean(), W)
@@ -84,7 +85,7 @@ def test_spectral_normalisation_leaves_no_direction_that_the_decoder_stretches(n
     layers = [layer for layer in model.parts["decoder"].modules() if hasattr(layer, "parametrizations")]
     assert len(layers) == (3 if "mlp" in network else 4)
     for layer in layers:
-        weight = layer.weight.detach()
+        weight = untyped(layer.weight).detach()
         matrix = (weight.transpose(0, 1) if isinstance(layer, torch.nn.ConvTranspose2d) else weight).flatten(
             1
         )
@@ -135,7 +136,7 @@ def test_it_is_refused_with_a_posterior_that_has_noise():
     with pytest.raises(UsageError, match="use posterior=point"):
         build_vae(Sentence.parse(objective="rae"), (5,), latent=2)
     with pytest.raises(UsageError, match="rae: penalty='l1'"):
-        RegularizedAutoencoder(penalty="l1")
+        RegularizedAutoencoder(penalty=untyped("l1"))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PARTS["likelihood"] if kind != "ms-ssim"])  # images alone

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from narrowing import untyped
 from vaekit import VAE
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate
@@ -29,7 +30,7 @@ def model():
             GaussianLikelihood((3,)),
         ).double()
         with torch.no_grad():
-            model.parts["encoder"].weight.mul_(3)
+            untyped(model.parts["encoder"].weight).mul_(3)
     return model
 
 
@@ -46,7 +47,7 @@ def run(objective, model, x, seed=2):
 def part(name, model, x, estimator="mss", n=None, seed=2):
     """Of one of the three terms alone, per example."""
     weights = {"alpha": 0.0, "beta": 0.0, "gamma": 0.0, name: 1.0}
-    result = run(TotalCorrelation(**weights, estimator=estimator, rows=n or len(x)), model, x, seed)
+    result = run(TotalCorrelation(**weights, estimator=untyped(estimator), rows=n or len(x)), model, x, seed)
     return result.reconstruction - result.surrogate
 
 

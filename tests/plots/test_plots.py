@@ -14,6 +14,7 @@ from scipy.stats import ks_2samp, norm
 from sklearn.decomposition import PCA
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
+from narrowing import known, untyped
 from vaekit import plots
 from vaekit.training import EpochMetrics, History
 
@@ -75,10 +76,10 @@ def test_returns_the_axes_it_was_given_or_new_ones_and_changes_no_settings(name:
     draw = _pictures()[name]
     before = dict(rcParams)
     axes = Figure().subplots()
-    assert draw(axes) is axes
-    own = draw(None)
+    assert untyped(draw)(axes) is axes
+    own = untyped(draw)(None)
     assert isinstance(own, Axes)
-    own.figure.draw_without_rendering()
+    untyped(own.figure).draw_without_rendering()
     assert dict(rcParams) == before
     if name not in ("image_grid", "reconstruction_pairs"):
         assert own.get_xlabel()
@@ -98,15 +99,15 @@ def test_pyplot_is_never_imported() -> None:
 @pytest.mark.parametrize(("quantity", "shift"), [("bound", 0.0), ("reconstruction", 2.0)])
 def test_learning_curve_draws_the_history_and_marks_the_best_epoch(quantity: str, shift: float) -> None:
     bounds = [-9.0, -5.0, -4.0]
-    ax = plots.learning_curve(_history(bounds, best=2), quantity=quantity)
+    ax = plots.learning_curve(_history(bounds, best=2), quantity=untyped(quantity))
     lines = {line.get_label(): line for line in ax.lines}
-    np.testing.assert_allclose(lines["validation rows"].get_ydata(), np.array(bounds) + shift)
-    assert [float(v) for v in lines["best epoch"].get_xydata()[0]] == [2.0, bounds[1] + shift]
+    np.testing.assert_allclose(untyped(lines["validation rows"].get_ydata()), np.array(bounds) + shift)
+    assert [float(v) for v in untyped(lines["best epoch"].get_xydata())[0]] == [2.0, bounds[1] + shift]
 
 
 def test_learning_curve_without_validation_rows_and_with_missing_numbers() -> None:
     ax = plots.learning_curve(_history([-9.0, float("nan"), -4.0], validation=False, best=3))
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    labels = [text.get_text() for text in known(ax.get_legend()).get_texts()]
     assert labels == ["training rows", "best epoch"]
     assert plots.learning_curve(History()).get_legend() is None
 
@@ -204,8 +205,8 @@ def test_principal_components_match_scikit_learn() -> None:
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_scatter_names_classes(labels: np.ndarray, legend: list[str], latent: int) -> None:
     ax = plots.latent_scatter(RNG.normal(size=(60, latent)), labels)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == legend
-    ax.figure.draw_without_rendering()
+    assert [text.get_text() for text in known(ax.get_legend()).get_texts()] == legend
+    untyped(ax.figure).draw_without_rendering()
 
 
 def test_scatter_gives_many_numbers_a_colour_scale() -> None:
@@ -221,7 +222,7 @@ def test_scatter_gives_many_numbers_a_colour_scale() -> None:
 def test_kl_is_sorted_and_active_dimensions_are_counted() -> None:
     kl = [0.005, 2.0, 0.02, 0.01]
     ax = plots.kl_per_dimension(kl)
-    assert [bar.get_height() for bar in ax.patches] == sorted(kl, reverse=True)
+    assert [untyped(bar).get_height() for bar in ax.patches] == sorted(kl, reverse=True)
     assert ax.get_title(loc="left").startswith("2 of 4 dimensions active")
     assert not plots.kl_per_dimension(np.ones(500)).patches
     with pytest.raises(ValueError, match=r"expected \(latent,\)"):
@@ -233,18 +234,18 @@ def test_comparison_places_dots_at_means_best_on_top() -> None:
         (-2.0, 0.1), [("best", (-1.0, 0.1)), ("one row", (-3.0, float("nan")))]
     )
     dots = {text.get_text(): line for text, line in zip(ax.texts, ax.lines[::3], strict=True)}
-    assert {name: float(line.get_xdata()[0]) for name, line in dots.items()} == {
+    assert {name: float(untyped(line.get_xdata())[0]) for name, line in dots.items()} == {
         "this model": -2.0,
         "best": -1.0,
         "one row": -3.0,
     }
-    heights = {name: float(line.get_ydata()[0]) for name, line in dots.items()}
+    heights = {name: float(untyped(line.get_ydata())[0]) for name, line in dots.items()}
     assert heights["best"] > heights["this model"] > heights["one row"]
 
 
 def test_distance_and_r_squared_match_scipy_and_scikit_learn() -> None:
     a, b = RNG.normal(size=(80, 3)), RNG.normal([0, 1, 0.2], size=(50, 3))
-    expected = [ks_2samp(a[:, j], b[:, j]).statistic for j in range(3)]
+    expected = [untyped(ks_2samp(a[:, j], b[:, j])).statistic for j in range(3)]
     np.testing.assert_allclose(plots.distance(a, b), expected)
     fitted = a + RNG.normal(size=a.shape)
     np.testing.assert_allclose(plots.r_squared(a, fitted), r2_score(a, fitted, multioutput="raw_values"))
@@ -256,9 +257,9 @@ def test_distance_and_r_squared_match_scipy_and_scikit_learn() -> None:
 def test_histogram_counts_every_row_once(data: np.ndarray) -> None:
     ax = plots.marginal_histogram(data, np.concatenate([data, [1e12]]), name="a$b_{")
     for patch in ax.patches:
-        values, _, _ = patch.get_data()
+        values, _, _ = untyped(patch).get_data()
         assert values.sum() == pytest.approx(1.0)
-    ax.figure.draw_without_rendering()
+    untyped(ax.figure).draw_without_rendering()
 
 
 def test_category_scores_match_scikit_learn() -> None:
@@ -276,7 +277,7 @@ def test_many_categories_are_the_most_frequent_by_name() -> None:
     ax = plots.category_shares(data, data, [f"${k}_{{ a long name" for k in range(12)])
     assert [label.get_text() for label in ax.get_yticklabels()][:2] == ["$11_{ a lon…", "$10_{ a lon…"]
     assert len(ax.get_yticks()) == 8
-    ax.figure.draw_without_rendering()
+    untyped(ax.figure).draw_without_rendering()
 
 
 @pytest.mark.parametrize(
@@ -284,7 +285,7 @@ def test_many_categories_are_the_most_frequent_by_name() -> None:
 )
 def test_ticks_of_columns_carry_no_offset(values: np.ndarray) -> None:
     ax = plots.reconstruction_scatter(values, values)
-    ax.figure.draw_without_rendering()
+    untyped(ax.figure).draw_without_rendering()
     for axis in (ax.xaxis, ax.yaxis):
         assert axis.get_offset_text().get_text() == ""
         places = [float(label.get_text().replace("−", "-")) for label in axis.get_ticklabels()]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.errors import UsageError
 from vaekit.language.schedules import Schedule
 from vaekit.objectives import Elbo
@@ -50,7 +51,7 @@ def test_the_bound_does_not_know_what_the_surrogate_sees():
 
 def test_the_gradient_of_a_relaxed_surrogate_is_that_of_finite_differences():
     model, x = make("categorical:categories=3,straight_through=false,temperature=0.5"), data()
-    weight = model.parts["encoder"].layers[-1].weight
+    weight = untyped(model.parts["encoder"].layers)[-1].weight
 
     def surrogate():
         with seeded(2):
@@ -73,7 +74,7 @@ def test_the_temperature_follows_its_schedule_and_no_bound_sees_it():
     assert posterior.schedules == {"temperature": Schedule("linear", 2.0, 0.5, 2.0)}
     bounds = []
     for epochs in (0.0, 1.0, 2.0):
-        posterior.at(epochs)
+        untyped(posterior).at(epochs)
         with seeded(3):
             bounds.append(Elbo()(model, x))
     assert all(torch.equal(result.bound, bounds[0].bound) for result in bounds)
@@ -94,7 +95,7 @@ def test_a_relaxed_surrogate_is_refused_where_it_cannot_be_told_from_the_bound()
 def test_a_mixture_of_categorical_posteriors_is_a_prior():
     model = make("categorical:categories=3", prior="vamp:components=4")
     z = model.prior().sample(torch.Size((6,)))
-    pseudo = model.encode(model.parts["prior"].pseudo_inputs)
+    pseudo = model.encode(untyped(model.parts["prior"].pseudo_inputs))
     expected = pseudo.log_prob(z[:, None]).logsumexp(1) - torch.log(torch.tensor(4.0))
     torch.testing.assert_close(model.prior().log_prob(z), expected)
 

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, MultivariateNormal, Normal
 
+from narrowing import untyped
 from vaekit.distributions import ChainDistribution, GaussianLayer
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate, log_likelihood
@@ -32,13 +33,13 @@ def linear_chain(first_size, sizes, *, last_first):
         mean, scale = torch.randn(first_size).double(), 0.5 + torch.rand(first_size).double()
     with torch.no_grad():
         for layer in layers:  # scales that do not depend on what is given
-            linear = layer.network.layers[0]
+            linear = untyped(layer.network.layers[0])
             linear.weight[linear.out_features // 2 :] = 0
     first = Independent(Normal(mean, scale), 1)
     chain = ChainDistribution(first, layers, (first_size, *sizes), last_first=last_first)
     covariance = torch.diag(scale**2)
     for layer in layers:
-        linear = layer.network.layers[0]
+        linear = untyped(layer.network.layers[0])
         size = linear.out_features // 2
         W = linear.weight[:size].detach()
         own = torch.diag(layer(mean.new_zeros(linear.in_features)).variance.detach())
@@ -109,14 +110,17 @@ def two_layer_model(rows):
         posterior = ChainPosterior(2, sizes=(2,), hidden=()).double()
         prior = ChainPrior((4,), (2, 2), hidden=()).double()
         decoder, encoder = nn.Linear(2, 3).double(), nn.Linear(3, 4).double()
-        layer, up = prior.layers[0].network.layers[0], posterior.layers[0].network.layers[0]
+        layer, up = (
+            untyped(prior.layers[0].network).layers[0],
+            untyped(posterior.layers[0].network).layers[0],
+        )
         with torch.no_grad():
-            layer.weight[2:] = 0
-            up.weight[2:] = 0
+            untyped(layer).weight[2:] = 0
+            untyped(up).weight[2:] = 0
             encoder.weight[2:] = 0
             encoder.bias[2:] = 1.0  # wide, so that weights have no tail
-            up.bias[2:] = 1.0
-        A, b = layer.weight[:2].detach(), layer.bias[:2].detach()
+            untyped(up).bias[2:] = 1.0
+        A, b = untyped(layer).weight[:2].detach(), untyped(layer).bias[:2].detach()
         own = torch.diag(prior.layers[0](torch.zeros(2).double()).variance.detach())
     likelihood = GaussianLikelihood((3,), scale="fixed", value=0.8)
     seen = TransformedInput(LeadingLatents(2), decoder)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from narrowing import known, untyped
 from oracles.linear_gaussian import LinearGaussian
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate, log_likelihood
@@ -123,7 +124,7 @@ def test_trained_on_a_bent_posterior_a_flow_comes_closer_than_the_diagonal(kind)
 
     x = torch.tensor([[0.0, 1.0], [0.3, 2.0], [-0.5, 0.5]], dtype=torch.float64)
     with seeded(0):
-        posterior = parse("posterior", SMALL.get(kind, kind)).build(latent=2).double()
+        posterior = parse("posterior", known(SMALL.get(kind, kind))).build(latent=2).double()
         encoder = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, *posterior.feature_shape)).double()
     likelihood = GaussianLikelihood((2,), scale="fixed", value=0.5)
     model = VAE(encoder, posterior, StandardPrior((2,)), Banana(), likelihood).double()
@@ -186,7 +187,7 @@ def test_the_shape_of_the_posterior_depends_on_x_and_not_its_place_and_size_alon
         noise = torch.randn(20_000, 1, 2).double()
     q = model.encode(3 * x)
     with torch.no_grad():
-        z, _ = q.flow(q.base.mean + (q.base.stddev * noise), q.context)
+        z, _ = untyped(q).flow(untyped(q).base.mean + (untyped(q).base.stddev * noise), untyped(q).context)
         standardised = (z - z.mean(0)) / z.std(0)
     third = standardised.pow(3).mean(0), standardised.prod(-1).mean(0)
     assert max((t[0] - t[1]).abs().max() for t in third) > 0.01, "same place and size, same shape"

@@ -6,6 +6,7 @@ from math import log
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.aggregate import fit_prior
 from vaekit.distributions import Codebook, OneHotCodes
 from vaekit.errors import UsageError
@@ -50,7 +51,7 @@ def test_masses_given_a_condition(kind, space):
 def test_one_position_depends_on_the_condition_too():
     prior = AutoregressivePrior(1, 3, condition=2, hidden=(4,))
     with torch.no_grad():
-        prior.network.of_condition[-1].weight.normal_()
+        untyped(prior.network.of_condition[-1].weight).normal_()
     p = prior(codebook=OneHotCodes(1, 3), condition=torch.eye(2))
     z = torch.tensor([1.0, 0.0, 0.0])
     assert p.log_prob(z)[0] != p.log_prob(z)[1]
@@ -65,8 +66,8 @@ def test_a_prior_fitted_afterwards_to_the_codes_of_a_model():
                 parameter.mul_(3)
         x = torch.randn(300, 3).sign().clamp(0, 1)
         x[:, 1] = x[:, 0]  # codes depend on each other
-        independent = CategoricalPrior(**model.parts["posterior"].shared, masses="learned")
-        autoregressive = AutoregressivePrior(**model.parts["posterior"].shared, hidden=(32,))
+        independent = CategoricalPrior(**untyped(model.parts["posterior"]).shared, masses="learned")
+        autoregressive = AutoregressivePrior(**untyped(model.parts["posterior"]).shared, hidden=(32,))
     first = fit_prior(model, independent, x[:200], x[200:], seed=1)
     assert first.advantage.mean > 4 * first.advantage.standard_error
     second = fit_prior(model, autoregressive, x[:200], x[200:], seed=1)

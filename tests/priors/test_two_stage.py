@@ -10,6 +10,7 @@ from tests.oracles.linear_gaussian import LinearGaussian
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal
 
+from narrowing import untyped
 from vaekit import VariationalAutoencoder, load
 from vaekit.aggregate import fit_prior
 from vaekit.cli.printing import evaluation_lines
@@ -29,7 +30,7 @@ def disturbed(k, *, hidden=(), samples=64, spread=0.15):
         for parameter in prior.parameters():
             nn.init.normal_(parameter, std=spread)
         k = len(prior.stage.location)
-        prior.stage.encoder.layers[-1].bias[k:].add_(
+        untyped(prior.stage.encoder.layers[-1].bias)[k:].add_(
             1.0
         )  # proposals wider than the posterior: weights are bounded
     return prior
@@ -199,15 +200,18 @@ def test_an_objective_that_draws_from_it_trains_both_halves(posterior):
     )
     with seeded(0):
         model = build_vae(sentence, (5,), 2)
-        for network in (model.parts["prior"].stage.encoder, model.parts["prior"].stage.decoder):
-            nn.init.normal_(network.layers[-1].weight)
+        for network in (
+            untyped(model.parts["prior"].stage).encoder,
+            untyped(model.parts["prior"].stage).decoder,
+        ):
+            nn.init.normal_(untyped(network).layers[-1].weight)
         sentence.objective.build()(model, torch.rand(6, 5)).surrogate.mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parts["prior"].parameters())
 
 
 @pytest.fixture(scope="module")
 def digits():
-    x = load_digits().data / 16
+    x = untyped(load_digits()).data / 16
     vae = VariationalAutoencoder(
         8, network="mlp:hidden=64", likelihood="bernoulli", epochs=20, random_state=0, batch_size=64
     )

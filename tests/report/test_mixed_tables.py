@@ -9,10 +9,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, log_loss
 
+from narrowing import known, untyped
 from vaekit import VariationalAutoencoder
 from vaekit.data import Dataset, read
 from vaekit.report import render_report
-from vaekit.report.drawing import theme
+from vaekit.report.drawing import _shorten, panel, theme
 from vaekit.report.scene import Scene, Section
 from vaekit.report.table_sections import effects, marginals, reconstructions
 
@@ -52,9 +53,11 @@ def test_accuracy_and_cross_entropy_are_those_of_the_decoder(
     with torch.no_grad():
         p = estimator.model_.decode(torch.from_numpy(estimator.transform(data)))
     logits = next(
-        part.base_dist.logits for part in p.base.parts if part.base_dist.__class__.__name__ == "_Categories"
+        part.base_dist.logits
+        for part in untyped(p).base.parts
+        if part.base_dist.__class__.__name__ == "_Categories"
     )
-    place = estimator.schema_.column_names.index("species")
+    place = known(estimator.schema_.column_names).index("species")
     codes, probabilities = data.values[:, place].astype(int), logits[:, 0].double().softmax(-1).numpy()
     accuracy = accuracy_score(codes, probabilities.argmax(axis=1))
     cross_entropy = log_loss(codes, probabilities, labels=range(3))
@@ -73,7 +76,7 @@ def test_samples_of_categories_are_compared_by_name(birds: tuple[VariationalAuto
     whole = " ".join(str(picture.svg) for picture in section.pictures)
     assert all(f">{name}<" in whole for name in (*SPECIES, "species: share of rows"))
     samples = estimator.sample(2000, random_state=0, noise=True)
-    place = estimator.schema_.column_names.index("species")
+    place = known(estimator.schema_.column_names).index("species")
     shares = [np.bincount(v[:, place].astype(int), minlength=3) / len(v) for v in (data.values, samples)]
     expected = abs(shares[0] - shares[1]).sum() / 2
     captions = {picture.caption for picture in section.pictures if "species" in str(picture.svg)[:200]}
@@ -96,16 +99,50 @@ def test_the_page_of_a_conditional_model_has_categories_too(
     birds: tuple[VariationalAutoencoder, Dataset],
 ) -> None:
     _, data = birds
-    species = np.array(SPECIES)[data.values[:, data.columns.index("species")].astype(int)]
-    rest = data.values[:, [j for j, name in enumerate(data.columns) if name != "species"]]
+    species = np.array(SPECIES)[data.values[:, known(data.columns).index("species")].astype(int)]
+    rest = data.values[:, [j for j, name in enumerate(known(data.columns)) if name != "species"]]
     estimator = VariationalAutoencoder(
         2, network="mlp:hidden=8", epochs=2, random_state=0, condition="species"
     )
-    names = tuple(name for name in data.columns if name != "species")
-    categories = tuple(data.categories[data.columns.index(name)] for name in names)
+    names = tuple(name for name in known(data.columns) if name != "species")
+    categories = tuple(known(data.categories)[known(data.columns).index(name)] for name in names)
     told = Dataset(
         rest, "table", names, None, source="t.csv", categories=categories, conditions={"species": species}
     )
     estimator.fit(told)
     html = render_report(estimator, estimator.to_artifact({}), told, {})
     assert "sex: share right" in html
+
+
+def test_the_likelihoods_of_many_columns_stand_in_a_table_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"measurement {j}" for j in range(9)]
+    rows = [
+        [*map(str, rng.normal(size=9)), "left" if rng.random() < 0.5 else "right", "1"] for _ in range(40)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(map(",".join, [[*names, "side", "same"], *rows])))
+    data = read(tmp_path / "t.csv")
+    estimator = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=2, random_state=0).fit(data)
+    html = render_report(estimator, estimator.to_artifact({}), data, {})
+    assert "<code>mixed,<wbr> of 10 columns</code>" in html
+    for name, kind in [*((name, "gaussian") for name in names), ("side", "bernoulli")]:
+        assert f"<dt>{name}</dt><dd>{kind}</dd>" in html
+    assert html.count("gaussianxgaussian") == 0, "there is no command without a source"
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "left"),
+    [
+        ("education: share of rows", 200, "education: share of rows"),
+        ("education: share of rows", 80, "education: share"),
+        ("education: share of rows", 50, "education"),
+        ("education: share of rows", 30, "edu…"),
+        ("education", 30, "edu…"),
+    ],
+)
+def test_a_label_that_is_too_long_keeps_the_name_of_its_column(words: str, most: float, left: str) -> None:
+    with theme():
+        ax = panel()
+        ax.set_xlabel(words)
+        _shorten(ax.xaxis.label, most)
+    assert ax.get_xlabel() == left

@@ -180,6 +180,20 @@ def test_a_run_that_ended_while_improving_is_told(artifact: Artifact) -> None:
     assert "still getting better" not in _titles(judge(annealed, results, ACTIVE))
 
 
+@pytest.mark.parametrize(
+    ("prior", "advice"), [("two-stage", ["--prior two-stage:samples=256"]), ("vamp", [])]
+)
+def test_a_prior_with_a_bounded_density_is_named_with_more_samples(
+    artifact: Artifact, prior: str, advice: list[str]
+) -> None:
+    artifact = replace(artifact, sentence=Sentence.parse(prior=prior, likelihood="gaussian"))
+    found = judge(artifact, {"test": replace(_evaluation(-2.0, -3.0), prior_samples=32)}, ACTIVE)
+    (notice,) = [notice for notice in found if "density is a lower bound" in notice.title]
+    assert f"of the prior, {prior}, is an integral" in notice.text
+    assert "32 importance samples" in notice.text
+    assert notice.advice == [f"Use more samples: `{flag}`." for flag in advice]
+
+
 def test_the_table_holds_every_number_of_every_split() -> None:
     splits = {
         "validation": _evaluation(-9.0, -12.0, split="validation"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.cli import main
 from vaekit.errors import CheckpointError, TrainingWarning, UsageError
 from vaekit.reproductions import find_protocol, reproduce
@@ -154,7 +155,7 @@ def test_departures_from_the_protocol_are_stated(tiny):
     assert protocol.changed(batch_size=16) == protocol
     for wrong in ({"epochs": 4}, {"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}):
         with pytest.raises(UsageError, match=f"{next(iter(wrong))}="):
-            protocol.changed(**wrong)
+            protocol.changed(**untyped(wrong))
 
 
 def test_sittings_that_cannot_be_read_or_written(tmp_path):

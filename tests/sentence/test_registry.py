@@ -9,6 +9,7 @@ from torch import nn
 from torch.distributions import Independent, Laplace
 
 import vaekit
+from narrowing import untyped
 from vaekit import VariationalAutoencoder
 from vaekit.contracts import Likelihood, LikelihoodTraits, Prior
 from vaekit.errors import PartWarning, UsageError
@@ -27,7 +28,7 @@ class Peaked(nn.Module, Prior):
         self.register_buffer("scale", torch.full(latent_shape, scale), persistent=False)
 
     def forward(self):
-        return Independent(Laplace(torch.zeros_like(self.scale), self.scale), 1)
+        return Independent(Laplace(torch.zeros_like(untyped(self.scale)), untyped(self.scale)), 1)
 
 
 class Wide(GaussianLikelihood):
@@ -53,7 +54,7 @@ def test_a_registered_part_is_a_word_of_the_language():
     with pytest.raises(UsageError, match=r"unknown prior 'peked'; did you mean 'peaked'\?"):
         parse("prior", "peked")
     vae = VariationalAutoencoder(latent=2, prior="peaked:scale=0.5", epochs=2, random_state=0).fit(data())
-    assert vae.model_.parts["prior"].scale.tolist() == [0.5, 0.5]
+    assert untyped(vae.model_.parts["prior"].scale).tolist() == [0.5, 0.5]
 
 
 def test_a_class_or_a_partial_may_stand_for_its_name(tmp_path):
@@ -80,7 +81,7 @@ def test_what_is_no_class_says_why():
     ):
         Sentence.parse(prior=StandardPrior((2,)))
     with pytest.raises(UsageError, match=r"has no option 'scal'; did you mean 'scale'\?"):
-        Sentence.parse(prior=partial(Peaked, scal=1.0))
+        Sentence.parse(prior=partial(untyped(Peaked), scal=1.0))
     with pytest.raises(UsageError, match="expected a class"):
         Sentence.parse(prior=partial(Peaked, (2,)))
 

@@ -11,7 +11,7 @@ from vaekit.sentence import PARTS, Sentence, build_vae, parse
 
 ELBO = {"beta": 1.0, "free_bits": 0.0, "capacity": None, "warmup": 0.0}
 
-MLP = {"normalisation": "none", "dropout": 0.0, "initialisation": "default"}
+MLP = {"normalisation": "none", "dropout": 0.0, "initialisation": "default", "shortcut": False}
 EXAMPLES = [
     ("network", "mlp", MLP | {"hidden": (256, 256, 256), "activation": "gelu"}),
     ("network", "mlp:hidden=200x100", MLP | {"hidden": (200, 100), "activation": "gelu"}),
@@ -118,7 +118,8 @@ def test_convolutions_refuse_tables():
 def test_the_sentence_says_every_option():
     sentence = Sentence.parse(network="mlp:hidden=none", likelihood="gaussian", objective="elbo:beta=2")
     assert sentence.to_json() == {
-        "network": "mlp:hidden=none,activation=gelu,normalisation=none,dropout=0.0,initialisation=default",
+        "network": "mlp:hidden=none,activation=gelu,normalisation=none,dropout=0.0,initialisation=default,"
+        "shortcut=false",
         "posterior": "diagonal",
         "prior": "standard",
         "likelihood": "gaussian:scale=learned,value=1.0",
@@ -131,7 +132,10 @@ class OnSphere(DiagonalPosterior):
     """A stand-in whose latents live on a sphere."""
 
     traits = PosteriorTraits(space="sphere")
-    shared = {"curvature": 0.5}  # noqa: RUF012
+
+    @property
+    def shared(self):
+        return {"curvature": 0.5}
 
 
 class UniformOnSphere(StandardPrior):

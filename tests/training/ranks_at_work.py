@@ -7,6 +7,7 @@ import pickle
 import socket
 import traceback
 import warnings
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ def free_port():
         return found.getsockname()[1]
 
 
-def launch(task, size, *arguments, seconds=120):
+def launch(task, size, *arguments, seconds=120) -> list[Any]:
     """Run ``task(rank, *arguments)`` in so many ranks; give what each returned, or the error it ended with."""
     processes, ends = start(task, size, *arguments)
     found = [answer(end, seconds) for end in ends]

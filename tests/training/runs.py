@@ -1,5 +1,7 @@
 """Short runs of all kinds, and a way to stop one after some steps."""
 
+from typing import Any
+
 import torch
 
 from vaekit.runtime.randomness import seeded
@@ -48,7 +50,7 @@ def stop_after_steps(objective, steps, stop):
     return objective
 
 
-def run(model, x, *, objective="elbo", stop_after=None, options=None, validation="some", **arguments):
+def run(model, x, *, objective="elbo", stop_after=None, options=None, validation: Any = "some", **arguments):
     """Train, with validation rows; give the history."""
     stop = StopRequest()
     built = parse("objective", objective).build()

@@ -6,6 +6,7 @@ import warnings
 
 import torch
 
+from narrowing import untyped
 from training.runs import make, numbers, run, settings, stop_after_steps, table, train_with, weights
 from vaekit.errors import ProcessLostError, TrainingDivergedError, UsageError
 from vaekit.estimator import VariationalAutoencoder
@@ -100,7 +101,7 @@ def hold_shares(rank):
 def be_refused(rank):
     """Models and objectives that cannot be sharded: what each is told."""
     tied = make(network="mlp:hidden=5")
-    tied.parts["decoder"].layers[-1].bias = tied.parts["encoder"].layers[0].bias
+    untyped(tied.parts["decoder"].layers)[-1].bias = untyped(tied.parts["encoder"].layers)[0].bias
     return [
         refusal(make(posterior="hamiltonian")),
         refusal(make(posterior="point", objective="rae"), objective="rae"),
@@ -176,11 +177,19 @@ def fit_estimator(rank):
     return weights(estimator.model_), called
 
 
+def fit_rows_with_holes(rank):
+    """Fit rows of which cells are missing; the model, and its last bound."""
+    rows = table(90).numpy()
+    rows[::3, 1] = rows[5, :] = float("nan")
+    estimator = VariationalAutoencoder(2, network="mlp:hidden=8", epochs=3, random_state=0).fit(rows)
+    return weights(estimator.model_), estimator.history_.epochs[-1].validation_bound
+
+
 def be_killed(rank, folder, steps, shard):
     """The last rank is killed in a step; the others say what they end with."""
     stop = StopRequest()
     if rank == 2:
-        stop.ask = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        untyped(stop).ask = lambda: os.kill(os.getpid(), signal.SIGKILL)
     objective = stop_after_steps(parse("objective", "elbo").build(), steps if rank == 2 else -1, stop)
     options = Checkpoints(folder=folder)
     try:

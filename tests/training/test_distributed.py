@@ -14,6 +14,7 @@ from training.tasks_of_ranks import (
     be_killed,
     be_refused,
     fit_estimator,
+    fit_rows_with_holes,
     hold_shares,
     meet_infinity,
     meet_trouble,
@@ -148,6 +149,13 @@ def test_an_initialised_group_is_respected_by_the_estimator_without_a_seed():
     assert not not_called
 
 
+def test_rows_with_holes_are_fitted_as_in_one_process():
+    model, bound = fit_rows_with_holes(0)
+    for other, found in launch(fit_rows_with_holes, 2):
+        torch.testing.assert_close(other, model, rtol=1e-3, atol=1e-5)
+        assert found == pytest.approx(bound, rel=1e-3)
+
+
 @pytest.mark.parametrize("shard", [False, True])
 def test_a_killed_rank_ends_the_others_and_what_was_done_is_kept(tmp_path, shard):
     started = time.monotonic()
@@ -156,7 +164,7 @@ def test_a_killed_rank_ends_the_others_and_what_was_done_is_kept(tmp_path, shard
     assert third == "killed"
     for message in (first, second):
         assert "another process of the run is gone" in message
-        assert "--resume" in message
+        assert "resume=True" in message
     kept = [path.name for path in (tmp_path / "run").glob("*.safetensors")]
     assert kept == (
         [] if shard else ["checkpoint-1.safetensors"]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from narrowing import untyped
 from vaekit.contracts import Likelihood
 from vaekit.errors import UsageError
 from vaekit.objectives import Elbo
@@ -55,9 +56,9 @@ def test_a_bernoulli_begins_at_the_logit_of_the_training_mean():
     model = make("bernoulli")
     begin_at_marginals(model, x)
     mean = (x.sum(0) + 0.5) / (len(x) + 1)
-    torch.testing.assert_close(model.parts["decoder"].layers[-1].bias, (mean / (1 - mean)).log())
+    torch.testing.assert_close(untyped(model.parts["decoder"].layers)[-1].bias, (mean / (1 - mean)).log())
     begin_at_marginals(model, torch.zeros(10, 4))
-    assert model.parts["decoder"].layers[-1].bias.isfinite().all()
+    assert untyped(model.parts["decoder"].layers)[-1].bias.isfinite().all()
 
 
 def test_a_categorical_begins_at_the_frequencies_of_the_levels():
@@ -120,7 +121,7 @@ def test_it_is_set_once_and_not_again_when_a_run_goes_on():
     model, x = make("poisson"), data("poisson")
     settings = TrainingSettings(epochs=1)
     history = train(model, Elbo(), x, settings=settings, seed=0)
-    before = model.parts["decoder"].layers[-1].bias.detach().clone()
+    before = untyped(model.parts["decoder"].layers)[-1].bias.detach().clone()
     again = RunSetup(
         model=model,
         objective=Elbo(),
@@ -130,7 +131,7 @@ def test_it_is_set_once_and_not_again_when_a_run_goes_on():
         progress=Progress(history),
     )
     carry_out(again)
-    assert (model.parts["decoder"].layers[-1].bias - before).abs().max() < 1
+    assert (untyped(model.parts["decoder"].layers)[-1].bias - before).abs().max() < 1
 
 
 def test_what_cannot_begin_there_says_so():
@@ -142,4 +143,4 @@ def test_what_cannot_begin_there_says_so():
         begin_at_marginals(model, data("poisson"))
     assert not begins_at_marginals(model, "auto")
     with pytest.raises(UsageError, match="output_bias='margin'"):
-        TrainingSettings(output_bias="margin")
+        TrainingSettings(output_bias=untyped("margin"))

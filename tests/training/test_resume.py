@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from narrowing import untyped
 from training.runs import make, numbers, run, settings, stop_after_steps, table, train_with, weights
 from vaekit.contracts import Objective
 from vaekit.errors import CheckpointError, TrainingDivergedError, TrainingWarning
@@ -190,7 +191,7 @@ class Failing(Objective):
 
     def __call__(self, model, x, c=None):
         result = Elbo()(model, x, c)
-        if torch.is_grad_enabled() and self.epochs_done >= 2.5 and self.rate() > self.limit:
+        if torch.is_grad_enabled() and self.epochs_done >= 2.5 and untyped(self).rate() > untyped(self).limit:
             return result._replace(surrogate=result.surrogate * float("inf"))
         return result
 
@@ -198,7 +199,7 @@ class Failing(Objective):
 def failing_run(model, limit, around=lambda objective: objective, **arguments):
     optimizer = torch.optim.Adam(model.parameters(), lr=1.0, fused=True)
     objective = Failing()
-    objective.limit, objective.rate = limit, lambda: optimizer.param_groups[0]["lr"]
+    untyped(objective).limit, untyped(objective).rate = limit, lambda: optimizer.param_groups[0]["lr"]
     return train_with(
         model, around(objective), table(), table()[:20], settings=settings(), optimizer=optimizer, **arguments
     )

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from narrowing import known, untyped
 from training.runs import numbers, table, weights
 from vaekit.data import stream
 from vaekit.errors import CheckpointError, DataError
@@ -68,7 +69,7 @@ def test_windows_are_stated_and_a_run_can_be_repeated_and_resumed(kind, tmp_path
         kind(),
         checkpoint=tmp_path / "run",
         stop=stop,
-        on_epoch=lambda metrics, best: next(stops, None) and stop.ask(),
+        on_epoch=untyped(lambda metrics, best: next(stops, None) and stop.ask()),
     )
     assert halves.history_.stopped == "interrupted"
     resumed = fitted(kind(), limit=LIMIT, checkpoint=tmp_path / "run", resume=True)
@@ -108,7 +109,7 @@ def test_a_batch_larger_than_the_data_is_all_of_them():
     # scikit-learn's convention; the command line refuses it
     options = {**OPTIONS, "batch_size": 1000}
     streamed = VariationalAutoencoder(2, memory_limit=LIMIT, **options).fit(Sequence())
-    assert streamed.history_.epochs[-1].rows_per_second > 0
+    assert known(streamed.history_.epochs[-1].rows_per_second) > 0
 
 
 def test_a_generator_is_refused_by_fit():

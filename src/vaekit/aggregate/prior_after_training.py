@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from vaekit.contracts import Prior, traits_of
 from vaekit.errors import TrainingDivergedError, UsageError
 from vaekit.evaluation import Estimate
+from vaekit.runtime.first_imports import import_quietly
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.surroundings import plain_arithmetic
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["PriorFit", "aggregate_draws", "fit_prior"]
@@ -58,6 +61,7 @@ class PriorFit(NamedTuple):
     bound_samples: int | None = None
 
 
+@plain_arithmetic()
 def fit_prior(
     model: VAE,
     prior: nn.Module,
@@ -120,7 +124,7 @@ def fit_prior(
     fitted = _with_prior(model, prior.to(device))
     shown, shown_c = (x, c) if held_out is None else (held_out, held_out_c)
     repeats = min(_REPEATS_AT_MOST, -(-_DRAWS_AT_LEAST // len(x)))
-    with seeded(seed):
+    with seeded(seed), shared_threads(work_of(prior, _BATCH)):
         shown_z = aggregate_draws(model, shown, repeats=_HELD_OUT_REPEATS, c=shown_c)
         if len(x) > _DRAWS_AT_MOST:
             rows = torch.randperm(len(x))[:_DRAWS_AT_MOST].to(device)
@@ -234,6 +238,7 @@ def _maximise_log_density(
     if held_out is not None:
         z, held_out_c = held_out
         held_out = z[: max(1, _CHOOSING_DRAWS // z.shape[1])], held_out_c
+    import_quietly("torch._dynamo")
     optimizer = torch.optim.Adam(prior.parameters(), lr=_LEARNING_RATE)
     best, best_weights, best_epoch, epoch = -float("inf"), None, 0, 0
     for epoch in range(1, _EPOCHS + 1):

@@ -6,6 +6,7 @@ write a file of what it makes of each row. All of them read paths, names of data
 frozen results; the command line parses, calls one of them, and prints.
 """
 
+from vaekit.application.detecting import DetectionResult, detect_to_file
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
 from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
@@ -19,6 +20,7 @@ from vaekit.application.proving import (
 )
 from vaekit.application.row_files import (
     WrittenRows,
+    WrittenScores,
     classify_to_file,
     decode_to_file,
     encode_to_file,
@@ -30,6 +32,7 @@ from vaekit.application.sources import Opened, open_artifact
 
 __all__ = [
     "CheckedModel",
+    "DetectionResult",
     "EvaluationResult",
     "FitResult",
     "Opened",
@@ -37,10 +40,12 @@ __all__ = [
     "ReportResult",
     "Stage",
     "WrittenRows",
+    "WrittenScores",
     "check_own_parts",
     "check_python_file",
     "classify_to_file",
     "decode_to_file",
+    "detect_to_file",
     "encode_to_file",
     "evaluate_artifact",
     "fit_and_prove",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from sklearn.base import clone
 
@@ -13,10 +13,12 @@ from vaekit.application.fit_steps import FitSteps, OnStage
 from vaekit.application.sources import Source, source_name
 from vaekit.application.unfinished import can_resume
 from vaekit.data import Dataset
+from vaekit.data.picture_recipe import Convert, PictureRecipe
 from vaekit.errors import UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import OnEpoch
 from vaekit.evaluation import Evaluation
+from vaekit.language.settings import LaunchOptions
 from vaekit.training import Logger, StopRequest, TrainingPlan
 from vaekit.training.process_group import from_rank_zero, process_group
 
@@ -91,10 +93,14 @@ def fit_and_prove(
     samples: int = 200,
     label: str | None = None,
     data_dir: Path | None = None,
+    thousands: str | None = None,
+    decimal: str | None = None,
     checkpoint_minutes: float = 5.0,
     resume: bool = False,
     force: bool = False,
-    shard: bool = False,
+    convert: Convert | None = None,
+    resize: tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
     loggers: Sequence[Logger] = (),
     stop: StopRequest | None = None,
     on_rows: Callable[[Dataset], None] | None = None,
@@ -102,6 +108,7 @@ def fit_and_prove(
     on_epoch: OnEpoch | None = None,
     on_step: Callable[[float], None] | None = None,
     on_stage: OnStage | None = None,
+    **launch: Unpack[LaunchOptions],
 ) -> FitResult:
     """Fit a model to data, evaluate it on held-out rows beside baselines, and write an artifact with a report.
 
@@ -132,8 +139,10 @@ def fit_and_prove(
         Go on with a training that was stopped or killed.
     force
         Replace an artifact that is there, and begin again where a training is unfinished.
-    shard
-        Where several processes train, spread the networks over them.
+    convert, resize, skip_unreadable
+        The colours (``rgb`` or ``grey``) and the size (height, width) that the pictures of a folder are brought to, and
+        whether files that cannot be read are left out: see :func:`vaekit.data.read`. The artifact keeps them, so that
+        later pictures go the same way.
     loggers
         Their ``log`` is called after every epoch with its metrics.
     stop
@@ -146,6 +155,8 @@ def fit_and_prove(
         Called after every epoch, and some times a second: see :meth:`VariationalAutoencoder.fit`.
     on_stage
         Called when ``training``, ``evaluating`` and ``saving`` begin.
+    launch
+        How several processes share the work: the fields of :class:`vaekit.training.Launch`.
 
     Returns
     -------
@@ -175,6 +186,7 @@ def fit_and_prove(
     """
     if not checkpoint_minutes > 0:
         raise UsageError(f"checkpoint_minutes={checkpoint_minutes:g}: give a positive number, such as 5")
+    pictures = PictureRecipe(convert, resize, skip_unreadable)
     fit = FitSteps(
         data=data,
         destination=_destination(data, output),
@@ -183,9 +195,12 @@ def fit_and_prove(
         samples=samples,
         label=label,
         data_dir=data_dir,
+        thousands=thousands,
+        decimal=decimal,
         resume=resume,
         force=force,
         on_stage=on_stage or (lambda stage: None),
+        pictures=None if pictures == PictureRecipe() else pictures,
     )
     options: RunOptions = {
         "on_epoch": on_epoch,
@@ -194,7 +209,7 @@ def fit_and_prove(
         "loggers": loggers,
         "checkpoint_minutes": checkpoint_minutes,
         "stop": stop,
-        "shard": shard,
+        **launch,
     }
     started = time.perf_counter()
     with process_group() as rank:

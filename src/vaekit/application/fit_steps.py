@@ -1,12 +1,14 @@
 """The steps of a fit: prepare its place, divide the data, train, evaluate, save."""
 
 import signal
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from vaekit import report
+from vaekit.application.evaluation_time import seconds_to_evaluate
 from vaekit.application.sources import Source, read_source, source_name
 from vaekit.application.unfinished import (
     can_resume,
@@ -17,10 +19,12 @@ from vaekit.application.unfinished import (
 )
 from vaekit.artifact import Artifact, read_artifact
 from vaekit.data import Dataset, Parts, partition
-from vaekit.errors import ArtifactError, TrainingDivergedError, UsageError
+from vaekit.data.column_selection import read_column_names, take_columns
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.errors import ArtifactError, TrainingDivergedError, TrainingWarning, UsageError
 from vaekit.estimator import RunOptions, VariationalAutoencoder
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.model_rows import read_names
+from vaekit.estimator.given_rows import asked_categories, read_names, select_columns
 from vaekit.evaluation import Evaluation
 from vaekit.networks.own_networks import own_network
 from vaekit.training import StopRequest, TrainingPlan, stopping_on
@@ -51,9 +55,12 @@ class FitSteps:
     samples: int
     label: str | None
     data_dir: Path | None
+    thousands: str | None
+    decimal: str | None
     resume: bool
     force: bool
     on_stage: OnStage
+    pictures: PictureRecipe | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.validation < 1:
@@ -79,14 +86,19 @@ class FitSteps:
             data_dir=self.data_dir,
             memory_limit=estimator.memory_limit,
             conditions=list(read_names(estimator.condition)),
+            pictures=self.pictures,
+            thousands=self.thousands,
+            decimal=self.decimal,
+            categorical=asked_categories(estimator.columns),
             missing_values=estimator.missing_values,
+            alone=read_column_names(estimator.only),
+            drop=read_column_names(estimator.drop),
         )
         parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
-        if estimator.batch_size is not None and estimator.batch_size > len(parts.train):
-            raise UsageError(
-                f"batch_size={estimator.batch_size}: there are {len(parts.train)} training rows; give at most as many, "
-                "or none to let it follow from them"
-            )
+        keep = (*read_column_names(estimator.only), *(estimator.columns or ()))
+        if out := select_columns(parts.train, keep=keep, note_values=False).left_out:
+            dataset = take_columns(dataset, out)
+            parts = partition(dataset, draw_seed(estimator.random_state), validation=self.validation)
         return parts, self._origin(dataset)
 
     def _origin(self, dataset: Dataset) -> dict[str, Any]:
@@ -97,6 +109,8 @@ class FitSteps:
             "validation": self.validation,
             "own_test_split": dataset.test is not None,
             "label": self.label,
+            **({} if self.thousands is None else {"thousands": self.thousands}),
+            **({} if self.decimal is None else {"decimal": self.decimal}),
         }
 
     def is_finished(self, origin: dict[str, Any]) -> bool:
@@ -127,10 +141,18 @@ class FitSteps:
         """Train the estimator, keeping checkpoints; Ctrl-C, SIGTERM and a loss that is not finite end it early."""
         plans: list[TrainingPlan] = []
         on_plan, stop = options.get("on_plan"), options.get("stop")
+        if self.resume and is_writer and not can_resume(self.destination):
+            folder = checkpoint_folder(self.destination)
+            message = (
+                f"resume=True: there is nothing to go on from in {folder}, so the training starts afresh"
+            )
+            warnings.warn(message, TrainingWarning, stacklevel=2)
         if stop is None:
             stop = StopRequest()
 
         def planned(plan: TrainingPlan) -> None:
+            seconds = seconds_to_evaluate(self.estimator, parts, self.samples)
+            plan = replace(plan, evaluation_seconds=seconds)
             plans.append(plan)
             if on_plan is not None:
                 on_plan(plan)

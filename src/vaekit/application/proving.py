@@ -91,7 +91,7 @@ def evaluate_artifact(
     >>> _ = fit_and_prove(x, folder, estimator=vae, samples=5)
     >>> result = evaluate_artifact(folder, x, samples=5)
     >>> result.evaluation.split, result.has_training_rows, len(result.evaluation.baselines)
-    ('test', True, 3)
+    ('test', True, 6)
     """
     _check_samples(samples)
     opened = open_artifact(artifact, data, **opening)
@@ -175,7 +175,7 @@ def fit_prior_to_artifact(
     data
         A path, the name of a data set, or data in memory; the training data, as a rule.
     prior
-        A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``.
+        A spec such as ``gmm:components=10`` or ``flow``.
     output
         The artifact to write.
     samples

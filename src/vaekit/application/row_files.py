@@ -1,7 +1,8 @@
 """Rows through a model, from file to file: encode, decode, score, classify, sample; large files block by block."""
 
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,18 @@ import numpy as np
 
 from vaekit.application.sources import Opened, Source, open_artifact, read_source
 from vaekit.data import Dataset, Schema, write
+from vaekit.data.messages import ignored_columns, plural
+from vaekit.data.output_files import output_ending
 from vaekit.data.stored import StoredRows, few_rows
-from vaekit.data.writers import write_blocks
-from vaekit.errors import UsageError
-from vaekit.estimator import load
+from vaekit.data.writers import check_output, write_blocks
+from vaekit.errors import DataWarning, UsageError
+from vaekit.estimator import VariationalAutoencoder, load
 from vaekit.estimator.model_rows import Given
+from vaekit.estimator.scoring import RowScores, ScoreTally
 
 __all__ = [
     "WrittenRows",
+    "WrittenScores",
     "classify_to_file",
     "decode_to_file",
     "encode_to_file",
@@ -25,7 +30,10 @@ __all__ = [
     "score_to_file",
 ]
 
-Categories = tuple[tuple[str, ...] | None, ...] | None
+Categories = tuple[tuple[object, ...] | None, ...] | None
+
+_NO_OR_YES = (False, True)
+_SCORES = ("log_likelihood", "standard_error", "effective_sample_size", "reliable")
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,43 @@ class WrittenRows:
         return {"output": str(self.path), "rows": self.shape[0], "shape": list(self.shape)}
 
 
+@dataclass(frozen=True)
+class WrittenScores(WrittenRows):
+    """A file of scores.
+
+    Parameters
+    ----------
+    outside
+        How many rows have no probability under the model, and score minus infinity.
+    mended
+        How many rows were estimated with proposals of their own, because the posterior is none.
+    unreliable
+        How many rows could not be estimated well.
+    """
+
+    outside: int
+    mended: int
+    unreliable: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a document for JSON."""
+        counts = {"outside": self.outside, "mended": self.mended, "unreliable": self.unreliable}
+        return {**super().to_json(), **counts}
+
+
 def encode_to_file(
     artifact: str | Path, data: Source, output: str | Path, *, codes: bool = False, **opening: Any
 ) -> WrittenRows:
     """Write the posterior mean of each row, or with ``codes`` its codes as whole numbers.
 
-    The first three arguments of this function and its like are the artifact, the data and the file to write;
-    ``opening`` is the device, label, data_dir and memory_limit that :func:`vaekit.application.open_artifact` takes.
+    The first three arguments of this function and its like are the artifact, the data and the file to write, ``-`` for
+    the standard output; ``opening`` is what :func:`vaekit.application.open_artifact` takes: with
+    ``keep=["id", "label"]`` these columns of the data are written first, as they stand there.
+
+    Warns
+    -----
+    DataWarning
+        For rows far outside the range of the training rows, where an encoder can give anything.
 
     Examples
     --------
@@ -70,34 +108,57 @@ def encode_to_file(
     """
     opened = open_artifact(artifact, data, **opening)
     estimator = opened.estimator
-    if codes:
-        function, letter, count = estimator.transform_to_codes, "k", estimator.code_space().positions
-    else:
-        function, letter, count = estimator.transform, "z", estimator.model_.latent_shape[0]
-    return _map_to_file(opened, output, function, columns=tuple(f"{letter}{i}" for i in range(count)))
+    function = estimator.transform_to_codes if codes else estimator.transform
+    columns = _latent_names(estimator, codes=codes)
+    _warn_of_far_rows(opened)
+    return _map_to_file(opened, output, lambda rows: np.asarray(function(rows)), columns=columns)
 
 
 def reconstruct_to_file(
     artifact: str | Path, data: Source, output: str | Path, **opening: Any
 ) -> WrittenRows:
-    """Write the model's version of each row, in the units of the data."""
+    """Write the model's version of each row, in the units of the data; warns as :func:`encode_to_file` does."""
     opened = open_artifact(artifact, data, **opening)
+    _warn_of_far_rows(opened)
     estimator = opened.estimator
-    return _map_to_file(opened, output, estimator.reconstruct, schema=estimator.schema_)
+
+    def reconstruct(rows: Dataset) -> np.ndarray:
+        return estimator.reconstruct(rows, as_frame=False)
+
+    return _map_to_file(opened, output, reconstruct, schema=estimator.schema_)
 
 
 def score_to_file(
     artifact: str | Path, data: Source, output: str | Path, *, samples: int = 100, **opening: Any
-) -> WrittenRows:
-    r"""Write :math:`\log p(x)` of each row in nats, by so many importance samples; low scores are outliers."""
+) -> WrittenScores:
+    r"""Write :math:`\log p(x)` of each row in nats, by so many importance samples; low scores are outliers.
+
+    Beside it its standard error, the effective sample size, and whether it is ``reliable``: the columns of
+    :class:`vaekit.estimator.scoring.RowScores`. An ``.npy`` has no names of columns, and holds
+    :math:`\log p(x)` alone, ``(n, 1)``.
+
+    Warns
+    -----
+    DataWarning
+        For rows that score minus infinity, with the columns to blame, and for those that could not be estimated well.
+    """
     if samples < 1:
         raise UsageError(f"samples={samples}: give a whole number of at least 1")
-    opened = open_artifact(artifact, data, **opening)
+    opened, tally = open_artifact(artifact, data, outside="keep", **opening), ScoreTally()
+    columns = _SCORES[:1] if output_ending(output) == ".npy" else _SCORES
 
     def score(rows: Dataset) -> np.ndarray:
-        return opened.estimator.score_samples(rows, samples=samples)[:, None]
+        scores: RowScores = opened.estimator.log_likelihood(rows, samples=samples)
+        tally.add(scores)
+        found = (scores.log_likelihood, scores.standard_error, scores.effective_sample_size, scores.reliable)
+        return np.column_stack(found[: len(columns)])
 
-    return _map_to_file(opened, output, score, columns=("log_likelihood",))
+    categories = tuple(_NO_OR_YES if name == "reliable" else None for name in columns)
+    written = _map_to_file(opened, output, score, columns=columns, categories=categories)
+    for note in (tally.outside_note(opened.dataset.source), tally.unreliable_note(opened.dataset.source)):
+        if note is not None:
+            warnings.warn(note, DataWarning, stacklevel=2)
+    return WrittenScores(written.path, written.shape, tally.outside, tally.mended, tally.unreliable)
 
 
 def classify_to_file(artifact: str | Path, data: Source, output: str | Path, **opening: Any) -> WrittenRows:
@@ -122,11 +183,14 @@ def decode_to_file(
     given: Given = None,
     device: str = "auto",
 ) -> WrittenRows:
-    r"""Write the mean of :math:`p(x \mid z)` for each latent point, or with ``codes`` for each row of codes."""
+    r"""Write the mean of :math:`p(x \mid z)` for each latent point, or with ``codes`` for each row of codes.
+
+    In a table with the columns that :func:`encode_to_file` writes, others are ignored.
+    """
     estimator = load(artifact, device=device)
-    points = read_source(latents).values
+    points = _latent_points(latents, _latent_names(estimator, codes=codes))
     decode = estimator.inverse_transform_codes if codes else estimator.inverse_transform
-    rows = decode(points, given=given)
+    rows = decode(points, given=given, as_frame=False)
     return WrittenRows(Path(output), write(Path(output), rows, schema=estimator.schema_))
 
 
@@ -140,15 +204,51 @@ def sample_to_file(
     given: Given = None,
     device: str = "auto",
 ) -> WrittenRows:
-    r"""Write new rows or images, draws of :math:`p(x \mid z)` or, with ``mean`` and in a picture, its means."""
+    r"""Write new rows or images: draws of :math:`p(x \mid z)` or, with ``mean``, its means."""
     if n_samples < 1:
         raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
     output = Path(output)
     estimator = load(artifact, device=device)
-    # A picture shows means; any other file holds rows, which must be draws of p(x) unless means are asked for.
-    noise = not mean and output.suffix.lower() != ".png"
+    noise = not mean
+    conditions = estimator.sample_conditions(n_samples, given=given, random_state=seed)
     blocks = estimator.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
-    return WrittenRows(output, write_blocks(output, blocks, rows=n_samples, schema=estimator.schema_))
+    options: dict[str, Any] = {"schema": estimator.schema_, "conditions": conditions}
+    return WrittenRows(output, write_blocks(output, blocks, rows=n_samples, **options))
+
+
+def _latent_names(estimator: VariationalAutoencoder, *, codes: bool) -> tuple[str, ...]:
+    """Return the names of the columns of latents, or of codes."""
+    letter, count = (
+        ("k", estimator.code_space().positions) if codes else ("z", estimator.model_.latent_shape[0])
+    )
+    return tuple(f"{letter}{i}" for i in range(count))
+
+
+def _latent_points(latents: Source, names: tuple[str, ...]) -> np.ndarray:
+    """Read latent points: the columns of these names, where all are there, and otherwise all columns."""
+    dataset = read_source(latents, only=dict.fromkeys(names, True))
+    given = dataset.columns or ()
+    if not set(names) <= set(given):
+        return dataset.values
+    if extra := [name for name in given if name not in names]:
+        warnings.warn(f"{dataset.source}: {ignored_columns(extra)}", DataWarning, stacklevel=3)
+    return dataset.values[:, [given.index(name) for name in names]]
+
+
+def _warn_of_far_rows(opened: Opened) -> None:
+    """Warn of rows with values further beyond the training range than it is wide."""
+    far = opened.estimator.schema_.far_outside(opened.dataset.values)
+    if far:
+        (row, column), rows = far[0], len(opened.dataset)
+        where = "" if opened.estimator.schema_.kind == "images" else f" in column {column!r}"
+        those = "is" if len(far) == 1 else "are"
+        warnings.warn(
+            f"{opened.source}: {len(far):,} of {plural(rows, 'row')} {those} far outside the range of the training "
+            f"rows, the first of them row {row:,} (counted from 0){where}: the encoder has not learned what to make of "
+            "them; `vaekit score` tells how unusual they are",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _map_to_file(
@@ -165,8 +265,16 @@ def _map_to_file(
     With a schema the rows are data, and are written in the types of the data of the fit.
     """
     output, dataset = Path(output), opened.dataset
-    options: dict[str, Any] = {"columns": columns, "categories": categories, "schema": schema}
+    check_output(output, beside=dataset.kept)
+    options: dict[str, Any] = {
+        "columns": columns,
+        "categories": categories,
+        "schema": schema,
+        "beside": dataset.kept,
+    }
     if not isinstance(dataset.values, StoredRows):
         return WrittenRows(output, write(output, function(dataset), **options))
-    blocks = (function(dataset.take(rows)) for rows in few_rows(dataset.values))
+    blocks = (
+        function(replace(dataset.take(rows), first_row=int(rows[0]))) for rows in few_rows(dataset.values)
+    )
     return WrittenRows(output, write_blocks(output, blocks, rows=len(dataset), **options))

@@ -2,15 +2,22 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import asdict
+
 from vaekit.data import Dataset, from_object, read
+from vaekit.data.column_selection import chosen_columns, take_columns
 from vaekit.data.condition_columns import take_conditions
+from vaekit.data.frame_types import is_frame
 from vaekit.data.mapped import memory_limit as bytes_of
-from vaekit.errors import DataError, DataWarning, MissingLabelError
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.reading import is_folder_of_pictures
+from vaekit.data.schema_check import Outside
+from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
 from vaekit.estimator import VariationalAutoencoder, load
 
 __all__ = ["Opened", "Source", "open_artifact", "read_for_model", "read_source", "source_name"]
@@ -31,9 +38,23 @@ def read_source(
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
     conditions: Sequence[str] = (),
+    pictures: PictureRecipe | None = None,
+    thousands: str | None = None,
+    decimal: str | None = None,
+    only: Mapping[str, bool] | None = None,
+    alone: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    categorical: Collection[str] = (),
     missing_values: Any = None,
 ) -> Dataset:
     """Read data; see :func:`vaekit.data.read`.
+
+    Parameters
+    ----------
+    data, label, data_dir, memory_limit, conditions
+        As :func:`vaekit.data.read` takes them.
+    alone, drop
+        Names of the columns of a table to model alone, and to leave out.
 
     Raises
     ------
@@ -47,21 +68,42 @@ def read_source(
     """
     name = source_name(data)
     if name is None:
-        dataset = take_conditions(from_object(data, missing_values=missing_values), conditions)
+        if pictures is not None:
+            raise UsageError(
+                "convert, resize and skip_unreadable are for folders of pictures, and the data are in memory; leave "
+                "them out"
+            )
+        dataset = _from_memory(
+            data, conditions, only=only, categorical=categorical, missing_values=missing_values
+        )
     else:
+        options = {} if pictures is None else asdict(pictures)
         dataset = read(
             name,
             label=label,
             data_dir=data_dir,
             memory_limit=bytes_of(memory_limit),
             conditions=conditions,
+            thousands=thousands,
+            decimal=decimal,
+            only=only,
+            categorical=categorical,
             missing_values=missing_values,
+            **options,
         )
     _warn_of_notes(dataset)
+    if alone or drop:
+        dataset = take_columns(dataset, chosen_columns(dataset.columns or (), only=alone, drop=drop))
     dataset.require_finite()
     if dataset.test is not None:
         dataset.test.require_finite()
     return dataset
+
+
+def _from_memory(data: Any, conditions: Sequence[str], **choice: Any) -> Dataset:
+    """Return data in memory as a data set with its conditions, which may be columns of text of a data frame."""
+    columns = [name for name in conditions if name in data.columns] if is_frame(data) else []
+    return take_conditions(from_object(data, conditions=columns, **choice), conditions)
 
 
 def _warn_of_notes(dataset: Dataset) -> None:
@@ -105,6 +147,7 @@ def open_artifact(
     label: str | None = None,
     data_dir: Path | None = None,
     memory_limit: str | int | None = None,
+    **reading: Any,
 ) -> Opened:
     """Load an artifact, and read data for it.
 
@@ -122,6 +165,8 @@ def open_artifact(
         Where the named data sets lie, such as ``mnist``.
     memory_limit
         Memory for data, such as ``"2GB"``; a file that needs more is read block by block.
+    reading
+        ``thousands``, ``decimal``, ``keep`` and ``outside``, as :func:`read_for_model` takes them.
 
     Raises
     ------
@@ -132,7 +177,7 @@ def open_artifact(
     """
     memory = bytes_of(memory_limit)
     estimator = load(artifact, device=device)
-    dataset = read_for_model(estimator, data, label=label, data_dir=data_dir, memory_limit=memory)
+    dataset = read_for_model(estimator, data, label=label, data_dir=data_dir, memory_limit=memory, **reading)
     return Opened(Path(artifact), estimator, source_name(data) or dataset.source, dataset)
 
 
@@ -143,29 +188,63 @@ def read_for_model(
     label: str | None = None,
     data_dir: Path | None = None,
     memory_limit: int | None = None,
+    thousands: str | None = None,
+    decimal: str | None = None,
+    keep: Sequence[str] = (),
+    outside: Outside = "refuse",
 ) -> Dataset:
     """Read data for a model and check them against its schema; label column and missing values are those of the fit.
+
+    Parameters
+    ----------
+    estimator, data, label, data_dir, memory_limit
+        As for :func:`open_artifact`.
+    thousands, decimal
+        Separators within the numbers of a table of text, where its values do not show them.
+    keep
+        Columns to keep as they stand in the data, in ``Dataset.kept``.
+    outside
+        Whether values that no row like those of the training could have are refused; see
+        :meth:`vaekit.data.Schema.align`.
 
     Warns
     -----
     DataWarning
-        For columns that were constant when the model was fitted, and are not in these data.
+        For columns that the model does not have, and for those that were constant when it was fitted and are missing
+        or differ.
     """
-    told, codes = estimator.schema_.conditions, estimator.schema_.missing_values
+    told, schema = estimator.schema_.conditions, estimator.schema_
+    codes = schema.missing_values
     names = () if told is None else told.names
+    label_of_fit = label or estimator.origin_.get("label")
+    only = schema.known_columns
+    if source_name(data) is not None and source_name(data) == estimator.origin_.get("source"):
+        thousands = thousands or estimator.origin_.get("thousands")  # as it was read for the fit
+        decimal = decimal or estimator.origin_.get("decimal")
+    categorical = [column.name for column in estimator.schema_.columns if column.categories is not None]
 
     def read_with(conditions: Sequence[str]) -> Dataset:
         name = source_name(data)
         if name is None:
-            return take_conditions(from_object(data, missing_values=codes), conditions)
+            found = label_of_fit if is_frame(data) and label_of_fit in data.columns else None
+            choice: dict[str, Any] = {"label": found, "keep": keep, "only": only}
+            return _from_memory(data, conditions, **choice, categorical=categorical, missing_values=codes)
         options: dict[str, Any] = {
             "data_dir": data_dir,
             "memory_limit": memory_limit,
             "conditions": conditions,
+            "thousands": thousands,
+            "decimal": decimal,
+            "keep": keep,
+            "only": only,
+            "categorical": categorical,
             "missing_values": codes,
         }
+        pictures = estimator.schema_.pictures
+        if pictures is not None and is_folder_of_pictures(name):
+            options |= asdict(pictures)
         try:
-            return read(name, label=label or estimator.origin_.get("label"), **options)
+            return read(name, label=label_of_fit, **options)
         except MissingLabelError:
             if label is not None:
                 raise
@@ -177,16 +256,20 @@ def read_for_model(
         if told is None or not told.missing:
             raise
         dataset = read_with(())  # the column may be missing as a whole; any other mistake is met again
-    _warn_of_notes(dataset)
+    dataset = take_columns(dataset, estimator.left_out_)
     what = source_name(data) or dataset.source
-    dataset = estimator.schema_.align(dataset, what=what)
+    dataset = schema.align(dataset, what=what, outside=outside)
+    _warn_of_notes(dataset)
     if told is not None:
         told.encode(dataset.conditions, what=what, rows=len(dataset))
-    empty = estimator.schema_.empty_columns
-    for column, rows in estimator.schema_.constant_changes(dataset.values).items():
+    if outside == "keep":  # then it is told of with all other values that have no probability
+        return dataset
+    empty = schema.empty_columns
+    for column, rows in schema.constant_changes(dataset.values).items():
         was = "had no value at all" if column in empty else "was constant"
+        named = f"column {column!r}" if dataset.kind == "table" else column
         warnings.warn(
-            f"column {column!r} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
+            f"{named} {was} when the model was fitted, and differs in {rows} rows of {what}: it plays "
             "no part in the results",
             DataWarning,
             stacklevel=2,

@@ -18,9 +18,10 @@ from vaekit.artifact.contents import (
 from vaekit.data import Schema
 from vaekit.data.strict_json import from_document
 from vaekit.errors import ArtifactError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import nearest
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
+from vaekit.runtime.surroundings import usual_surroundings
 from vaekit.sentence import PARTS, Sentence
 from vaekit.training import EpochMetrics, History
 from vaekit.vae import VAE
@@ -30,6 +31,7 @@ __all__ = ["read_artifact"]
 T = TypeVar("T")
 
 
+@usual_surroundings()
 def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Artifact:
     """Read an artifact, checking everything before it is believed.
 
@@ -87,8 +89,10 @@ def _no_artifact(folder: Path) -> str:
         return (
             f"{folder} is a file; an artifact is a folder made by `vaekit fit`, and is named before the data"
         )
-    beside = did_you_mean(folder.name, [path.name for path in folder.absolute().parent.glob("*.vae")])
-    return f"there is no artifact {folder}{beside or ';'} expected a folder made by `vaekit fit`"
+    beside = {path.stem: path.name for path in folder.absolute().parent.glob("*.vae")}
+    near = nearest(folder.stem, beside)
+    hint = f"; did you mean {beside[near]!r}?" if near else ";"
+    return f"there is no artifact {folder}{hint} expected a folder made by `vaekit fit`"
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -15,6 +15,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 
 from vaekit.errors import DataError
 
@@ -223,9 +224,11 @@ def to_be_done(tree: ast.Module, function: str) -> str | None:
         match statement:
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 pass
-            case ast.Assign(targets=[ast.Name(id=assigned)], value=ast.Constant(value=None)):
+            case ast.Assign(targets=[ast.Name(id=assigned)], value=ast.Constant(value=None | EllipsisType())):
                 empty.add(assigned)
             case ast.Return(value=ast.Name(id=returned)) if returned in empty:
+                pass
+            case ast.Return(value=None | ast.Constant(value=None | EllipsisType())):
                 pass
             case ast.Raise(exc=ast.Name(id="NotImplementedError")):
                 pass

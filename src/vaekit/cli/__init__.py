@@ -21,10 +21,18 @@ __all__ = ["main"]
 # Errors name the arguments of Python's functions; here the same advice names flags.
 _IN_FLAGS = (
     (re.compile(r"^(validation|samples|sentences|split)=(\S+)(?=:)"), r"--\1 \2"),
+    (re.compile(r"^false_alarm_rate=(\S+)(?=:| needs)"), r"--false-alarm-rate \1"),
+    (re.compile(r"^(reasons|members|seed)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^checkpoint_minutes=(\S+)(?=:)"), r"--checkpoint-minutes \1"),
     (re.compile(r"^batch_size=(\S+)(?=: there are)"), r"--batch-size \1"),
     (re.compile(r"^n_samples=(\S+)(?=:)"), r"-n \1"),
-    (re.compile(r"\b(force|resume)=True\b"), r"--\1"),
+    (re.compile(r"\b(force|resume|shard)=True\b"), r"--\1"),
+    (re.compile(r"\bfit_and_prove label="), "label="),
+    (re.compile(r"\bcolumns=\{'(\S+)': '(\w[\w-]*)'\}"), r"--column \1=\2"),
+    (re.compile(r"\bdata_dir=FOLDER\b"), "--data-dir FOLDER"),
+    (re.compile(r"\b(label|given)='(\S+)'"), r"--\1 \2"),
+    (re.compile(r"\b(label|given)=(?=['\"]|NAME)"), r"--\1 "),
+    (re.compile(r"\bfit with (likelihood|objective)=(?=\w)"), r"fit with --\1 "),
     (re.compile(r"\bsplit=all\b"), "--split all"),
     (re.compile(r"\bleave split out\b"), "leave --split out"),
     (re.compile(r"\bchoose another path\b"), "choose another --output"),
@@ -80,7 +88,7 @@ def _warnings_in_a_line() -> Generator[None]:
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, ours):
-                print(f"vaekit: warning: {' '.join(str(message).split())}", file=sys.stderr)
+                print(f"vaekit: warning: {_in_flags(' '.join(str(message).split()))}", file=sys.stderr)
             else:
                 usual(message, category, *where, **more)
 

@@ -2,21 +2,19 @@
 
 from dataclasses import dataclass
 
-from vaekit.cli.options import ModelVerb, OutputOption
+from vaekit.cli.options import RowVerb
 from vaekit.cli.printing import print_written
 
 __all__ = ["Classify"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classify(ModelVerb):
+class Classify(RowVerb):
     """Classify rows: write the most probable label of each, and the probability of every label."""
-
-    output: OutputOption
 
     def run(self) -> int:
         """Classify, write and print."""
         from vaekit.application import classify_to_file
 
-        written = classify_to_file(self.artifact, self.data, self.output, **self.opening())
+        written = classify_to_file(self.artifact, self.data, self.destination(), **self.opening())
         return print_written(written, as_json=self.json)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption
+from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption, destination
 from vaekit.cli.printing import print_written
 
 __all__ = ["Decode"]
@@ -32,6 +32,11 @@ class Decode:
         from vaekit.application import decode_to_file
 
         written = decode_to_file(
-            self.artifact, self.latents, self.output, codes=self.codes, given=self.given, device=self.device
+            self.artifact,
+            self.latents,
+            destination(self.output, as_json=self.json),
+            codes=self.codes,
+            given=self.given,
+            device=self.device,
         )
         return print_written(written, as_json=self.json)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from vaekit.cli.options import ModelVerb
-from vaekit.cli.printing import evaluation_lines, print_json
+from vaekit.cli.printing import collapse_lines, evaluation_lines, print_json
 
 __all__ = ["Evaluate"]
 
@@ -42,6 +42,8 @@ class Evaluate(ModelVerb):
             print_json(evaluation.to_json())
             return 0
         print("\n".join(evaluation_lines(evaluation)))
+        if evaluation.code_usage is None and (warning := collapse_lines(evaluation.kl_per_dimension)):
+            print("\n".join(warning))
         if not result.has_training_rows:
             print("  no baselines: they are fitted on the training rows, which are not in this data")
         elif not evaluation.baselines:

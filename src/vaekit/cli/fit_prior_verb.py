@@ -20,7 +20,7 @@ class FitPrior(ModelVerb):
     """
 
     prior: Annotated[
-        str, tyro.conf.arg(metavar="SPEC", help="gmm:components=10, flow, two-stage, gaussian, mixture, ...")
+        str, tyro.conf.arg(metavar="SPEC", help="gmm:components=10, flow, gaussian, mixture, ...")
     ]
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="OUT.vae", help="The artifact to write.")]
     samples: Annotated[int, tyro.conf.arg(help="Importance samples for the held-out log-likelihood.")] = 200

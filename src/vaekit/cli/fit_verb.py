@@ -4,14 +4,30 @@ import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, Device, JsonFlag, LabelOption, MemoryOption
-from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
+from vaekit.cli.options import (
+    DataArgument,
+    DataDirOption,
+    DecimalOption,
+    Device,
+    JsonFlag,
+    LabelOption,
+    MemoryOption,
+    MissingValuesOption,
+    ThousandsOption,
+)
+from vaekit.cli.printing import (
+    NO_LOG_LIKELIHOOD,
+    collapse_lines,
+    column_lines,
+    evaluation_lines,
+    print_json,
+)
 from vaekit.cli.progress import Progress
-from vaekit.language.settings import TrainingOptions
+from vaekit.language.settings import Launch, TrainingOptions
 
 if TYPE_CHECKING:
     from vaekit.application import FitResult
@@ -54,7 +70,12 @@ class Fit:
         ),
     ] = None
     network: Annotated[
-        str | None, tyro.conf.arg(metavar="SPEC", help="mlp:hidden=400, convolutional:channels=32x64, ...")
+        str | None,
+        tyro.conf.arg(
+            metavar="SPEC",
+            help="mlp:hidden=400, convolutional:channels=32x64, ...; auto, the default: convolutional for images from "
+            "8 x 8 pixels, otherwise mlp:shortcut=true.",
+        ),
     ] = None
     posterior: Annotated[
         str | None, tyro.conf.arg(metavar="SPEC", help="q(z|x): diagonal, full, low-rank:rank=2, ...")
@@ -74,21 +95,42 @@ class Fit:
             "the default, looks at the data.",
         ),
     ] = None
+    reconstruction: Annotated[
+        Literal["mse", "bce"] | None,
+        tyro.conf.arg(
+            help="The likelihood by its classic loss, summed over the inputs: mse, the squared error of the scaled "
+            "data, is gaussian with a variance of 1/2; bce, the binary cross-entropy, is bernoulli. In the place of "
+            "--likelihood.",
+        ),
+    ] = None
     column: Annotated[
         tuple[str, ...],
         tyro.conf.UseAppendAction,
         tyro.conf.arg(
             metavar="NAME=KIND",
             help="The likelihood of one column, where looking at the data would choose another: gaussian, laplace, "
-            "student-t, bernoulli, categorical, poisson, negative-binomial, zero-inflated-negative-binomial. Several: "
-            "again.",
+            "student-t, log-normal, asinh-normal, histogram, bernoulli, categorical, poisson, negative-binomial, "
+            "zero-inflated-negative-binomial. Several: again.",
         ),
     ] = ()
+    columns: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME,...", help="The columns to model; all others are left out."),
+    ] = None
+    drop: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME,...",
+            help="Columns to leave out. Numbers of rows, ids and text of very many values are left out by themselves, "
+            "with a note; --columns keeps them.",
+        ),
+    ] = None
     objective: Annotated[
         str | None,
         tyro.conf.arg(
             metavar="SPEC",
-            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...",
+            help="What to maximise: elbo:beta=4, elbo:beta=linear:0..1/10, iwae:samples=50, tc:beta=6, ...; auto, the "
+            "default: elbo; of images, with free bits in the first third of the epochs.",
         ),
     ] = None
     condition: Annotated[
@@ -108,27 +150,34 @@ class Fit:
     seed: Annotated[int, tyro.conf.arg(help="Of the split, initialisation, order and noise.")] = 0
     device: Device = "auto"
     label: LabelOption = None
-    missing_values: Annotated[
-        str | None,
-        tyro.conf.arg(
-            metavar="VALUE,...",
-            help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and "
-            "NaN.",
-        ),
-    ] = None
+    missing_values: MissingValuesOption = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
+    convert: Annotated[
+        Literal["rgb", "grey"] | None,
+        tyro.conf.arg(
+            help="Bring all pictures of a folder to these colours; the artifact keeps it for later ones."
+        ),
+    ] = None
+    resize: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="HEIGHTxWIDTH",
+            help="Bring all pictures of a folder to this size, such as 32x32; the artifact keeps it for later ones.",
+        ),
+    ] = None
+    skip_unreadable: Annotated[
+        bool,
+        tyro.conf.arg(help="Leave out files of a folder that cannot be read as pictures, and name them."),
+    ] = False
+    thousands: ThousandsOption = None
+    decimal: DecimalOption = None
     checkpoint_minutes: Annotated[
         float,
         tyro.conf.arg(help="Time between checkpoints, in NAME.vae.training while the model is trained."),
     ] = 5.0
     resume: Annotated[bool, tyro.conf.arg(help="Go on with a training that was stopped or killed.")] = False
-    shard: Annotated[
-        bool,
-        tyro.conf.arg(
-            help="Under torchrun: spread the networks over the processes, for models too large for one device."
-        ),
-    ] = False
+    launch: Launch = field(default_factory=Launch)
     tensorboard: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
     ] = None
@@ -138,6 +187,7 @@ class Fit:
     def run(self) -> int:
         """Fit, evaluate, report, save and print; where a launcher started several processes, with the others."""
         from vaekit.application import fit_and_prove
+        from vaekit.data.picture_recipe import read_size
         from vaekit.errors import TrainingDivergedError
         from vaekit.training import TensorBoardLogger
         from vaekit.training.process_group import process_group
@@ -155,10 +205,15 @@ class Fit:
                     samples=self.samples,
                     label=self.label,
                     data_dir=self.data_dir,
+                    thousands=self.thousands,
+                    decimal=self.decimal,
                     checkpoint_minutes=self.checkpoint_minutes,
                     resume=self.resume,
                     force=self.force,
-                    shard=self.shard,
+                    convert=self.convert,
+                    resize=read_size(self.resize),
+                    skip_unreadable=self.skip_unreadable,
+                    **asdict(self.launch),
                     loggers=loggers,
                     on_rows=progress.rows,
                     on_plan=progress.plan,
@@ -183,7 +238,7 @@ class Fit:
             "network": self.network,
             "posterior": self.posterior,
             "prior": self.prior,
-            "likelihood": self.likelihood,
+            "likelihood": self._likelihood(),
             "objective": self.objective,
         }
         return VariationalAutoencoder(
@@ -191,12 +246,29 @@ class Fit:
             **resolve(self.model, given),
             **asdict(self.training),
             columns=self._columns(),
+            only=self.columns,
+            drop=self.drop,
             condition=",".join(self.condition) or None,
             device=self.device,
             memory_limit=self.memory_limit,
             missing_values=self.missing_values,
             random_state=self.seed,
         )
+
+    def _likelihood(self) -> str | None:
+        """Return the likelihood that was asked for, by its name or by its loss."""
+        from vaekit.errors import UsageError
+        from vaekit.sentence.literature import RECONSTRUCTIONS
+
+        if self.reconstruction is None:
+            return self.likelihood
+        meant = RECONSTRUCTIONS[self.reconstruction]
+        if self.likelihood is not None:
+            raise UsageError(
+                f"--reconstruction {self.reconstruction} with --likelihood {self.likelihood}: both name the "
+                f"likelihood, and {self.reconstruction} means {meant}; give one of them"
+            )
+        return meant
 
     def _columns(self) -> dict[str, str] | None:
         """Return the kinds of columns by name; names may hold an equals sign, kinds do not."""
@@ -232,8 +304,16 @@ class Fit:
         from vaekit.data.missing_values import rates_in_words
 
         estimator, history = result.estimator, result.estimator.history_
-        print(f"likelihood   {estimator.sentence_.likelihood} ({estimator.likelihood_reason_})")
-        if constant := estimator.schema_.constant_columns:
+        likelihood = estimator.sentence_.likelihood
+        print(f"likelihood   {likelihood.in_short} ({estimator.likelihood_reason_})")
+        if table := column_lines(likelihood, estimator.schema_, most=50):
+            print("\n".join(table))
+        schema = estimator.schema_
+        if estimator.left_out_:
+            print(f"left out     columns that are not modelled: {', '.join(estimator.left_out_)}")
+        if schema.constant is not None:
+            print(f"left out     {schema.constant.describe()}")
+        elif constant := schema.constant_columns:
             print(f"left out     constant columns: {', '.join(constant)}")
         if empty := estimator.schema_.empty_columns:
             print(f"left out     columns without any value: {', '.join(empty)}")
@@ -249,5 +329,16 @@ class Fit:
             print(NO_LOG_LIKELIHOOD)
         for evaluation in result.evaluations.values():
             print("\n".join(evaluation_lines(evaluation)))
+        if warning := collapse_lines(_kl_per_dimension(result)):
+            print("\n".join(warning))
         print(f"artifact     {result.artifact}")
         print(f"report       {result.report}")
+
+
+def _kl_per_dimension(result: "FitResult") -> list[float] | None:
+    """Return the mean KL of each latent dimension on held-out rows, or after the best epoch; None for codes."""
+    evaluated = [evaluation for evaluation in result.evaluations.values() if evaluation.code_usage is None]
+    if result.evaluations:
+        return evaluated[-1].kl_per_dimension if evaluated else None
+    history = result.estimator.history_
+    return next((m.kl_per_dimension for m in history.epochs if m.epoch == history.best_epoch), None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaekit.cli.options import ArtifactArgument, JsonFlag
-from vaekit.cli.printing import print_json
+from vaekit.cli.printing import column_lines, print_json
 
 __all__ = ["Info"]
 
@@ -41,8 +41,10 @@ class Info:
         if self.json:
             print_json(document)
             return 0
-        for room, spec in artifact.sentence.to_json().items():
-            print(f"{room:<12} {spec}")
+        for room, spec in artifact.sentence.specs.items():
+            print(f"{room:<12} {spec.in_short}")
+            if table := column_lines(spec, artifact.schema):
+                print("\n".join(table))
         print(f"{'latent':<12} {artifact.latent} dimensions; {parameters:,} parameters in all")
         print(f"{'data':<12} {artifact.schema.describe()}, from {artifact.data.get('source', 'Python')}")
         if rates := artifact.schema.missing_rates:

@@ -1,5 +1,6 @@
 """``vaekit kl P Q``: the divergence between two Gaussians, and what else there is to say about the pair."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,8 @@ class Kl:
             document = self._document()
         except GaussianError as error:
             raise DataError(str(error)) from error
+        for note in document.get("notes", ()):
+            print(f"vaekit: {note}", file=sys.stderr)
         if self.json:
             print_json(document)
         else:
@@ -58,6 +61,8 @@ class Kl:
             "dimension": p.dimension,
             "kl": _number(kl_divergence(p, q), "nats"),
         }
+        if document["kl"]["infinite"]:
+            document["notes"] = [*_flat(self.p, p), *_flat(self.q, q)]
         if self.steps:
             explanation = explain(p, q)
             document["steps"] = explanation.as_dictionary() | {"text": str(explanation)}
@@ -65,6 +70,29 @@ class Kl:
         if self.all:
             document["family"] = _family(p, q)
         return document
+
+
+def _flat(path: Path, gaussian: "Gaussian") -> list[str]:
+    """Say in which way a Gaussian is flat, so that its divergence from another one is infinite; nothing of others."""
+    import numpy as np
+
+    from vaekit.gaussian.files import count_samples
+
+    k, samples = gaussian.dimension, count_samples(path)
+    rank = int(np.linalg.matrix_rank(np.asarray(gaussian.covariance), hermitian=True))
+    if rank == k:
+        return []
+    why, advice = (
+        "",
+        "give a covariance of full rank, or leave out the coordinates that follow from the others",
+    )
+    if samples is not None and samples <= k:
+        why = f", since {samples} samples span at most {samples - 1}"
+        advice = f"give more than {k} samples, better several times as many, or fewer coordinates"
+    return [
+        f"{path}: the covariance has rank {rank} in {k} dimensions{why}: the Gaussian is flat, and a divergence "
+        f"between Gaussians is infinite where one has width and the other has none; {advice}"
+    ]
 
 
 def _derivation(p: "Gaussian", q: "Gaussian") -> dict[str, Any]:

@@ -10,13 +10,18 @@ __all__ = [
     "ArtifactArgument",
     "DataArgument",
     "DataDirOption",
+    "DecimalOption",
     "Device",
     "GivenOption",
     "JsonFlag",
     "LabelOption",
     "MemoryOption",
+    "MissingValuesOption",
     "ModelVerb",
     "OutputOption",
+    "RowVerb",
+    "ThousandsOption",
+    "destination",
 ]
 
 ArtifactArgument = Annotated[
@@ -27,13 +32,17 @@ DataArgument = Annotated[
     tyro.conf.Positional,
     tyro.conf.arg(
         metavar="DATA",
-        help="A file (.csv .tsv .npy .npz .parquet, IDX), a folder of images or of MNIST's files, digits, or mnist.",
+        help="A file (.csv .tsv .npy .npz .parquet, IDX), a folder of images or of MNIST's files, digits, mnist, "
+        "or - for standard input.",
     ),
 ]
 OutputOption = Annotated[
     Path,
     tyro.conf.arg(
-        aliases=["-o"], metavar="OUT", help="Where to: .csv .tsv .npy .npz .parquet, or .png for images."
+        aliases=["-o"],
+        metavar="OUT",
+        help="Where to: .csv .tsv .npy .npz .parquet .json, or .png for images; - for standard output, as CSV, or with "
+        "--json as a list of objects.",
     ),
 ]
 JsonFlag = Annotated[bool, tyro.conf.arg(help="Print one JSON document instead of text.")]
@@ -59,7 +68,37 @@ MemoryOption = Annotated[
         "images that needs more is read block by block.",
     ),
 ]
+ThousandsOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SIGN",
+        help="What separates thousands in a table of text, where its values do not show it: , for 1,234.",
+    ),
+]
+DecimalOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="SIGN",
+        help="What separates decimals in a table of text, where its values do not show it: , for 0,5.",
+    ),
+]
+MissingValuesOption = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="VALUE,...",
+        help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and NaN.",
+    ),
+]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]
+
+
+def destination(output: Path, *, as_json: bool) -> Path:
+    """Return where rows go: with ``--json`` the standard output gets them as JSON.
+
+    >>> str(destination(Path("-"), as_json=True)), str(destination(Path("out.csv"), as_json=True))
+    ('-.json', 'out.csv')
+    """
+    return Path("-.json") if as_json and output == Path("-") else output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +111,8 @@ class ModelVerb:
     label: LabelOption = None
     data_dir: DataDirOption = None
     memory_limit: MemoryOption = None
+    thousands: ThousandsOption = None
+    decimal: DecimalOption = None
     json: JsonFlag = False
 
     def opening(self) -> dict[str, Any]:
@@ -81,4 +122,29 @@ class ModelVerb:
             "label": self.label,
             "data_dir": self.data_dir,
             "memory_limit": self.memory_limit,
+            "thousands": self.thousands,
+            "decimal": self.decimal,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowVerb(ModelVerb):
+    """The arguments of every verb that writes something of each row; not a verb by itself."""
+
+    output: OutputOption
+    keep: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="COLUMN,...",
+            help="Columns of the data to write first, as they stand there: --keep id,label.",
+        ),
+    ] = None
+
+    def opening(self) -> dict[str, Any]:
+        """Return the arguments that say how model and data are opened, with the columns to keep."""
+        keep = [] if self.keep is None else [name.strip() for name in self.keep.split(",")]
+        return {**super().opening(), "keep": keep}
+
+    def destination(self) -> Path:
+        """Return where the rows go: with ``--json`` the standard output gets them as JSON."""
+        return destination(self.output, as_json=self.json)

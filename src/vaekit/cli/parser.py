@@ -18,6 +18,7 @@ from vaekit.cli.check_verb import Check
 from vaekit.cli.classify_verb import Classify
 from vaekit.cli.conformance_verb import Conformance
 from vaekit.cli.decode_verb import Decode
+from vaekit.cli.detect_verb import Detect
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
@@ -55,6 +56,7 @@ _VERBS = (
     | Classify
     | Sample
     | Decode
+    | Detect
     | Report
     | Info
     | Models

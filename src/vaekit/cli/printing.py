@@ -9,9 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vaekit.application import WrittenRows
+    from vaekit.data import Schema
     from vaekit.evaluation import CodeUsage, Estimate, Evaluation
+    from vaekit.sentence import Spec
 
-__all__ = ["NO_LOG_LIKELIHOOD", "evaluation_lines", "print_json", "print_written", "say"]
+__all__ = [
+    "NO_LOG_LIKELIHOOD",
+    "collapse_lines",
+    "column_lines",
+    "evaluation_lines",
+    "print_json",
+    "print_written",
+    "say",
+]
 
 NO_LOG_LIKELIHOOD = (
     "evaluation   none: this likelihood scores images by their likeness, for training alone, and has no\n"
@@ -43,8 +53,10 @@ def _strict(value: Any) -> Any:
 
 
 def print_written(written: "WrittenRows", *, as_json: bool) -> int:
-    """Print what was written where, and return the exit status."""
-    if as_json:
+    """Print what was written where, and return the exit status; nothing where the rows are on the standard output."""
+    if str(written.path).startswith("-"):
+        say(f"{' x '.join(map(str, written.shape))} written")
+    elif as_json:
         print_json(written.to_json())
     else:
         print(f"{written.path}: {' x '.join(map(str, written.shape))}")
@@ -69,6 +81,11 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
+    if evaluation.mended or evaluation.unreliable:
+        lines.append(
+            f"  {evaluation.mended} of {evaluation.examples} examples estimated with proposals of their own; "
+            f"{evaluation.unreliable} not well estimated, and counted by a lower bound"
+        )
     if evaluation.conditional:
         told = ", of which the baselines know nothing" if evaluation.baselines else ""
         lines.append(f"  all of the model's numbers are given the conditions of the examples{told}")
@@ -89,6 +106,39 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
             "  the posterior has no density: samples, ELBO and KL are of Gaussians fitted around the codes here; "
             "training had no bound"
         )
+    return lines
+
+
+def column_lines(spec: "Spec", schema: "Schema", *, most: int | None = None) -> list[str]:
+    """Return a table of the columns and their kinds, of a likelihood with a part for each of many; else nothing.
+
+    Of more than ``most`` columns it has the first.
+    """
+    kinds = spec.many_columns
+    if not kinds:
+        return []
+    names = [schema.columns[j].name for j in schema.kept.nonzero()[0]]
+    width = max(map(len, names[:most]))
+    lines = [f"  {name:<{width}}  {kind}" for name, kind in zip(names, kinds, strict=True)][:most]
+    return lines if len(lines) == len(kinds) else [*lines, f"  and {len(kinds) - len(lines)} more"]
+
+
+def collapse_lines(kl_per_dimension: "Sequence[float] | None") -> list[str]:
+    """Return what is to be said of a model whose latents are hardly used, and what to try; else nothing.
+
+    >>> print("\\n".join(collapse_lines([0.0, 0.0])))  # doctest: +ELLIPSIS
+    collapse     Posterior collapse: no latent dimension is active. The latent code carries no information ...
+      try        Give the KL less weight (--objective elbo:beta=0.5), or lower the learning rate.
+      try        ...
+    >>> collapse_lines([1.0, 2.0])
+    []
+    """
+    from vaekit.report.verdict import collapse
+
+    lines: list[str] = []
+    for notice in () if kl_per_dimension is None else collapse(kl_per_dimension):
+        lines.append(f"collapse     {notice.title}. {notice.text}")
+        lines += [f"  try        {advice.replace('`', '')}" for advice in notice.advice]
     return lines
 
 

@@ -67,7 +67,11 @@ class Progress:
         """Print how much of each column is missing in the training rows, where any of it is."""
         from vaekit.data.missing_values import missing_rates, rates_in_words
 
-        if rates := missing_rates(rows):
+        rates = missing_rates(rows)
+        nothing = (
+            len(rates) == rows.event_shape[0] and min(rates.values(), default=0) == 1
+        )  # an error follows
+        if rates and not nothing:
             self._say(f"missing values in the {len(rows):,} training rows: {rates_in_words(rates)}")
 
     def plan(self, plan: "TrainingPlan") -> None:

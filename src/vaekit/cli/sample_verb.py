@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption
+from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption, destination
 from vaekit.cli.printing import print_written
 
 __all__ = ["Sample"]
@@ -22,7 +22,8 @@ class Sample:
     mean: Annotated[
         bool,
         tyro.conf.arg(
-            help="Write the mean of p(x|z), as pictures usually show it, rather than a draw from it."
+            help="Write the mean of p(x|z) at each latent, as pictures in papers usually show it, rather than a draw "
+            "of p(x|z), which has the noise of the likelihood; the same for every kind of file."
         ),
     ] = False
     given: GivenOption = None
@@ -35,7 +36,7 @@ class Sample:
 
         written = sample_to_file(
             self.artifact,
-            self.output,
+            destination(self.output, as_json=self.json),
             self.n,
             seed=self.seed,
             mean=self.mean,

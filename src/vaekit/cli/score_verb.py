@@ -5,17 +5,16 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli.options import ModelVerb, OutputOption
+from vaekit.cli.options import RowVerb
 from vaekit.cli.printing import print_written
 
 __all__ = ["Score"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(ModelVerb):
+class Score(RowVerb):
     """Score rows: write log p(x) of each, in nats; low scores are outliers."""
 
-    output: OutputOption
     samples: Annotated[int, tyro.conf.arg(help="Importance samples a row.")] = 100
 
     def run(self) -> int:
@@ -23,5 +22,11 @@ class Score(ModelVerb):
         from vaekit.application import score_to_file
 
         options = self.opening()
-        written = score_to_file(self.artifact, self.data, self.output, samples=self.samples, **options)
+        written = score_to_file(
+            self.artifact,
+            self.data,
+            self.destination(),
+            samples=self.samples,
+            **options,
+        )
         return print_written(written, as_json=self.json)

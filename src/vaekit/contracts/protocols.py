@@ -145,6 +145,13 @@ class Likelihood(Protocol):
         """Return the features that give data ``(n, *event)`` their marginals for every latent; None: not known."""
         return None
 
+    def learn_rows(self, rows: npt.NDArray[np.floating], facts: Sequence[Any]) -> None:
+        """Learn what is fixed before training from training rows in the coordinates of the model.
+
+        Called only where the trait ``learns_rows`` is set, with the facts about each column: see
+        :class:`vaekit.likelihoods.histogram_cells.ColumnFacts`.
+        """
+
     def baseline(
         self, train: npt.NDArray[np.float64], held_out: npt.NDArray[np.float64]
     ) -> Sequence[tuple[str, npt.NDArray[np.float64]]]:
@@ -167,6 +174,10 @@ class Accepts(Protocol):
 
     def contains(self, values: npt.ArrayLike) -> bool:
         """Whether all values lie inside."""
+        ...
+
+    def inside(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return which values lie inside, in the shape of the values."""
         ...
 
     def check(self, values: npt.ArrayLike, kind: str) -> None:

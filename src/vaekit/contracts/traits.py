@@ -21,7 +21,7 @@ __all__ = [
 
 Need = Literal["encode", "condition", "log_joint", "x", "codebook"]
 Measure = Literal["density", "unit", "counts", "levels", "mixed", "none"]
-Scaling = Literal["none", "unit", "standardize", "mixed"]
+Scaling = Literal["none", "unit", "standardize", "mixed", "levels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +100,13 @@ class LikelihoodTraits:
     measure
         What :math:`\exp \log p(x \mid z)` is; see :mod:`vaekit.likelihoods.conventions`.
     scaling
-        The coordinates its data are brought to: ``standardize``, ``unit``, ``none`` or ``mixed``.
+        The coordinates its data are brought to: ``standardize``, ``unit``, ``levels``, ``none`` or ``mixed``.
     column
         Whether it may describe single columns of a table (``mixed``, ``--column NAME=KIND``).
     column_options
         Options of its own that it is built with as a column of a table.
+    learns_rows
+        Whether it has a method ``learn_rows`` that is to see the training rows before it is trained.
     takes_missing
         Whether rows with missing cells can be evaluated: the distribution is torch's ``Independent`` over all
         dimensions of an example, of cells whose terms can be left out one by one.
@@ -123,6 +125,7 @@ class LikelihoodTraits:
     scaling: Scaling = "none"
     column: bool = False
     column_options: Mapping[str, Any] | None = None
+    learns_rows: bool = False
     takes_missing: bool = False
     needs: frozenset[Need] = frozenset()
 

@@ -15,12 +15,13 @@ from vaekit.data.condition_columns import Condition
 from vaekit.data.conditions import ConditionSchema
 from vaekit.data.dataset import Dataset
 from vaekit.data.objects import from_object
+from vaekit.data.output_files import write_text
 from vaekit.data.reading import read
 from vaekit.data.restoring import restore_array, restore_table
 from vaekit.data.schema import Schema
 from vaekit.data.split import Parts, Split, partition, split_indices
 from vaekit.data.streams import stream
-from vaekit.data.writers import write, write_text
+from vaekit.data.writers import write
 
 __all__ = [
     "Column",

@@ -5,7 +5,7 @@ and sums of squares of blocks are then merged as in Chan, Golub & LeVeque, "Algo
 sample variance" (1983), eq. 2.1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import msgspec
@@ -57,8 +57,17 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     decimals: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
-def summarise(dataset: Dataset) -> tuple[Column, ...]:
+Seen = Callable[[np.ndarray], np.ndarray]
+
+
+def summarise(dataset: Dataset, seen: Seen | None = None) -> tuple[Column, ...]:
     """Return a summary of each column of a table; of images, one summary named ``pixels``.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    seen : function, optional
+        Of a block of images, the values that count; by default all.
 
     Raises
     ------
@@ -81,7 +90,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
         for kind, text in zip(types, texts, strict=True)
     ]
     decimals = _Decimals(counted)
-    count, low, high, whole = _count_and_range(dataset, len(names), merged, decimals)
+    count, low, high, whole = _count_and_range(dataset, seen, len(names), merged, decimals)
     low, high = np.where(count == 0, 0.0, low), np.where(count == 0, 0.0, high)
     with np.errstate(over="ignore"):
         span = high - low
@@ -93,7 +102,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
     if merged is not None and merged.are_sound(span):
         mean, deviation = merged.mean, np.where(span > 0, np.sqrt(merged.squares / np.maximum(count, 1)), 0.0)
     else:
-        mean, deviation = _mean_and_deviation(dataset, low, span, count)
+        mean, deviation = _mean_and_deviation(dataset, seen, low, span, count)
     total = dataset.values.size // len(names)
     return tuple(
         Column(
@@ -104,7 +113,7 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
             standard_deviation=float(deviation[j]),
             constant=bool(deviation[j] == 0),
             integer=bool(whole[j]) and types[j] not in ("date", "time"),
-            missing_rate=float(1 - count[j] / total),
+            missing_rate=float(1 - count[j] / total) if seen is None else 0.0,
             categories=texts[j],
             stored_as=types[j],
             decimals=decimals.most(j),
@@ -113,10 +122,11 @@ def summarise(dataset: Dataset) -> tuple[Column, ...]:
     )
 
 
-def _blocks(dataset: Dataset, width: int):
+def _blocks(dataset: Dataset, seen: Seen | None, width: int) -> Iterator[np.ndarray]:
     """Yield (rows, width) blocks of float64 with the missing values as NaN; width 1 for images."""
     for rows in row_blocks(dataset.values):
-        yield dataset.values[rows].reshape(-1, width).astype(np.float64)
+        block = dataset.values[rows]
+        yield (block if seen is None else seen(block)).reshape(-1, width).astype(np.float64)
 
 
 class _Moments:
@@ -169,12 +179,12 @@ def _is_rounded(values: np.ndarray, places: int) -> bool:
 
 
 def _count_and_range(
-    dataset: Dataset, width: int, moments: _Moments | None, decimals: _Decimals
+    dataset: Dataset, seen: Seen | None, width: int, moments: _Moments | None, decimals: _Decimals
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     count = np.zeros(width, dtype=np.int64)
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
     whole = np.ones(width, dtype=bool)
-    for block in _blocks(dataset, width):
+    for block in _blocks(dataset, seen, width):
         missing = np.isnan(block)
         count += len(block) - missing.sum(axis=0)
         low = np.fmin(low, np.fmin.reduce(block, axis=0))
@@ -187,18 +197,18 @@ def _count_and_range(
 
 
 def _mean_and_deviation(
-    dataset: Dataset, low: np.ndarray, span: np.ndarray, count: np.ndarray
+    dataset: Dataset, seen: Seen | None, low: np.ndarray, span: np.ndarray, count: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both, computed on (value - minimum) / span in [0, 1], where nothing overflows, underflows or cancels."""
     width = len(low)
     divisor = np.where(span > 0, span, 1.0)
     total = np.zeros(width)
-    for block in _blocks(dataset, width):
+    for block in _blocks(dataset, seen, width):
         total += np.nansum((block - low) / divisor, axis=0)
     count = np.maximum(count, 1)
     mean = total / count
     squares = np.zeros(width)
-    for block in _blocks(dataset, width):
+    for block in _blocks(dataset, seen, width):
         squares += np.nansum(np.square((block - low) / divisor - mean), axis=0)
     deviation = np.sqrt(squares / count)
     return low + mean * span, np.where(span > 0, deviation * span, 0.0)

@@ -1,5 +1,6 @@
 """One condition, and the column it is read from: of a table, labels, or an array given beside the data."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -124,6 +125,25 @@ class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if value:
                 table[i, self.categories.index(value)] = 1
         return table[inverse.reshape(-1)]
+
+    def decode(self, c: np.ndarray) -> np.ndarray:
+        """Return the values of :math:`c`, (n, width): text, whole numbers or numbers, as they were given.
+
+        >>> Condition("label", ("3", "7")).decode(np.array([[0.0, 1.0]])).tolist()
+        [7]
+        """
+        if self.categories is None:
+            # rounded to what float32 holds of them
+            places = 6 - math.ceil(math.log10(self.standard_deviation))
+            return np.round(c[:, 0].astype(np.float64) * self.standard_deviation + self.mean, places)
+        names = np.array(self.categories, dtype=object)
+        for number in (int, float):
+            try:
+                names = np.array([number(name) for name in self.categories])
+                break
+            except ValueError:
+                continue
+        return names[c.argmax(1)]
 
     def describe(self) -> str:
         """Return a description in one line."""

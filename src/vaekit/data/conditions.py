@@ -147,8 +147,8 @@ class ConditionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         wanted = "; ".join(condition.describe() for condition in self.conditions)
         if given is None:
             raise UsageError(
-                f"the model is conditional: say under which condition, as in --given {self._example()} (in "
-                "Python given=...), or --given data to draw conditions as the training rows had them; it has "
+                f"the model is conditional: say under which condition, as in given={self._example()!r}, or "
+                "given='data' to draw conditions as the training rows had them; it has "
                 f"{wanted}"
             )
         if given == "data":
@@ -174,6 +174,15 @@ class ConditionSchema(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return ConditionSchema(self.conditions).encode(columns, what="given")
         except DataError as error:
             raise UsageError(str(error)) from error
+
+    def decode(self, c: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the values of each condition, by name, of :math:`c` for each row, (n, width)."""
+        ends = np.cumsum([condition.width for condition in self.conditions])
+        parts = np.split(np.asarray(c), ends[:-1], axis=1)
+        return {
+            condition.name: condition.decode(part)
+            for condition, part in zip(self.conditions, parts, strict=True)
+        }
 
     def most_frequent(self) -> dict[str, Any]:
         """Return the most frequent combination of the training rows, in the units of the data."""

@@ -3,12 +3,17 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from vaekit.data.frame_types import FrameColumn
 from vaekit.data.messages import few, plural
+from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Dataset", "Kind", "Layout", "StoredAs", "in_memory", "made_up_names", "row_blocks"]
 
@@ -53,6 +58,16 @@ class Dataset:
         ``date`` or ``time``.
     notes : tuple of str
         What a person should know of the reading: columns left out, and text that was read as numbers.
+    pictures : PictureRecipe or None
+        The colours and the size that the pictures of a folder were brought to, where these were asked for.
+    frame : tuple of FrameColumn, or None
+        The columns of the data frame that these data were given as; None for other data.
+    kept : DataFrame or None
+        Columns of the source as they stand there, to be written beside results: ids, for instance.
+    first_row : int
+        The number of the first row in the source, for messages.
+    left_out : tuple of str
+        Names of columns that were taken out afterwards, see :mod:`vaekit.data.column_selection`.
 
     Examples
     --------
@@ -72,6 +87,11 @@ class Dataset:
     layout: Layout = "channels-first"
     stored_as: Mapping[str, StoredAs] | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    pictures: PictureRecipe | None = None
+    frame: tuple[FrameColumn, ...] | None = field(default=None, repr=False)
+    kept: "pd.DataFrame | None" = field(default=None, repr=False)
+    first_row: int = 0
+    left_out: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -88,7 +108,8 @@ class Dataset:
         if conditions is not None:
             conditions = {name: values[indices] for name, values in conditions.items()}
         rows = self.values[indices] if in_memory(self.values) else self.values.take(indices)
-        return replace(self, values=rows, labels=labels, test=None, conditions=conditions)
+        kept = None if self.kept is None else self.kept.iloc[indices]
+        return replace(self, values=rows, labels=labels, test=None, conditions=conditions, kept=kept)
 
     def hash(self) -> str:
         """Return the SHA-256 (hexadecimal) of type, shape and bytes of the values, and of the test split's.
@@ -120,8 +141,10 @@ class Dataset:
         left_in_file: Any = self.values
         return left_in_file.known_missing
 
-    def require_finite(self) -> None:
+    def require_finite(self, *, infinite: bool = False) -> None:
         """Refuse infinite values, and in images missing ones (NaN): of a table, cells may be missing.
+
+        With ``infinite``, infinite values are accepted.
 
         Raises
         ------
@@ -133,10 +156,12 @@ class Dataset:
             return
         count, first, missing = 0, None, False
         may_miss = self.kind == "table"
+        if may_miss and infinite:
+            return
         in_column = np.zeros(self.event_shape, dtype=bool)
         for rows in row_blocks(self.values):
             block = self.values[rows]
-            bad = np.isinf(block) if may_miss else ~np.isfinite(block)
+            bad = np.isinf(block) if may_miss else np.isnan(block) if infinite else ~np.isfinite(block)
             missing = missing or (may_miss and bool(np.isnan(block).any()))
             if bad.any():
                 count += int(bad.sum())
@@ -146,7 +171,7 @@ class Dataset:
                     first = (rows.start + int(place[0]), *(int(i) for i in place[1:]))
         if first is not None:
             raise DataError(self._describe_not_finite(count, first, in_column))
-        if left_in_file is not None:  # too large to look through often
+        if left_in_file is not None and not infinite:  # too large to look through often
             left_in_file.known_finite, left_in_file.known_missing = True, missing
 
     def _describe_not_finite(self, count: int, first: tuple[int, ...], in_column: np.ndarray) -> str:
@@ -154,11 +179,11 @@ class Dataset:
         name = "NaN (missing)" if np.isnan(value) else "infinite" if value > 0 else "minus infinity"
         if self.columns is not None:
             columns = [self.columns[i] for i in np.flatnonzero(in_column)]
-            where = f"row {first[0]} (counted from 0), column {self.columns[first[1]]!r}"
+            where = f"row {self.first_row + first[0]} (counted from 0), column {self.columns[first[1]]!r}"
             spread = f" in {plural(len(columns), 'column')} ({few(columns)})"
             advice = "Values must be finite numbers, or missing (NaN, empty): correct or remove those rows or columns"
         else:
-            where = f"image {first[0]} (counted from 0), channel, row and column {first[1:]}"
+            where = f"image {self.first_row + first[0]} (counted from 0), channel, row and column {first[1:]}"
             spread = ""
             advice = "Every value must be a finite number: fill in or remove those images"
         return (

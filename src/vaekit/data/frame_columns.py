@@ -40,7 +40,13 @@ class ReadColumn(NamedTuple):
 
 
 def read_column(
-    column: "pandas.Series", name: str, source: str, lines: np.ndarray | None, *, decimal_comma: bool = False
+    column: "pandas.Series",
+    name: str,
+    source: str,
+    lines: np.ndarray | None,
+    *,
+    decimal_comma: bool = False,
+    categorical: bool = False,
 ) -> ReadColumn:
     """Return a column as numbers.
 
@@ -53,6 +59,8 @@ def read_column(
         The line of the file that each row came from, for messages.
     decimal_comma : bool
         Whether ``1,234`` is 1.234, where nothing else in the column says so.
+    categorical : bool
+        Whether text is categories, however many there are.
 
     Raises
     ------
@@ -94,7 +102,7 @@ def read_column(
         if len(present) > 0 and all(isinstance(value, bool) for value in present):
             return ReadColumn(numbers, None, "boolean")
         return ReadColumn(numbers, None, "integer" if types.is_integer_dtype(parsed.dtype) else "real")
-    return _read_text(column, text, name, source, lines, decimal_comma)
+    return _read_text(column, text, name, source, lines, decimal_comma, categorical)
 
 
 def _stored_as(column: "pandas.Series", values: np.ndarray, *, from_file: bool) -> StoredAs:
@@ -117,6 +125,7 @@ def _read_text(
     source: str,
     lines: np.ndarray | None,
     decimal_comma: bool,
+    categorical: bool,
 ) -> ReadColumn:
     """Return a column of text as numbers with separators, dates, or categories; ``text`` marks what is not a number."""
     codes, different = _different_texts(column)
@@ -132,8 +141,17 @@ def _read_text(
             return ReadColumn(values, None, dates.stored_as, dates.note)
     filled = int((~column.isna()).sum())
     first = column.iloc[int(np.flatnonzero(text)[0])]
-    few_enough = column.nunique() <= max(_CATEGORIES_AT_MOST, filled // 20)
+    count = column.nunique()
+    few_enough = categorical or count <= max(_CATEGORIES_AT_MOST, filled // 20)
     is_text = isinstance(first, str) and not _is_decimal_comma(first) and not _is_date(first)
+    if (
+        is_text
+        and not few_enough
+        and text.sum() == filled
+        and count >= max(_CATEGORIES_AT_MOST, filled // 2) + 1
+    ):
+        note = f"left out, since it holds text of {count:,} different values in {filled:,} rows, such as {first!r:.60}"
+        return ReadColumn(None, None, "real", note)
     if not (is_text and few_enough and text.sum() >= 0.5 * filled):
         _refuse_text(column, text, name, source, lines)
     present = ~column.isna().to_numpy()
@@ -170,7 +188,9 @@ def _at(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return np.append(values, np.nan)[codes]
 
 
-def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) -> tuple[str, ...]:
+def text_categories(
+    counts: "Mapping[str | None, int]", name: str, source: str, *, categorical: bool = False
+) -> tuple[str, ...]:
     """Return the categories of a column of text, sorted, given its different values.
 
     Parameters
@@ -179,6 +199,8 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
         The number of rows with each value; None is a missing one.
     name, source : str
         Name of the column, and of its file, for messages.
+    categorical : bool
+        Whether text is categories, however many there are.
 
     Raises
     ------
@@ -204,11 +226,12 @@ def text_categories(counts: "Mapping[str | None, int]", name: str, source: str) 
             f"{(present or [''])[0]!r:.60}, in a file too large to be read as a whole; expected numbers: "
             "store them as numbers"
         )
-    if len(present) > max(_CATEGORIES_AT_MOST, filled // 20):
+    if not categorical and len(present) > max(_CATEGORIES_AT_MOST, filled // 20):
         raise DataError(
             f"{source}: column {name!r} holds text, for instance {first!r:.60} "
             f"({plural(len(present), 'different value')}); expected numbers, or few categories: encode or "
-            f"remove it, or give --label {name} to keep it for colouring only"
+            f"remove it, or give fit_and_prove label={name!r} to keep it for colouring only, or "
+            f"columns={{{name!r}: 'categorical'}}"
         )
     return tuple(sorted(present))
 
@@ -230,7 +253,8 @@ def _refuse_text(
         )
     raise DataError(
         f"{found} ({plural(column.nunique(), 'different value')}); expected numbers, or few categories: "
-        f"encode or remove it, or give --label {name} to keep it for colouring only"
+        f"encode or remove it, or give fit_and_prove label={name!r} to keep it for colouring only, or "
+        f"columns={{{name!r}: 'categorical'}}"
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ def read_frame_file(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file: the first sheet of a spreadsheet, a Feather file, or JSON.
@@ -33,7 +36,7 @@ def read_frame_file(
     Parameters
     ----------
     path : Path
-    label, conditions, missing_values
+    label, conditions, keep, only, categorical, missing_values
         As for :func:`vaekit.data.read`.
     memory_limit : int, optional
         Bytes of memory that the data may take: these files are always read as a whole, and a larger one is
@@ -70,6 +73,9 @@ def read_frame_file(
         source=str(path),
         label=label,
         conditions=conditions,
+        keep=keep,
+        only=only,
+        categorical=categorical,
         missing_values=missing_values,
     )
 

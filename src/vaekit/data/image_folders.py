@@ -8,8 +8,10 @@ from typing import cast
 import numpy as np
 
 from vaekit.data.dataset import Dataset
+from vaekit.data.messages import few, plural
 from vaekit.data.picture_decoding import Decoder, Picture
-from vaekit.data.pictures import load_picture
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.pictures import AS_FOUND, load_picture
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError
 
@@ -58,7 +60,9 @@ class PictureRows(StoredRows):
         return digest.hexdigest()
 
 
-def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Dataset:
+def read_image_folder(
+    folder: Path, *, memory_limit: int | None = None, recipe: PictureRecipe = AS_FOUND
+) -> Dataset:
     """Return the pictures of a folder, in the order of label and path, in memory or left in their files.
 
     Parameters
@@ -66,6 +70,9 @@ def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Datas
     folder : Path
     memory_limit : int, optional
         Bytes of memory that the data may take; pictures that need more are decoded each time they are read.
+    recipe : PictureRecipe
+        The colours and size that every picture is brought to, and whether unreadable files are passed over, which
+        decodes every file once more.
 
     Returns
     -------
@@ -81,7 +88,9 @@ def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Datas
     MissingExtraError
         Without Pillow.
     """
-    files = _files(folder)
+    files, notes = _files(folder), ()
+    if recipe.skip_unreadable:
+        files, notes = _readable(folder, files, recipe)
     labelled = [name for name in files if len(Path(name).parts) > 1]
     if labelled and len(labelled) < len(files):
         loose = next(name for name in files if len(Path(name).parts) == 1)
@@ -89,17 +98,35 @@ def read_image_folder(folder: Path, *, memory_limit: int | None = None) -> Datas
             f"{folder}: {loose!r} lies beside subfolders with files such as {labelled[0]!r}; expected either "
             "files only, or one subfolder per label"
         )
-    pixels, mode = load_picture(folder / files[0])
-    decoder = Decoder(folder, files[0], Picture.of(pixels, mode))
+    pixels, mode = load_picture(folder / files[0], recipe)
+    decoder = Decoder(folder, files[0], Picture.of(pixels, mode), recipe=recipe)
     labels = np.array([Path(name).parts[0] for name in labelled]) if labelled else None
     needed = bytes_in_memory(len(files), pixels.shape, pixels.dtype)
     if memory_limit is not None and needed > memory_limit:
         # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
         rows = cast(np.ndarray, PictureRows(folder, files, decoder, memory_limit))
-        return Dataset(rows, "images", None, labels, None, str(folder))
-    values = np.empty((len(files), *pixels.shape), dtype=pixels.dtype)
-    decoder.decode(files, values, many=False)
-    return Dataset(values, "images", None, labels, None, str(folder))
+    else:
+        rows = np.empty((len(files), *pixels.shape), dtype=pixels.dtype)
+        decoder.decode(files, rows, many=False)
+    pictures = None if recipe == AS_FOUND else recipe
+    return Dataset(rows, "images", None, labels, None, str(folder), notes=notes, pictures=pictures)
+
+
+def _readable(folder: Path, files: list[str], recipe: PictureRecipe) -> tuple[list[str], tuple[str, ...]]:
+    """Return the files that can be read as pictures, and a note that names the others."""
+    readable, unreadable = [], []
+    for name in files:
+        try:
+            load_picture(folder / name, recipe)
+            readable.append(name)
+        except DataError as error:
+            unreadable.append((name, str(error)))
+    if not readable:
+        raise DataError(f"{folder}: none of {plural(len(files), 'file')} can be read; {unreadable[0][1]}")
+    if not unreadable:
+        return files, ()
+    names = few([name for name, _ in unreadable])
+    return readable, (f"{plural(len(unreadable), 'file')} of {len(files):,} left out, unreadable: {names}",)
 
 
 def _files(folder: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-__all__ = ["few", "in_a_line", "one_line", "plural", "shape_in_words"]
+__all__ = ["few", "ignored_columns", "in_a_line", "one_line", "plural", "shape_in_words"]
 
 
 def few(names: Sequence[object], most: int = 5) -> str:
@@ -15,6 +15,16 @@ def few(names: Sequence[object], most: int = 5) -> str:
     """
     shown = ", ".join(repr(str(name)) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def ignored_columns(names: Sequence[str]) -> str:
+    """Return a note on columns that a model does not know.
+
+    >>> ignored_columns(["id"]), ignored_columns(["id", "day"])
+    ("column 'id' is not one of the model's: ignored", "columns 'id', 'day' are not among the model's: ignored")
+    """
+    told = "is not one of the model's" if len(names) == 1 else "are not among the model's"
+    return f"column{'s' * (len(names) > 1)} {few(names)} {told}: ignored"
 
 
 def plural(count: int, noun: str) -> str:

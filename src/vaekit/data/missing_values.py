@@ -26,21 +26,23 @@ MARKS = frozenset({"", "?"})
 """Text that stands for a missing value in every source, beside None and NaN."""
 
 
-def read_codes(given: "str | Iterable[object] | None") -> tuple[str, ...]:
+def read_codes(given: "str | float | Iterable[object] | None") -> tuple[str, ...]:
     """Return the values that stand for missing ones, as text, each once.
 
     Parameters
     ----------
-    given : str, iterable, or None
-        Text with commas between the values, or the values. NaN, None, ``""`` and ``?`` need not be given.
+    given : str, number, iterable, or None
+        Text with commas between the values, or the value or values. NaN, None, ``""`` and ``?`` need not be given.
 
     Examples
     --------
-    >>> read_codes("unknown, -999"), read_codes([-999.0, None]), read_codes(None)
-    (('unknown', '-999'), ('-999',), ())
+    >>> read_codes("unknown, -999"), read_codes([-999.0, None]), read_codes(-1), read_codes(None)
+    (('unknown', '-999'), ('-999',), ('-1',), ())
     """
     if given is None:
         return ()
+    if isinstance(given, int | float):
+        given = [given]
     values = given.split(",") if isinstance(given, str) else given
     texts = (_as_text(value) for value in values if value is not None and value == value)
     return tuple(dict.fromkeys(text for text in texts if text not in MARKS))

@@ -154,7 +154,7 @@ def _where_to_put_it(places: list[Path], reason: str) -> str:
     return (
         f"mnist: not found in {looked} (nor in mnist/ below them), and not downloaded "
         f"({' '.join(reason.split())}). Put {', '.join(MD5)} into {cache_folder() / 'mnist'}, or name their "
-        "folder with --data-dir or $VAEKIT_DATA"
+        "folder with data_dir=FOLDER or $VAEKIT_DATA"
     )
 
 

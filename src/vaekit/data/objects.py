@@ -4,7 +4,7 @@ torch and pandas are not imported here: an object of theirs exists only where th
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.dataset import Dataset
-from vaekit.data.frames import dataset_from_frame
+from vaekit.data.frame_types import frame_columns
+from vaekit.data.frames import dataset_from_frame, keep_columns
 from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.pictures import picture_to_array
 from vaekit.errors import DataError
@@ -21,7 +22,15 @@ __all__ = ["as_array", "from_object"]
 
 
 def from_object(
-    data: Any, labels: Any = None, *, missing_values: "str | Iterable[object] | None" = None
+    data: Any,
+    labels: Any = None,
+    *,
+    categorical: Collection[str] = (),
+    missing_values: "str | float | Iterable[object] | None" = None,
+    label: str | None = None,
+    conditions: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return an object in memory as a data set.
 
@@ -32,6 +41,10 @@ def from_object(
         of which the second becomes the label. Memory is shared where nothing needs converting.
     labels : array_like of shape (n,), optional
         Instead of those that come with the data.
+    label, conditions, keep, only
+        Columns of a data frame, as for :func:`vaekit.data.read`.
+    categorical : collection of str
+        Columns of text of a DataFrame that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones, such as ``"-999"``, beside NaN, None, empty text and ``?``.
 
@@ -51,19 +64,35 @@ def from_object(
     ('images', (1, 8, 8), [0, 1, 2, 3, 4])
     """
     codes = read_codes(missing_values)
-    return without_codes(_from_object(data, labels, codes), codes)
-
-
-def _from_object(data: Any, labels: Any, codes: tuple[str, ...]) -> Dataset:
     if isinstance(data, Dataset):
-        return data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
+        dataset = data if labels is None else replace(data, labels=as_labels(labels, len(data), data.source))
+        dataset = without_codes(dataset, codes)
+        return replace(dataset, kept=keep_columns(dataset, keep)) if keep and data.kept is None else dataset
     if isinstance(data, str):
         raise DataError(f"the text {data!r:.60}; expected data: vaekit.data.read(...) reads a file or a name")
-    pandas, torch = sys.modules.get("pandas"), sys.modules.get("torch")
+    pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.Series):
         data = data.to_frame()
     if pandas is not None and isinstance(data, pandas.DataFrame):
-        return dataset_from_frame(data, source="the DataFrame", labels=labels, missing_values=codes)
+        dataset = dataset_from_frame(
+            data.reset_index(drop=True),
+            source="the DataFrame",
+            label=label,
+            labels=labels,
+            conditions=conditions,
+            keep=keep,
+            only=only,
+            missing_values=codes,
+            categorical=categorical,
+        )
+        return replace(without_codes(dataset, codes), frame=frame_columns(data))
+    dataset = without_codes(_from_anything(data, labels), codes)
+    return replace(dataset, kept=keep_columns(dataset, keep)) if keep else dataset
+
+
+def _from_anything(data: Any, labels: Any) -> Dataset:
+    """Return what is neither a data set nor a data frame as a data set."""
+    torch = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         return dataset_from_array(as_array(data), source="the tensor", labels=labels)
     if torch is not None and isinstance(data, torch.utils.data.Dataset):

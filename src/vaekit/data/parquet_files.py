@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +12,14 @@ import numpy as np
 
 from vaekit.data.dataset import Dataset, StoredAs
 from vaekit.data.frame_columns import text_categories
-from vaekit.data.frames import check_names, column_as_found, dataset_from_frame, label_values
-from vaekit.data.messages import one_line
+from vaekit.data.frames import (
+    check_names,
+    column_as_found,
+    dataset_from_frame,
+    label_values,
+    unneeded_columns,
+)
+from vaekit.data.messages import ignored_columns, one_line
 from vaekit.data.stored import StoredRows, bytes_in_memory
 from vaekit.errors import DataError, MissingExtraError
 
@@ -29,6 +35,9 @@ def read_parquet(
     label: str | None = None,
     conditions: Sequence[str] = (),
     memory_limit: int | None = None,
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file; where it needs more than ``memory_limit`` bytes, its rows stay in the file.
@@ -48,7 +57,15 @@ def read_parquet(
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; expected Parquet")
     if memory_limit is not None:
-        dataset = parquet_dataset(path, limit=memory_limit, label=label, conditions=conditions)
+        dataset = parquet_dataset(
+            path,
+            limit=memory_limit,
+            label=label,
+            conditions=conditions,
+            keep=keep,
+            only=only,
+            categorical=categorical,
+        )
         if dataset is not None:
             return dataset
     try:
@@ -60,7 +77,14 @@ def read_parquet(
         ) from error
     frame = frame.reset_index(drop=True)
     data = dataset_from_frame(
-        frame, source=str(path), label=label, conditions=conditions, missing_values=missing_values
+        frame,
+        source=str(path),
+        label=label,
+        conditions=conditions,
+        keep=keep,
+        only=only,
+        missing_values=missing_values,
+        categorical=categorical,
     )
     # pandas makes floats of whole numbers beside missing ones; the file knows better
     types = {**(data.stored_as or {}), **_types(table.schema, data.columns or ())}
@@ -140,18 +164,25 @@ class ParquetRows(StoredRows):
 
 
 def parquet_dataset(
-    path: Path, *, limit: int, label: str | None = None, conditions: Sequence[str] = ()
+    path: Path,
+    *,
+    limit: int,
+    label: str | None = None,
+    conditions: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
 ) -> Dataset | None:
     """Return a table as a data set that leaves the rows in their file; None where it fits under the limit.
 
-    The label, the conditions, and the different values of columns of text are read at once.
+    The label, the conditions, the columns to keep, and the different values of columns of text are read at once.
 
     Parameters
     ----------
     path : Path
     limit : int
         Memory that the data may take, in bytes.
-    label, conditions
+    label, conditions, keep, only, categorical
         As for :func:`vaekit.data.read`.
 
     Raises
@@ -160,6 +191,7 @@ def parquet_dataset(
         As :func:`vaekit.data.frames.dataset_from_frame` does, for text of many different values, and for row
         groups that are too large for the limit.
     """
+    import pandas as pd
     import pyarrow.parquet
 
     with _reading(path):
@@ -167,19 +199,27 @@ def parquet_dataset(
     stored = (file.schema_arrow.pandas_metadata or {}).get("index_columns", [])
     names = [name for name in file.schema_arrow.names if name not in stored]
     taken = [name for name in (label, *conditions) if name in names]
-    columns = [name for name in names if name not in taken]
+    unneeded = unneeded_columns(names, only, [name for name in taken if name is not None])
+    columns = [name for name in names if name not in taken and name not in unneeded]
     rows = file.metadata.num_rows
     if not columns or bytes_in_memory(rows, (len(columns),), np.float64) <= limit:
         return None
     source = str(path)
-    check_names(names, source, label=label, conditions=conditions)
+    check_names(names, source, label=label, conditions=conditions, keep=keep)
     _refuse_large_groups(file, source, len(columns), limit)
-    categories = {name: found for name in columns if (found := _texts(file, path, name)) is not None}
+    found_in = {name: _texts(file, path, name, categorical=name in categorical) for name in columns}
+    categories = {name: texts for name, texts in found_in.items() if texts is not None}
     values = ParquetRows(file, path, columns, categories, limit)
     texts = tuple(categories.get(name) for name in columns) if categories else None
     # StoredRows offers what a data set asks of an array: type, shape, rows by slice and index
     data = Dataset(cast(np.ndarray, values), "table", tuple(columns), None, None, source, texts)
     data = replace(data, stored_as=_types(file.schema_arrow, columns) or None)
+    if ignored := [name for name in unneeded if name not in keep]:
+        data = replace(data, notes=(ignored_columns(ignored),))
+    if keep:
+        with _reading(path):  # compact, as it stands in the file
+            kept = file.read(columns=list(keep)).to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
+        data = replace(data, kept=kept)
     if not taken:
         return data
     with _reading(path):
@@ -215,7 +255,7 @@ def _refuse_large_groups(file: Any, source: str, columns: int, limit: int) -> No
         )
 
 
-def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
+def _texts(file: Any, path: Path, name: str, *, categorical: bool) -> "tuple[str, ...] | None":
     """Return the different values of a column of text; None for numbers."""
     import pyarrow
 
@@ -240,10 +280,10 @@ def _texts(file: Any, path: Path, name: str) -> "tuple[str, ...] | None":
             raise DataError(
                 f"{path}: column {name!r} holds text of more than {_TEXTS_AT_MOST:,} different values, for "
                 f"instance {next(iter(filter(None, counts)), '')!r:.60}; expected numbers, or few "
-                f"categories: store numbers as numbers, remove it, or give --label {name} to keep it for "
-                "colouring only"
+                f"categories: store numbers as numbers, remove it, or give fit_and_prove "
+                f"label={name!r} to keep it for colouring only"
             )
-    return text_categories(counts, name, str(path))
+    return text_categories(counts, name, str(path), categorical=categorical)
 
 
 def _plain(column: Any) -> Any:

@@ -25,7 +25,8 @@ from weakref import finalize
 import numpy as np
 
 from vaekit.data.messages import plural
-from vaekit.data.pictures import load_picture
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.pictures import AS_FOUND, load_picture
 from vaekit.errors import DataError
 
 __all__ = ["Decoder", "Picture", "answer"]
@@ -70,13 +71,23 @@ class Decoder:
         Name of the file that the others are compared with, for messages.
     like : Picture
         Size, type and mode of that file.
+    recipe : PictureRecipe
+        The colours and size that every picture is brought to.
     workers : int, optional
         Number of processes; by default one for each processor that this process may use, and at most 8. For
         one, or for few files, none are started and files are decoded in this process.
     """
 
-    def __init__(self, folder: Path, first: str, like: Picture, *, workers: int | None = None) -> None:
-        self._folder, self._first, self.like = folder, first, like
+    def __init__(
+        self,
+        folder: Path,
+        first: str,
+        like: Picture,
+        *,
+        recipe: PictureRecipe = AS_FOUND,
+        workers: int | None = None,
+    ) -> None:
+        self._folder, self._first, self.like, self._recipe = folder, first, like, recipe
         self._wanted = _processors() if workers is None else workers
         self._workers: list[_Worker] | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -102,7 +113,7 @@ class Decoder:
         workers = self._started() if many or len(files) >= _WORTH_WORKERS else []
         if not workers:
             for i, name in enumerate(files):
-                found, mode = load_picture(self._folder / name)
+                found, mode = load_picture(self._folder / name, self._recipe)
                 self._compare(name, Picture.of(found, mode))
                 out[i] = found
             return
@@ -128,7 +139,12 @@ class Decoder:
             raise min(failures, key=lambda failure: failure[0])[1]
 
     def _ask(self, worker: "_Worker", files: Sequence[str], out: np.ndarray) -> None:
-        told = {"files": [str(self._folder / name) for name in files], "like": self.like}
+        told = {
+            "files": [str(self._folder / name) for name in files],
+            "like": self.like,
+            "convert": self._recipe.convert,
+            "resize": self._recipe.resize,
+        }
         reply = worker.ask(told, out)
         if reply is None:
             raise DataError(
@@ -146,7 +162,8 @@ class Decoder:
         if found != self.like:
             raise DataError(
                 f"{self._folder}: {self._first!r} is {self.like} and {name!r} is {found}; all images need "
-                "one size and mode: resize or convert them first"
+                "one size and mode: resize or convert them first, or ask for it (--resize HEIGHTxWIDTH and --convert "
+                "rgb or grey; resize=(height, width) and convert='rgb' in Python)"
             )
 
     def _started(self) -> "list[_Worker]":
@@ -242,11 +259,12 @@ def answer() -> None:
         told = json.loads(line)
         shape, dtype, mode = told["like"]
         like = Picture(tuple(shape), dtype, mode)
+        recipe = PictureRecipe(told["convert"], told["resize"] and tuple(told["resize"]))
         pixels = np.empty((len(told["files"]), *like.shape), dtype=dtype)
         reply: dict[str, Any] = {}
         try:
             for i, name in enumerate(told["files"]):
-                found, mode = load_picture(Path(name))
+                found, mode = load_picture(Path(name), recipe)
                 if Picture.of(found, mode) != like:
                     reply = {"other": i, "like": Picture.of(found, mode)}
                     break

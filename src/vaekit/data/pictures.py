@@ -8,16 +8,21 @@ from typing import IO, Any
 import numpy as np
 
 from vaekit.data.messages import plural
+from vaekit.data.picture_recipe import PictureRecipe
 from vaekit.errors import DataError, MissingExtraError
 
 __all__ = ["load_picture", "picture_to_array", "tile", "write_grid"]
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 MOST_PIXELS = 1 << 27
+_OTHER_COLOURS = ("CMYK", "YCbCr", "LAB", "HSV")
 
 
-def load_picture(path: Path) -> tuple[np.ndarray, str]:
-    """Return the pixels of a file, (channels, height, width), and its mode.
+AS_FOUND = PictureRecipe()
+
+
+def load_picture(path: Path, recipe: PictureRecipe = AS_FOUND) -> tuple[np.ndarray, str]:
+    """Return the pixels of a file, (channels, height, width), and its mode, in the colours and size asked for.
 
     Raises
     ------
@@ -39,22 +44,29 @@ def load_picture(path: Path) -> tuple[np.ndarray, str]:
                     raise DataError(
                         f"{path}: {plural(frames, 'frame')} in one file; expected one image per file"
                     )
-                if picture.mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+                if picture.mode in _OTHER_COLOURS and (recipe.convert is None or picture.mode == "LAB"):
                     raise DataError(
                         f"{path}: colours in {picture.mode}; expected grey or RGB: convert it first"
+                        f"{'' if picture.mode == 'LAB' else ', or ask for it (--convert rgb, convert=rgb)'}"
                     )
-                pixels = picture_to_array(picture)
-                return pixels, {"P": f"RGB{'A' * (len(pixels) == 4)}"}.get(picture.mode, picture.mode)
+                changed = recipe.apply(picture)
+                pixels = picture_to_array(changed)
+                mode: str = changed.mode
+                return pixels, f"RGB{'A' * (len(pixels) == 4)}" if mode == "P" else mode
     except UnidentifiedImageError as error:
         raise DataError(
-            f"{path}: no image that can be read; expected only images in the folder: move it out"
+            f"{path}: no image that can be read; expected only images in the folder: move it out, or pass over such "
+            "files (--skip-unreadable, skip_unreadable=True)"
         ) from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: too large an image ({error}); resize it first") from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: a damaged image ({str(error)[:120]}); replace or remove it") from error
+        raise DataError(
+            f"{path}: a damaged image ({str(error)[:120]}); replace or remove it, or pass over such files "
+            "(--skip-unreadable, skip_unreadable=True)"
+        ) from error
 
 
 def picture_to_array(picture: Any) -> np.ndarray:

@@ -1,10 +1,9 @@
 """The function that reads every source: a name, a file of any accepted format, or a folder."""
 
-import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,16 +11,19 @@ from typing import Any, NamedTuple
 from vaekit.data.condition_columns import take_conditions
 from vaekit.data.dataset import Dataset
 from vaekit.data.frame_files import FRAME_ENDINGS, read_frame_file
+from vaekit.data.frames import keep_columns
 from vaekit.data.image_folders import read_image_folder
 from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.mnist import find_mnist_files, looks_like_idx, read_idx, read_idx_folder, read_mnist
 from vaekit.data.numpy_files import read_npy, read_npz
 from vaekit.data.parquet_files import read_parquet
+from vaekit.data.picture_recipe import Convert, PictureRecipe
+from vaekit.data.pictures import AS_FOUND
 from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
-from vaekit.language.grammar import did_you_mean
+from vaekit.language.grammar import did_you_mean, nearest
 
-__all__ = ["ACCEPTED", "NAMES", "read"]
+__all__ = ["ACCEPTED", "NAMES", "is_folder_of_pictures", "read"]
 
 NAMES = ("digits", "mnist")
 _BEGINNINGS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet"}
@@ -42,7 +44,13 @@ def read(
     conditions: Sequence[str] = (),
     thousands: str | None = None,
     decimal: str | None = None,
-    missing_values: str | Iterable[object] | None = None,
+    convert: Convert | None = None,
+    resize: tuple[int, int] | None = None,
+    skip_unreadable: bool = False,
+    categorical: Collection[str] = (),
+    missing_values: str | float | Iterable[object] | None = None,
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
 ) -> Dataset:
     """Return the data set of a file, a folder, or a name.
 
@@ -67,6 +75,19 @@ def read(
     thousands, decimal : str, optional
         The separators within the numbers of a table of text, where they are not what its values show: ``","``
         for thousands reads ``1,234`` as 1234, for decimals as 1.234.
+    convert : {"rgb", "grey"}, optional
+        The colours that all pictures of a folder are brought to: 8-bit RGB, or 8-bit grey.
+    resize : (int, int), optional
+        The height and width that all pictures of a folder are brought to.
+    skip_unreadable : bool
+        Leave out files of a folder that cannot be read as pictures, with a note that names them.
+    keep : sequence of str
+        Columns to keep as they stand in the source, whatever else becomes of them; ``labels`` are the labels.
+    only : mapping of str to bool, optional
+        The columns that a model knows, and whether it needs them: where all that it needs are there, those that
+        it does not know are left out without being read, with a note.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
     missing_values : str or iterable, optional
         Values that stand for missing ones in a table, such as ``"unknown,-999"``, beside NaN, empty fields, ``?``, and
         in text ``NA`` and the like.
@@ -89,18 +110,33 @@ def read(
     [0, 1, 2, 3]
     """
     name = os.fsdecode(source)
-    if name in NAMES and isinstance(source, str):
+    choice = _Choice(
+        label,
+        memory_limit,
+        conditions,
+        thousands,
+        decimal,
+        read_codes(missing_values),
+        keep,
+        only,
+        frozenset(categorical),
+        PictureRecipe(convert, resize, skip_unreadable),
+    )
+    is_name = name in NAMES and isinstance(source, str)
+    if choice.pictures != AS_FOUND and (is_name or not is_folder_of_pictures(name)):
+        raise UsageError(
+            f"{name}: convert, resize and skip_unreadable are for folders of pictures; leave them out"
+        )
+    if is_name:
         _refuse_label(label, name)
-        return take_conditions(_read_digits() if name == "digits" else read_mnist(data_dir), conditions)
-    told = _Told(thousands, decimal, read_codes(missing_values))
+        return _chosen(_read_digits() if name == "digits" else read_mnist(data_dir), choice)
     if name == "-":
-        return _read_standard_input(label, memory_limit, conditions, told)
+        return _read_standard_input(choice)
     path = Path(name).expanduser()
     try:
         if not name or not path.exists():
             raise DataError(_not_found(name, path))
-        dataset = take_conditions(_reader(path, label, memory_limit, conditions, told)(), conditions)
-        return without_codes(dataset, told.missing_values)
+        return _chosen(_reader(path, choice)(), choice)
     except PermissionError as error:
         raise DataError(
             f"{path}: not allowed to read it ({error.strerror}); change its permissions"
@@ -111,45 +147,54 @@ def read(
         raise DataError(f"{path}: too large for the memory of this machine") from error
 
 
-class _Told(NamedTuple):
-    """How values are written, as far as it was said: separators within numbers, and what stands for missing ones."""
+class _Choice(NamedTuple):
+    """The arguments of `read`."""
 
+    label: str | None
+    memory_limit: int | None
+    conditions: Sequence[str]
     thousands: str | None
     decimal: str | None
     missing_values: tuple[str, ...]
+    keep: Sequence[str]
+    only: Mapping[str, bool] | None
+    categorical: frozenset[str]
+    pictures: PictureRecipe = AS_FOUND
 
 
-def _reader(
-    path: Path, label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
-) -> Callable[[], Dataset]:
+def _chosen(dataset: Dataset, choice: _Choice) -> Dataset:
+    """Return a data set with its conditions and the columns to keep taken from it, where its reader has not."""
+    if choice.keep and dataset.kept is None:
+        dataset = replace(dataset, kept=keep_columns(dataset, choice.keep))
+    return without_codes(take_conditions(dataset, choice.conditions), choice.missing_values)
+
+
+def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
     """Return the function that reads an existing path."""
-    name = path.name.lower()
+    name, label, memory_limit = path.name.lower(), choice.label, choice.memory_limit
+    columns: dict[str, Any] = {
+        "label": label,
+        "conditions": choice.conditions,
+        "memory_limit": memory_limit,
+        "missing_values": choice.missing_values,
+        "categorical": choice.categorical,
+        "keep": choice.keep,
+        "only": choice.only,
+    }
     if path.is_dir():
-        return _folder_reader(path, label, memory_limit)
+        return _folder_reader(path, label, memory_limit, choice.pictures)
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
-        return lambda: read_text(
-            path,
-            label=label,
-            conditions=conditions,
-            memory_limit=memory_limit,
-            **told._asdict(),
-        )
-    if told.thousands or told.decimal:
+        return lambda: read_text(path, thousands=choice.thousands, decimal=choice.decimal, **columns)
+    if choice.thousands or choice.decimal:
         raise UsageError(f"{path}: thousands and decimal are for tables of text; leave them out")
-    of_table: dict[str, Any] = {
-        "label": label,
-        "conditions": conditions,
-        "memory_limit": memory_limit,
-        "missing_values": told.missing_values,
-    }
     if name.endswith(FRAME_ENDINGS):
-        return lambda: read_frame_file(path, **of_table)
+        return lambda: read_frame_file(path, **columns)
     if name.endswith(".npz"):
         return lambda: read_npz(path, label=label)
     if name.endswith((".parquet", ".pq")):
-        return lambda: read_parquet(path, **of_table)
+        return lambda: read_parquet(path, **columns)
     _refuse_label(label, str(path))
     if name.endswith(".npy"):
         return lambda: read_npy(path, memory_limit=memory_limit)
@@ -166,9 +211,7 @@ def _reader(
     raise DataError(f"{path}: unknown ending {path.suffix!r}; expected {ACCEPTED}")
 
 
-def _read_standard_input(
-    label: str | None, memory_limit: int | None, conditions: Sequence[str], told: _Told
-) -> Dataset:
+def _read_standard_input(choice: _Choice) -> Dataset:
     """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
     content = sys.stdin.buffer.read()
     ending = next((end for start, end in _BEGINNINGS.items() if content.startswith(start)), ".csv")
@@ -176,23 +219,34 @@ def _read_standard_input(
         path = Path(folder) / f"standard input{ending}"
         path.write_bytes(content)
         # everything is read at once, for the temporary file does not stay
-        limit = memory_limit if ending == ".csv" else None
+        choice = choice if ending == ".csv" else choice._replace(memory_limit=None)
         try:
-            dataset = take_conditions(_reader(path, label, limit, conditions, told)(), conditions)
-            dataset = without_codes(dataset, told.missing_values)
+            dataset = _chosen(_reader(path, choice)(), choice)
         except DataError as error:
             raise type(error)(str(error).replace(str(path), "standard input")) from error
     test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")
     return replace(dataset, source="standard input", test=test)
 
 
-def _folder_reader(path: Path, label: str | None, memory_limit: int | None) -> Callable[[], Dataset]:
+def is_folder_of_pictures(name: str) -> bool:
+    """Return whether a source is a folder, and none of MNIST's files or of a fitted model.
+
+    >>> is_folder_of_pictures("digits")
+    False
+    """
+    path = Path(name).expanduser()
+    return path.is_dir() and not find_mnist_files(path) and not (path / "model.json").is_file()
+
+
+def _folder_reader(
+    path: Path, label: str | None, memory_limit: int | None, recipe: PictureRecipe
+) -> Callable[[], Dataset]:
     _refuse_label(label, str(path))
     if (path / "model.json").is_file():
         raise DataError(f"{path}: a fitted model, not data; expected {ACCEPTED}")
     if find_mnist_files(path):
         return lambda: read_idx_folder(path)
-    return lambda: read_image_folder(path, memory_limit=memory_limit)
+    return lambda: read_image_folder(path, memory_limit=memory_limit, recipe=recipe)
 
 
 def _refuse_label(label: str | None, what: str) -> None:
@@ -222,10 +276,8 @@ def _nearest_file(path: Path, neighbours: Sequence[str]) -> str:
     stems: dict[str, str] = {}
     for neighbour in neighbours:
         stems.setdefault(Path(neighbour).stem.lower(), neighbour)
-    stem = path.stem.lower()
-    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.7)
-    near = near or [known for known in stems if len(stem) > 2 and known.startswith(stem)]
-    return f"; did you mean {stems[near[0]]!r}?" if near else ""
+    near = nearest(path.stem, stems)
+    return f"; did you mean {stems[near]!r}?" if near else ""
 
 
 def _read_digits() -> Dataset:

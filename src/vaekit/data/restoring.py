@@ -1,10 +1,12 @@
 """A model's numbers back to the types of its data: whole numbers, True and False, dates, decimals, 8-bit images."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaekit.data.column_summary import Column
+from vaekit.data.frame_types import as_in_frame
 from vaekit.data.schema import Schema
 
 if TYPE_CHECKING:
@@ -17,8 +19,10 @@ _SECONDS_A_DAY = 86_400
 _WHOLE_IN_INT64 = 2.0**63
 
 
-def restore_table(schema: Schema, values: np.ndarray) -> "pd.DataFrame":
-    """Return rows in the units of the data as a data frame with the types that the columns had in the training file.
+def restore_table(
+    schema: Schema, values: np.ndarray, conditions: Mapping[str, np.ndarray] | None = None
+) -> "pd.DataFrame":
+    """Return rows in the units of the data as a data frame with the types that the columns had in the training data.
 
     Parameters
     ----------
@@ -26,13 +30,15 @@ def restore_table(schema: Schema, values: np.ndarray) -> "pd.DataFrame":
         Of a table.
     values : ndarray of shape (m, columns)
         As `Schema.inverse` returns them.
+    conditions : mapping of str to ndarray of shape (m,), optional
+        The conditions that the rows were made under: further columns, which come first.
 
     Returns
     -------
     pandas.DataFrame
         Text for categories, int64 for whole numbers, bool, datetime64[s] for dates and times; other numbers
-        rounded to the decimals of the training file, where it had at most 6. Missing values make ``Int64``
-        and ``boolean``.
+        rounded to the decimals of the training data, where they had at most 6. Missing values make ``Int64``
+        and ``boolean``. Where the training data were a data frame, its columns in their order and types.
 
     Examples
     --------
@@ -45,8 +51,10 @@ def restore_table(schema: Schema, values: np.ndarray) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    columns = {column.name: _restored(column, values[:, j]) for j, column in enumerate(schema.columns)}
-    return pd.DataFrame(columns, columns=list(columns))
+    columns = {name: pd.Series(known) for name, known in (conditions or {}).items()}
+    columns |= {column.name: _restored(column, values[:, j]) for j, column in enumerate(schema.columns)}
+    table = pd.DataFrame(columns, columns=list(columns))
+    return table if schema.frame is None else as_in_frame(table, schema.frame)
 
 
 def restore_array(schema: Schema, values: np.ndarray, *, layout: bool = True) -> np.ndarray:

@@ -1,21 +1,27 @@
 """The affine map from the data's units to the model's, learned from the training rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import numpy as np
 
 from vaekit.data.column_summary import Column
-from vaekit.data.dataset import Dataset
+from vaekit.data.dataset import Dataset, row_blocks
 from vaekit.errors import DataError, UsageError
 
-__all__ = ["Scaling", "offset_and_scale", "require_few_categories"]
+__all__ = ["Scaling", "are_levels", "nearest_levels", "offset_and_scale", "require_few_categories"]
 
-Scaling = Literal["none", "unit", "standardize", "mixed"]
+Scaling = Literal["none", "unit", "standardize", "mixed", "levels"]
+
+_CLOSE = 1e-3  # of a step between levels: float32 holds multiples of 1/255 far better, of 1/65535 as well
 
 
-def require_few_categories(dataset: Dataset, columns: Sequence[Column]) -> None:
+def require_few_categories(
+    dataset: Dataset, columns: Sequence[Column], categorical: Collection[str] = ()
+) -> None:
     """Refuse a column of text with so many different values that they cannot be categories.
+
+    Columns that were said to be ``categorical`` may have any number.
 
     Raises
     ------
@@ -24,11 +30,12 @@ def require_few_categories(dataset: Dataset, columns: Sequence[Column]) -> None:
     """
     for column in columns:
         count = len(column.categories or ())
-        if count > max(20, len(dataset) // 20):
+        if column.name not in categorical and count > max(20, len(dataset) // 20):
             raise DataError(
                 f"{dataset.source}: column {column.name!r} holds text of {count} different values, and there are "
-                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give --label "
-                f"{column.name} to keep it for colouring only"
+                f"{len(dataset):,} rows to learn from: too many to be categories; remove it, or give "
+                f"fit_and_prove label={column.name!r} to keep it for colouring only, or "
+                f"columns={{{column.name!r}: 'categorical'}} if they are categories nevertheless"
             )
 
 
@@ -37,6 +44,7 @@ def offset_and_scale(
     columns: Sequence[Column],
     scaling: Scaling,
     continuous: Sequence[bool] | None = None,
+    levels: int = 256,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return a and b of :math:`x = (d - a) / b`, one of each for every column.
 
@@ -45,7 +53,7 @@ def offset_and_scale(
     dataset : Dataset
     columns : sequence of Column
         Summaries of its columns.
-    scaling, continuous
+    scaling, continuous, levels
         As for `Schema.fit`.
 
     Raises
@@ -104,5 +112,47 @@ def offset_and_scale(
                 f"{dataset.source}: values from {low:g} to {high:g}{where}; a likelihood on [0, 1] expects "
                 f"values from 0 to 1, or 8-bit images: {advice}"
             )
+    if scaling == "levels" and not all(column.integer for column in columns):
+        blocks = (dataset.values[rows] for rows in row_blocks(dataset.values))
+        if all(are_levels(block, levels) for block in blocks):
+            divisor = 1.0 / (levels - 1)
     count = len(columns)
     return (0.0,) * count, (divisor,) * count
+
+
+def are_levels(values: np.ndarray, levels: int) -> bool:
+    """Return whether all values are multiples of 1 / (levels - 1) in [0, 1], as closely as they are stored.
+
+    Examples
+    --------
+    >>> tenths = np.arange(11, dtype=np.float32) / 10
+    >>> are_levels(tenths, 11), are_levels(tenths, 12)
+    (True, False)
+    """
+    scaled = values.astype(np.float64) * (levels - 1)
+    whole = np.rint(scaled)
+    return bool(((np.abs(scaled - whole) <= _CLOSE) & (whole >= 0) & (whole <= levels - 1)).all())
+
+
+def nearest_levels(scaled: np.ndarray, step: float) -> np.ndarray:
+    """Return the whole numbers that values divided by the step between levels are, as closely as they are stored.
+
+    Raises
+    ------
+    DataError
+        For a value between two levels.
+
+    Examples
+    --------
+    >>> nearest_levels(np.array([0.99999999, 3.0]), 0.1)
+    array([1., 3.])
+    """
+    whole = np.rint(scaled)
+    between = np.abs(scaled - whole) > _CLOSE
+    if between.any():
+        raise DataError(
+            f"{between.sum():,} of {scaled.size:,} values, such as {scaled[between][0] * step:.6g}, lie between the "
+            f"levels of the data that the model was fitted to, which are multiples of {step:.6g}: round them, or fit "
+            "again with a likelihood for real numbers such as gaussian"
+        )
+    return whole

@@ -10,7 +10,7 @@ log-Jacobian is a density of :math:`d`: multiply a column by 1000 and its log-de
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -20,11 +20,20 @@ import numpy as np
 from vaekit.data.arrays import dataset_from_array
 from vaekit.data.column_summary import Column, summarise
 from vaekit.data.conditions import ConditionSchema
+from vaekit.data.constant_parts import ConstantParts, find_constant_parts
 from vaekit.data.dataset import Dataset, Kind, Layout, row_blocks
+from vaekit.data.frame_types import FrameColumn
 from vaekit.data.messages import shape_in_words
-from vaekit.data.scaling import Scaling, offset_and_scale, require_few_categories
-from vaekit.data.schema_check import align_dataset, check_dataset, require_sound
-from vaekit.data.stored import value_blocks
+from vaekit.data.picture_recipe import PictureRecipe
+from vaekit.data.scaling import Scaling, nearest_levels, offset_and_scale, require_few_categories
+from vaekit.data.schema_check import (
+    Outside,
+    align_dataset,
+    check_dataset,
+    count_constant_changes,
+    find_far_rows,
+    require_sound,
+)
 from vaekit.data.strict_json import AboveZero, Finite, from_document, to_document
 from vaekit.errors import DataError, UsageError
 
@@ -44,13 +53,19 @@ class Schema:
         Type of the values as found, such as ``"float64"`` or ``"uint8"``.
     columns : tuple of Column
         One summary per column of a table; for images one, named ``"pixels"``, of all values together.
-    scaling : {"none", "unit", "standardize", "mixed"}
+    scaling : {"none", "unit", "levels", "standardize", "mixed"}
     offset, scale : tuple of float
         a and b of the map above, one per entry of ``columns``.
     conditions : ConditionSchema or None
         The conditions that the model is given beside the data; None for a model without conditions.
     layout : {"channels-first", "channels-last", "no-channels"}
         The order of the axes of images in their source.
+    constant : ConstantParts or None
+        Channels or pixels of images that the model does not see, since they never varied.
+    pictures : PictureRecipe or None
+        The colours and the size that the pictures of a folder were brought to.
+    frame : tuple of FrameColumn, or None
+        The columns of the data frame that the model was fitted to, conditions included; None for other data.
     missing_values : tuple of str
         The values that stand for missing ones, beside NaN, empty fields and ``?``.
 
@@ -76,24 +91,42 @@ class Schema:
     scale: tuple[AboveZero, ...]
     conditions: ConditionSchema | None = None
     layout: Layout = "channels-first"
+    constant: ConstantParts | None = None
+    pictures: PictureRecipe | None = None
+    frame: tuple[FrameColumn, ...] | None = None
     missing_values: tuple[str, ...] = ()
 
     @classmethod
     def fit(
-        cls, data: "Dataset | np.ndarray", *, scaling: Scaling, continuous: Sequence[bool] | None = None
+        cls,
+        data: "Dataset | np.ndarray",
+        *,
+        scaling: Scaling,
+        continuous: Sequence[bool] | None = None,
+        levels: int = 256,
+        drop_pixels: bool = False,
+        categorical: Collection[str] = (),
     ) -> "Schema":
         """Learn the schema from the training rows, and from nothing else.
 
         Parameters
         ----------
         data : Dataset or ndarray
-        scaling : {"none", "unit", "standardize", "mixed"}
+        scaling : {"none", "unit", "levels", "standardize", "mixed"}
             ``none`` leaves the values as they are. ``unit`` is for likelihoods on [0, 1]: values already
             there stay, 8-bit values are divided by 255. ``standardize`` subtracts the mean and divides by the
             standard deviation (of the population), of each column of a table, or of all pixels of images
-            together. ``mixed`` does so for some columns of a table.
+            together. ``mixed`` does so for some columns of a table. ``levels`` is for likelihoods of whole
+            numbers: these stay, and multiples of 1 / (levels - 1) in [0, 1] are multiplied.
         continuous : sequence of bool, optional
             For ``mixed``: whether to standardise, for each column that varies.
+        levels : int
+            For ``levels``: their number.
+        drop_pixels : bool
+            Of images under ``standardize``: leave out all pixels that never vary, so that the model sees rows of
+            numbers; by default only whole channels are.
+        categorical : collection of str
+            Columns of text that are categories, however many there are.
 
         Raises
         ------
@@ -110,25 +143,41 @@ class Schema:
         if len(dataset) < 2:
             raise DataError(f"{dataset.source}: 1 sample (one row) to learn from; at least 2 rows are needed")
         dataset.require_finite()
-        columns = summarise(dataset)
+        constant = None
+        if dataset.kind == "images":
+            constant = find_constant_parts(dataset.values, pixels=drop_pixels and scaling == "standardize")
+        columns = summarise(dataset, None if constant is None else constant.drop)
         if all(column.constant for column in columns):
             value = (
                 f"all values are {columns[0].minimum:g}" if len(columns) == 1 else "every column is constant"
             )
+            if all(column.missing_rate == 1 for column in columns):
+                value = "every value is missing"
             raise DataError(
                 f"{dataset.source}: {value} in all {len(dataset):,} rows: there is nothing to learn. "
                 "Expected data in which at least one column varies"
             )
-        require_few_categories(dataset, columns)
-        offset, scale = offset_and_scale(dataset, columns, scaling, continuous)
-        dtype = str(dataset.values.dtype)
+        require_few_categories(dataset, columns, categorical)
+        offset, scale = offset_and_scale(dataset, columns, scaling, continuous, levels)
         return cls(
-            dataset.kind, dataset.event_shape, dtype, columns, scaling, offset, scale, layout=dataset.layout
+            dataset.kind,
+            dataset.event_shape,
+            str(dataset.values.dtype),
+            columns,
+            scaling,
+            offset,
+            scale,
+            layout=dataset.layout,
+            constant=constant,
+            pictures=dataset.pictures,
+            frame=dataset.frame,
         )
 
     @property
     def constant_columns(self) -> tuple[str, ...]:
-        """Names of the columns that were constant in the training rows."""
+        """Names of the columns that were constant in the training rows; of images, of channels or pixels."""
+        if self.constant is not None:
+            return self.constant.names
         return tuple(c.name for c in self.columns if c.constant and c.missing_rate < 1)
 
     @property
@@ -153,6 +202,12 @@ class Schema:
         """Names of a table's columns, in order; None for images."""
         return tuple(column.name for column in self.columns) if self.kind == "table" else None
 
+    @property
+    def known_columns(self) -> dict[str, bool]:
+        """Names of a table's columns, and whether the model needs them; those that were constant it does not."""
+        names = self.column_names or ()
+        return {name: bool(kept) for name, kept in zip(names, self.kept, strict=False)}
+
     def describe(self) -> str:
         """Return the kind and shape of the data in words: ``tables of 4 columns``, ``grey images of 8x8 ...``."""
         return shape_in_words(self.kind, self.event_shape)
@@ -171,8 +226,10 @@ class Schema:
 
     @property
     def model_event_shape(self) -> tuple[int, ...]:
-        """Shape of one example as the model sees it: the columns kept, or the shape of the images."""
-        return (int(self.kept.sum()),) if self.kind == "table" else self.event_shape
+        """Shape of one example as the model sees it: the columns, channels or pixels that are kept."""
+        if self.kind == "table":
+            return (int(self.kept.sum()),)
+        return self.event_shape if self.constant is None else self.constant.event_shape(self.event_shape)
 
     @property
     def log_jacobian(self) -> float:
@@ -181,7 +238,7 @@ class Schema:
         A log-density in the model's units plus this number is one in the data's units. It is 0 for ``none``,
         and for ``unit`` where the values were in [0, 1] already.
         """
-        copies = 1 if self.kind == "table" else math.prod(self.event_shape)
+        copies = 1 if self.kind == "table" else math.prod(self.model_event_shape)
         return 0.0 + copies * math.fsum(self.column_log_jacobians)
 
     @property
@@ -202,14 +259,18 @@ class Schema:
         """
         check_dataset(self, dataset, what=what)
 
-    def align(self, dataset: Dataset, *, what: str) -> Dataset:
+    def align(self, dataset: Dataset, *, what: str, outside: Outside = "refuse") -> Dataset:
         """Return the data set with its columns in the order of the schema, after checking it.
 
         Columns are matched by name; by position where either side has only made-up names (``x0``, ``x1``...).
+        Columns that the schema does not have are left out, and columns that were constant in training may be
+        missing: the notes of the result say so. With ``outside="keep"`` values that no row like those of the
+        training could have stay: infinite ones, those out of range, and unknown categories, which are numbered
+        after the known ones.
         """
-        return align_dataset(self, dataset, what=what)
+        return align_dataset(self, dataset, what=what, outside=outside)
 
-    def transform(self, values: np.ndarray) -> np.ndarray:
+    def transform(self, values: np.ndarray, *, outside: Outside = "refuse") -> np.ndarray:
         """Map values in the units of the data to the model's.
 
         Parameters
@@ -225,7 +286,8 @@ class Schema:
         Raises
         ------
         DataError
-            For another shape, or a value that float32 cannot hold after scaling.
+            For another shape, or a value that float32 cannot hold after scaling; with ``outside="keep"`` that
+            is infinite.
         """
         values = np.asarray(values)
         if values.shape[1:] != self.event_shape:
@@ -237,12 +299,15 @@ class Schema:
         out = np.empty((values.shape[0], *self.model_event_shape), dtype=np.float32)
         everything = self.kind == "images" or bool(kept.all())
         for rows in row_blocks(values):
-            block = (values[rows] if everything else values[rows][:, kept]).astype(np.float64)
+            found = values[rows] if self.constant is None else self.constant.drop(values[rows])
+            block = (found if everything else found[:, kept]).astype(np.float64)
             block -= offset
             block /= scale
+            if self.scaling == "levels" and np.any(scale != 1):
+                block = nearest_levels(block, np.max(scale))
             with np.errstate(over="ignore"):
                 out[rows] = block
-            if np.isinf(out[rows]).any():
+            if outside == "refuse" and np.isinf(out[rows]).any():
                 raise DataError(
                     f"a value is infinite in the model's units: |value| up to {np.abs(block).max():.3g} "
                     f"after scaling {self.scaling!r}, and float32 ends at 3.4e38; remove or correct the row"
@@ -268,6 +333,8 @@ class Schema:
             raise DataError(f"values of shape {x.shape}; expected (..., {', '.join(map(str, shape))})")
         kept, offset, scale = self._kept_offset_scale()
         data = x.astype(np.float64) * scale + offset
+        if self.constant is not None:
+            return self.constant.restore(data, self.event_shape)
         if self.kind == "images" or kept.all():
             return self._to_categories(data)
         restored = np.empty((*data.shape[:-1], *self.event_shape))
@@ -297,16 +364,27 @@ class Schema:
         >>> schema.constant_changes(np.array([[1.0, 7.0], [2.0, 8.0]]))
         {'x1': 1}
         """
-        constant = np.flatnonzero(~self.kept)
-        if not len(constant):
-            return {}
-        value = np.array(
-            [np.nan if c.missing_rate == 1 else c.minimum for c in (self.columns[j] for j in constant)]
-        )
-        counts = np.zeros(len(constant), dtype=np.int64)
-        for block in value_blocks(values):
-            counts += ((block[:, constant] != value) & ~np.isnan(block[:, constant])).sum(0)
-        return {self.columns[j].name: int(count) for j, count in zip(constant, counts, strict=True) if count}
+        if self.constant is not None:
+            return self.constant.count_changes(values)
+        return count_constant_changes(self.columns, np.flatnonzero(~self.kept), values)
+
+    def far_outside(self, values: np.ndarray) -> list[tuple[int, str]]:
+        """Return the rows far outside the training range, each with its first column that is.
+
+        Far is a value beyond the range by more than the width of the range. Columns of text and constant ones are not
+        looked at.
+
+        Parameters
+        ----------
+        values : ndarray of shape (m, \\*event_shape)
+
+        Examples
+        --------
+        >>> schema = Schema.fit(np.array([[0.0, 1.0], [2.0, 3.0]]), scaling="standardize")
+        >>> schema.far_outside(np.array([[1.0, 2.0], [3.9, 2.0], [4.1, -9.0]]))
+        [(2, 'x0')]
+        """
+        return find_far_rows(self, values)
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain dictionaries, lists, strings and numbers, all finite."""
@@ -330,6 +408,8 @@ class Schema:
         require_sound(schema)
         if schema.conditions is not None:
             schema.conditions.require_sound("schema.conditions")
+        if schema.constant is not None:
+            schema.constant.require_sound(schema.event_shape)
         return schema
 
     def _kept_offset_scale(self) -> tuple[np.ndarray, "np.ndarray | float", "np.ndarray | float"]:

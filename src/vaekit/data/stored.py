@@ -108,10 +108,15 @@ class StoredRows(ABC):
         part.begin()
         return part
 
-    def changed(self, change: Change) -> "StoredRows":
-        """Return the rows with a function applied to every block as it is read; it must keep type and shape."""
+    def changed(self, change: Change, *, width: int | None = None) -> "StoredRows":
+        """Return the rows with a function applied to every block as it is read; it must keep type and shape.
+
+        ``width`` is the number of columns that it makes of a table, where it makes another.
+        """
         other = copy.copy(self)
         other._changes = (*self._changes, change)
+        if width is not None:
+            other.shape = (self.shape[0], width)
         other.begin()
         return other
 

@@ -264,6 +264,7 @@ class SequenceRows(StoredRows):
     def __init__(self, cursor: Cursor, reader: ItemReader, count: int, limit: int) -> None:
         super().__init__(reader.dtype, (count, *reader.event_shape), limit)
         self._cursor, self._count, self._source = cursor, count, reader.source
+        self._event_shape = reader.event_shape
 
     def read_rows(self, where: "slice | np.ndarray") -> np.ndarray:
         """Return rows: read on to them, or restart where they are before the position."""
@@ -271,7 +272,7 @@ class SequenceRows(StoredRows):
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
         wanted, places = np.unique(np.where(rows < 0, rows + self._count, rows), return_inverse=True)
-        out = np.empty((len(wanted), *self.shape[1:]), dtype=self.dtype)
+        out = np.empty((len(wanted), *self._event_shape), dtype=self.dtype)
         cursor, done = self._cursor, 0
         if len(wanted) and wanted[0] < cursor.start:
             cursor.restart()

@@ -37,7 +37,7 @@ def stream(
     length: int | None = None,
     varying: bool = False,
     memory_limit: "str | int | None" = None,
-    missing_values: "str | Iterable[object] | None" = None,
+    missing_values: "str | float | Iterable[object] | None" = None,
 ) -> Dataset:
     """Return a user's data set, in memory where it fits, and otherwise left in its source.
 

@@ -6,8 +6,8 @@ import io
 import itertools
 import re
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ def read_text(
     memory_limit: int | None = None,
     thousands: str | None = None,
     decimal: str | None = None,
+    keep: Sequence[str] = (),
+    only: Mapping[str, bool] | None = None,
+    categorical: Collection[str] = (),
     missing_values: Sequence[str] = (),
 ) -> Dataset:
     """Return the table of a file of text.
@@ -56,6 +59,10 @@ def read_text(
         The separators within numbers. By default they are told from the values of each column: ``1,234``
         alone is 1234, but 1.234 in a file whose fields are separated by semicolons, or beside values such as
         ``0,5``.
+    keep, only
+        As for :func:`vaekit.data.read`; the columns to keep are text.
+    categorical : collection of str
+        Columns of text that are categories, however many there are.
     missing_values : sequence of str
         Further values that stand for missing ones.
 
@@ -90,17 +97,20 @@ def read_text(
     # newer versions read floats exactly without being asked, and warn when asked
     version = tuple(int(number) for number in pd.__version__.split(".")[:2])
     exact: dict[str, Any] = {"float_precision": "round_trip"} if version < (3, 1) else {}
+    form: dict[str, Any] = {
+        "sep": dialect.separator,
+        "header": 0 if dialect.header is not None else None,
+        "names": list(names),
+        "index_col": False,
+        "skipinitialspace": True,
+        "low_memory": False,
+    }
     try:
         frame = pd.read_csv(
             io.StringIO(text),
-            sep=dialect.separator,
-            header=0 if dialect.header is not None else None,
-            names=list(names),
-            index_col=False,
             na_values=sorted(MISSING.union(missing_values)),
             keep_default_na=False,
-            skipinitialspace=True,
-            low_memory=False,
+            **form,
             **{key: value for key, value in (("thousands", thousands), ("decimal", decimal)) if value},
             **exact,
         )
@@ -110,15 +120,23 @@ def read_text(
         raise DataError(
             f"{path}: {len(lines):,} lines make {len(frame):,} rows; is a quotation mark left open?"
         )
-    return dataset_from_frame(
+    dataset = dataset_from_frame(
         frame,
         source=str(path),
         label=label,
         conditions=conditions,
         lines=lines,
         prefer_decimal_comma=dialect.separator == ";",
+        keep=keep,
+        only=only,
+        categorical=categorical,
         missing_values=missing_values,
     )
+    if not keep:
+        return dataset
+    # as it stands in the file: 007 is no 7
+    kept = pd.read_csv(io.StringIO(text), usecols=list(keep), dtype=str, na_filter=False, **form)
+    return replace(dataset, kept=kept[list(keep)])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The scikit-learn face: one estimator for every sentence of parts, whose methods call plain functions."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import prod
@@ -14,12 +15,16 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 import vaekit.estimator.inference as inference
+import vaekit.estimator.scoring as scoring
 from vaekit.aggregate import PriorFit
 from vaekit.artifact import Artifact, read_artifact, write_artifact
 from vaekit.contracts import CodeSpace
-from vaekit.data import Dataset, Schema
+from vaekit.data import Dataset, Schema, restore_table
 from vaekit.data.condition_columns import LABELS
+from vaekit.data.frame_types import is_frame
 from vaekit.data.missing_values import read_codes
+from vaekit.data.schema_check import Outside
+from vaekit.errors import DataWarning, UsageError
 from vaekit.estimator.fitting import (
     Recipe,
     RunOptions,
@@ -29,19 +34,15 @@ from vaekit.estimator.fitting import (
     train_model,
     train_more,
 )
-from vaekit.estimator.model_rows import (
-    FittedModel,
-    Floats,
-    Given,
-    choose_device,
-    hold_out,
-    read_names,
-    read_rows,
-)
+from vaekit.estimator.given_rows import asked_categories, hold_out, read_names, read_rows, select_columns
+from vaekit.estimator.model_of_rows import ModelOfRows
+from vaekit.estimator.model_rows import FittedModel, Floats, Given
 from vaekit.evaluation import Evaluation
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
+from vaekit.runtime.device import choose_device
+from vaekit.runtime.surroundings import in_usual_surroundings, usual_surroundings
 from vaekit.sentence import Sentence
 from vaekit.training import History, Progress
 from vaekit.vae import VAE
@@ -51,6 +52,7 @@ __all__ = ["VariationalAutoencoder", "load"]
 Rows = npt.NDArray[np.float64]
 
 
+@in_usual_surroundings
 class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     r"""A variational autoencoder for arrays, data frames and images.
 
@@ -62,7 +64,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     latent
         Number of latent dimensions.
     network
-        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...; or an object of one's own with
+        Encoder and decoder: ``mlp:hidden=400``, ``convolutional:channels=32x64``, ...; ``auto``: ``convolutional`` for
+        images from 8 x 8 pixels, and otherwise ``mlp:shortcut=true``; or an object of one's own with
         methods ``encoder(input_shape, output_shape)`` and ``decoder(input_shape, output_shape)`` that make modules.
     encoder, decoder
         Two networks of one's own instead, each a module (which is copied) or a function of the two shapes that makes
@@ -76,9 +79,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Kinds of single columns by name, such as ``{"age": "negative-binomial"}``, where looking at the data would
         choose another: ``gaussian``, ``laplace``, ``student-t``, ``bernoulli``, ``poisson``,
         ``negative-binomial``, ``zero-inflated-negative-binomial`` or ``categorical``.
+    only, drop
+        Names of columns to model alone, and to leave out: a list, or one text with commas. Numbers of rows, ids and
+        text of very many values are left out by themselves, with a warning: name them to keep them.
     objective
         What to maximise: ``elbo``, ``elbo:beta=4``, ``elbo:beta=linear:0..1/10`` (a schedule over epochs),
-        ``iwae:samples=50``, ``tc:beta=6``, ...
+        ``iwae:samples=50``, ``tc:beta=6``, ...; ``auto``: the ELBO; of images, with free bits that fall to zero
+        over the first third of the epochs, so that latents are not given up before they are learned.
     condition
         Names of columns, a list of them or one text with commas, that the model is told rather than describes:
         :math:`p(x \mid c)`. ``labels`` are the labels of a data set. Columns of text or of few whole numbers are
@@ -97,7 +104,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Values of a table that stand for missing ones, beside NaN, None, empty text and ``?``: ``"unknown,-999"``, or a
         list. The model is one of the cells that are there; see :mod:`vaekit.likelihoods.observed_cells`.
     random_state
-        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU.
+        One seed for initialisation, order and noise: the same seed gives the same bytes on the CPU. None: it is drawn
+        from NumPy's global generator, as everywhere in scikit-learn.
     verbose
         Whether to print a line an epoch on standard error.
 
@@ -110,7 +118,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     ((150, 2), (150,))
     """
 
-    model_: VAE  #: The model, with the weights of its best epoch.
+    model_: VAE  #: The model, with the weights of its best epoch; it takes scaled rows, as :meth:`to_module` explains.
     schema_: Schema  #: What it expects of data, scaling included.
     sentence_: Sentence  #: All five parts with all their options.
     history_: History  #: The training run.
@@ -119,6 +127,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     seed_: int  #: The seed that was used.
     origin_: dict[str, Any]  #: Where the data came from, where the artifact it was loaded from says so.
     prior_fit_: PriorFit  #: How well a prior was fitted after training, where :meth:`fit_prior` was called.
+    left_out_: tuple[str, ...] = ()  #: Columns of the training data that are no part of the model.
     n_features_in_: int
     _progress: Progress | None = None
 
@@ -126,14 +135,16 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self,
         latent: int = 10,
         *,
-        network: str | NetworkRecipe = "mlp",
+        network: str | NetworkRecipe = "auto",
         encoder: Any = None,
         decoder: Any = None,
         posterior: Any = "diagonal",
         prior: Any = None,
         likelihood: Any = "auto",
         columns: Mapping[str, str] | None = None,
-        objective: Any = "elbo",
+        only: str | Sequence[str] | None = None,
+        drop: str | Sequence[str] | None = None,
+        objective: Any = "auto",
         condition: str | Sequence[str] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
@@ -148,7 +159,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         precision: Precision = "float32",
         device: str = "auto",
         memory_limit: str | int | None = None,
-        missing_values: str | Sequence[Any] | None = None,
+        missing_values: str | float | Sequence[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -160,6 +171,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.prior = prior
         self.likelihood = likelihood
         self.columns = columns
+        self.only, self.drop = only, drop
         self.objective = objective
         self.condition = condition
         self.epochs = epochs
@@ -221,8 +233,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             As ``conditions``, of the held-out data.
         run
             How the training is watched, kept on disk and stopped: ``on_epoch``, ``on_step``, ``on_plan``, ``loggers``,
-            ``checkpoint``, ``checkpoint_minutes``, ``resume``, ``stop`` and ``shard``, each told in
-            :class:`vaekit.estimator.RunOptions`.
+            ``checkpoint``, ``checkpoint_minutes``, ``resume`` and ``stop``, each told in
+            :class:`vaekit.estimator.RunOptions`, and the fields of :class:`vaekit.training.Launch`.
 
         Raises
         ------
@@ -242,7 +254,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self._begin(recipe, rows, seed)
         if validation is not None and validation is not False:
             held_out = self._read(validation, validation_conditions, self.schema_)
-        settings = recipe.options.filled_in(len(rows))
+        settings = recipe.settings(rows, self.sentence_.network)
         self.settings_ = settings if held_out is not None else replace(settings, patience=None)
         train_model(
             self._fitted(),
@@ -286,7 +298,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         prior
-            A spec such as ``gmm:components=10``, ``flow`` or ``two-stage``; for codes, ``autoregressive``.
+            A spec such as ``gmm:components=10`` or ``flow``; for codes, ``autoregressive``.
         X
             The training data, as a rule.
         conditions, validation_conditions
@@ -332,42 +344,97 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """
         return inference.encode(self._fitted(), self._rows(X, conditions))
 
-    def inverse_transform(self, Z: npt.ArrayLike, *, given: Given = None) -> Rows:
+    def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
+        """Return the names of the columns of :meth:`transform`, ``z0``, ``z1``, ..., as ``vaekit encode`` writes them.
+
+        With them ``set_output(transform="pandas")`` (or polars) makes :meth:`transform` return a data frame, in a
+        ``Pipeline`` and a ``ColumnTransformer`` too. ``input_features``, the names of the columns of the data, play no
+        part, but must be as many as the data have.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris(as_frame=True).data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=2, random_state=0).set_output(transform="pandas")
+        >>> list(vae.fit_transform(x).columns)
+        ['z0', 'z1']
+        """
+        check_is_fitted(self, "model_")
+        return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
+
+    def to_module(self) -> ModelOfRows:
+        """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
+
+        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them.
+        """
+        fitted = self._fitted()
+        return ModelOfRows(fitted.model, fitted.schema)
+
+    def inverse_transform(
+        self, Z: npt.ArrayLike, *, given: Given = None, as_frame: bool | None = None
+    ) -> Any:
         r"""Decode: the mean of :math:`p(x \mid z)`, in the units of the data, ``(n, *event)``.
 
-        ``given`` is the condition, as for :meth:`sample`.
+        ``given`` is the condition, and ``as_frame`` says whether rows are a data frame, as for :meth:`sample`.
         """
-        return inference.decode(self._fitted(), Z, given)
+        return self._in_types(inference.decode(self._fitted(), Z, given), as_frame)
 
-    def reconstruct(self, X: Any, *, conditions: Any = None) -> Rows:
+    def reconstruct(self, X: Any, *, conditions: Any = None, as_frame: bool | None = None) -> Any:
         """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`.
 
+        ``as_frame`` says whether rows are a data frame, as for :meth:`sample`; of a data frame they are one by default.
         Cells that are missing in ``X`` get a value as all others do.
         """
-        return inference.reconstruct(self._fitted(), self._rows(X, conditions))
+        values = inference.reconstruct(self._fitted(), self._rows(X, conditions))
+        index = X.index if is_frame(X) else None
+        return self._in_types(values, is_frame(X) or None if as_frame is None else as_frame, index)
 
     def sample(
-        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None, noise: bool = False
-    ) -> Rows:
+        self,
+        n_samples: int = 1,
+        *,
+        given: Given = None,
+        random_state: int | None = None,
+        noise: bool = False,
+        as_frame: bool | None = None,
+    ) -> Any:
         r"""Generate: :math:`z \sim p(z)`, then the mean of :math:`p(x \mid z)`, or with ``noise`` a draw from it.
 
         The same ``random_state`` gives the same bytes; None: new ones at every call. ``given`` is the condition under
         which a conditional model generates: ``{"label": 3}`` or ``"label=3"``, with one value or ``n_samples`` of
         each; ``"data"`` draws conditions as the training rows had them.
+
+        Returns an array ``(n, *event)`` of float64, or with ``as_frame`` a data frame in the types of the training
+        data, conditions included. By default the rows are one where the model was fitted to one, with its columns in
+        their order.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"n": [1, 2, 3, 4], "kind": ["a", "b", "a", "b"]})
+        >>> vae = VariationalAutoencoder(1, epochs=1, random_state=0).fit(frame)
+        >>> vae.sample(3, random_state=0).dtypes.equals(frame.dtypes)
+        True
         """
-        blocks = self.sample_blocks(n_samples, given=given, random_state=random_state, noise=noise)
-        return np.concatenate(list(blocks))
+        seed = inference.seed_for(n_samples, random_state)
+        blocks = self.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
+        values = np.concatenate(list(blocks))
+        told = inference.sampled_conditions(self._fitted(), n_samples, given=given, random_state=seed)
+        return self._in_types(values, as_frame, conditions=told)
 
     def sample_blocks(
         self, n_samples: int, *, given: Given = None, random_state: int | None = None, noise: bool = False
     ) -> Iterator[Rows]:
-        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds.
-
-        Until the last has been given torch's global generators are this method's: draw nothing from them in between.
-        """
+        """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds."""
         return inference.sample_blocks(
             self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
         )
+
+    def sample_conditions(
+        self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
+    ) -> dict[str, np.ndarray] | None:
+        """Return the conditions of the rows of :meth:`sample`, an array for each name; None where there are none."""
+        return inference.sampled_conditions(self._fitted(), n_samples, given=given, random_state=random_state)
 
     def sample_latents(
         self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
@@ -383,12 +450,40 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         :func:`vaekit.evaluation.log_likelihood`. Of a conditional model it is :math:`\log p(x \mid c)`;
         for a row without a label, of a model that learns labels, it is :math:`\log \sum_y p(y)\, p(x \mid y)`; of a
         row with missing cells it is that of the others, and 0 where all are missing.
+
+        A row with a value that the model gives no probability (a 3 among zeros and ones, a category that training did
+        not have, another value in a column that was constant) scores minus infinity, and a
+        :class:`~vaekit.errors.DataWarning` names the first of them.
         """
-        return inference.score_rows(self._fitted(), self._rows(X, conditions), samples)
+        scores = self.log_likelihood(X, conditions=conditions, samples=samples)
+        if (note := scoring.ScoreTally().add(scores).outside_note("the data")) is not None:
+            warnings.warn(note, DataWarning, stacklevel=2)
+        return scores.log_likelihood
+
+    def log_likelihood(self, X: Any, *, conditions: Any = None, samples: int = 100) -> scoring.RowScores:
+        """Return all that is known of each row's score: the numbers of :meth:`score_samples` and how far to trust them.
+
+        Arguments as there.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
+        >>> found = vae.log_likelihood(x)
+        >>> found.log_likelihood.shape, found.standard_error.shape, found.reliable.dtype
+        ((150,), (150,), dtype('bool'))
+        """
+        return scoring.score_rows(self._fitted(), self._rows(X, conditions, outside="keep"), samples)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Average :meth:`score_samples`: higher is better."""
-        return float(self.score_samples(X, conditions=self._or_labels(None, y)).mean())
+        """Average the log-likelihood of rows by 100 importance samples: higher is better.
+
+        As in :meth:`score_samples`, but a column that was constant in training plays no part: in one of the folds of a
+        cross-validation, a rare value may be missing.
+        """
+        rows = self._rows(X, self._or_labels(None, y), outside="keep")
+        return float(scoring.score_rows(self._fitted(), rows, 100, constants=False).log_likelihood.mean())
 
     def evaluate(
         self,
@@ -432,13 +527,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         self.code_space()
         return inference.encode_to_codes(self._fitted(), self._rows(X, conditions))
 
-    def inverse_transform_codes(self, codes: Any, *, given: Given = None) -> Rows:
+    def inverse_transform_codes(
+        self, codes: Any, *, given: Given = None, as_frame: bool | None = None
+    ) -> Any:
         r"""Decode codes ``(n, positions)``: the mean of :math:`p(x \mid z)`, in the units of the data.
 
-        ``given`` is the condition, as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another number
-        of positions, and for numbers that are no codes.
+        ``given`` and ``as_frame`` are as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another
+        number of positions, and for numbers that are no codes.
         """
-        return inference.decode_codes(self._fitted(), codes, given)
+        return self._in_types(inference.decode_codes(self._fitted(), codes, given), as_frame)
 
     def code_space(self) -> CodeSpace:
         """Return the space of codes: how many positions there are, how many codes for each, and their latents.
@@ -479,7 +576,8 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             settings=self.settings_,
             seed=self.seed_,
             history=self.history_,
-            data={**(self.origin_ if data is None else data), "likelihood_reason": self.likelihood_reason_},
+            data=(self.origin_ if data is None else data)
+            | {"likelihood_reason": self.likelihood_reason_, "left_out": list(self.left_out_)},
         )
 
     @classmethod
@@ -502,6 +600,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         estimator.settings_, estimator.history_ = artifact.settings, artifact.history
         estimator.seed_, estimator.origin_ = artifact.seed, artifact.data
         estimator.likelihood_reason_ = artifact.data.get("likelihood_reason", "unknown")
+        estimator.left_out_ = tuple(artifact.data.get("left_out", ()))
         estimator.n_features_in_ = prod(artifact.schema.event_shape)
         return estimator
 
@@ -513,6 +612,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         fitted, self.likelihood_reason_ = begin(recipe, rows, seed)
         self.model_, self.schema_, self.sentence_ = fitted.model, fitted.schema, fitted.sentence
         self.seed_, self.history_, self.origin_, self._progress = seed, History(), {}, None
+        self.left_out_ = rows.left_out
 
     def _fitted(self) -> FittedModel:
         check_is_fitted(self, "model_")
@@ -523,27 +623,49 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         """Return rows in the units of the data in the coordinates of the model, on its device."""
         return self._fitted().to_model(values)
 
-    def _rows(self, X: Any, conditions: Any = None) -> Dataset:
-        check_is_fitted(self, "model_")
-        return self._read(X, conditions, self.schema_)
+    def _in_types(
+        self,
+        values: Rows,
+        as_frame: bool | None,
+        index: Any = None,
+        conditions: Mapping[str, npt.NDArray[Any]] | None = None,
+    ) -> Any:
+        """Return rows as they are, or as a data frame: by default where the model was fitted to one."""
+        if not (self.schema_.frame is not None if as_frame is None else as_frame):
+            return values
+        if self.schema_.kind != "table":
+            raise UsageError("as_frame=True: the model makes images, not rows of a table; leave it out")
+        table = restore_table(self.schema_, values, conditions)
+        return table if index is None else table.set_axis(index)
 
-    def _read(self, X: Any, conditions: Any, schema: Schema | None) -> Dataset:
+    def _rows(self, X: Any, conditions: Any = None, *, outside: Outside = "refuse") -> Dataset:
+        check_is_fitted(self, "model_")
+        return self._read(X, conditions, self.schema_, outside)
+
+    def _read(self, X: Any, conditions: Any, schema: Schema | None, outside: Outside = "refuse") -> Dataset:
         codes = read_codes(self.missing_values) if schema is None else schema.missing_values
-        return read_rows(
+        rows = read_rows(
             self,
             X,
             schema,
+            categorical=asked_categories(self.columns),
             names=list(read_names(self.condition)),
             conditions=conditions,
             memory_limit=self.memory_limit,
             missing_values=codes,
+            outside=outside,
+            left_out=() if schema is None else self.left_out_,
         )
+        if schema is not None:
+            return rows
+        return select_columns(rows, only=self.only, drop=self.drop, keep=tuple(self.columns or ()))
 
     def _or_labels(self, conditions: Any, y: Any) -> Any:
         """Return the conditions, or scikit-learn's ``y`` where labels are the only condition and are not given."""
         return y if conditions is None and list(read_names(self.condition)) == [LABELS] else conditions
 
 
+@usual_surroundings()
 def load(
     path: str | Path,
     *,

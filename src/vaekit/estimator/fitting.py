@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,14 +18,17 @@ from vaekit.data.conditions import ConditionKind
 from vaekit.data.mapped import memory_limit
 from vaekit.data.missing_values import read_codes
 from vaekit.data.stored import found_bytes
-from vaekit.errors import DataError, DataWarning, UsageError
-from vaekit.estimator.likelihood_choice import choose, fit_schema, read_column_kinds
-from vaekit.estimator.model_rows import FittedModel, choose_device, read_names
-from vaekit.language.settings import TrainingOptions, TrainingSettings
+from vaekit.errors import DataError, DataWarning, TrainingWarning, UsageError
+from vaekit.estimator.automatic_parts import choose_network, choose_objective
+from vaekit.estimator.given_rows import asked_categories, read_names
+from vaekit.estimator.likelihood_choice import choose, fit_schema, learn_rows, read_column_kinds
+from vaekit.estimator.model_rows import FittedModel
+from vaekit.language.settings import LaunchOptions, TrainingOptions, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network, sentence_of
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
-from vaekit.sentence import Sentence, parse
+from vaekit.sentence import Sentence, Spec, parse
 from vaekit.training import (
     Callbacks,
     Checkpoints,
@@ -132,9 +135,23 @@ class Recipe:
         recipe.sentence("gaussian" if likelihood == "auto" else likelihood)
         return recipe
 
-    def sentence(self, likelihood: Any) -> Sentence:
-        """Return the sentence of parts with a likelihood."""
-        return Sentence.parse(likelihood=likelihood, **self.parts)
+    def sentence(self, likelihood: Any, rows: Dataset | None = None) -> Sentence:
+        """Return the sentence of parts with a likelihood; of parts that are ``auto``, those for the rows."""
+        parts = dict(self.parts)
+        if parts["network"] == "auto":
+            parts["network"] = "mlp" if rows is None else choose_network(rows)
+        if parts["objective"] == "auto":
+            parts["objective"] = "elbo"
+            if rows is not None:
+                posterior = parse("posterior", parts["posterior"]).part.traits
+                epochs = self.settings(rows, parse("network", parts["network"])).epochs
+                parts["objective"] = choose_objective(rows, posterior, epochs)
+        return Sentence.parse(likelihood=likelihood, **parts)
+
+    def settings(self, rows: Dataset, network: Spec) -> TrainingSettings:
+        """Return the settings of a training on the rows, those that were left open filled in."""
+        convolutions = self.network is None and network.part.traits.needs_images
+        return self.options.filled_in(len(rows), convolutions=convolutions)
 
 
 class Beginning(NamedTuple):
@@ -163,10 +180,14 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     DataError
         For data that the likelihood does not accept.
     """
-    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns)
-    sentence = recipe.sentence(likelihood)
+    asked = recipe.sentence("bernoulli", rows).objective.part.traits
+    likelihood, reason = choose(rows, recipe.likelihood, recipe.columns, levels=not asked.compares_whole_rows)
+    sentence = recipe.sentence(likelihood, rows)
     learns_labels = _learns_labels(sentence)
-    schema = replace(fit_schema(rows, sentence.likelihood), missing_values=recipe.missing_values)
+    flat = recipe.network is None and not sentence.network.part.traits.needs_images
+    asked_for = asked_categories(recipe.columns)
+    schema = fit_schema(rows, sentence.likelihood, flat=flat, categorical=asked_for)
+    schema = replace(schema, missing_values=recipe.missing_values)
     if schema.empty_columns:
         warnings.warn(
             f"{rows.source}: no value at all in {', '.join(schema.empty_columns)[:200]}: left out of the model",
@@ -178,8 +199,9 @@ def begin(recipe: Recipe, rows: Dataset, seed: int) -> Beginning:
     if learns_labels:
         _check_labels(sentence, schema.conditions)
     with seeded(seed):
-        model = build_model(sentence, schema, recipe.latent, recipe.network).to(recipe.device)
-    return Beginning(FittedModel(model, sentence, schema, seed, recipe.device), reason)
+        model = build_model(sentence, schema, recipe.latent, recipe.network)
+    learn_rows(model, rows, schema)
+    return Beginning(FittedModel(model.to(recipe.device), sentence, schema, seed, recipe.device), reason)
 
 
 def _learns_labels(sentence: Sentence) -> bool:
@@ -210,8 +232,10 @@ def _check_labels(sentence: Sentence, conditions: ConditionSchema | None) -> Non
     )
 
 
-class RunOptions(TypedDict, total=False):
+class RunOptions(LaunchOptions, total=False):
     """Keyword arguments of ``fit``: how a training is watched, kept on disk and stopped.
+
+    The fields of :class:`vaekit.training.Launch` are among them: how several processes share the work.
 
     Parameters
     ----------
@@ -232,9 +256,6 @@ class RunOptions(TypedDict, total=False):
         Go on from the newest checkpoint, to the same bytes (on the CPU) as if nothing had happened.
     stop
         To stop before the next step from elsewhere, see :class:`vaekit.training.StopRequest`.
-    shard
-        Where several processes train, spread the networks' weights, gradients and optimiser state over them; see
-        :mod:`vaekit.training.sharding`.
     """
 
     on_epoch: OnEpoch | None
@@ -245,7 +266,6 @@ class RunOptions(TypedDict, total=False):
     checkpoint_minutes: float
     resume: bool
     stop: StopRequest | None
-    shard: bool
 
 
 def train_model(
@@ -260,6 +280,10 @@ def train_model(
     run: RunOptions,
 ) -> None:
     """Train a model in place, and append to its history; see ``VariationalAutoencoder.fit``."""
+    asked = recipe.options.batch_size
+    if asked is not None and asked > len(rows):
+        message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
+        warnings.warn(message, TrainingWarning, stacklevel=3)
     fitted = fitted.taking(rows, held_out)
     setup = RunSetup(
         model=fitted.model,
@@ -284,7 +308,7 @@ def train_model(
         setup,
         callbacks=callbacks,
         checkpoints=_checkpoints(fitted, recipe, run),
-        launch=Launch(shard=run.get("shard", False)),
+        launch=Launch.taken_from(run),
     )
 
 

@@ -1,27 +1,24 @@
-r"""Inference with a fitted model: encode, decode, generate, score and evaluate.
-
-Rows and results are in the units of the data. Where a model has learned labels, a row may come without one:
-
-.. math:: \log p(x) = \log \sum_y p(y)\, p(x \mid y), \qquad p(y) \text{ uniform}
-"""
+"""Inference with a fitted model: encode, decode, generate and evaluate, in the units of the data."""
 
 from collections.abc import Iterator
-from math import log
+from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from vaekit.contracts import CodeSpace
 from vaekit.data import Dataset
 from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, UsageError
+from vaekit.estimator.likelihood_choice import column_facts
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
-from vaekit.evaluation import Evaluation, evaluate, log_likelihood
-from vaekit.runtime.randomness import seeded
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.evaluation import Evaluation, evaluate
+from vaekit.runtime.randomness import Stream, seeded
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.surroundings import usual_surroundings
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence.registry import PARTS, space_of
 from vaekit.vae import code_of
 
@@ -34,10 +31,12 @@ __all__ = [
     "evaluate_rows",
     "label_names",
     "label_probabilities",
+    "latent_names",
     "reconstruct",
     "sample_blocks",
     "sample_latents",
-    "score_rows",
+    "sampled_conditions",
+    "seed_for",
 ]
 
 
@@ -47,13 +46,28 @@ def encode(fitted: FittedModel, rows: Dataset) -> Floats:
     return fitted.map(rows, lambda x, c: code_of(fitted.model.encode(x, c)))
 
 
+def latent_names(fitted: FittedModel, input_features: Any, columns: int) -> npt.NDArray[np.object_]:
+    """Return the name of each latent dimension, after checking that names of the data's columns are as many as those.
+
+    Raises
+    ------
+    ValueError
+        Where they are not, in scikit-learn's words.
+    """
+    if input_features is not None and len(input_features) != columns:
+        raise DataError(
+            f"input_features should have length equal to number of features ({columns}), got {len(input_features)}"
+        )
+    return np.array([f"z{i}" for i in range(prod(fitted.model.latent_shape))], dtype=object)
+
+
 def decode(fitted: FittedModel, latents: Any, given: Given) -> npt.NDArray[np.float64]:
     r"""Return the mean of :math:`p(x \mid z)` for each latent point, ``(n, *event)``."""
     z = torch.from_numpy(check_latents(latents, fitted.model.latent_shape)).to(fitted.device)
     c = fitted.given(given, len(z), fitted.seed)
-    return fitted.schema.inverse(
-        map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
-    )
+    with shared_threads(work_of(fitted.model.decoder, min(len(z), ROWS_AT_ONCE))):
+        x = map_chunks(len(z), lambda part: fitted.model.decode(z[part], None if c is None else c[part]).mean)
+    return fitted.schema.inverse(x)
 
 
 def reconstruct(fitted: FittedModel, rows: Dataset) -> npt.NDArray[np.float64]:
@@ -66,56 +80,40 @@ def sample_blocks(
     fitted: FittedModel, n: int, *, given: Given, random_state: int | None, noise: bool
 ) -> Iterator[npt.NDArray[np.float64]]:
     """Generate ``n`` rows, some thousand at a time; see ``VariationalAutoencoder.sample_blocks``."""
-    seed = _seed_for(n, random_state)
-    c = fitted.given(given, n, seed)
-    with seeded(seed):
-        for part in chunks(n):
+    seed = seed_for(n, random_state)
+    c, stream = fitted.given(given, n, seed), Stream(seed)
+    for part in chunks(n):
+        work = work_of(fitted.model.decoder, part.stop - part.start)
+        with usual_surroundings(), stream.drawing(), shared_threads(work), torch.no_grad():
             condition = None if c is None else c[part]
-            with torch.no_grad():
-                x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
-            yield fitted.schema.inverse(x.cpu().numpy())
+            x = fitted.model.sample(part.stop - part.start, condition, noise=noise)
+        yield fitted.schema.inverse(x.cpu().numpy())
+
+
+def sampled_conditions(
+    fitted: FittedModel, n: int, *, given: Given, random_state: int | None
+) -> dict[str, np.ndarray] | None:
+    """Return the conditions of the rows that `sample_blocks` generates, by name; None where there are none."""
+    c, conditions = fitted.given(given, n, seed_for(n, random_state)), fitted.schema.conditions
+    return None if c is None or conditions is None else conditions.decode(c.cpu().numpy())
 
 
 def sample_latents(
     fitted: FittedModel, n: int, *, given: Given, random_state: int | None
 ) -> npt.NDArray[np.float64]:
     """Draw ``n`` latent points from the prior, ``(n, *latent)``."""
-    seed = _seed_for(n, random_state)
+    seed = seed_for(n, random_state)
     prior = fitted.model.prior(fitted.given(given, n, seed))
     with seeded(seed), torch.no_grad():
         z = prior.sample(torch.Size(() if prior.batch_shape else (n,)))
     return z.cpu().double().numpy()
 
 
-def _seed_for(n: int, random_state: int | None) -> int:
+def seed_for(n: int, random_state: int | None) -> int:
     """Return the seed of ``n`` draws: the one that was given, or a new one."""
     if n < 1:
         raise UsageError(f"n_samples={n}: give a whole number of at least 1")
     return int(np.random.default_rng().integers(2**31 - 1)) if random_state is None else random_state
-
-
-def score_rows(fitted: FittedModel, rows: Dataset, samples: int) -> npt.NDArray[np.float64]:
-    r"""Estimate :math:`\log p(x)` of each row, or :math:`\log p(x \mid c)`, ``(n,)`` in nats."""
-    fitted = fitted.taking(rows)
-    x, c = fitted.tensors(rows)
-    seed = fitted.seed + 2
-    with seeded(seed):
-        known = log_likelihood(fitted.model, x, c=c, samples=samples, common_noise=True).values
-    if c is None or not fitted.has_classifier or (labelled := (c != 0).any(1)).all():
-        return known.numpy()
-    known[~labelled.cpu()] = _over_labels(fitted, x[~labelled], c.shape[1], samples, seed)
-    return known.numpy()
-
-
-def _over_labels(fitted: FittedModel, x: Tensor, labels: int, samples: int, seed: int) -> Tensor:
-    r"""Estimate :math:`\log p(x)` of rows without a label, under each label with the same noise."""
-    found = []
-    for label in range(labels):
-        c = torch.zeros(len(x), labels, dtype=x.dtype, device=x.device)
-        c[:, label] = 1
-        with seeded(seed):
-            found.append(log_likelihood(fitted.model, x, c=c, samples=samples, common_noise=True).values)
-    return torch.stack(found).logsumexp(0) - log(labels)
 
 
 def evaluate_rows(
@@ -141,6 +139,7 @@ def evaluate_rows(
         split=split,
         train=None if train is None else fitted.to_model(train.values),
         log_jacobian=schema.column_log_jacobians if schema.kind == "table" else schema.log_jacobian,
+        facts=column_facts(train.values, schema) if train is not None else None,
     )
 
 

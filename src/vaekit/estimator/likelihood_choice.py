@@ -4,7 +4,7 @@ And what follows from a likelihood, chosen or not: the schema of the data, with 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,16 +14,29 @@ from vaekit.data import Dataset, Schema
 from vaekit.data.missing_values import filled_in_turn
 from vaekit.data.stored import StoredRows, extremes, value_blocks
 from vaekit.errors import UsageError
+from vaekit.estimator.family_choice import MOST_COLUMNS, Family, histogram_kind, table_families
+from vaekit.estimator.image_likelihood import choose_for_images
 from vaekit.language.grammar import did_you_mean, there_are
 from vaekit.likelihoods import COLUMN_KINDS, is_continuous
+from vaekit.likelihoods.histogram_cells import ColumnFacts, facts_of
 from vaekit.likelihoods.support import LARGEST_COUNT
 from vaekit.sentence import Spec
+from vaekit.vae import VAE
 
-__all__ = ["Choice", "choose", "choose_columns", "choose_likelihood", "fit_schema", "read_column_kinds"]
+__all__ = [
+    "Choice",
+    "choose",
+    "choose_columns",
+    "choose_likelihood",
+    "column_facts",
+    "fit_schema",
+    "learn_rows",
+    "read_column_kinds",
+]
 
 _LOOK_AT = 2_000_000  # numbers; more would not change the answer
-_FEW_LEVELS, _SMALL_COUNTS = 32, 255
-_HEAVY_TAILS = 9  # times the squared variance: a fourth moment thrice that of a Gaussian
+_ROWS_TO_COMPARE_BY = 30
+_TOLD = 6  # columns whose gains are told
 
 
 class Choice(NamedTuple):
@@ -33,8 +46,10 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str]) -> Choice:
+def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str], *, levels: bool = True) -> Choice:
     """Return the likelihood that was asked for; ``auto`` and ``mixed`` are chosen by looking at the data.
+
+    Of images ``levels`` says whether probabilities of levels may be chosen.
 
     Raises
     ------
@@ -49,11 +64,11 @@ def choose(dataset: Dataset, likelihood: Any, columns: Mapping[str, str]) -> Cho
             )
         return choose_columns(dataset, columns)
     if likelihood == "auto":
-        return choose_likelihood(dataset)
+        return choose_likelihood(dataset, levels=levels)
     return choose_columns(dataset) if likelihood == "mixed" else Choice(likelihood, "asked for")
 
 
-def choose_likelihood(dataset: Dataset) -> Choice:
+def choose_likelihood(dataset: Dataset, *, levels: bool = True) -> Choice:
     """Choose a likelihood that fits the data, and give the reason in a sentence.
 
     Examples
@@ -72,7 +87,7 @@ def choose_likelihood(dataset: Dataset) -> Choice:
     if lowest >= 0 and highest <= 1 and np.isin(values, (0, 1)).all():
         return Choice("bernoulli", "every value is 0 or 1")
     if dataset.kind == "images":
-        return _choose_for_images(values, lowest, highest)
+        return Choice(*choose_for_images(values, levels=levels))
     if _are_overdispersed_counts(values):
         zeros = float(np.mean(values == 0))
         return Choice(
@@ -80,31 +95,20 @@ def choose_likelihood(dataset: Dataset) -> Choice:
             f"a table of counts from 0 to {highest:.4g}: whole numbers, {zeros:.0%} of them zero, in most columns "
             "with a variance well above the mean and a long tail",
         )
+    if len(dataset) >= _ROWS_TO_COMPARE_BY and dataset.event_shape[0] <= MOST_COLUMNS:
+        by_column = choose_columns(dataset)
+        if set(by_column.spec.removeprefix("mixed:columns=").split("x")) != {"gaussian"}:
+            return by_column
     return Choice("gaussian", f"a table of numbers from {lowest:.4g} to {highest:.4g}: real numbers")
-
-
-def _choose_for_images(values: np.ndarray, lowest: float, highest: float) -> Choice:
-    top = 255 if values.dtype == np.uint8 else 1
-    if lowest < 0 or highest > top or values.shape[1] != 1:
-        return Choice("gaussian", "images with colours or any range of values: real numbers")
-    extreme = float(np.mean((values <= 0.1 * top) | (values >= 0.9 * top)))
-    if extreme > 0.5:
-        return Choice(
-            "bernoulli",
-            f"grey images of which {extreme:.0%} of the pixels are nearly black or white: grey levels are taken as "
-            "probabilities",
-        )
-    return Choice(
-        "gaussian", f"grey images with many middle tones ({1 - extreme:.0%} of the pixels): real numbers"
-    )
 
 
 def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> Choice:
     """Choose a likelihood for each column of a table that varies, and give the reason.
 
-    Text is categories. Whole numbers that are not negative get a probability rather than a density, which could
-    collapse onto them: categories below 32, counts up to 255 or where most are zero. All others are real numbers.
-    A kind that is ``asked`` for by the name of its column replaces the chosen one.
+    Text is categories, whole numbers from 0 below 32 are categories unless counts describe them better, and each
+    other column gets the family that describes rows best to which it was not fitted: see
+    :mod:`vaekit.estimator.family_choice`. A kind that is ``asked`` for by the name of its column replaces the chosen
+    one.
 
     Raises
     ------
@@ -125,11 +129,10 @@ def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> 
     dataset = _some_rows(dataset)
     names = dataset.columns or ()
     texts = dataset.categories or (None,) * len(names)
-    kinds = {
-        name: _kind(dataset.values[:, j], texts[j])
-        for j, name in enumerate(names)
-        if dataset.values[:, j].min() != dataset.values[:, j].max()
-    }
+    varying = [j for j in range(len(names)) if dataset.values[:, j].min() != dataset.values[:, j].max()]
+    chosen = table_families(dataset.values[:, varying], [texts[j] for j in varying])
+    found = {names[j]: family for j, family in zip(varying, chosen, strict=True)}
+    kinds = {name: family.kind for name, family in found.items()}
     _check_column_names(asked, names, kinds)
     for name, kind in asked.items():
         j = names.index(name)
@@ -142,9 +145,22 @@ def choose_columns(dataset: Dataset, asked: Mapping[str, str] | None = None) -> 
     reason = (
         f"a table whose columns are of different types: {told}" if mixed else f"a table of {told} columns"
     )
+    reason += _gains({name: family for name, family in found.items() if name not in asked})
     if asked:
         reason += f"; {', '.join(asked)} as asked for"
     return Choice(f"mixed:columns={'x'.join(kinds.values())}", reason)
+
+
+def _gains(found: Mapping[str, Family]) -> str:
+    """Say by how many nats families were chosen, the largest gains first."""
+    told = [(family.gain, name, family) for name, family in found.items() if family.gain and family.gain > 0]
+    told.sort(key=lambda item: -item[0])
+    lines = [
+        f"{name} {re.sub(r'[0-9]+$', '', family.kind)} +{gain:.2g} over {family.rival}"
+        for gain, name, family in told[:_TOLD]
+    ]
+    more = f" and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+    return f"; by held-out nats a row: {', '.join(lines)}{more}" if lines else ""
 
 
 def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
@@ -162,7 +178,8 @@ def read_column_kinds(columns: Mapping[str, str] | None) -> dict[str, str]:
     >>> read_column_kinds({"age": "poison"})
     Traceback (most recent call last):
     vaekit.errors.UsageError: column age: unknown kind 'poison'; did you mean 'poisson'? There are: gaussian, laplace,
-    student-t, bernoulli, poisson, negative-binomial, zero-inflated-negative-binomial, categorical
+    student-t, log-normal, asinh-normal, bernoulli, poisson, negative-binomial, zero-inflated-negative-binomial,
+    histogram, categorical
     """
     if columns is None:
         return {}
@@ -204,6 +221,8 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
             f"column {name}={kind}: it holds text of {len(categories)} values, which is categorical; for numbers, "
             "change the file"
         )
+    if kind == "histogram":
+        return histogram_kind(values)
     if kind != "categorical":
         return kind
     if values.min() < 0 or not (values == np.floor(values)).all():
@@ -214,7 +233,9 @@ def _complete_kind(name: str, kind: str, values: np.ndarray, categories: tuple[s
     return f"categorical{int(values.max()) + 1}"
 
 
-def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
+def fit_schema(
+    dataset: Dataset, likelihood: Spec, *, flat: bool = False, categorical: Collection[str] = ()
+) -> Schema:
     """Learn the schema of the training rows for a likelihood: scaling, support, and which columns are real numbers.
 
     Parameters
@@ -223,6 +244,10 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
         The training rows.
     likelihood
         Its spec; one for each column (``mixed``) counts the columns that vary.
+    flat
+        Whether the networks take images as rows of numbers, so that pixels can be left out.
+    categorical
+        Columns of text that are categories, however many there are.
 
     Raises
     ------
@@ -246,7 +271,7 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
             varying = int((lowest < highest).sum())  # NaN, where there is no value at all, is not
         built = likelihood.build(event_shape=(varying or len(likelihood.options["columns"]),))
         continuous = [is_continuous(kind) for kind in built.columns]
-        return Schema.fit(dataset, scaling="mixed", continuous=continuous)
+        return Schema.fit(dataset, scaling="mixed", continuous=continuous, categorical=categorical)
     if dataset.categories is not None:
         names = [name for name, text in zip(dataset.columns or (), dataset.categories, strict=True) if text]
         told = f"{'columns' if len(names) > 1 else 'column'} {', '.join(names)[:200]} with text"
@@ -255,10 +280,45 @@ def fit_schema(dataset: Dataset, likelihood: Spec) -> Schema:
             "that is not to be modelled"
         )
     part = likelihood.build(event_shape=dataset.event_shape)
-    if not (part.traits.scaling == "unit" and dataset.values.dtype == np.uint8):
+    scaling, levels = (
+        part.traits.scaling,
+        int(part.support.upper) + 1 if part.traits.measure == "levels" else 256,
+    )
+    if scaling == "levels":
+        schema = Schema.fit(dataset, scaling=scaling, levels=levels)
+        step, blocks = schema.scale[0], value_blocks(dataset.values)
+        for block in blocks:
+            part.support.check(block if step == 1 else schema.transform(block), likelihood.kind)
+        return schema
+    if not (scaling == "unit" and dataset.values.dtype == np.uint8):
         for block in value_blocks(dataset.values):
             part.support.check(block, likelihood.kind)
-    return Schema.fit(dataset, scaling=part.traits.scaling)
+    return Schema.fit(dataset, scaling=scaling, drop_pixels=flat and part.traits.measure == "density")
+
+
+def learn_rows(model: VAE, dataset: Dataset, schema: Schema) -> None:
+    """Let the likelihood of a new model see training rows, where it wants to: for the cells of histograms."""
+    part = model.likelihood_part
+    if part.traits.learns_rows:
+        rows = _some_rows(dataset).values
+        part.learn_rows(schema.transform(rows), column_facts(rows, schema) or [])
+
+
+def column_facts(rows: np.ndarray, schema: Schema) -> list[ColumnFacts] | None:
+    """Return the resolution and the bounds of each column that the model sees, in its coordinates; None for images."""
+    if schema.kind == "images":
+        return None
+    return [
+        facts_of(
+            rows[:, j],
+            whole=schema.columns[j].integer or schema.columns[j].stored_as == "date",
+            decimals=schema.columns[j].decimals,
+            offset=schema.offset[j],
+            scale=schema.scale[j],
+            name=schema.columns[j].name,
+        )
+        for j in np.flatnonzero(schema.kept)
+    ]
 
 
 def _some_rows(dataset: Dataset) -> Dataset:
@@ -281,24 +341,6 @@ def _has_columns_of_several_types(dataset: Dataset) -> bool:
     varying = values[:, values.min(0) != values.max(0)]
     binary = ((varying == 0) | (varying == 1)).all(0)
     return bool(binary.any() and (varying != np.floor(varying)).any())
-
-
-def _kind(values: np.ndarray, categories: tuple[str, ...] | None) -> str:
-    """Return the kind of a column that varies."""
-    lowest, highest = values.min(), values.max()
-    if categories is not None:
-        return "bernoulli" if len(categories) == 2 else f"categorical{len(categories)}"
-    if lowest < 0 or not (values == np.floor(values)).all():
-        spread = values - values.mean()
-        heavy = np.mean(spread**4) > _HEAVY_TAILS * np.mean(spread**2) ** 2
-        return "student-t" if heavy else "gaussian"
-    if highest <= 1:
-        return "bernoulli"
-    if highest < _FEW_LEVELS:
-        return f"categorical{int(highest) + 1}"
-    if highest <= LARGEST_COUNT and np.mean(values == 0) > 0.5:
-        return "zero-inflated-negative-binomial"
-    return "negative-binomial" if highest <= _SMALL_COUNTS else "gaussian"
 
 
 def _are_overdispersed_counts(values: np.ndarray) -> bool:

@@ -1,52 +1,32 @@
-"""Rows as they are given, and the same rows as a model takes them: read, checked, scaled, with their conditions."""
+"""A fitted model, and rows as it takes them: scaled, with their conditions, in chunks."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from vaekit.data import Dataset, Schema, from_object, split_indices
-from vaekit.data.condition_columns import LABELS, named_conditions, take_conditions
-from vaekit.data.conditions import ConditionKind, parse_condition
-from vaekit.data.frames import column_as_found
-from vaekit.data.mapped import mapped_dataset
-from vaekit.data.mapped import memory_limit as bytes_of
-from vaekit.data.missing_values import MARKS, without_codes
+from vaekit.data import Dataset, Schema
+from vaekit.data.dataset import row_blocks
 from vaekit.data.stored import StoredRows
-from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.likelihoods import ObservedCells
 from vaekit.networks.network_inputs import FilledCells, TransformedInput
-from vaekit.runtime.rows import chunks, map_chunks
+from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import Sentence
 from vaekit.sentence.compatibility import check_missing
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
 
-__all__ = [
-    "FittedModel",
-    "Floats",
-    "Given",
-    "check_latents",
-    "choose_device",
-    "has_text",
-    "hold_out",
-    "read_names",
-    "read_rows",
-]
+__all__ = ["FittedModel", "Floats", "Given", "check_latents"]
 
 Floats = npt.NDArray[np.float32]
 Given = Mapping[str, Any] | str | None
-
-_ROWS_WORTH_SPLITTING = 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +69,7 @@ class FittedModel:
         DataWarning
             Where it is another one.
         """
-        if self.schema.masked is not None or not any(part is not None and part.has_missing for part in rows):
+        if self.schema.masked is not None or not any(map(self._has_holes, rows)):
             return self
         check_missing(self.sentence, self.model.likelihood_part)
         warnings.warn(
@@ -116,19 +96,40 @@ class FittedModel:
         )
         return replace(self, model=taking.to(self.device).train(model.training))
 
-    def to_model(self, values: np.ndarray) -> Tensor:
+    def _has_holes(self, rows: Dataset | None) -> bool:
+        """Whether cells are missing in the columns that the model sees."""
+        if rows is None or not rows.has_missing:
+            return False
+        kept, values = self.schema.kept, rows.values
+        return bool(kept.all()) or any(np.isnan(values[part][:, kept]).any() for part in row_blocks(values))
+
+    def to_model(self, values: np.ndarray, first_row: int | None = 0) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.
 
-        Rows that stay in their file are brought there as they are read.
+        Rows that stay in their file are brought there as they are read. ``first_row`` is the number of the first row
+        in its source, for messages; None where it is not known.
         """
-        return self._scaled(values).to(self.device)
+        return self._scaled(values, first_row).to(self.device)
 
-    def _scaled(self, values: np.ndarray) -> Tensor:
+    def _scaled(self, values: np.ndarray, first_row: int | None = None) -> Tensor:
         if isinstance(values, StoredRows):
             return cast(Tensor, StreamedRows(values, self._scaled, limit=values.limit))
-        x = self.schema.transform(values)
-        self.model.likelihood_part.support.check(x, self.sentence.likelihood.kind)
+        x, support = self.schema.transform(values), self.model.likelihood_part.support
+        if not support.contains(x):
+            try:
+                support.check(x, self.sentence.likelihood.kind)
+            except DataError as error:
+                raise DataError(f"{error}. {self._first_outside(values, x, first_row)}") from error
         return torch.from_numpy(x)
+
+    def _first_outside(self, values: np.ndarray, x: np.ndarray, first_row: int | None) -> str:
+        """Say where the first value outside the likelihood's support is."""
+        row, *place = (int(i) for i in np.argwhere(~self.model.likelihood_part.support.inside(x))[0])
+        where = "" if first_row is None else f"in row {first_row + row} (counted from 0), "
+        if self.schema.kind == "images":
+            return f"The first is {where}channel, row, column {tuple(place)}: {values[(row, *place)]:g}"
+        j = int(np.flatnonzero(self.schema.kept)[place[0]])
+        return f"The first is {where}column {self.schema.columns[j].name!r}: {values[row, j]:g}"
 
     def conditions_of(self, rows: Dataset) -> Tensor | None:
         """Encode the conditions of rows, ``(n, width)``; None where the model has none."""
@@ -140,7 +141,7 @@ class FittedModel:
 
     def tensors(self, rows: Dataset) -> tuple[Tensor, Tensor | None]:
         """Bring rows and their conditions to the model."""
-        return self.to_model(rows.values), self.conditions_of(rows)
+        return self.to_model(rows.values, rows.first_row), self.conditions_of(rows)
 
     def given(self, given: Given, n: int, seed: int) -> Tensor | None:
         """Encode the condition under which ``n`` rows are generated or decoded."""
@@ -165,125 +166,11 @@ class FittedModel:
         values, c = rows.values, self.conditions_of(rows)
 
         def apply(part: slice) -> Tensor:
-            x = self.to_model(values[part])
+            x = self.to_model(values[part], rows.first_row + part.start)
             return function(x, None if c is None else self.with_labels(x, c[part]))
 
-        return map_chunks(len(values), apply)
-
-
-def read_rows(
-    estimator: BaseEstimator,
-    X: Any,
-    schema: Schema | None,
-    *,
-    names: Sequence[str] = (),
-    conditions: Any = None,
-    memory_limit: str | int | None = None,
-    missing_values: Sequence[str] = (),
-) -> Dataset:
-    """Read the rows that were given, with scikit-learn's own checks where they are a table of its kind.
-
-    Parameters
-    ----------
-    estimator
-        The estimator; scikit-learn keeps the number and names of the columns on it when it is fitted.
-    X
-        Array, tensor, data frame, :class:`vaekit.data.Dataset`, or anything that :func:`vaekit.data.stream` reads.
-    schema
-        The schema to check the rows against; None where it is yet to be fitted.
-    names, conditions
-        Names of the conditions, and their values where they are given beside the data; otherwise they are columns
-        of a data frame, or the conditions of a data set.
-    memory_limit
-        Memory for the data; arrays in a file and streams that need more are read in blocks.
-    missing_values
-        Values that stand for missing ones.
-
-    Raises
-    ------
-    DataError
-        For data that cannot be used.
-    """
-    given: Any = X
-    if isinstance(given, np.memmap):
-        left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
-        given = given if left_in_file is None else left_in_file
-    if is_stream(given):
-        given = stream(given, memory_limit=memory_limit)
-    taken: Mapping[str, np.ndarray] = {}
-    if names and hasattr(given, "columns") and hasattr(given, "drop"):
-        taken = {name: column_as_found(given[name]) for name in names if name in given.columns}
-        given = given.drop(columns=list(taken))
-    dataset = _as_dataset(estimator, given, missing_values, reset=schema is None)
-    if names:
-        if conditions is not None:
-            taken = {**taken, **named_conditions(conditions, names, len(dataset))}
-        inside = [name for name in names if name not in taken and _has_condition(dataset, name)]
-        dataset = take_conditions(dataset, inside)
-        dataset = replace(dataset, conditions={**(dataset.conditions or {}), **taken})
-    dataset = without_codes(dataset, missing_values)
-    dataset.require_finite()
-    return dataset if schema is None else schema.align(dataset, what="the data")
-
-
-def _as_dataset(estimator: BaseEstimator, X: Any, codes: Sequence[str], *, reset: bool) -> Dataset:
-    is_ours = isinstance(X, (Dataset, Tensor, torch.utils.data.Dataset))
-    if not is_ours and getattr(X, "ndim", 2) != 4 and not has_text(X, codes):
-        columns = getattr(X, "columns", None)
-        rows_needed = 2 if reset else 1
-        values = validate_data(
-            estimator,
-            X,
-            reset=reset,
-            dtype="numeric",
-            ensure_min_samples=rows_needed,
-            ensure_all_finite="allow-nan",
-        )
-        dataset = from_object(values)
-        return dataset if columns is None else replace(dataset, columns=tuple(map(str, columns)))
-    dataset = from_object(X, missing_values=codes)
-    if reset:
-        vars(estimator)["n_features_in_"] = prod(dataset.values.shape[1:])
-    return dataset
-
-
-def has_text(X: Any, codes: Sequence[str] = ()) -> bool:
-    """Whether it is a data frame with columns that do not hold numbers, or an array with text for missing values."""
-    if isinstance(X, np.ndarray):
-        marks = MARKS.union(codes)
-        return X.dtype == object and any(isinstance(i, str) and i.strip() in marks for i in X.flat)
-    is_frame = hasattr(X, "columns") and hasattr(X, "dtypes")
-    return is_frame and any(dtype.kind not in "buif" for dtype in X.dtypes)
-
-
-def _has_condition(dataset: Dataset, name: str) -> bool:
-    found = name in (dataset.conditions or {}) or name in (dataset.columns or ())
-    return found or (name == LABELS and dataset.labels is not None)
-
-
-def hold_out(rows: Dataset, seed: int) -> tuple[Dataset, Dataset | None]:
-    """Hold a tenth of the rows out, by a hash of row and seed; none where there are few."""
-    if len(rows) < _ROWS_WORTH_SPLITTING:
-        return rows, None
-    split = split_indices(len(rows), seed, validation=0.1, test=0.0)
-    return rows.take(split.train), rows.take(split.validation)
-
-
-def read_names(condition: str | Sequence[str] | None) -> dict[str, ConditionKind]:
-    """Read the names of the conditions that a model is to have, and their kinds.
-
-    Examples
-    --------
-    >>> read_names("species,age:continuous"), read_names(None)
-    ({'species': 'auto', 'age': 'continuous'}, {})
-    """
-    if condition is None:
-        return {}
-    pieces = condition.split(",") if isinstance(condition, str) else list(condition)
-    names = [parse_condition(piece.strip()) for piece in pieces]
-    if len(dict(names)) < len(names):
-        raise UsageError(f"condition={condition!r} names one condition twice")
-    return dict(names)
+        with shared_threads(work_of(self.model, min(len(values), ROWS_AT_ONCE))):
+            return map_chunks(len(values), apply)
 
 
 def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
@@ -303,25 +190,3 @@ def check_latents(Z: Any, latent_shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(z).all():
         raise DataError("the latents hold NaN or infinity; give finite numbers")
     return z
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes an accelerator where torch sees one.
-
-    Raises
-    ------
-    UsageError
-        For another name, or an accelerator that is not there.
-
-    Examples
-    --------
-    >>> choose_device("cpu")
-    device(type='cpu')
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device={device!r}: there are auto, cpu and cuda")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device='cuda', but torch sees no such device here; use cpu or auto")
-    return torch.device(device)

@@ -8,8 +8,9 @@ data. A density is never compared with a probability: each measure has its own b
   Bishop, 1999) of the same latent size, the best that any linear VAE can do.
 * [0, 1] under ``bernoulli``: independent Bernoullis; a mixture of Bernoullis by expectation maximisation.
 * Counts: independent Poissons; independent negative binomials.
-* Columns of different types: independent, each by its type.
-* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians.
+* Tables, whatever their columns: independent columns of the best families, a Gaussian copula, a Gaussian for each
+  category, latent classes (:mod:`vaekit.evaluation.table_baselines`).
+* Levels 0 to L - 1: independent categoricals; independent discretised Gaussians; principal components, discretised.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +22,13 @@ import numpy.typing as npt
 from scipy.special import logsumexp, xlogy  # SciPy comes with scikit-learn
 
 from vaekit.evaluation.bound import Estimate
-from vaekit.evaluation.column_baselines import count_baselines, level_baselines, mixed_baselines
+from vaekit.evaluation.column_baselines import count_baselines, level_baselines
+from vaekit.evaluation.discretised_components import component_baselines
 from vaekit.evaluation.missing_baselines import by_column, gaussian_baselines, mixture_baseline
+from vaekit.evaluation.table_baselines import table_baselines
 from vaekit.likelihoods import Measure
+from vaekit.likelihoods.histogram_cells import ColumnFacts
+from vaekit.runtime.first_imports import import_quietly
 
 __all__ = ["Baseline", "fit_baselines"]
 
@@ -31,6 +36,7 @@ _Array = npt.NDArray[np.float64]
 Further = Callable[[_Array, _Array], Sequence[tuple[str, _Array]]]
 
 _ROWS_TO_CHOOSE_BY = 10_000
+_KIND_OF_COLUMNS = {"density": "gaussian", "counts": "poisson", "levels": "categorical"}
 
 
 class Baseline(NamedTuple):
@@ -60,6 +66,7 @@ def fit_baselines(
     measure: Measure,
     levels: int | None = None,
     columns: Sequence[str] | None = None,
+    facts: Sequence[ColumnFacts] | None = None,
     further: Further | None = None,
     log_jacobian: float | Sequence[float] = 0.0,
     model_values: npt.ArrayLike | None = None,
@@ -81,6 +88,9 @@ def fit_baselines(
         The number of levels, for ``levels``.
     columns
         The kind of each column, for ``mixed``.
+    facts
+        The facts about each column of a table, to which further baselines are then fitted:
+        :mod:`vaekit.evaluation.table_baselines`.
     further
         A function of both that returns further baselines (a likelihood may bring its own).
     log_jacobian
@@ -114,11 +124,22 @@ def fit_baselines(
         for a in (np.asarray(train), np.asarray(held_out))
     )
     jacobian: npt.ArrayLike = fsum(np.atleast_1d(log_jacobian))
+    scores: list[tuple[str, _Array]] = []
     if any(a.dtype.kind == "f" and bool(np.isnan(a).any()) for a in (train, held_out)):
-        scores, further = _of_observed_cells(train, held_out, latent, measure, levels, columns, seed), None
+        if measure != "mixed":
+            scores = _of_observed_cells(train, held_out, latent, measure, levels, seed)
+        further = None
         jacobian = (~np.isnan(held_out)) @ np.broadcast_to(np.asarray(log_jacobian), train.shape[1])
-    else:
-        scores = _of_whole_rows(train, held_out, latent, measure, levels, columns, seed)
+    elif measure != "mixed":
+        scores = _of_whole_rows(train, held_out, latent, measure, levels, seed)
+    if measure == "mixed" and columns is None:
+        raise ValueError("measure='mixed' needs the kinds of the columns")
+    kind = _KIND_OF_COLUMNS.get(measure)
+    if measure == "mixed" and columns is not None:
+        scores = table_baselines(train, held_out, columns, facts, seed=seed)
+    elif facts is not None and kind is not None:
+        kinds = [kind if levels is None else f"categorical{levels}"] * train.shape[1]
+        scores = [*scores, *table_baselines(train, held_out, kinds, facts, seed=seed)]
     if further is not None:
         scores = [*scores, *further(train, held_out)]
     baselines = []
@@ -130,13 +151,7 @@ def fit_baselines(
 
 
 def _of_whole_rows(
-    train: _Array,
-    held_out: _Array,
-    latent: int,
-    measure: Measure,
-    levels: int | None,
-    columns: Sequence[str] | None,
-    seed: int,
+    train: _Array, held_out: _Array, latent: int, measure: Measure, levels: int | None, seed: int
 ) -> list[tuple[str, _Array]]:
     if measure == "density":
         return _gaussian_baselines(train, held_out, latent)
@@ -145,9 +160,8 @@ def _of_whole_rows(
     if measure == "counts":
         return count_baselines(train, held_out)
     if measure == "levels" and levels is not None:
-        return level_baselines(train, held_out, levels)
-    if measure == "mixed" and columns is not None:
-        return mixed_baselines(train, held_out, columns)
+        further = component_baselines(train, held_out, levels, latent, seed)
+        return [*level_baselines(train, held_out, levels), *further]
     raise ValueError(
         f"measure={measure!r}, levels={levels}; expected density, unit, counts, levels and how "
         "many, or mixed and the columns"
@@ -155,19 +169,12 @@ def _of_whole_rows(
 
 
 def _of_observed_cells(
-    train: _Array,
-    held_out: _Array,
-    latent: int,
-    measure: Measure,
-    levels: int | None,
-    columns: Sequence[str] | None,
-    seed: int,
+    train: _Array, held_out: _Array, latent: int, measure: Measure, levels: int | None, seed: int
 ) -> list[tuple[str, _Array]]:
     """Fit the baselines of rows with missing cells; those of independent columns column by column."""
 
     def of_column(known: _Array, there: _Array, j: int) -> Sequence[tuple[str, _Array]]:
-        kind = None if columns is None else [columns[j]]
-        found = _of_whole_rows(known, there, 1, measure, levels, kind, seed)
+        found = _of_whole_rows(known, there, 1, measure, levels, seed)
         return found[:1] if measure == "unit" else found
 
     scores = by_column(of_column, train, held_out)
@@ -188,6 +195,7 @@ def _gaussian_baselines(train: _Array, held_out: _Array, latent: int) -> list[tu
         return scores
     name = "full Gaussian"
     if rows <= 2 * columns or np.linalg.eigvalsh(covariance)[0] <= 1e-10 * variance.max():
+        import_quietly("sklearn.covariance")
         from sklearn.covariance import ledoit_wolf
 
         name = "full Gaussian (Ledoit-Wolf shrinkage)"

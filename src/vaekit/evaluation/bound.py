@@ -10,6 +10,8 @@ from torch import Tensor
 
 from vaekit.contracts import as_objective, check_result
 from vaekit.objectives import Objective
+from vaekit.runtime.surroundings import plain_arithmetic
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["BoundSummary", "Estimate", "evaluate_bound"]
@@ -59,6 +61,7 @@ class BoundSummary(NamedTuple):
         return Estimate.of(self.values.numpy())
 
 
+@plain_arithmetic()
 @torch.no_grad()
 def evaluate_bound(
     model: VAE, objective: Objective, x: Tensor, *, c: Tensor | None = None, batch_size: int | None = None
@@ -91,14 +94,15 @@ def evaluate_bound(
     objective = as_objective(objective)
     size = max(1, 1024 // objective.draws) if batch_size is None else batch_size
     bounds, reconstructions, kls, dimensions = [], [], [], []
-    for start in range(0, len(x), size):
-        part = slice(start, start + size)
-        result = check_result(objective(model, x[part], None if c is None else c[part]), objective)
-        bounds.append(result.bound.double())
-        reconstructions.append(result.reconstruction.double().sum())
-        kls.append(result.kl.double().sum())
-        if result.kl_per_dimension is not None:
-            dimensions.append(result.kl_per_dimension.double().sum(0))
+    with shared_threads(work_of(model, min(size, len(x)) * objective.draws)):
+        for start in range(0, len(x), size):
+            part = slice(start, start + size)
+            result = check_result(objective(model, x[part], None if c is None else c[part]), objective)
+            bounds.append(result.bound.double())
+            reconstructions.append(result.reconstruction.double().sum())
+            kls.append(result.kl.double().sum())
+            if result.kl_per_dimension is not None:
+                dimensions.append(result.kl_per_dimension.double().sum(0))
     return BoundSummary(
         values=torch.cat(bounds).cpu(),
         reconstruction=float(torch.stack(reconstructions).sum() / len(x)),

@@ -12,9 +12,12 @@ from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
+from vaekit.evaluation.pareto import tail_size
+from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.rows import chunks
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.vae import VAE
 
 __all__ = ["Evaluation", "evaluate"]
@@ -47,6 +50,11 @@ class Evaluation:
         exact. With such a prior the log-likelihood and the ELBO are still lower bounds in expectation.
     conditional
         Whether the examples were evaluated given their conditions, which the baselines do not use.
+    mended
+        How many examples were estimated with proposals of their own, because the posterior is none.
+    unreliable
+        How many examples could not be estimated well, so that their log-likelihoods are lower bounds; None where there
+        are too few importance samples to tell.
     code_usage
         The use of the codes, or None where latents are not codes.
     bits_per_dimension
@@ -71,6 +79,8 @@ class Evaluation:
     point_posterior: bool = False
     prior_samples: int | None = None
     conditional: bool = False
+    mended: int = 0
+    unreliable: int | None = None
     code_usage: CodeUsage | None = None
     bits_per_dimension: float
     baselines: list[Baseline]
@@ -95,6 +105,7 @@ class Evaluation:
         }
 
 
+@plain_arithmetic()
 def evaluate(
     model: VAE,
     x: Tensor,
@@ -105,6 +116,7 @@ def evaluate(
     train: Tensor | None = None,
     log_jacobian: float | Sequence[float] = 0.0,
     c: Tensor | None = None,
+    facts: Sequence[ColumnFacts] | None = None,
 ) -> Evaluation:
     """Evaluate a model on held-out data, beside baselines fitted on the training data.
 
@@ -127,6 +139,8 @@ def evaluate(
         each column, where cells may be missing.
     c
         Conditions of ``x``, ``(n, d)``; the baselines do not use them.
+    facts
+        The facts about the columns of a table, for its baselines; None for images.
 
     Returns
     -------
@@ -158,6 +172,7 @@ def evaluate(
             measure=part.traits.measure,
             levels=part.levels,
             columns=part.columns,
+            facts=facts,
             further=part.baseline,
             log_jacobian=log_jacobian,
             model_values=likelihood.values.numpy(),
@@ -180,6 +195,8 @@ def evaluate(
         point_posterior=usage is not None and model.posterior_part.traits.is_deterministic,
         prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
         conditional=c is not None,
+        mended=int(likelihood.mended.sum()),
+        unreliable=int((~likelihood.reliable).sum()) if tail_size(samples) else None,
         code_usage=usage,
         bits_per_dimension=-likelihood.estimate.mean / (_observed_cells(x) * log(2)),
         baselines=baselines,

@@ -26,6 +26,8 @@ from vaekit.evaluation.mending import MendedRows, can_be_mended, mend_rows
 from vaekit.evaluation.pareto import largest_weights, pareto_shape, shape_limit, tail_size
 from vaekit.evaluation.probe import misses_mass
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.surroundings import plain_arithmetic
+from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
@@ -33,6 +35,7 @@ __all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
 
 _NOT_KNOWN = torch.empty(0)
 _ROWS_OF_TAILS = 4096  # whose tails are fitted at once
+_EVEN = 0.9  # of the samples: from such an effective size on, weights are too even for their tail to matter
 _LARGEST_ERROR = 0.1  # nats: the standard error above which a mended row is not reliable
 _ROUNDED_OFF = 0.05  # nats: rounding errors above which a row is mended in double precision
 
@@ -64,7 +67,8 @@ class LogLikelihood(NamedTuple):
         are still those of the posterior.
     reliable
         ``(n,)`` of booleans: False where the value cannot be trusted, because the Pareto shape is too large for so
-        many draws or not known. Such a value is a lower bound, and may be far too low.
+        many draws of weights that are not nearly all the same, or is not known. Such a value is a lower bound, and may
+        be far too low.
     """
 
     values: Tensor
@@ -89,10 +93,11 @@ def require_log_likelihood(model: Model) -> None:
         raise UsageError(
             "the likelihood scores images by their likeness, for training alone: it is no probability, so this model "
             "has no log-likelihood to report, no ELBO and no scores. Encode, reconstruct and sample with it; for "
-            "log-likelihoods fit with --likelihood continuous-bernoulli, discretized-logistic or gaussian"
+            "log-likelihoods fit with likelihood=continuous-bernoulli, discretized-logistic or gaussian"
         )
 
 
+@plain_arithmetic()
 @torch.no_grad()
 def log_likelihood(
     model: Model,
@@ -159,25 +164,26 @@ def log_likelihood(
     weigh = choose_log_weights(
         model, 0 if common_noise else len(x) * samples, (samples_at_once, examples_at_once)
     )
-    results: list[list[Tensor]] = []
-    seed = int(torch.randint(2**62, ())) if common_noise else None
-    for start in range(0, len(x), examples_at_once):
-        part = slice(start, start + examples_at_once)
-        # The same noise for every part of the examples, so that a value does not depend on which it falls into.
-        with nullcontext() if seed is None else seeded(seed):
-            results.append(
-                _estimate(
-                    model,
-                    x[part],
-                    None if c is None else c[part],
-                    samples,
-                    samples_at_once,
-                    None if common_noise else weigh,
+    with shared_threads(work_of(model, samples_at_once * examples_at_once)):
+        results: list[list[Tensor]] = []
+        seed = int(torch.randint(2**62, ())) if common_noise else None
+        for start in range(0, len(x), examples_at_once):
+            part = slice(start, start + examples_at_once)
+            # The same noise for every part of the examples, so that a value does not depend on which it falls into.
+            with nullcontext() if seed is None else seeded(seed):
+                results.append(
+                    _estimate(
+                        model,
+                        x[part],
+                        None if c is None else c[part],
+                        samples,
+                        samples_at_once,
+                        None if common_noise else weigh,
+                    )
                 )
-            )
-    return _with_mended_rows(
-        model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
-    )
+        return _with_mended_rows(
+            model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
+        )
 
 
 def _with_mended_rows(
@@ -206,7 +212,9 @@ def _with_mended_rows(
         shapes = torch.full_like(values, torch.nan)
     errors = (1 / sizes - 1 / samples).clamp_min(0).sqrt()
     values[empty], errors[empty] = 0.0, 0.0  # of nothing the probability is 1
-    reliable = (values.isfinite() & (shapes <= shape_limit(samples)) & ~missed) | empty
+    even = sizes >= _EVEN * samples
+    trusted = (shapes <= shape_limit(samples)) | even & ~shapes.isnan()
+    reliable = (values.isfinite() & trusted & ~missed) | empty
     found = LogLikelihood(
         values, sizes, samples, elbos, kls, errors, shapes, torch.zeros_like(missed), reliable
     )

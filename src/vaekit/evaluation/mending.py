@@ -177,10 +177,20 @@ class _Rows:
             with seeded(self.seed + 2 * turn):
                 z = (self.p if of == "prior" else self.q).sample(torch.Size((count,)))
             return z.reshape(count, n, self.d)
+        if of == "posterior":
+
+            def draw_row(row: Tensor, row_c: Tensor | None) -> Tensor:
+                q = self.model.encode(row[None], None if row_c is None else row_c[None])
+                return q.rsample(torch.Size((count,))).reshape(count, self.d)
+
+            with seeded(self.seed + 2 * turn):  # whatever the family, the same noise for every row
+                in_dims = (0, None if self.c is None else 0)
+                return torch.func.vmap(draw_row, in_dims=in_dims, out_dims=1, randomness="same")(
+                    self.x, self.c
+                )
         drawn = []
-        for i in range(n):  # whatever the family, rows that are drawn one by one have the same noise
-            row_c = None if self.c is None else self.c[i : i + 1]
-            one = self.model.prior(row_c) if of == "prior" else self.model.encode(self.x[i : i + 1], row_c)
+        for i in range(n):
+            one = self.model.prior(None if self.c is None else self.c[i : i + 1])
             with seeded(self.seed + 2 * turn):
                 drawn.append(one.sample(torch.Size((count,))).reshape(count, self.d))
         return torch.stack(drawn, 1)

@@ -12,7 +12,7 @@ from vaekit.gaussian.distribution import Gaussian
 from vaekit.gaussian.exceptions import GaussianError
 from vaekit.gaussian.parameters import STRUCTURES
 
-__all__ = ["GaussianFileError", "read_gaussian"]
+__all__ = ["GaussianFileError", "count_samples", "read_gaussian"]
 
 #: What a file of parameters may hold beside ``mean``.
 KEYS = (*STRUCTURES, "diagonal")
@@ -70,6 +70,13 @@ def read_gaussian(path: str | Path) -> Gaussian:
         raise GaussianFileError(f"{path} cannot be read as {path.suffix.lower()}: {error}") from error
 
 
+def count_samples(path: str | Path) -> int | None:
+    """Return the number of samples in a file that :func:`read_gaussian` reads; None for a file of parameters."""
+    path = Path(path)
+    readers = {".csv": _csv_samples, ".npy": _npy_samples}
+    return len(readers[path.suffix.lower()](path)) if path.suffix.lower() in readers else None
+
+
 def _from_npz(path: Path) -> Gaussian:
     with np.load(path, allow_pickle=False) as archive:
         if isinstance(archive, np.ndarray):
@@ -117,10 +124,18 @@ def _numbers(path: Path, name: str, value: Any) -> NDArray[np.float64]:
 
 
 def _from_npy(path: Path) -> Gaussian:
-    return _from_samples(path, _numbers(path, "the array", np.load(path, allow_pickle=False)))
+    return _from_samples(path, _npy_samples(path))
+
+
+def _npy_samples(path: Path) -> NDArray[np.float64]:
+    return _numbers(path, "the array", np.load(path, allow_pickle=False))
 
 
 def _from_csv(path: Path) -> Gaussian:
+    return _from_samples(path, _csv_samples(path))
+
+
+def _csv_samples(path: Path) -> NDArray[np.float64]:
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = [
             (number, row) for number, row in enumerate(csv.reader(file), start=1) if any(map(str.strip, row))
@@ -140,7 +155,7 @@ def _from_csv(path: Path) -> Gaussian:
                 raise GaussianFileError(
                     f"{path}, line {number}, column {column}: {cell!r}; expected a number"
                 )
-    return _from_samples(path, np.array([[float(cell) for cell in row] for _, row in rows]))
+    return np.array([[float(cell) for cell in row] for _, row in rows])
 
 
 def _is_number(cell: str) -> bool:

@@ -178,5 +178,5 @@ def _on_singular(p: Gaussian, q: Gaussian, shape: torch.Size) -> Tensor:
     for i in range(len(Sp)):
         size = mp[i].abs() + mq[i].abs()
         inside.append(common_support(Sp[i] + Sq[i], Sq[i], mp[i] - mq[i], size, resolution) is not None)
-    signs = torch.tensor([-math.inf if x else math.inf for x in inside], dtype=torch.float64)
-    return signs.reshape(shape).to(p.device)
+    signs = torch.tensor([-math.inf if x else math.inf for x in inside], dtype=torch.float64, device=p.device)
+    return signs.reshape(shape)

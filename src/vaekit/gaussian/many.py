@@ -200,7 +200,7 @@ def single_divergence(plan: Plan, tensors: tuple[Tensor, ...]) -> Tensor | None:
     if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
         return None
     value = divergence_of_rows(limits_of(plan.precision, plan.single), *(t.tolist() for t in tensors))
-    return None if value is None else torch.tensor(value, dtype=torch.float64)
+    return None if value is None else torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 def divergence_of_rows(

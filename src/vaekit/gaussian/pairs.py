@@ -77,7 +77,8 @@ def pairwise(P: Any, Q: Any, *, divergence: Name | Callable[[Gaussian, Gaussian]
     left, right = p.promoted(), q.promoted()
     columns = with_dimension(right, -2)
     blocks: list[Tensor] = [
-        torch.as_tensor(function(with_dimension(left[i : i + rows], -1), columns)) for i in range(0, n, rows)
+        torch.as_tensor(function(with_dimension(left[i : i + rows], -1), columns), device=p.device)
+        for i in range(0, n, rows)
     ]
     value = torch.cat(blocks) if blocks else torch.zeros((0, m), dtype=torch.float64, device=p.device)
     return deliver(value, p, q)

@@ -119,7 +119,7 @@ def as_tensors(
         if isinstance(value, np.ndarray) and array.dtype.kind == "f":
             tensors[name] = torch.from_numpy(np.array(array)).to(device=device)
         else:
-            tensors[name] = torch.as_tensor(array, dtype=dtype or torch.float64, device=device)
+            tensors[name] = torch.as_tensor(array, dtype=dtype or torch.float64, device=device or "cpu")
     return tensors, numpy_in
 
 

@@ -178,7 +178,14 @@ def _geometric(p: Gaussian, q: Gaussian, a: float) -> Tensor:
         mixed = torch.linalg.inv(identity_plus(a * D))
         column = z.unsqueeze(-1)
         x, y = (one @ column).squeeze(-1), (mixed @ column).squeeze(-1)
-        spread = 0.5 * a * b * D @ mixed @ (a * torch.eye(D.shape[-1]).to(D) + b * one @ one)
+        spread = (
+            0.5
+            * a
+            * b
+            * D
+            @ mixed
+            @ (a * torch.eye(D.shape[-1], dtype=D.dtype, device=D.device) + b * one @ one)
+        )
         moved = 0.5 * a * (a * b * b * outer(y, y) - b * (outer(x, x) - a * a * outer(y, y)))
         # h(D) = a b (a (I + D) + b (I + D)^-1) (I + a D)^-1
         to_z = a * b * (a * (y + (D @ y.unsqueeze(-1)).squeeze(-1)) + b * (one @ y.unsqueeze(-1)).squeeze(-1))

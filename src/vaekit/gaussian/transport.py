@@ -113,8 +113,8 @@ def optimal_map(p: Any, q: Any) -> AffineMap:
     (array([[1.5]]), array([-1.5]))
     """
     p, q = pair_of(p, q)
-    if is_concrete(*p.parameters.values()) and bool(torch.as_tensor(p.is_singular).any()):
-        index = first_index(torch.as_tensor(p.is_singular))
+    if is_concrete(*p.parameters.values()) and bool(torch.as_tensor(p.is_singular, device=p.device).any()):
+        index = first_index(torch.as_tensor(p.is_singular, device=p.device))
         raise SingularCovarianceError(
             "an optimal map from p needs a density, but the covariance of p is singular"
             f"{f' at batch index {index}' if index else ''}; try the map from q to p, or marginal() to the "

@@ -1,8 +1,10 @@
-"""Jobs on tables: odd rows with p-values that hold, and holes filled in with intervals that hold."""
+"""Jobs on tables: odd rows with p-values and the columns to blame, and holes filled in with intervals that hold."""
 
+from vaekit.jobs.blame import Reason
+from vaekit.jobs.conformal import benjamini_hochberg
 from vaekit.jobs.imputer import Imputer
 from vaekit.jobs.outlier_detector import OutlierDetector
 from vaekit.jobs.pooling import Pooled, pool
 from vaekit.jobs.rehidden_cells import ColumnCheck
 
-__all__ = ["ColumnCheck", "Imputer", "OutlierDetector", "Pooled", "pool"]
+__all__ = ["ColumnCheck", "Imputer", "OutlierDetector", "Pooled", "Reason", "benjamini_hochberg", "pool"]

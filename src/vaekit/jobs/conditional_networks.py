@@ -259,9 +259,13 @@ def train_conditional(
         betas=(0.9, 0.99),
         foreach=True,
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
-    )
+    rise = max(1.0, 0.1 * settings.steps)
+
+    def share_of_rate(step: int) -> float:
+        falling = (step - rise) / max(1.0, settings.steps - rise)
+        return (step + 1) / (rise + 1) if step < rise else 0.5 * (1 + math.cos(math.pi * falling))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_rate)
     batch = min(settings.batch_size, len(which))
     for step in range(settings.steps):
         drawn = torch.randint(len(which), (batch,), generator=generator)

@@ -4,8 +4,11 @@ r"""P-values that mean what they say, by ranks among rows that were scored in th
 
 for the surprise s of a row among the n surprises of the rows of the fit. If a row is exchangeable with those, and its
 surprise was computed in the same way, then :math:`P(p \le \alpha) \le \alpha`, whatever the distribution and however
-good the model. Vovk, Gammerman and Shafer (2005), "Algorithmic Learning in a Random World", section 2; Laxhammar and
-Falkman (2010), "Conformal prediction for distribution-independent anomaly detection".
+good the model: Vovk, Gammerman and Shafer (2005), "Algorithmic Learning in a Random World", chapter 2.
+
+Here a row of the fit is scored by the members that were trained without it, and a new row by as many members, trained
+on as many rows. All scores have the same law, but different rows are scored by different members, as in Vovk (2015),
+"Cross-conformal predictors": that the rate holds is measured (``benchmarks/tables/false_alarms.py``), not proven.
 """
 
 import math

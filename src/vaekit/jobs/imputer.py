@@ -1,18 +1,20 @@
 """Imputer: the holes of a table filled in, with draws and intervals that hold, as a scikit-learn transformer."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 
-from vaekit.data import Dataset, Schema, from_object, restore_table
+from vaekit.data import Dataset, Schema, restore_table
+from vaekit.data.frame_types import is_frame
+from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.errors import UsageError
-from vaekit.estimator.model_rows import has_text
+from vaekit.estimator.fitting import draw_seed
+from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.imputation import DRAWS_OF_INTERVALS, Completed, Imputation
 from vaekit.jobs.rehidden_cells import ColumnCheck
 from vaekit.jobs.table_coding import TableCoding
@@ -124,13 +126,11 @@ class Imputer(TransformerMixin, BaseEstimator):
         varies = [not column.constant for column in self.schema_.columns]
         self.coding_, self.imputation_, self.checks_ = None, None, []
         if any(varies) and len(table) > 1:
-            seed = self.random_state
-            if seed is None or isinstance(seed, np.random.RandomState):
-                seed = int(check_random_state(seed).randint(2**31 - 1))
+            seed = draw_seed(self.random_state) % 2**63
             self.coding_ = TableCoding.fit(table, straight=True)
             rows = self.coding_.code(table, what=table.source)
             self.imputation_ = Imputation.fit(
-                self.coding_, rows, with_trees=self.anchor == "auto", steps=self.steps, seed=int(seed)
+                self.coding_, rows, with_trees=self.anchor == "auto", steps=self.steps, seed=seed
             )
             self.checks_ = self.imputation_.checks
         return self
@@ -212,18 +212,10 @@ class Imputer(TransformerMixin, BaseEstimator):
         return ~self._empty | self.keep_empty_features
 
     def _read(self, X: Any, *, reset: bool) -> Dataset:
-        """Read a table; scikit-learn checks what is an array of numbers."""
-        code = self.missing_values
-        codes = [] if code is None or (isinstance(code, float) and np.isnan(code)) else [code]
-        if isinstance(X, Dataset) or has_text(X, tuple(str(each) for each in codes)):
-            table = from_object(X, missing_values=codes)
-            if reset:
-                vars(self)["n_features_in_"] = table.values.shape[1]
-            return table
-        values = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite="allow-nan")
-        if _is_frame(X):
-            return from_object(X, missing_values=codes)
-        return from_object(values, missing_values=codes)
+        codes = read_codes(self.missing_values)
+        table = without_codes(as_dataset(self, X, codes, (), reset=reset), codes)
+        table.require_finite()
+        return table
 
     def _table(self, X: Any) -> Dataset:
         check_is_fitted(self)
@@ -271,7 +263,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         """Return filled values as what was given: a data frame with its types, or an array."""
         keep, holes = self._kept(), np.isnan(np.asarray(table.values, dtype=np.float64))
         indicator = holes[:, self._with_holes]
-        if not _is_frame(X):
+        if not is_frame(X):
             parts = [filled[:, keep]]
             return np.concatenate([*parts, indicator.astype(np.float64)] if self.add_indicator else parts, 1)
         restored = restore_table(self.schema_, filled)
@@ -290,8 +282,3 @@ class Imputer(TransformerMixin, BaseEstimator):
             for k, j in enumerate(np.flatnonzero(self._with_holes)):
                 frame[f"missingindicator_{names[j]}"] = indicator[:, k].astype(np.float64)
         return frame
-
-
-def _is_frame(X: Any) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(X, pandas.DataFrame)

@@ -159,6 +159,7 @@ def make_layers(members: int, widths: list[int], generator: torch.Generator) -> 
 
 
 def apply_layers(layers: list[tuple[Tensor, Tensor]], x: Tensor) -> Tensor:
+    """Return what the networks make of ``(members, n, in)``: SiLU after each layer but the last."""
     for weight, bias in layers[:-1]:
         x = torch.nn.functional.silu(torch.baddbmm(bias, x, weight))
     weight, bias = layers[-1]

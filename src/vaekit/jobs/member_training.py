@@ -11,17 +11,22 @@ from vaekit.jobs.table_coding import CodedRows
 
 __all__ = ["MemberSettings", "train_members"]
 
+_PASSES, _MOST_STEPS = 150, 600
+
 
 @dataclass(frozen=True)
 class MemberSettings:
-    """How large members are, and how long they are trained.
+    """The size of members, and the length of their training.
 
     Parameters
     ----------
     hidden, latent
         Units of each hidden layer, and latent dimensions.
-    steps, batch_size
-        Steps of Adam, and rows of each member in a step.
+    steps
+        Steps of Adam; None for as many as pass 150 times over a member's rows, and 600 at most: members that see few
+        rows for longer learn them by heart, and more steps than that change little in a large table.
+    batch_size
+        Rows of each member in a step.
     learning_rate
         The highest one: it rises for a tenth of the steps, and falls along a cosine.
     trim
@@ -33,11 +38,21 @@ class MemberSettings:
 
     hidden: int = 32
     latent: int = 3
-    steps: int = 400
+    steps: int | None = None
     batch_size: int = 128
     learning_rate: float = 5e-3
     trim: float = 0.2
     most_rows: int = 4096
+
+    def steps_for(self, rows: int) -> int:
+        """Return the number of steps where every member has so many rows.
+
+        >>> MemberSettings().steps_for(64), MemberSettings().steps_for(4000), MemberSettings(steps=20).steps_for(64)
+        (150, 600, 20)
+        """
+        if self.steps is not None:
+            return self.steps
+        return min(_MOST_STEPS, _PASSES * rows // min(self.batch_size, rows))
 
 
 def train_members(
@@ -54,13 +69,14 @@ def train_members(
     own = _own_rows(halves, settings.most_rows, generator)
     kept = own
     weights = [weight.requires_grad_() for weight in networks.parameters()]
+    steps = settings.steps_for(own.shape[1])
     optimizer = torch.optim.Adam(weights, lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=0.1
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1
     )
     batch = min(settings.batch_size, own.shape[1])
-    cuts = {settings.steps // 3, settings.steps // 2, 2 * settings.steps // 3}
-    for step in range(settings.steps):
+    cuts = {steps // 3, steps // 2, 2 * steps // 3}
+    for step in range(steps):
         if step in cuts:
             kept = _without_the_oddest(networks, rows, own, settings.trim, generator)
         drawn = kept.gather(1, torch.randint(kept.shape[1], (networks.members, batch), generator=generator))

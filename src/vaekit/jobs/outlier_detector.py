@@ -1,6 +1,5 @@
 """OutlierDetector: the odd rows of a table, with a rate of false alarms that holds, as a scikit-learn estimator."""
 
-from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -8,11 +7,13 @@ import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from vaekit.data import Dataset, from_object
 from vaekit.errors import UsageError
-from vaekit.estimator.model_rows import has_text
+from vaekit.estimator.fitting import draw_seed
+from vaekit.estimator.given_rows import as_dataset
+from vaekit.jobs.blame import Reason, blame
+from vaekit.jobs.column_conditionals import ColumnConditionals
 from vaekit.jobs.conformal import check_rate, p_values, threshold
 from vaekit.jobs.member_scores import Members
 from vaekit.jobs.member_training import MemberSettings
@@ -21,6 +22,8 @@ from vaekit.jobs.table_coding import CodedRows, TableCoding
 __all__ = ["OutlierDetector"]
 
 Floats = npt.NDArray[np.float64]
+
+_TOO_ODD_TO_LEARN = 0.05  # the p-value up to which a row is not learned by what explains others
 
 
 class OutlierDetector(OutlierMixin, BaseEstimator):
@@ -46,7 +49,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     trim
         The share of its rows that a member drops.
     steps
-        Steps of training, of all members together.
+        Steps of training, of all members together; None for a number that follows from the number of rows.
     random_state
         The seed of halves, weights and noise: the same seed gives the same bytes.
 
@@ -55,8 +58,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     Columns of numbers and of categories, and holes (NaN, None), are taken as they are; a hole counts as an average cell
     of its column, so that it is no evidence. A column without two different values plays no part.
 
-    A row that is equal to one of the fit gets the score of that one, by the members that have not seen it; any other row
-    is scored by as many members. Odd rows among those of the fit make the p-values of others larger, never smaller.
+    A row that is equal to one of the fit gets the score of that one, by the members that have not seen it; any other
+    row is scored by as many members. Odd rows among those of the fit make the p-values of others larger, never smaller.
 
     Raises
     ------
@@ -82,6 +85,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
     surprise_: Floats  #: The surprise of each row of the fit, by members that have not seen it, in nats.
     coding_: TableCoding  #: How columns are seen.
     members_: Members  #: The ensemble.
+    _conditionals: ColumnConditionals | None = None
 
     def __init__(
         self,
@@ -90,7 +94,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         false_alarm_rate: float = 0.01,
         contamination: float | Literal["auto"] = "auto",
         trim: float = 0.2,
-        steps: int = 400,
+        steps: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.members = members
@@ -118,18 +122,18 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """
         if not 0 <= self.trim < 1:
             raise UsageError(f"trim={self.trim:g}: give the share of rows to drop, from 0 to below 1")
-        if self.steps < 1:
+        if self.steps is not None and self.steps < 1:
             raise UsageError(f"steps={self.steps}: give a whole number of at least 1")
         if self.contamination != "auto" and not 0 < self.contamination <= 0.5:
             raise UsageError(
                 f"contamination={self.contamination!r}: give 'auto', or a share above 0 and up to 0.5"
             )
-        table = self._read(X, reset=True)
+        table = as_dataset(self, X, (), (), reset=True)
         if self.contamination == "auto":
             check_rate(self.false_alarm_rate, len(table))
         coding = TableCoding.fit(table)
         rows = coding.code(table, what=table.source)
-        seed = self._seed()
+        seed = draw_seed(self.random_state) % 2**63
         self.members_, self.surprise_ = Members.fit(
             rows,
             coding,
@@ -138,7 +142,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             seed=seed,
         )
         self.coding_ = coding
-        self._fitted_rows = rows
+        self._fitted_rows, self._fitted_seed, self._conditionals = rows, seed, None
         self._known = _mean_of_equals(rows, self.surprise_)
         scores = self._score(rows)
         if self.contamination == "auto":
@@ -166,36 +170,46 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """
         return p_values(self.surprise_, -self.score_samples(X))
 
-    def _seed(self) -> int:
-        """Return the seed that ``random_state`` asks for."""
-        state = self.random_state
-        if state is None or isinstance(state, np.random.RandomState):
-            generator = np.random.mtrand._rand if state is None else state
-            return int(generator.randint(2**31 - 1))
-        return int(state)
+    def explain(self, X: Any, *, columns: int = 3) -> list[list[Reason]]:
+        """Return for each row the values to blame, with what the row's other values let expect.
 
-    def _read(self, X: Any, *, reset: bool) -> Dataset:
-        """Read a table; scikit-learn checks what is an array of numbers."""
-        if isinstance(X, Dataset) or has_text(X):
-            table = from_object(X)
-            if reset:
-                vars(self)["n_features_in_"] = table.values.shape[1]
-            return table
-        names = getattr(X, "columns", None)
-        values = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype="numeric",
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2 if reset else 1,
+        Give it the rows that are flagged: every row has values that are the least expected ones. The first call trains
+        two networks for it, on the rows of the fit with a p-value above a twentieth.
+
+        Parameters
+        ----------
+        X
+            The rows, as for :meth:`fit`.
+        columns
+            The number of values for each row, the first one to blame first.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris(as_frame=True).data
+        >>> detector = OutlierDetector(members=4, false_alarm_rate=0.05).fit(x)
+        >>> odd = x[:1].assign(**{"petal length (cm)": 15.0})
+        >>> detector.explain(odd)[0][0].column
+        'petal length (cm)'
+        """
+        rows = self._coded(X)
+        if columns < 1:
+            raise UsageError(f"columns={columns}: give a whole number of at least 1")
+        if self._conditionals is None:
+            good = p_values(self.surprise_, self.surprise_) > _TOO_ODD_TO_LEARN
+            sizes, seed = self.coding_.sizes, self._fitted_seed
+            self._conditionals = ColumnConditionals.fit(self._fitted_rows, sizes, good=good, seed=seed)
+        halves = self._conditionals.halves
+        position = {key: i for i, key in enumerate(self._fitted_rows.row_bytes())}
+        places = [position.get(key, -1) for key in rows.row_bytes()]
+        unseen = np.array([[place < 0 or not seen[place] for place in places] for seen in ~halves.unseen()])
+        return blame(
+            self._conditionals, self.members_.histograms, self.coding_, rows, unseen, columns=columns
         )
-        table = from_object(values)
-        return table if names is None else replace(table, columns=tuple(map(str, names)))
 
     def _coded(self, X: Any) -> CodedRows:
         check_is_fitted(self)
-        return self.coding_.code(self._read(X, reset=False), what="the data")
+        return self.coding_.code(as_dataset(self, X, (), (), reset=False), what="the data")
 
     def _score(self, rows: CodedRows) -> Floats:
         """Return the negative surprise of rows; those of the fit are known by their values."""

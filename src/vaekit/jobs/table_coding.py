@@ -10,7 +10,7 @@ median nor s, and are still far away, though not so far that they rule the fit. 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -117,6 +117,8 @@ class TableCoding:
         The names of all columns that the table must have, in its order.
     left_out
         Columns that play no part, each with the reason.
+    constants
+        The value of each column that has only one.
 
     Examples
     --------
@@ -132,6 +134,7 @@ class TableCoding:
     categorical: tuple[CodedColumn, ...]
     columns: tuple[str, ...]
     left_out: Mapping[str, str]
+    constants: Mapping[str, float | str] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, table: Dataset, *, straight: bool = False) -> "TableCoding":
@@ -150,7 +153,10 @@ class TableCoding:
             Where no column varies, a value is infinite, or the data are no table.
         """
         names = _names(table)
-        numeric, categorical, left_out = [], [], {}
+        numeric: list[CodedColumn] = []
+        categorical: list[CodedColumn] = []
+        left_out: dict[str, str] = {}
+        constants: dict[str, float | str] = {}
         for j, name in enumerate(names):
             values, categories = _column(table, j)
             known = values[~np.isnan(values)]
@@ -158,6 +164,7 @@ class TableCoding:
                 left_out[name] = "all its values are missing"
             elif (known == known[0]).all():
                 left_out[name] = "it has only one value"
+                constants[name] = _value(float(known[0]), categories)
             elif categories is not None:
                 categorical.append(CodedColumn(name, categories=categories))
             else:
@@ -165,7 +172,7 @@ class TableCoding:
         if not numeric and not categorical:
             told = "; ".join(f"column {name!r}: {why}" for name, why in left_out.items())
             raise DataError(f"{table.source}: no column that varies ({told[:300]}); expected at least one")
-        return cls(tuple(numeric), tuple(categorical), names, left_out)
+        return cls(tuple(numeric), tuple(categorical), names, left_out, constants)
 
     @property
     def coded(self) -> tuple[CodedColumn, ...]:
@@ -210,13 +217,14 @@ class TableCoding:
         return CodedRows(as_floats[0], torch.from_numpy(codes), as_floats[1])
 
     def changes_left_out(self, table: Dataset) -> list[str]:
-        """Return the names of columns that had one value at the fit, and have several in this table."""
-        place = {name: j for j, name in enumerate(_names(table))}
-        found = []
-        for name, reason in self.left_out.items():
-            values, _ = _column(table, place.get(name, self.columns.index(name)))
-            known = values[~np.isnan(values)]
-            if "one value" in reason and len(known) and (known != known[0]).any():
+        """Return the names of the columns that had one value at the fit, and have others in this table."""
+        place, found = self._places(table, table.source), list[str]()
+        for name, constant in self.constants.items():
+            values, categories = _column(table, place[name])
+            if any(
+                _value(value, categories) != constant
+                for value in np.unique(values[~np.isnan(values)]).tolist()
+            ):
                 found.append(name)
         return found
 
@@ -230,7 +238,8 @@ class TableCoding:
         more = [name for name in names if name not in self.columns]
         if not absent:
             raise DataError(
-                f"{what}: {plural(len(more), 'column')} that the data of the fit did not have ({few(more)}); leave out"
+                f"{what}: {plural(len(more), 'column')} that the data of the fit did not have ({few(more)}); expected "
+                f"{plural(len(self.columns), 'column')} ({few(self.columns, 9)})"
             )
         hint = did_you_mean(absent[0], more) or ";"
         raise DataError(
@@ -246,12 +255,14 @@ def _names(table: Dataset) -> tuple[str, ...]:
 
 
 def _column(table: Dataset, j: int) -> "tuple[np.ndarray, tuple[str, ...] | None]":
-    """Return a column with NaN in its holes, and the names of its categories; an empty text is a hole."""
+    """Return a column with NaN in its holes, and the names of its categories."""
     values = np.asarray(table.values[:, j], dtype=np.float64)
     categories = table.categories[j] if table.categories is not None else None
-    if categories is not None and "" in categories:
-        values = np.where(values == categories.index(""), np.nan, values)
     return values, categories
+
+
+def _value(value: float, categories: "Sequence[str] | None") -> float | str:
+    return value if categories is None else categories[int(value)]
 
 
 def _numeric_column(name: str, known: np.ndarray, source: str, *, straight: bool) -> CodedColumn:

@@ -20,7 +20,15 @@ from typing import Any, Literal
 
 from vaekit.errors import UsageError
 
-__all__ = ["did_you_mean", "option_parameters", "read_choice", "read_pairs", "there_are", "write_choice"]
+__all__ = [
+    "did_you_mean",
+    "nearest",
+    "option_parameters",
+    "read_choice",
+    "read_pairs",
+    "there_are",
+    "write_choice",
+]
 
 
 def read_choice(
@@ -105,20 +113,34 @@ def option_parameters(part: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {p.name: p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
 
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that is near to a name, or None.
+
+    Near is a name with most of its letters in the same order or all of them in another, or that begins as the other one
+    does. Upper and lower case are not told apart.
+
+    >>> nearest("conv", ["mlp", "convolutional"]), nearest("fti", ["info", "fit"]), nearest("nofile", ["people"])
+    ('convolutional', 'fit', None)
+    """
+    by_lower_case, wanted = {candidate.lower(): candidate for candidate in candidates}, name.lower()
+    near = difflib.get_close_matches(wanted, by_lower_case, n=1, cutoff=0.75)
+    near = near or [other for other in by_lower_case if sorted(other) == sorted(wanted)]
+    near = near or [
+        other
+        for other in by_lower_case
+        if min(len(other), len(wanted)) > 2 and (other.startswith(wanted) or wanted.startswith(other))
+    ]
+    return by_lower_case[near[0]] if near else None
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ``"; did you mean 'NAME'?"`` with the nearest of the candidates, or an empty string.
 
-    Upper and lower case are not told apart, and the beginning of a name is near to it.
-
-    >>> did_you_mean("digit", ["digits", "mnist"]), did_you_mean("conv", ["mlp", "convolutional"])
-    ("; did you mean 'digits'?", "; did you mean 'convolutional'?")
-    >>> did_you_mean("zebra", ["digits", "mnist"])
-    ''
+    >>> did_you_mean("digit", ["digits", "mnist"]), did_you_mean("zebra", ["digits", "mnist"])
+    ("; did you mean 'digits'?", '')
     """
-    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
-    near = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
-    near = near or [candidate for candidate in by_lower_case if name and candidate.startswith(name.lower())]
-    return f"; did you mean {by_lower_case[near[0]]!r}?" if near else ""
+    near = nearest(name, candidates)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def there_are(name: str, known: Iterable[str]) -> str:

@@ -1,14 +1,23 @@
 """The settings of a training run, written once for every caller: epochs, steps, learning rate, precision, ..."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from math import isfinite, log2
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from vaekit.errors import UsageError
 from vaekit.language.learning_rates import parse_schedule
 from vaekit.language.optimizers import parse_optimizer
 
-__all__ = ["Compilation", "Launch", "OutputBias", "Precision", "TrainingOptions", "TrainingSettings"]
+__all__ = [
+    "Compilation",
+    "Launch",
+    "LaunchOptions",
+    "OutputBias",
+    "Precision",
+    "TrainingOptions",
+    "TrainingSettings",
+]
 
 Compilation = Literal["auto", "on", "off"]
 OutputBias = Literal["auto", "marginal", "none"]
@@ -26,7 +35,8 @@ class TrainingOptions:
     epochs
         At most this many passes over the training rows; by default it depends on them.
     batch_size
-        Rows a step; the last batch of an epoch may be smaller and is kept. By default it depends on the rows.
+        Rows a step, at most all of them; the last batch of an epoch may be smaller and is kept. By default it depends
+        on the rows.
     learning_rate
         The optimiser's learning rate, before its schedule.
     patience
@@ -92,26 +102,31 @@ class TrainingOptions:
         parse_schedule(self.schedule)
         parse_optimizer(self.optimizer)
 
-    def filled_in(self, rows: int) -> "TrainingSettings":
+    def filled_in(self, rows: int, *, convolutions: bool = False) -> "TrainingSettings":
         """Return the settings of a run over so many training rows.
 
-        A batch is about a twentieth of the rows, a power of two from 16 to 128. Epochs make about 3,500
-        steps, but are at least 30 and at most 300; a staircase has its own 3,280.
+        A batch is about a twentieth of the rows, a power of two from 16 to 128; one that is asked for is at most all of
+        them. Epochs make about 3,500 steps, but are at least 30 and at most 300; a staircase has its own 3,280. With
+        convolutions, which learn more of each step, and take longer for it, they make 2,000 steps, and are at least 15.
 
         Examples
         --------
         >>> settings = TrainingOptions().filled_in(1450)
         >>> settings.epochs, settings.batch_size, settings.learning_rate, settings.schedule
         (152, 64, 0.003, 'cosine')
-        >>> TrainingOptions().filled_in(54_000).epochs
-        30
+        >>> TrainingOptions().filled_in(54_000).epochs, TrainingOptions().filled_in(54_000, convolutions=True).epochs
+        (30, 15)
         """
         batch_size, epochs = self.batch_size, self.epochs
         if batch_size is None:
             batch_size = min(128, max(16, 2 ** round(log2(max(rows, 1) / 20))))
+        else:
+            batch_size = min(batch_size, max(rows, 1))
         if epochs is None:
             steps = -(-rows // batch_size)
-            epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else min(300, max(30, 3500 // steps))
+            wanted, fewest = (2000, 15) if convolutions else (3500, 30)
+            epochs = min(300, max(fewest, wanted // steps))
+            epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else epochs
         settings: dict[str, Any] = {**asdict(self), "epochs": epochs, "batch_size": batch_size}
         return TrainingSettings(**settings)
 
@@ -178,3 +193,18 @@ class Launch:
     """
 
     shard: bool = False
+
+    @classmethod
+    def taken_from(cls, options: Mapping[str, Any]) -> "Launch":
+        """Return the launch that is among the options of a run.
+
+        >>> Launch.taken_from({"shard": True, "resume": False})
+        Launch(shard=True)
+        """
+        return cls(**{field.name: options[field.name] for field in fields(cls) if field.name in options})
+
+
+class LaunchOptions(TypedDict, total=False):
+    """The fields of a :class:`Launch` as keyword arguments."""
+
+    shard: bool

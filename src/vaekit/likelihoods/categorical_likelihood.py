@@ -50,7 +50,7 @@ class CategoricalLikelihood(nn.Module, Likelihood):
     tensor(0.0625)
     """
 
-    traits = LikelihoodTraits(measure="levels", takes_missing=True)
+    traits = LikelihoodTraits(measure="levels", scaling="levels", takes_missing=True)
 
     def __init__(self, event_shape: Sequence[int], log_jacobian: float = 0.0, *, levels: int = 256) -> None:
         super().__init__()

@@ -12,10 +12,13 @@ density     a density over [0, 1]                                   unit        
 unit        a probability of zeros and ones (or a pseudo-likelihood unit            bernoulli
             of grey levels)
 counts      a probability of whole numbers 0, 1, 2, ...             none            poisson, ...
-levels      a probability of whole numbers 0, ..., levels - 1       none            categorical, ...
+levels      a probability of whole numbers 0, ..., levels - 1       levels          categorical, ...
 mixed       a density of some columns, a probability of the others  mixed           mixed
 none        nothing: a score for training, without a likelihood     any             pseudo-likelihoods
 =========== ======================================================= =============== ==========================
+
+Under ``levels`` whole numbers stay, and multiples of 1 / (levels - 1) in [0, 1], as 8-bit images divided by 255 are,
+become whole numbers.
 
 **Units.** If the model sees :math:`y = (x - a) / s`, a density :math:`p_Y` of what it sees is the density
 

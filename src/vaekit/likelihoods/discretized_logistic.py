@@ -63,7 +63,7 @@ class DiscretizedLogisticLikelihood(nn.Module, Likelihood):
     tensor(1.)
     """
 
-    traits = LikelihoodTraits(measure="levels", takes_missing=True)
+    traits = LikelihoodTraits(measure="levels", scaling="levels", takes_missing=True)
 
     def __init__(
         self,

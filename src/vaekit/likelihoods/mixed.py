@@ -13,6 +13,8 @@ from dataclasses import replace
 from math import inf, prod
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -23,6 +25,8 @@ from vaekit.errors import UsageError
 from vaekit.likelihoods.bernoulli import BernoulliLikelihood
 from vaekit.likelihoods.categorical_likelihood import NominalLikelihood
 from vaekit.likelihoods.conventions import InDataUnits
+from vaekit.likelihoods.histogram import HistogramLikelihood
+from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.likelihoods.location_scale import GaussianLikelihood, LaplaceLikelihood
 from vaekit.likelihoods.negative_binomial import (
     NegativeBinomialLikelihood,
@@ -32,6 +36,7 @@ from vaekit.likelihoods.observed_cells import CellwiseDistribution, cell_log_pro
 from vaekit.likelihoods.poisson import PoissonLikelihood
 from vaekit.likelihoods.student_t import StudentTLikelihood
 from vaekit.likelihoods.support import ColumnSupport, Support
+from vaekit.likelihoods.transformed_normal import AsinhNormalLikelihood, LogNormalLikelihood
 from vaekit.networks.network_inputs import ColumnInputs
 
 __all__ = [
@@ -103,7 +108,7 @@ def column_measure(kind: str) -> tuple[Measure, int | None]:
     """
     if match := _CATEGORICAL.fullmatch(kind):
         return "levels", int(match[1])
-    return _find(kind).traits.measure, None
+    return _find(_HISTOGRAM.sub("histogram", kind)).traits.measure, None
 
 
 def is_continuous(kind: str) -> bool:
@@ -114,7 +119,7 @@ def is_continuous(kind: str) -> bool:
     >>> is_continuous("gaussian"), is_continuous("categorical7")
     (True, False)
     """
-    found = _find(kind)
+    found = _find(_HISTOGRAM.sub("histogram", kind))
     return found is not None and found.traits.scaling == "standardize"
 
 
@@ -130,9 +135,10 @@ class MixedLikelihood(nn.Module, Likelihood):
     log_jacobian
         Logarithm of the Jacobian of the scaling of the real columns, in nats (see :class:`InDataUnits`).
     columns
-        A kind for each column: ``gaussian``, ``laplace`` and ``student-t``, each with its own scale;
+        A kind for each column: ``gaussian``, ``laplace``, ``student-t``, ``log-normal`` and ``asinh-normal``, each with
+        its own scale;
         ``bernoulli``; ``categorical7`` for one of 7 categories; ``poisson``, ``negative-binomial``,
-        ``zero-inflated-negative-binomial``. A single kind is for all columns.
+        ``zero-inflated-negative-binomial``; ``histogram37`` for at most 37 cells. A single kind is for all columns.
 
     Raises
     ------
@@ -149,7 +155,7 @@ class MixedLikelihood(nn.Module, Likelihood):
     tensor(0., grad_fn=<AddBackward0>)
     """
 
-    traits = LikelihoodTraits(measure="mixed", scaling="mixed", takes_missing=True)
+    traits = LikelihoodTraits(measure="mixed", scaling="mixed", takes_missing=True, learns_rows=True)
     order: Tensor
     places: Tensor
 
@@ -191,7 +197,8 @@ class MixedLikelihood(nn.Module, Likelihood):
         levels = [group.levels for group in groups]
         inputs = [group.encoder_input for group in groups]
         plain = not any(levels) and all(transform is None for transform in inputs)
-        self.encoder_input = None if plain else ColumnInputs(levels, inputs, members)
+        widths = [prod(group.encoder_shape) for group in groups]
+        self.encoder_input = None if plain else ColumnInputs(levels, inputs, members, widths)
 
     @property
     def encoder_shape(self) -> tuple[int, ...]:
@@ -201,6 +208,17 @@ class MixedLikelihood(nn.Module, Likelihood):
     def _likelihoods(self) -> list[Likelihood]:
         """Return the likelihoods, one for all columns of a kind."""
         return [cast(Likelihood, group) for group in self.groups]
+
+    def learn_rows(self, rows: npt.NDArray[np.floating], facts: Sequence[ColumnFacts]) -> None:
+        """Have every kind that wants to see training rows ``(n, *event)`` see its columns of them."""
+        flat = rows.reshape(len(rows), -1)[:, self.order.cpu().numpy()]
+        ordered = [facts[j] for j in self.order.tolist()]
+        start = 0
+        for group in self._likelihoods():
+            end = start + group.event_shape[0]
+            if group.traits.learns_rows:
+                group.learn_rows(flat[:, start:end], ordered[start:end])
+            start = end
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
         """Return the features of the means and frequencies of data ``(n, *event)``, for every latent alike."""
@@ -283,19 +301,25 @@ def _build(kind: str, count: int) -> nn.Module:
         return part((count,), **(part.traits.column_options or {}))
     if match := _CATEGORICAL.fullmatch(kind):
         return NominalLikelihood((count,), levels=int(match[1]))
+    if match := _HISTOGRAM.fullmatch(kind):
+        return HistogramLikelihood((count,), cells=int(match[1]))
     raise UsageError(
         f"mixed: unknown kind of column {kind!r}; there are {', '.join(_KINDS)}, and categorical7 for 7 categories"
     )
 
 
 _CATEGORICAL = re.compile(r"categorical([1-9]\d*)")
+_HISTOGRAM = re.compile(r"^histogram([1-9]\d*)$")
 for _name, _kind in (
     ("gaussian", GaussianLikelihood),
     ("laplace", LaplaceLikelihood),
     ("student-t", StudentTLikelihood),
+    ("log-normal", LogNormalLikelihood),
+    ("asinh-normal", AsinhNormalLikelihood),
     ("bernoulli", BernoulliLikelihood),
     ("poisson", PoissonLikelihood),
     ("negative-binomial", NegativeBinomialLikelihood),
     ("zero-inflated-negative-binomial", ZeroInflatedNegativeBinomialLikelihood),
+    ("histogram", HistogramLikelihood),
 ):
     offer_column_kind(_name, _kind)

@@ -109,13 +109,17 @@ class ObservedCells(nn.Module, Likelihood):
     @property
     def encoder_input(self) -> ObservedInputs:
         """The map before the encoder: what the base's makes of the data, 0 for missing cells, and which are missing."""
-        return ObservedInputs(self.base.encoder_input, self._masked)
+        return ObservedInputs(self.base.encoder_input, self._masked, self.fill)
 
     @property
     def encoder_shape(self) -> tuple[int, ...]:
         """The shape of what the encoder sees."""
         shape = self.base.encoder_shape
         return (*shape[:-1], shape[-1] + sum(self._masked))
+
+    def learn_rows(self, rows: npt.NDArray[np.floating], facts: Sequence[object]) -> None:
+        """Have the base see training rows, if it wants to; it leaves missing cells out."""
+        self.base.learn_rows(rows, facts)
 
     def marginal_features(self, x: Tensor) -> Tensor | None:
         """Return the features of the marginals of the observed cells of data ``(n, *event)``.

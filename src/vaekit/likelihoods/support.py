@@ -52,6 +52,17 @@ class Support:
         inside = bool(array.min() >= self.lower and array.max() <= upper)
         return inside and not (self.whole and _fractions(array).size)
 
+    def inside(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return which values lie inside, in the shape of the values; NaN does.
+
+        >>> Support("whole numbers", 0.0, 9.0, "round them", whole=True).inside([3.0, 0.5, -1.0])
+        array([ True, False, False])
+        """
+        array = np.asarray(values)
+        upper = min(self.upper, LARGEST_COUNT) if self.whole else self.upper
+        outside = (array < self.lower) | (array > upper)
+        return ~(outside | (array != np.floor(array)) & ~np.isnan(array) if self.whole else outside)
+
     def check(self, values: npt.ArrayLike, kind: str) -> None:
         """Refuse data outside with a :class:`~vaekit.errors.DataError` that says which likelihoods would fit."""
         array = _observed(values)
@@ -103,6 +114,14 @@ class ColumnSupport:
             for (_, support), columns in zip(self.supports, self.members, strict=True)
             for j in columns
         )
+
+    def inside(self, values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Return which values lie in the support of their column, in the shape of the values; NaN does."""
+        flat = self._flat(values)
+        found = np.ones(flat.shape, dtype=bool)
+        for (_, support), columns in zip(self.supports, self.members, strict=True):
+            found[:, columns] = support.inside(flat[:, columns])
+        return found.reshape(np.shape(values))
 
     def check(self, values: npt.ArrayLike, kind: str) -> None:
         """Refuse data outside with a :class:`~vaekit.errors.DataError` that says which column."""

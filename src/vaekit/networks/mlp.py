@@ -3,10 +3,14 @@ r"""Fully connected networks of any depth, with or without gates; without a hidd
 .. math::
 
     \text{mlp}   &: h_0 = x, \quad h_{l+1} = \phi(W_l h_l + b_l), \quad f(x) = W_L h_L + b_L \\
+    \text{shortcut} &: f(x) = W_L h_L + b_L + A x \\
     \text{gated} &: h_{l+1} = (W_l h_l + b_l) \odot \sigma(V_l h_l + c_l)
 
-Gates: Tomczak and Welling (2018), "VAE with a VampPrior", section 4.1, whose network has two hidden layers of
-300; van den Oord et al. (2016), "Conditional Image Generation with PixelCNN Decoders", equation 2.
+A linear map beside the layers, from the input straight to the output, begins as principal components do, so that
+latents are used from the first steps on, and few rows are enough for it: Dieng et al. (2019), "Avoiding Latent
+Variable Collapse with Generative Skip Models", section 3. Gates: Tomczak and Welling (2018), "VAE with a
+VampPrior", section 4.1, whose network has two hidden layers of 300; van den Oord et al. (2016), "Conditional
+Image Generation with PixelCNN Decoders", equation 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,6 +36,8 @@ class FlatNetwork(nn.Module):
         Sizes of the hidden layers; empty for a linear map.
     layer
         A function that makes the modules of a hidden layer from one size to another.
+    shortcut
+        Whether a linear map of the input is added to the output.
 
     Examples
     --------
@@ -47,6 +53,7 @@ class FlatNetwork(nn.Module):
         output_shape: Sequence[int],
         hidden: Sequence[int],
         layer: Callable[[int, int], list[nn.Module]],
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
@@ -54,7 +61,9 @@ class FlatNetwork(nn.Module):
         layers: list[nn.Module] = []
         for size_in, size_out in zip(sizes[:-1], sizes[1:], strict=True):
             layers += layer(size_in, size_out)
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], prod(self.output_shape)))
+        size_in, size_out = prod(self.input_shape), prod(self.output_shape)
+        self.shortcut = nn.Linear(size_in, size_out, bias=False) if shortcut else None
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], size_out))
 
     @property
     def last(self) -> nn.Module:
@@ -67,7 +76,10 @@ class FlatNetwork(nn.Module):
         if len(self.input_shape) > 1:
             x = x.flatten(-len(self.input_shape))
         # Batch normalisation needs exactly one batch dimension.
-        features = self.layers(x if len(batch_shape) == 1 else x.reshape(-1, x.shape[-1]))
+        flat = x if len(batch_shape) == 1 else x.reshape(-1, x.shape[-1])
+        features = self.layers(flat)
+        if self.shortcut is not None:
+            features = features + self.shortcut(flat)
         if len(batch_shape) == 1 and len(self.output_shape) == 1:
             return features
         return features.reshape(*batch_shape, *self.output_shape)
@@ -86,6 +98,8 @@ class MultilayerPerceptron(FlatNetwork):
         Applied after every hidden layer.
     style
         The style of the hidden layers, instead of the activation alone.
+    shortcut
+        Whether a linear map of the input is added to the output.
 
     Examples
     --------
@@ -103,9 +117,10 @@ class MultilayerPerceptron(FlatNetwork):
         hidden: Sequence[int] = (400,),
         activation: Activation = "relu",
         style: LayerStyle | None = None,
+        shortcut: bool = False,
     ) -> None:
         style = LayerStyle(kind="mlp", activation=activation) if style is None else style
-        super().__init__(input_shape, output_shape, hidden, style.dense)
+        super().__init__(input_shape, output_shape, hidden, style.dense, shortcut)
         style.initialised(self)
 
 
@@ -126,6 +141,8 @@ class MlpNetwork(Network):
         Probability of leaving a hidden unit out of a training step, from 0 to less than 1.
     initialisation
         Initialisation of all weights: ``default`` (PyTorch's) or ``glorot`` (uniform, with biases of zero).
+    shortcut
+        Whether a linear map of the input is added to the output, in encoder and decoder.
 
     Raises
     ------
@@ -143,6 +160,7 @@ class MlpNetwork(Network):
     normalisation: Normalisation = "none"
     dropout: float = 0.0
     initialisation: Initialisation = "default"
+    shortcut: bool = False
 
     def __post_init__(self) -> None:
         check_sizes("mlp", "hidden=200x200, or hidden=none for a linear map", hidden=self.hidden)
@@ -150,11 +168,18 @@ class MlpNetwork(Network):
 
     def encoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the encoder."""
-        return MultilayerPerceptron(input_shape, output_shape, hidden=self.hidden, style=self._style())
+        return self._build(input_shape, output_shape, self.hidden)
 
     def decoder(self, input_shape: Sequence[int], output_shape: Sequence[int]) -> nn.Module:
         """Build the decoder: the hidden layers in reverse."""
-        return MultilayerPerceptron(input_shape, output_shape, hidden=self.hidden[::-1], style=self._style())
+        return self._build(input_shape, output_shape, self.hidden[::-1])
+
+    def _build(
+        self, input_shape: Sequence[int], output_shape: Sequence[int], hidden: tuple[int, ...]
+    ) -> nn.Module:
+        return MultilayerPerceptron(
+            input_shape, output_shape, hidden=hidden, style=self._style(), shortcut=self.shortcut
+        )
 
     def _style(self) -> LayerStyle:
         return LayerStyle(

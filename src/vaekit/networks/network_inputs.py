@@ -83,6 +83,8 @@ class ColumnInputs(nn.Module):
         The map for each group without categories; None: the identity.
     members
         The numbers of the columns of each group.
+    widths
+        How many numbers the map of a group makes of all its columns; None: one of each.
 
     Examples
     --------
@@ -94,7 +96,11 @@ class ColumnInputs(nn.Module):
     order: Tensor
 
     def __init__(
-        self, levels: list[int | None], transforms: list[nn.Module | None], members: list[list[int]]
+        self,
+        levels: list[int | None],
+        transforms: list[nn.Module | None],
+        members: list[list[int]],
+        widths: list[int] | None = None,
     ) -> None:
         super().__init__()
         self.levels, self.sizes = levels, [len(columns) for columns in members]
@@ -105,7 +111,11 @@ class ColumnInputs(nn.Module):
         self.register_buffer(
             "order", torch.tensor([j for columns in members for j in columns]), persistent=False
         )
-        self.width = sum(size * (n or 1) for size, n in zip(self.sizes, levels, strict=True))
+        widths = self.sizes if widths is None else widths
+        self.width = sum(
+            width if n is None else size * n
+            for size, n, width in zip(self.sizes, levels, widths, strict=True)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, *event)`` to ``(batch, width)``."""
@@ -131,6 +141,8 @@ class ObservedInputs(nn.Module):
         The map of the observed cells, entry by entry; None: the identity.
     masked
         For each cell whether it has a further input: 1 where it is missing, 0 where it is observed.
+    fill
+        A number that the map takes, to stand for missing cells before it.
 
     Examples
     --------
@@ -141,8 +153,9 @@ class ObservedInputs(nn.Module):
 
     masked: Tensor
 
-    def __init__(self, transform: nn.Module | None, masked: Sequence[bool]) -> None:
+    def __init__(self, transform: nn.Module | None, masked: Sequence[bool], fill: float = 0.0) -> None:
         super().__init__()
+        self.fill = fill
         self.transform = nn.Identity() if transform is None else transform
         places = [j for j, told in enumerate(masked) if told]
         self.register_buffer("masked", torch.tensor(places, dtype=torch.long), persistent=False)
@@ -150,7 +163,7 @@ class ObservedInputs(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, *event)`` to the inputs of the encoder."""
         missing = x.isnan()
-        seen = self.transform(x.masked_fill(missing, 0.0))
+        seen = self.transform(x.masked_fill(missing, self.fill))
         # NaN goes through the map, and shows which of its entries are those of missing cells.
         seen = seen.masked_fill(self.transform(x.detach()).isnan(), 0.0)
         if not len(self.masked):

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
-from vaekit.contracts import Network
+from vaekit.contracts import Network, NetworkTraits
 from vaekit.errors import UsageError
 
 __all__ = ["NetworkRecipe", "OwnNetwork", "OwnNetworkName", "own_network", "sentence_of"]
@@ -91,6 +91,8 @@ class OwnNetworkName:
     UsageError
         When it is asked to build a network.
     """
+
+    traits = NetworkTraits()
 
     def __init__(self, *, encoder: str = "unknown", decoder: str = "unknown") -> None:
         self.names = {"encoder": encoder, "decoder": decoder}

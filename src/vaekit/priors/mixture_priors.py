@@ -30,6 +30,7 @@ from vaekit.distributions.normals import FullNormal, independent_normal
 from vaekit.errors import DataError, UsageError
 from vaekit.networks.bounded import soft_bound
 from vaekit.networks.network_inputs import require_condition
+from vaekit.runtime.first_imports import import_quietly
 
 __all__ = ["GaussianMixturePrior", "MixturePrior"]
 
@@ -149,6 +150,7 @@ class GaussianMixturePrior(nn.Module, Prior):
         DataError
             If there are fewer draws than components, or a component collapses onto a few of them.
         """
+        import_quietly("sklearn.mixture")
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.mixture import GaussianMixture
         from threadpoolctl import threadpool_limits

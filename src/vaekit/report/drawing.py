@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -50,12 +51,18 @@ _STYLE = {
 }
 
 
+_DRAWING = threading.RLock()
+
+
 @contextmanager
 def theme() -> Generator[None]:
-    """Draw in the style of the report, and restore matplotlib's settings afterwards."""
+    """Draw in the style of the report, and restore matplotlib's settings afterwards.
+
+    The settings are the process's, so that threads draw one after another.
+    """
     import matplotlib.style
 
-    with warnings.catch_warnings():
+    with _DRAWING, warnings.catch_warnings():
         # Matplotlib measures names in a font that lacks some scripts; the reader's browser has fonts for them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         warnings.filterwarnings(
@@ -112,11 +119,16 @@ def _ticks(axis: "Axis") -> list[tuple[float, str]]:
 
 
 def _shorten(label: "Text", most: float) -> None:
-    """Cut a label to at most that many points."""
+    """Cut a label to at most that many points, what follows the name of a column first."""
     from matplotlib.textpath import TextToPath
 
     measure, words = TextToPath().get_text_width_height_descent, label.get_text()
-    text = words
+    name, colon, rest = words.rpartition(": ")
+    for text in (words, f"{name}{colon}{rest.partition(' of ')[0]}", name) if colon else ():
+        if measure(text, label.get_fontproperties(), False)[0] <= most:
+            label.set_text(text)
+            return
+    text = words = name or words
     while len(text) > 2 and measure(text, label.get_fontproperties(), False)[0] > most:
         words = words[:-1]
         text = words.rstrip() + "…"

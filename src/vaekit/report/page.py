@@ -5,6 +5,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from markupsafe import Markup, escape
 
 import vaekit.report.image_sections as image_sections
@@ -15,6 +16,7 @@ from vaekit.report.numbers import count, estimate, main_result, number_rows
 from vaekit.report.provenance import command, data_name, facts, parts
 from vaekit.report.scene import Picture, Scene, Section
 from vaekit.report.verdict import judge
+from vaekit.runtime.surroundings import usual_surroundings
 
 if TYPE_CHECKING:
     from vaekit.artifact import Artifact
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["render_report"]
 
 
+@usual_surroundings()
 def render_report(
     estimator: "VariationalAutoencoder",
     artifact: "Artifact",
@@ -65,6 +68,7 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters["code"] = _code
+    environment.filters["breakable"] = _breakable
     return environment.get_template("report.html.jinja").render(
         name=data_name(artifact, shown),
         latent=artifact.latent,
@@ -87,6 +91,11 @@ def _code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
 
 
+def _breakable(text: str) -> Markup:
+    """Return text as HTML in which a line may break behind a comma or a colon."""
+    return Markup(re.sub(r"([,:])", r"\1<wbr>", str(escape(text))))
+
+
 def _kl_per_dimension(estimator: "VariationalAutoencoder", result: "Evaluation | None") -> list[float] | None:
     """Return the KL of each latent dimension, from the evaluation or else from the best epoch."""
     if result is not None:
@@ -105,7 +114,7 @@ def _comparison(result: "Evaluation") -> Picture:
     with theme():
         svg = drawn(log_likelihood_comparison(result.log_likelihood, rows), "comparison", alt)
     caption = (
-        "The model (blue dot) and simple textbook methods fitted to the same training data (diamonds). Further "
+        "The model (blue dot) and simple methods fitted to the same training data (diamonds). Further "
         "right is better. The bars extend two standard errors to each side."
     )
     if any(b.advantage is not None for b in result.baselines):
@@ -175,7 +184,7 @@ def _curves(scene: Scene) -> Section | None:
 def _latents(scene: Scene) -> Section | None:
     figures = []
     if scene.shown is not None and scene.has_places:
-        z, labels = scene.estimator.transform(scene.shown), scene.shown.labels
+        z, labels = np.asarray(scene.estimator.transform(scene.shown)), scene.shown.labels
         ax = latent_scatter(z, labels)
         rows = count(len(z), scene.noun)
         caption = (

@@ -36,7 +36,7 @@ def parts(artifact: "Artifact") -> list[Part]:
         "likelihood": "likelihood p(x|z)",
         "objective": "objective",
     }
-    return [(symbols[room], str(spec), in_words(spec)) for room, spec in artifact.sentence.specs.items()]
+    return [(symbols[room], spec.in_short, in_words(spec)) for room, spec in artifact.sentence.specs.items()]
 
 
 def in_words(spec: "Spec") -> str:
@@ -64,9 +64,13 @@ def facts(
     estimator: "VariationalAutoencoder", artifact: "Artifact", shown: "Dataset | None"
 ) -> dict[str, list[Fact]]:
     """Return all facts about the model as names and values, by group."""
+    kinds = artifact.sentence.likelihood.many_columns
+    kept = [artifact.schema.columns[j].name for j in artifact.schema.kept.nonzero()[0]]
+    columns = {"Likelihoods of the columns": list(zip(kept, kinds, strict=True))} if kinds else {}
     return {
         "Data": _data_facts(estimator, artifact, shown),
         "Model": _model_facts(estimator, artifact),
+        **columns,
         "Training": _training_facts(artifact),
         "Software": [(name, version) for name, version in _versions(artifact).items()],
     }
@@ -110,6 +114,8 @@ def _data_facts(
     else:
         found.append(("each row", count(prod(schema.event_shape), "column")))
     found.append(("scaling", schema.scaling))
+    if schema.constant is not None:
+        found.append(("left out of the model", schema.constant.describe()))
     empty, kept = schema.empty_columns, zip(schema.columns, schema.kept, strict=False)
     left_out = [column.name for column, keep in kept if not keep and column.name not in empty]
     if left_out:

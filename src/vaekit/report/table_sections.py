@@ -42,9 +42,9 @@ def reconstructions(scene: Scene) -> Section | None:
     schema = scene.estimator.schema_
     kept = np.flatnonzero(schema.kept)
     originals = np.asarray(scene.shown.values, dtype=float)
-    fitted = scene.estimator.reconstruct(scene.shown)
+    fitted = scene.estimator.reconstruct(scene.shown, as_frame=False)
     scores = r_squared(originals, fitted)
-    decoded = _decoded(scene, scene.shown, scene.estimator.transform(scene.shown))
+    decoded = _decoded(scene, scene.shown, np.array(scene.estimator.transform(scene.shown)))
     log_p = _log_probabilities(scene, decoded, _categories(scene, fitted))
     for category, values in log_p.items():
         seen = ~np.isnan(originals[:, category.column])
@@ -107,7 +107,7 @@ def marginals(scene: Scene) -> Section | None:
     there = np.maximum((~np.isnan(data)).sum(0), 1)
     # Kolmogorov and Smirnov's distance of two samples of one distribution is below this in 95 % of cases.
     chance = 1.36 * np.sqrt(1 / there + 1 / len(samples))
-    fitted = scene.estimator.reconstruct(scene.shown)
+    fitted = scene.estimator.reconstruct(scene.shown, as_frame=False)
     named = {category.column: category for category in _categories(scene, fitted)}
     for j, category in named.items():
         apart[j], chance[j] = category.distance(data, samples)
@@ -155,7 +155,7 @@ def effects(scene: Scene) -> Section | None:
 
     def decode(z: _Floats) -> _Floats:
         latents = walk.to_latent(z)
-        values = scene.estimator.inverse_transform(latents, given=scene.walked)[:, kept]
+        values = scene.estimator.inverse_transform(latents, given=scene.walked, as_frame=False)[:, kept]
         log_p = _log_probabilities(scene, _decoded(scene, None, latents), categories)
         shares = [np.exp(log_p[category][:, category.first_shown :]) for category in categories]
         return np.concatenate([values, *shares], axis=1)

@@ -10,8 +10,9 @@ from vaekit.report.numbers import advantage, count, estimate, main_result, numbe
 if TYPE_CHECKING:
     from vaekit.artifact import Artifact
     from vaekit.evaluation import Evaluation
+    from vaekit.sentence import Spec
 
-__all__ = ["Notice", "judge"]
+__all__ = ["Notice", "collapse", "judge"]
 
 _FEWEST_SAMPLES, _LEAST_SHARE = 10, 0.05
 
@@ -67,9 +68,9 @@ def judge(
         notices = [_comparison(result, artifact, noun), *_estimate_quality(result, noun)]
         if result.split == "train":
             notices.append(_trained_on(noun))
-        notices += [*_inexact_prior(result), *_codes(result)]
+        notices += [*_inexact_prior(result, artifact.sentence.prior), *_codes(result)]
     if kl_per_dimension is not None and (result is None or result.code_usage is None):
-        notices += _collapse(kl_per_dimension)
+        notices += collapse(kl_per_dimension)
     return notices + _training(artifact, evaluated=result is not None)
 
 
@@ -79,7 +80,7 @@ def _not_evaluated(artifact: "Artifact") -> Notice:
         text = (
             "Its likelihood scores images by how similar they are to their reconstructions. This score is "
             "useful for training but is not a probability, so there is no log p(x), and no comparison with "
-            "textbook methods. The objective that training maximised is this score minus the KL."
+            "simple methods. The objective that training maximised is this score minus the KL."
         )
         advice = (
             "Judge by the pictures below. For log-likelihoods, fit with `--likelihood continuous-bernoulli`."
@@ -106,24 +107,25 @@ def _comparison(result: "Evaluation", artifact: "Artifact", noun: str) -> Notice
         )
         return Notice("note", numbers, text)
     difference = estimate((abs(versus.mean), versus.standard_error))
+    best = f"the best of these baselines: {versus.baseline}"
     if versus.outcome == "above":
         text = (
-            f"The model has learned real structure: on average, it gives {_AN[noun]} {times(versus.mean)} the "
-            f"probability that the best textbook method ({versus.baseline}) gives it. Measured on {examples}."
+            f"The model has learned structure that simple methods miss: on average, it gives {_AN[noun]} "
+            f"{times(versus.mean)} the probability under {best}. Measured on {examples}."
         )
         return Notice("good", f"{numbers}, above the best baseline by {difference}", text)
     if versus.outcome == "below":
         text = (
-            f"A textbook method ({versus.baseline}) describes these {examples} better: on average, it gives "
-            f"{_AN[noun]} {times(-versus.mean)} the probability that this model gives it. To score {noun}s or "
-            "to make new ones, use that method, or improve this model first."
+            f"A simple method describes these {examples} better. On average, {_AN[noun]} has {times(-versus.mean)} the "
+            f"probability that this model gives it under {best}. To score {noun}s or to make new ones, use that "
+            "method, or improve this model first."
         )
         title = f"{numbers}, below the best baseline by {difference}"
         return Notice("bad", title, text, _ways_to_improve(artifact))
     difference = estimate((versus.mean, versus.standard_error))
     text = (
-        f"On {examples}, there is no clear difference between the model and a textbook method "
-        f"({versus.baseline}): the difference is within two standard errors."
+        f"On {examples}, there is no clear difference between the model and {best}. The difference is within two "
+        "standard errors."
     )
     title = f"{numbers}, level with the best baseline (difference {difference})"
     return Notice("caution", title, text, _ways_to_improve(artifact))
@@ -148,21 +150,23 @@ def _ways_to_improve(artifact: "Artifact") -> list[str]:
     ]
 
 
-def _inexact_prior(result: "Evaluation") -> list[Notice]:
-    if result.prior_samples is None:
+def _inexact_prior(result: "Evaluation", prior: "Spec") -> list[Notice]:
+    samples = result.prior_samples
+    if samples is None:
         return []
     text = (
-        "The prior is defined by a second autoencoder, and its log p(z) is estimated from "
-        f"{count(result.prior_samples, 'importance sample')}, which on average gives too low a value. So the "
+        f"The density of the prior, {prior.kind}, is an integral, and its log p(z) is estimated from "
+        f"{count(samples, 'importance sample')}, which on average gives too low a value. So the "
         "log-likelihood and the ELBO shown are below the true ones, and the comparison with the baselines errs "
         "against the model."
     )
+    advice = [f"Use more samples: `--prior {prior.kind}:samples={8 * samples}`."]
     return [
         Notice(
             "note",
             "The prior's density is a lower bound",
             text,
-            ["Use more samples: `--prior two-stage:samples=256`."],
+            advice if "samples" in prior.options else [],
         )
     ]
 
@@ -227,7 +231,12 @@ def _codes(result: "Evaluation") -> list[Notice]:
     ]
 
 
-def _collapse(kl: Sequence[float]) -> list[Notice]:
+def collapse(kl: Sequence[float]) -> list[Notice]:
+    """Return a warning where hardly any latent dimension carries information, given the mean KL of each in nats.
+
+    >>> [notice.title for notice in collapse([0.0, 0.0, 2.0])], collapse([1.0, 2.0])
+    (['Nearly collapsed: only 1 of 3 latent dimensions is active'], [])
+    """
     active, latent = sum(value > ACTIVE_KL for value in kl), len(kl)
     if active == 0:
         text = (
@@ -240,7 +249,7 @@ def _collapse(kl: Sequence[float]) -> list[Notice]:
         ]
         return [Notice("bad", "Posterior collapse: no latent dimension is active", text, advice)]
     if active == 1 < latent or active < 0.1 * latent:
-        title = f"Nearly collapsed: only {active} of {latent} latent dimensions are active"
+        title = f"Nearly collapsed: only {active} of {latent} latent dimensions {'is' if active == 1 else 'are'} active"
         text = f"The others carry less than {ACTIVE_KL:g} nat each and have no effect."
         advice = (
             f"If this is unexpected, train longer or more slowly; if not, `--latent {active}` is as good."

@@ -105,7 +105,11 @@ def _draws(scene: "Scene") -> _Floats:
 
 def _codes(scene: "Scene") -> _Floats:
     """Return the codes of the rows that are shown, or draws from the prior if there are none."""
-    return _draws(scene) if scene.shown is None else scene.estimator.transform(scene.shown).astype(np.float64)
+    return (
+        _draws(scene)
+        if scene.shown is None
+        else np.asarray(scene.estimator.transform(scene.shown), np.float64)
+    )
 
 
 def _quantiles(drawn: _Floats, shares: _Floats) -> _Floats:

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekit.estimator.model_rows import choose_device
 from vaekit.evaluation import evaluate_bound, log_likelihood
 from vaekit.objectives import Elbo
 from vaekit.reproductions.mnist_images import DynamicBinarisation, read_images
 from vaekit.reproductions.protocol import Protocol
 from vaekit.reproductions.sittings import Sittings, describe
+from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Callbacks, Checkpoints, EpochMetrics, StopRequest, stopping_on, train

@@ -88,5 +88,5 @@ def _read_static(name: str, data_dir: Path | None) -> Tensor:
                 raise DataError(f"{path} does not hold rows of 784 zeros and ones; download it again")
             return torch.from_numpy(values.reshape(-1, 1, 28, 28).astype(np.float32))
     raise DataError(
-        f"{name} (or {name}.xz), Larochelle's binarised MNIST, was not found; give --data-dir, the folder that holds it"
+        f"{name} (or {name}.xz), Larochelle's binarised MNIST, was not found; give data_dir=FOLDER, which holds it"
     )

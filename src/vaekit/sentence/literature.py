@@ -10,7 +10,19 @@ from vaekit.errors import UsageError
 from vaekit.language.grammar import did_you_mean
 from vaekit.sentence.named_models import MODELS, NamedModel
 
-__all__ = ["MODELS", "NamedModel", "find_model", "resolve"]
+__all__ = ["MODELS", "RECONSTRUCTIONS", "NamedModel", "find_model", "resolve"]
+
+RECONSTRUCTIONS: Mapping[str, str] = {
+    "mse": "gaussian:scale=fixed,value=0.7071067811865476",
+    "bce": "bernoulli",
+}
+r"""Likelihoods by the loss that an autoencoder calls its reconstruction error, summed over the inputs of an example.
+
+``bce``, the binary cross-entropy, is :math:`-\log p(x \mid z)` of a Bernoulli. ``mse``, the squared error, is
+:math:`-\log p(x \mid z)` of a Gaussian of variance 1/2, up to a constant: of the scaled data, and with a sum where many
+programs take a mean, which is a Gaussian of D times that variance (`vaekit explain-loss`). A noise that is learned,
+``gaussian:scale=learned``, describes data better as a rule.
+"""
 
 
 def find_model(name: str) -> NamedModel:
@@ -62,5 +74,5 @@ def resolve(name: str | None, given: Mapping[str, str | None]) -> dict[str, str]
     >>> resolve("beta-vae", {"prior": "gaussian", "objective": None})
     {'objective': 'elbo:beta=4', 'prior': 'gaussian'}
     """
-    parts = {} if name is None else dict(find_model(name).parts)
+    parts = {} if name is None else {"objective": "elbo", **find_model(name).parts}
     return parts | {room: spec for room, spec in given.items() if spec is not None}

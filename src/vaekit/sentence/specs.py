@@ -29,6 +29,9 @@ __all__ = ["Sentence", "Spec", "parse"]
 _OWN_NETWORK: dict[str, Callable[..., Any]] = {"own": OwnNetworkName}
 
 
+_COLUMNS_IN_A_LINE = 6
+
+
 @dataclass(frozen=True)
 class Spec:
     """One part of the sentence: a kind and its options, all of them, defaults included.
@@ -45,10 +48,10 @@ class Spec:
     Examples
     --------
     >>> spec = parse("network", "mlp:hidden=200x200")
-    >>> spec.options
-    {'hidden': (200, 200), 'activation': 'gelu', 'normalisation': 'none', 'dropout': 0.0, 'initialisation': 'default'}
+    >>> spec.options["hidden"], spec.options["activation"]
+    ((200, 200), 'gelu')
     >>> str(spec)
-    'mlp:hidden=200x200,activation=gelu,normalisation=none,dropout=0.0,initialisation=default'
+    'mlp:hidden=200x200,activation=gelu,normalisation=none,dropout=0.0,initialisation=default,shortcut=false'
     """
 
     room: Room
@@ -57,6 +60,23 @@ class Spec:
 
     def __str__(self) -> str:
         return write_choice(self.kind, self.options)
+
+    @property
+    def many_columns(self) -> tuple[str, ...]:
+        """The kinds of the columns of a likelihood with one for each, where they are more than six; else nothing."""
+        kinds = tuple(self.options.get("columns", ()))
+        return kinds if len(kinds) > _COLUMNS_IN_A_LINE else ()
+
+    @property
+    def in_short(self) -> str:
+        """The spec as text; with many columns, only its kind and their number.
+
+        >>> parse("prior", "standard").in_short
+        'standard'
+        >>> parse("likelihood", "mixed:columns=" + "x".join(["gaussian"] * 31)).in_short
+        'mixed, of 31 columns'
+        """
+        return f"{self.kind}, of {len(self.many_columns)} columns" if self.many_columns else str(self)
 
     @property
     def part(self) -> Any:

@@ -24,16 +24,18 @@ from vaekit.language.settings import Launch, TrainingSettings
 from vaekit.objectives import Objective
 from vaekit.runtime.precision import NetworkPrecision
 from vaekit.runtime.processor import flushed_denormals
-from vaekit.runtime.randomness import seeded
+from vaekit.runtime.randomness import give_way, seeded
+from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.training.checkpoints import Checkpoints
 from vaekit.training.compiled_step import compile_step
 from vaekit.training.epoch import train_epoch
 from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
 from vaekit.training.keeper import Keeper
 from vaekit.training.loggers import Logger, log_to_all
-from vaekit.training.process_group import check_launch, joined
+from vaekit.training.process_group import joined
 from vaekit.training.run_state import Run
 from vaekit.training.setup import Examples, Progress, RunSetup
+from vaekit.training.sharding import check_launch
 from vaekit.training.stopping import StopRequest, stopping_on
 from vaekit.training.streamed import StreamedRows
 from vaekit.vae import VAE
@@ -153,6 +155,7 @@ def train(
     return carry_out(setup, callbacks=callbacks, checkpoints=checkpoints).history
 
 
+@plain_arithmetic()
 def carry_out(
     setup: RunSetup,
     *,
@@ -232,6 +235,7 @@ def _train(
 
     def between_steps(epochs_done: float, look: Callable[[], None]) -> None:
         nonlocal called
+        give_way()
         stops, saves = run.world.ask(stop=bool(stop), save=keeper.is_due)
         if stops:
             look()

@@ -20,6 +20,7 @@ from torch import (
 )
 
 from vaekit.language.optimizers import Adam, parse_optimizer
+from vaekit.runtime.first_imports import import_quietly
 from vaekit.runtime.spread import is_spread, local_part
 
 __all__ = ["adam", "build_optimizer", "clip_gradient", "global_norm"]
@@ -60,6 +61,7 @@ def adam(
 
 def _groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, list[nn.Parameter]]]:
     """Keep parameters that are spread over processes apart from whole ones: no kernel takes both at once."""
+    import_quietly("torch._dynamo")  # which torch's optimisers import
     given = list(parameters)
     groups = [[p for p in given if is_spread(p) is spread] for spread in (False, True)]
     return [{"params": group} for group in groups if group]

@@ -18,12 +18,10 @@ from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from vaekit.errors import ProcessLostError, TrainingWarning, UsageError
 from vaekit.language.settings import Launch
-from vaekit.training.ranks import Ranks
-from vaekit.training.setup import RunSetup
-from vaekit.training.sharding import ShardedRanks, require_shardable
+from vaekit.training.sharding import ranks_for
 from vaekit.training.world import ALONE, World, others_may_be_lost
 
-__all__ = ["check_launch", "from_rank_zero", "is_distributed", "joined", "process_group", "was_restarted"]
+__all__ = ["from_rank_zero", "is_distributed", "joined", "process_group", "was_restarted"]
 
 T = TypeVar("T")
 
@@ -144,18 +142,6 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def check_launch(setup: RunSetup, launch: Launch | None) -> None:
-    """Refuse a run that processes cannot share in the way that is asked for.
-
-    Raises
-    ------
-    UsageError
-        If they cannot.
-    """
-    if launch is not None and launch.shard:
-        require_shardable(setup)
-
-
 @contextmanager
 def joined(device: torch.device, launch: Launch | None = None) -> Generator[World]:
     """Join the processes of an initialised process group, in groups of the run's own, which are destroyed after it.
@@ -173,16 +159,12 @@ def joined(device: torch.device, launch: Launch | None = None) -> Generator[Worl
     UsageError
         For networks that are to be spread over several processes, where there is one.
     """
-    shard = launch is not None and launch.shard
     if not is_distributed():
-        if shard:
-            raise UsageError(
-                "--shard (shard=True) spreads a model over several processes, and this is one; start them with "
-                "torchrun --nproc-per-node N, or leave it out"
-            )
+        ranks_for(launch, 1)
         yield ALONE
         return
     rank, size = dist.get_rank(), dist.get_world_size()
+    ranks = ranks_for(launch, size)
     patience = float(os.environ.get("VAEKIT_TIMEOUT", _STEP_PATIENCE))
     with others_may_be_lost(rank, size), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torch's, about its own workings
@@ -191,7 +173,7 @@ def joined(device: torch.device, launch: Launch | None = None) -> Generator[Worl
         control = dist.new_group(backend="gloo", timeout=_LONG_PATIENCE)
         backend = "nccl" if device.type == "cuda" else "gloo"
         steps = dist.new_group(backend=backend, timeout=timedelta(seconds=patience))
-    world = (ShardedRanks if shard else Ranks)(rank, size, steps=steps, control=control)
+    world = ranks(rank, size, steps=steps, control=control)
     lost = False
     try:
         with warnings.catch_warnings():

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
+from math import inf
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from vaekit.language.settings import TrainingSettings
 from vaekit.objectives import Objective, Opposed
 from vaekit.runtime.precision import NetworkPrecision
-from vaekit.runtime.processor import single_thread
+from vaekit.runtime.threads import shared_threads
 from vaekit.training.history import History
 from vaekit.training.optimizing import build_optimizer
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
@@ -30,8 +31,6 @@ __all__ = [
     "has_convolutions",
     "multiplications",
 ]
-
-_WORTH_SHARING = 10_000_000  # multiply-adds of a forward pass that are worth more than one thread
 
 
 class Batch(NamedTuple):
@@ -142,9 +141,12 @@ class RunSetup:
         return build_optimizer(self.settings.optimizer, parameters, self.settings.learning_rate)
 
     def threads(self) -> AbstractContextManager[None]:
-        """Return a block that runs on one thread where a step is too small to share."""
+        """Return a block that runs on one thread where a step is too small to share; see :mod:`vaekit.runtime.threads`.
+
+        Every step of a run has the same number, which its checkpoints note.
+        """
         work = multiplications(self.model, self.objective, self.settings.batch_size)
-        return single_thread(where=work < _WORTH_SHARING and not has_convolutions(self.model))
+        return shared_threads(inf if has_convolutions(self.model) else work)
 
     def precision_of(self, model: VAE) -> NetworkPrecision:
         """Return the precision in which the networks of a model multiply in training.

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vaekit.errors import UsageError
+from vaekit.language.settings import Launch
 from vaekit.objectives import Opposed
 from vaekit.runtime.spread import is_spread, local_part, whole
 from vaekit.training.optimizing import global_norm
@@ -24,11 +25,11 @@ from vaekit.training.setup import RunSetup
 from vaekit.training.world import others_may_be_lost
 from vaekit.vae import VAE
 
-__all__ = ["ShardedRanks", "require_shardable"]
+__all__ = ["ShardedRanks", "check_launch", "ranks_for"]
 
 _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 _LARGE = 2**16  # parameters of a layer that travels alone; smaller ones go with the rest of their network
-_LEAVE_OUT = "such a model cannot be sharded; leave --shard out (shard=False)"
+_LEAVE_OUT = "such a model cannot be sharded; leave shard=True out"
 
 
 class ShardedRanks(Ranks):
@@ -69,8 +70,28 @@ class ShardedRanks(Ranks):
         return found
 
 
-def require_shardable(setup: RunSetup) -> None:
-    """Refuse a run that needs the networks' whole weights outside of a call of theirs.
+def ranks_for(launch: Launch | None, processes: int) -> type[Ranks]:
+    """Return the kind of ranks that share the work in the way that is asked for.
+
+    Raises
+    ------
+    UsageError
+        For networks that are to be spread over several processes, where there is one.
+    """
+    if launch is None or not launch.shard:
+        return Ranks
+    if processes == 1:
+        raise UsageError(
+            "shard=True spreads a model over several processes, and this is one; start them with "
+            "torchrun --nproc-per-node N, or leave it out"
+        )
+    return ShardedRanks
+
+
+def check_launch(setup: RunSetup, launch: Launch | None) -> None:
+    """Refuse a run that processes cannot share in the way that is asked for.
+
+    Networks that are spread cannot be asked for their whole weights outside of a call of theirs.
 
     Raises
     ------
@@ -79,6 +100,8 @@ def require_shardable(setup: RunSetup) -> None:
         networks or has a second player, networks that share parameters, and an optimiser of whole weights to
         go on with.
     """
+    if launch is None or not launch.shard:
+        return
     model, objective = setup.model, setup.objective
     names: dict[nn.Parameter, str] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):

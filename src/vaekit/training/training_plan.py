@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from vaekit.runtime.randomness import seeded
+from vaekit.runtime.threads import quota_in_words
 from vaekit.training.setup import RunSetup, begin_objective
 from vaekit.training.streamed import StreamedRows
 
@@ -46,6 +47,8 @@ class TrainingPlan:
         The time of steps and of reading; validation, and the time of a second player, are not in it.
     epochs
         The largest number of epochs.
+    evaluation_seconds
+        The time of evaluating the held-out rows afterwards; None where that was not estimated.
     """
 
     rows: int
@@ -55,12 +58,15 @@ class TrainingPlan:
     memory_bytes: int
     seconds_per_epoch: float
     epochs: int
+    evaluation_seconds: float | None = None
 
     def __str__(self) -> str:
-        seconds = self.seconds_per_epoch
+        seconds, proof = self.seconds_per_epoch, self.evaluation_seconds
+        evaluation = "" if proof is None else f", then {in_words(proof)} to evaluate the model"
         return (
             f"{self.rows:,} training rows {self._where()}; about {self.memory_bytes / 1e9:.1f} GB of memory, and "
-            f"{in_words(seconds)} an epoch, {in_words(seconds * self.epochs)} for at most {self.epochs}"
+            f"{in_words(seconds)} an epoch, {in_words(seconds * self.epochs)} for at most {self.epochs}{evaluation}"
+            f"{quota_in_words()}"
         )
 
     def _where(self) -> str:

@@ -204,7 +204,7 @@ def others_may_be_lost(rank: int, size: int, *, computing: bool = False) -> Gene
         )
         raise ProcessLostError(
             f"rank {rank} of {size}: another process of the run is gone or does not answer, so this one ends "
-            f"({reason}); to go on from the last checkpoint, start all processes again with --resume"
+            f"({reason}); to go on from the last checkpoint, start all processes again with resume=True"
         ) from error
 
 

@@ -49,7 +49,8 @@ class GammaLikelihood(nn.Module, Likelihood):
     """
 
     # A density in the units of the data, which are not scaled; it may also describe single columns of a table.
-    traits = LikelihoodTraits(measure="density", scaling="none", column=True)
+    # Its cells are independent, so that rows of which some are missing can be evaluated.
+    traits = LikelihoodTraits(measure="density", scaling="none", column=True, takes_missing=True)
     support = Support(
         "positive numbers", _SMALLEST, inf, "a gamma has no zeros: shift them, or choose another likelihood"
     )

@@ -1,0 +1,216 @@
+"""From a table to a file that says of each row how odd it is, whether it is flagged, and which values are to blame."""
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaekit.application.sources import Source, read_source, source_name
+from vaekit.data import Dataset
+from vaekit.data.writers import write_frame
+from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
+from vaekit.jobs import OutlierDetector, Reason, benjamini_hochberg
+
+__all__ = ["DetectionResult", "detect_to_file"]
+
+_AS_EXPECTED = 0.2  # the p-value above which a value is none to blame, but for the first one of a row
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """The odd rows of a table.
+
+    Parameters
+    ----------
+    path
+        The file that was written.
+    detector
+        The fitted detector.
+    fitted_rows
+        The number of rows it was fitted to.
+    surprise, p_values, flagged
+        Of every row that was tested, ``(n,)``; the surprise in nats.
+    rate, fdr
+        The rate of false alarms, or the share of false discoveries, that was asked for.
+    reasons
+        By row that is flagged, the values to blame.
+    auroc
+        The area under the receiver operating characteristic of the surprise against the labels; None without.
+    odd_label
+        The label that is taken for odd there: the rarest one.
+    """
+
+    path: Path
+    detector: OutlierDetector = field(repr=False)
+    fitted_rows: int
+    surprise: np.ndarray = field(repr=False)
+    p_values: np.ndarray = field(repr=False)
+    flagged: np.ndarray = field(repr=False)
+    rate: float
+    fdr: float | None
+    reasons: dict[int, list[Reason]] = field(repr=False)
+    auroc: float | None
+    odd_label: str | None
+
+    def flagged_rows(self) -> list[int]:
+        """Return the positions of the rows that are flagged, the oddest first."""
+        return sorted(np.flatnonzero(self.flagged).tolist(), key=lambda i: (-self.surprise[i], i))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain dictionaries, lists, strings and numbers."""
+        rows = [
+            {
+                "row": i,
+                "surprise": float(self.surprise[i]),
+                "p_value": float(self.p_values[i]),
+                "reasons": [vars(reason) for reason in self.reasons.get(i, [])],
+            }
+            for i in self.flagged_rows()
+        ]
+        return {
+            "path": str(self.path),
+            "fitted_rows": self.fitted_rows,
+            "rows": len(self.surprise),
+            "false_alarm_rate": None if self.fdr is not None else self.rate,
+            "fdr": self.fdr,
+            "auroc": self.auroc,
+            "odd_label": self.odd_label,
+            "left_out": dict(self.detector.coding_.left_out),
+            "flagged": rows,
+        }
+
+
+def detect_to_file(
+    data: Source,
+    output: str | Path,
+    *,
+    new: Source | None = None,
+    false_alarm_rate: float = 0.01,
+    fdr: float | None = None,
+    reasons: int = 3,
+    members: int = 16,
+    label: str | None = None,
+    missing_values: Any = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> DetectionResult:
+    """Fit a detector to a table, and write a file of its rows' surprises, or those of new rows.
+
+    The file has one line for each row, in their order: ``surprise`` in nats, ``p_value``, ``flagged``, and
+    ``reason_1``, ``reason_2``... in words where the row is flagged: values that are as expected, with p above 0.2, are
+    left out after the first.
+
+    Parameters
+    ----------
+    data
+        The table to fit to, with odd rows in it: a path, or data in memory. Values may be missing.
+    output
+        A ``.csv``, ``.tsv`` or ``.parquet``.
+    new
+        Another table to test instead, against the rows of ``data``.
+    false_alarm_rate
+        The share of good rows that may be flagged.
+    fdr
+        Instead, the share of false ones among the flagged rows, in expectation: Benjamini and Hochberg's procedure.
+    reasons
+        Values to blame for each flagged row; 0 for none, which saves their training.
+    members
+        Of the ensemble: see :class:`vaekit.OutlierDetector`.
+    label
+        A column of labels, which is never looked at in the fit: the AUROC is told.
+    missing_values
+        Values that stand for missing ones, as :func:`vaekit.data.read` takes them.
+    seed
+        Of the fit: the same seed gives the same bytes.
+    data_dir
+        Where named data sets lie.
+
+    Raises
+    ------
+    UsageError
+        For a rate that the number of rows cannot give.
+    DataError
+        For data that are no table, and new rows with other columns.
+
+    Warns
+    -----
+    DataWarning
+        For columns that play no part.
+    """
+    output = Path(output)
+    if output.suffix.lower() not in (".csv", ".tsv", ".parquet"):
+        raise DataError(
+            f"{output}: unknown ending {output.suffix!r} for odd rows; expected .csv, .tsv or .parquet"
+        )
+    if reasons < 0:
+        raise UsageError(f"reasons={reasons}: give the number of values to blame for a row, or 0 for none")
+    rate = false_alarm_rate if fdr is None else fdr
+    opening: dict[str, Any] = {"data_dir": data_dir, "missing_values": missing_values}
+    table = read_source(data, label=label, **opening)
+    tested = table if new is None else _read_new(new, label, opening)
+    name = None if new is None else source_name(new) or tested.source
+    detector = OutlierDetector(members, false_alarm_rate=rate, random_state=seed).fit(table)
+    for column, reason in detector.coding_.left_out.items():
+        warnings.warn(f"{table.source}: column {column!r} plays no part: {reason}", DataWarning, stacklevel=2)
+    if name is not None:
+        detector.coding_.code(tested, what=name)  # other columns are told with the name of the file
+        for column in detector.coding_.changes_left_out(tested):
+            message = (
+                f"{name}: column {column!r} has other values than the one in {table.source}: it plays no part"
+            )
+            warnings.warn(message, DataWarning, stacklevel=2)
+    surprise, p_values = -detector.score_samples(tested), detector.p_values(tested)
+    flagged = detector.predict(tested) == -1 if fdr is None else benjamini_hochberg(p_values, fdr)
+    found = np.flatnonzero(flagged)
+    explained = detector.explain(tested.take(found), columns=reasons) if reasons and len(found) else []
+    blamed = {
+        i: [reason for k, reason in enumerate(each) if k == 0 or reason.p_value <= _AS_EXPECTED]
+        for i, each in zip(found.tolist(), explained, strict=False)
+    }
+    auroc, odd_label = _auroc(tested, surprise)
+    _write(output, surprise, p_values, flagged, blamed, reasons)
+    return DetectionResult(
+        output, detector, len(table), surprise, p_values, flagged, rate, fdr, blamed, auroc, odd_label
+    )
+
+
+def _read_new(new: Source, label: str | None, opening: dict[str, Any]) -> Dataset:
+    """Read new rows, which need no label."""
+    try:
+        return read_source(new, label=label, **opening)
+    except MissingLabelError:
+        return read_source(new, **opening)
+
+
+def _auroc(table: Dataset, surprise: np.ndarray) -> tuple[float | None, str | None]:
+    """Return the AUROC of the rarest label against the others; rows without a label do not count."""
+    if table.labels is None:
+        return None, None
+    from sklearn.metrics import roc_auc_score
+
+    texts = np.array([str(value) for value in table.labels])
+    known = ~np.isin(texts, ("", "nan", "None"))
+    names, counts = np.unique(texts[known], return_counts=True)
+    if len(names) < 2:
+        return None, None
+    rarest = names[counts.argmin()]
+    return float(roc_auc_score(texts[known] == rarest, surprise[known])), str(rarest)
+
+
+def _write(
+    path: Path,
+    surprise: np.ndarray,
+    p_values: np.ndarray,
+    flagged: np.ndarray,
+    blamed: dict[int, list[Reason]],
+    reasons: int,
+) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"surprise": surprise, "p_value": p_values, "flagged": flagged})
+    for k in range(reasons):
+        texts = [str(blamed[i][k]) if len(blamed.get(i, ())) > k else "" for i in range(len(frame))]
+        frame[f"reason_{k + 1}"] = pd.Series(texts, dtype=object)
+    write_frame(path, frame)

@@ -1,0 +1,41 @@
+"""Libraries that are imported when they are first needed, and what such an import changes in the process."""
+
+import os
+import random
+import sys
+import threading
+import warnings
+from importlib import import_module
+
+__all__ = ["import_quietly"]
+
+_LOCK = threading.Lock()
+
+
+def import_quietly(*names: str) -> None:
+    """Import libraries, and put back what that changes: environment variables, warning filters, Python's random state.
+
+    A caller finds these as they were, though torch's optimisers import its compiler (which sets a variable for its
+    cache and brings a library with a filter of its own), and scikit-learn's mixtures one that draws a random number.
+    Where all of them are imported already, nothing is done.
+
+    Examples
+    --------
+    >>> before = dict(os.environ), random.getstate()
+    >>> import_quietly("sklearn.mixture", "torch._dynamo")
+    >>> before == (dict(os.environ), random.getstate()), "torch._dynamo" in sys.modules
+    (True, True)
+    """
+    if all(name in sys.modules for name in names):
+        return
+    with _LOCK:
+        variables, filters, state = dict(os.environ), list(warnings.filters), random.getstate()
+        try:
+            for name in names:
+                import_module(name)
+        finally:
+            for name in set(os.environ) - set(variables):
+                del os.environ[name]
+            os.environ.update(variables)
+            warnings.filters[:] = filters  # type: ignore[index]
+            random.setstate(state)

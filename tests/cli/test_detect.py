@@ -1,0 +1,137 @@
+"""``vaekit detect``: files, text, JSON, and what it says of what cannot be."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vaekit.cli import main
+
+FAST = ["--members", "4", "--false-alarm-rate", "0.05"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("detect")
+    generator = np.random.default_rng(0)
+    size = generator.normal(size=200)
+    frame = pd.DataFrame(
+        {
+            "size": size,
+            "weight": 2 * size + 0.1 * generator.normal(size=200),
+            "kind": np.where(size > 0, "large", "small"),
+            "one": 1,
+            "ok": "yes",
+        }
+    )
+    frame.loc[[7, 11], "weight"] = [9.0, -8.0]
+    frame.loc[[7, 11], "ok"] = "no"
+    frame.loc[5::20, "size"] = np.nan
+    frame.to_csv(folder / "all.csv", index=False)
+    frame.drop(columns="ok")[:20].to_csv(folder / "new.csv", index=False)
+    frame.drop(columns=["ok", "weight"]).to_csv(folder / "other.csv", index=False)
+    frame.drop(columns="ok").assign(one=2)[:20].to_csv(folder / "changed.csv", index=False)
+    return folder
+
+
+def run(*words):
+    return main(["detect", *map(str, words)])
+
+
+def test_the_odd_rows_are_written_and_told_with_the_values_to_blame(place, capsys):
+    out = place / "odd.csv"
+    assert run(place / "all.csv", "--label", "ok", "-o", out, *FAST) == 0
+    printed = capsys.readouterr()
+    assert "column 'one' plays no part: it has only one value" in printed.err
+    assert "of 200 good rows, 10 would be flagged on average" in printed.out
+    assert "AUROC" in printed.out
+    assert "of the label 'no', the rarest" in printed.out
+    written = pd.read_csv(out)
+    assert list(written.columns) == ["surprise", "p_value", "flagged", "reason_1", "reason_2", "reason_3"]
+    assert len(written) == 200
+    assert written["flagged"][[7, 11]].all()
+    assert written["reason_1"][7].startswith("weight 9, expected ")
+    assert written["reason_1"][~written["flagged"]].isna().all()
+    first = out.read_bytes()
+    assert run(place / "all.csv", "--label", "ok", "-o", out, *FAST) == 0
+    assert out.read_bytes() == first
+
+
+def test_the_label_changes_nothing_but_the_auroc(place, capsys):
+    frame = pd.read_csv(place / "all.csv")
+    frame["ok"] = frame["ok"].to_numpy()[::-1]
+    frame.to_csv(place / "relabelled.csv", index=False)
+    for name in ("all", "relabelled"):
+        assert (
+            run(place / f"{name}.csv", "--label", "ok", "--reasons", "0", "-o", place / f"{name}.tsv", *FAST)
+            == 0
+        )
+    assert (place / "all.tsv").read_bytes() == (place / "relabelled.tsv").read_bytes()
+
+
+def test_new_rows_are_tested_against_the_others(place, capsys):
+    words = [place / "all.csv", place / "new.csv", "--label", "ok", "--json", "--reasons", "1"]
+    assert run(*words, "-o", place / "new_odd.csv", *FAST) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["rows"] == 20
+    assert document["fitted_rows"] == 200
+    assert document["auroc"] is None
+    assert {row["row"] for row in document["flagged"]} >= {7, 11}
+    assert all(
+        row["reasons"][0]["column"] == "weight" for row in document["flagged"] if row["row"] in (7, 11)
+    )
+    assert document["left_out"] == {"one": "it has only one value"}
+    changed = [place / "all.csv", place / "changed.csv", "--label", "ok", "--reasons", "0"]
+    assert run(*changed, "-o", place / "changed_odd.csv", *FAST) == 0
+    assert "column 'one' has other values than the one in" in capsys.readouterr().err
+
+
+def test_false_discoveries_are_controlled_instead(place, capsys):
+    assert (
+        run(place / "all.csv", "--label", "ok", "--fdr", "0.5", "-o", place / "fdr.csv", "--members", "4")
+        == 0
+    )
+    assert "in expectation (Benjamini and Hochberg)" in capsys.readouterr().out
+
+
+def test_values_that_stand_for_missing_ones_are_no_evidence(place, capsys):
+    frame = pd.read_csv(place / "all.csv")
+    frame.loc[frame["size"].isna(), "size"] = -999
+    frame.to_csv(place / "coded.csv", index=False)
+    quick = ["--label", "ok", "--reasons", "0", *FAST]
+    assert run(place / "coded.csv", "--missing-values=-999", "-o", place / "coded.tsv", *quick) == 0
+    assert run(place / "all.csv", "-o", place / "empty.tsv", *quick) == 0
+    assert (place / "coded.tsv").read_bytes() == (place / "empty.tsv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["other.csv", "--label", "ok"], 3, "no column 'weight', which the data of the fit have"),
+        (
+            ["--false-alarm-rate", "0.001"],
+            2,
+            "--false-alarm-rate 0.001 needs at least 999 rows, and there are 200",
+        ),
+        (["--false-alarm-rate", "0"], 2, "between 0 and 1"),
+        (["--false-alarm-rate", "1"], 2, "between 0 and 1"),
+        (["--members", "3"], 2, "an even number"),
+        (["--reasons", "-1"], 2, "reasons"),
+        (["--label", "nothing"], 3, "no column 'nothing' for the label"),
+        (["-o", "odd.npy"], 3, "unknown ending '.npy' for odd rows"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(place, capsys, words, status, message):
+    words = [place / word if word.endswith(".csv") else word for word in words]
+    if "-o" not in words:
+        words += ["-o", place / "never.csv"]
+    defaults = [] if "--members" in words else ["--members", "2"]
+    assert run(place / "all.csv", *words, *defaults) == status
+    assert message in capsys.readouterr().err
+    assert not (place / "never.csv").exists()
+
+
+def test_images_are_no_table(place, capsys):
+    assert run("digits", "-o", place / "never.csv") == 3
+    assert "images; expected a table" in capsys.readouterr().err
