@@ -57,7 +57,7 @@ class Imputer(TransformerMixin, BaseEstimator):
     UsageError
         For parameters that cannot be.
     DataError
-        For data that are no table, or an infinite value.
+        For data that are no table, or in which no column varies, and for an infinite value.
 
     Examples
     --------
@@ -73,8 +73,8 @@ class Imputer(TransformerMixin, BaseEstimator):
     """
 
     n_features_in_: int
-    imputation_: Imputation | None  #: Networks and trees; None where no column varies.
-    coding_: TableCoding | None  #: How columns are seen; None where no column varies.
+    imputation_: Imputation  #: Networks and trees.
+    coding_: TableCoding  #: How columns are seen.
     schema_: Schema  #: The columns with their types.
     checks_: list[ColumnCheck]  #: How well each column with holes is filled in.
 
@@ -123,16 +123,16 @@ class Imputer(TransformerMixin, BaseEstimator):
         self._with_holes = ~known.all(0)
         self._constant = np.array([column.minimum for column in self.schema_.columns])
         self._range = np.array([[column.minimum, column.maximum] for column in self.schema_.columns]).T
-        varies = [not column.constant for column in self.schema_.columns]
-        self.coding_, self.imputation_, self.checks_ = None, None, []
-        if any(varies) and len(table) > 1:
-            seed = draw_seed(self.random_state) % 2**63
-            self.coding_ = TableCoding.fit(table, straight=True)
-            rows = self.coding_.code(table, what=table.source)
-            self.imputation_ = Imputation.fit(
-                self.coding_, rows, with_trees=self.anchor == "auto", steps=self.steps, seed=seed
-            )
-            self.checks_ = self.imputation_.checks
+        self.coding_ = TableCoding.fit(table, straight=True)
+        rows = self.coding_.code(table, what=table.source)
+        self.imputation_ = Imputation.fit(
+            self.coding_,
+            rows,
+            with_trees=self.anchor == "auto",
+            steps=self.steps,
+            seed=draw_seed(self.random_state) % 2**63,
+        )
+        self.checks_ = self.imputation_.checks
         return self
 
     def transform(self, X: Any) -> Any:
@@ -221,19 +221,13 @@ class Imputer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self.schema_.align(self._read(X, reset=False), what="the data")
 
-    def _complete(self, table: Dataset, *, draws: int) -> Completed | None:
-        if self.coding_ is None or self.imputation_ is None:
-            return None
+    def _complete(self, table: Dataset, *, draws: int) -> Completed:
         return self.imputation_.complete(self.coding_.code(table, what="the data"), draws=draws)
 
-    def _expected(self, table: Dataset, found: Completed | None) -> Floats:
-        codes = [] if found is None else [table_.argmax(1) for table_ in found.probabilities]
-        numbers = np.zeros((len(table), 0)) if found is None else found.numbers
-        return self._filled(table, numbers, codes)
+    def _expected(self, table: Dataset, found: Completed) -> Floats:
+        return self._filled(table, found.numbers, [each.argmax(1) for each in found.probabilities])
 
-    def _drawn(self, table: Dataset, found: Completed | None, i: int) -> Floats:
-        if found is None:
-            return self._expected(table, None)
+    def _drawn(self, table: Dataset, found: Completed, i: int) -> Floats:
         filled = self._filled(table, found.drawn_numbers[i], list(found.drawn_codes[i].T))
         return np.clip(filled, *self._clip(table))
 
@@ -248,8 +242,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         values = np.array(table.values, dtype=np.float64)
         filled = np.where(np.isnan(values), self._constant, values)
         place = {column.name: j for j, column in enumerate(self.schema_.columns)}
-        coded = () if self.coding_ is None else self.coding_.coded
-        for k, column in enumerate(coded):
+        for k, column in enumerate(self.coding_.coded):
             j = place[column.name]
             hole = np.isnan(values[:, j])
             if column.categories is None:
