@@ -49,7 +49,9 @@ def test_the_result_is_what_lies_on_disk(tmp_path, x):
     again = evaluate_artifact(folder, x, samples=5)
     assert again.evaluation == result.evaluations["test"]
     assert again.has_training_rows
-    assert len(again.evaluation.baselines) == 3
+    assert {"independent Gaussians", "Gaussian copula"} <= {
+        found.name for found in again.evaluation.baselines
+    }
 
 
 def test_without_an_estimator_one_of_seed_0_is_fitted(tmp_path, x):
@@ -122,7 +124,6 @@ def test_messages_speak_python(tmp_path, x):
     for options, message in (
         ({"validation": 1.5}, r"^validation=1\.5: give a share between 0 and 1"),
         ({"checkpoint_minutes": 0}, "^checkpoint_minutes=0: give a positive number"),
-        ({"estimator": small(batch_size=4096)}, "^batch_size=4096: there are 1"),
         ({"samples": 0}, "^samples=0: give a whole number"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -137,12 +137,6 @@ def test_minutes_that_make_no_sense(capsys, tmp_path, table, minutes):
     assert "--checkpoint-minutes" in err
 
 
-def test_a_batch_larger_than_the_data_is_refused(capsys, tmp_path, table):
-    status, _, err = run(capsys, "fit", table, "-o", tmp_path / "m.vae", *FAST, "--batch-size", "4096")
-    assert status == 2
-    assert "--batch-size 4096: there are " in err
-
-
 def test_a_disk_that_is_full_at_the_end_does_not_lose_the_fit(capsys, tmp_path, table, monkeypatch):
     import tempfile
 

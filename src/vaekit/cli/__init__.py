@@ -33,6 +33,8 @@ _IN_FLAGS = (
     (re.compile(r"\b(label|given)='(\S+)'"), r"--\1 \2"),
     (re.compile(r"\b(label|given)=(?=['\"]|NAME)"), r"--\1 "),
     (re.compile(r"\bfit with (likelihood|objective)=(?=\w)"), r"fit with --\1 "),
+    (re.compile(r"\bresize=\(height, width\)"), "--resize HEIGHTxWIDTH"),
+    (re.compile(r"\bconvert='rgb' or 'grey'"), "--convert rgb or grey"),
     (re.compile(r"\bsplit=all\b"), "--split all"),
     (re.compile(r"\bleave split out\b"), "leave --split out"),
     (re.compile(r"\bchoose another path\b"), "choose another --output"),

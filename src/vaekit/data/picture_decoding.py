@@ -162,8 +162,8 @@ class Decoder:
         if found != self.like:
             raise DataError(
                 f"{self._folder}: {self._first!r} is {self.like} and {name!r} is {found}; all images need "
-                "one size and mode: resize or convert them first, or ask for it (--resize HEIGHTxWIDTH and --convert "
-                "rgb or grey; resize=(height, width) and convert='rgb' in Python)"
+                "one size and mode: resize or convert them first, or ask for it with resize=(height, width) and "
+                "convert='rgb' or 'grey'"
             )
 
     def _started(self) -> "list[_Worker]":
