@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from narrowing import untyped
 from vaekit.cli import main
 
 FAST = ["--members", "4", "--false-alarm-rate", "0.05"]
@@ -50,9 +51,9 @@ def test_the_odd_rows_are_written_and_told_with_the_values_to_blame(place, capsy
     written = pd.read_csv(out)
     assert list(written.columns) == ["surprise", "p_value", "flagged", "reason_1", "reason_2", "reason_3"]
     assert len(written) == 200
-    assert written["flagged"][[7, 11]].all()
-    assert written["reason_1"][7].startswith("weight 9, expected ")
-    assert written["reason_1"][~written["flagged"]].isna().all()
+    assert untyped(written)["flagged"][[7, 11]].all()
+    assert untyped(written)["reason_1"][7].startswith("weight 9, expected ")
+    assert untyped(written)["reason_1"][~untyped(written)["flagged"]].isna().all()
     first = out.read_bytes()
     assert run(place / "all.csv", "--label", "ok", "-o", out, *FAST) == 0
     assert out.read_bytes() == first

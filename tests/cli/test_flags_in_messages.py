@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import vaekit
+from narrowing import untyped
 from vaekit.cli import _in_flags
 
 SOURCE = Path(vaekit.__file__).parent
@@ -25,9 +26,13 @@ def below_the_command_line():
 def flags_in(tree: ast.Module) -> list[str]:
     """The flags in strings that are no documentation."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    docs = {id(n.body[0].value) for n in ast.walk(tree) if isinstance(n, documented) and ast.get_docstring(n)}
+    docs = {
+        id(untyped(n.body[0]).value)
+        for n in ast.walk(tree)
+        if isinstance(n, documented) and ast.get_docstring(n)
+    }
     texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
-    found = [flag for n in texts if id(n) not in docs for flag in FLAG.findall(n.value)]
+    found = [flag for n in texts if id(n) not in docs for flag in FLAG.findall(str(n.value))]
     return [flag for flag in found if flag not in FOREIGN]
 
 

@@ -273,7 +273,7 @@ def test_a_recipe_for_anything_else_is_refused(tmp_path):
         with pytest.raises(UsageError, match="are for folders of pictures; leave them out"):
             read(source, resize=(8, 8))
     with pytest.raises(UsageError, match=r"convert='gray'; there are rgb, grey"):
-        read(tmp_path, convert="gray")
+        read(tmp_path, convert=untyped("gray"))
     with pytest.raises(UsageError, match=r"resize=\(0, 3\); give height and width"):
         read(tmp_path, resize=(0, 3))
     (tmp_path / "bad").mkdir()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from narrowing import known
+from narrowing import known, untyped
 from vaekit.data import Schema, read
 from vaekit.data.mapped import MappedRows, mapped_dataset, memory_limit
 from vaekit.errors import DataError, UsageError
@@ -117,7 +117,7 @@ def test_a_missing_value_is_known_of_without_another_pass(tmp_path, x):
     resident, mapped = both(tmp_path, x)
     assert resident.has_missing
     assert mapped.has_missing
-    assert mapped.values.known_finite
+    assert untyped(mapped.values).known_finite
     assert mapped.values.max() == resident.values[~np.isnan(resident.values)].max()
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
+from narrowing import known, untyped
 from vaekit import VariationalAutoencoder
 from vaekit.conformance.linear_gaussian import LinearGaussian
 from vaekit.data import from_object, stream
@@ -123,7 +124,7 @@ def test_the_marginal_of_the_observed_block_is_exact():
     for row, value, error in zip(x, found.values, found.standard_error, strict=True):
         there = ~np.isnan(row)
         block = covariance[np.ix_(there, there)]
-        exact = multivariate_normal(mean[there], block).logpdf(row[there]) if there.any() else 0.0
+        exact = multivariate_normal(mean[there], untyped(block)).logpdf(row[there]) if there.any() else 0.0
         assert abs(float(value) - exact) < 5 * float(error) + 1e-5
 
 
@@ -178,7 +179,7 @@ def test_holes_among_held_out_rows_alone():
     x = numbers()
     with pytest.warns(DataWarning, match="without missing values"):
         vae = VariationalAutoencoder(**SMALL, epochs=3).fit(x, validation=holed(x[:50]))
-    assert np.isfinite(vae.history_.epochs[-1].validation_bound)
+    assert np.isfinite(known(vae.history_.epochs[-1].validation_bound))
     assert vae.history_.best_epoch == 3
     alone = VariationalAutoencoder(**SMALL, epochs=3).fit(x, validation=x[:50])
     for name, value in alone.model_.state_dict().items():
@@ -242,7 +243,9 @@ def test_a_resumed_run_with_holes_has_the_same_bytes(tmp_path):
     stop = StopRequest()
     kept = {"checkpoint": tmp_path / "run"}
     first = VariationalAutoencoder(**options)
-    first.fit(frame, **kept, stop=stop, on_epoch=lambda metrics, best: metrics.epoch == 2 and stop.ask())
+    first.fit(
+        frame, **kept, stop=stop, on_epoch=untyped(lambda metrics, best: metrics.epoch == 2 and stop.ask())
+    )
     assert first.history_.stopped == "interrupted"
     again = VariationalAutoencoder(**options).fit(frame, **kept, resume=True)
     assert digest(again, frame) == digest(whole, frame)
@@ -278,9 +281,9 @@ def test_whole_rows_are_modelled_as_they_were_before_holes_were_known(tmp_path):
     x = numbers()
     vae = VariationalAutoencoder(**SMALL, epochs=1).fit(x)
     assert type(vae.model_.likelihood_part) is GaussianLikelihood
-    assert vae.model_.encoder.layers[0].in_features == 4
+    assert untyped(vae.model_.encoder).layers[0].in_features == 4
     assert vae.to_artifact().format_version == 1
     assert "missing_values" not in vae.schema_.to_json()
     assert vae._fitted().taking(vae._rows(x)).model is vae.model_
     holes = VariationalAutoencoder(**SMALL, epochs=1).fit(holed(x))
-    assert holes.model_.encoder.network.layers[0].in_features == 8
+    assert untyped(holes.model_.encoder).network.layers[0].in_features == 8

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import vaekit
+from narrowing import known, untyped
 from vaekit import VariationalAutoencoder
 from vaekit.application import encode_to_file
 from vaekit.data import read
@@ -23,7 +24,7 @@ FAST = {"epochs": 2, "network": "mlp:hidden=8", "random_state": 0}
 
 @pytest.fixture(scope="module")
 def iris():
-    return load_iris(as_frame=True).data
+    return untyped(load_iris(as_frame=True)).data
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +59,13 @@ def test_pipelines_and_column_transformers_name_their_columns(iris):
         transform="pandas"
     )
     assert list(pipeline.fit_transform(iris).columns) == ["z0", "z1"]
-    assert list(pipeline.get_feature_names_out()) == ["z0", "z1"]
+    assert list(known(pipeline.get_feature_names_out())) == ["z0", "z1"]
     petals = [name for name in iris if "petal" in name]
     columns = ColumnTransformer(
         [("petals", VariationalAutoencoder(2, **FAST), petals)], remainder="passthrough"
     )
     frame = columns.set_output(transform="pandas").fit_transform(iris)
-    assert list(frame.columns)[:2] == ["petals__z0", "petals__z1"]
+    assert list(untyped(frame).columns)[:2] == ["petals__z0", "petals__z1"]
     assert frame.shape == (150, 4)
 
 
@@ -105,7 +106,7 @@ def test_the_module_takes_and_gives_rows_in_their_units(iris, constant):
     assert {"offset", "scale"} < set(module.state_dict())
     r.requires_grad_()
     module(r).sum().backward()
-    assert (r.grad[:, [0, 2, 3]] != 0).any(0).all()
+    assert (known(r.grad)[:, [0, 2, 3]] != 0).any(0).all()
 
 
 def test_the_module_of_images():

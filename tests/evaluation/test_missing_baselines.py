@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
+from narrowing import untyped
 from vaekit.evaluation import fit_baselines
 from vaekit.evaluation.missing_baselines import Gaussian, fit_gaussian, gaussian_baselines, mixture_baseline
 
@@ -46,12 +47,14 @@ def test_any_pattern_ends_where_the_likelihood_is_stationary():
         for row in x:  # an independent evaluation, row by row
             there = ~np.isnan(row)
             if there.any():
-                marginal = multivariate_normal(parameters[:3][there], covariance[np.ix_(there, there)])
+                marginal = multivariate_normal(
+                    parameters[:3][there], untyped(covariance[np.ix_(there, there)])
+                )
                 total += marginal.logpdf(row[there])
         return total / len(x)
 
     at = np.concatenate([found.mean, found.covariance[upper]])
-    assert np.abs(approx_fprime(at, log_likelihood, 1e-6)).max() < 1e-4
+    assert np.abs(untyped(approx_fprime(at, log_likelihood, 1e-6))).max() < 1e-4
     assert log_likelihood(at) == pytest.approx(found.log_density(x).mean(), rel=1e-10)
 
 
@@ -66,7 +69,7 @@ def test_densities_are_those_of_the_observed_block():
         there = ~np.isnan(row)
         if there.any():
             block = gaussian.covariance[np.ix_(there, there)]
-            exact = multivariate_normal(gaussian.mean[there], block).logpdf(row[there])
+            exact = multivariate_normal(gaussian.mean[there], untyped(block)).logpdf(row[there])
             assert value == pytest.approx(exact, rel=1e-10)
 
 

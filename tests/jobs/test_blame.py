@@ -52,7 +52,7 @@ def test_quantiles_of_a_mixture():
     generator = np.random.default_rng(0)
     weight, mean, scale = np.array([0.2, 0.8]), np.array([-1.0, 2.0]), np.array([0.5, 1.5])
     level = torch.tensor([0.05, 0.5, 0.95]).double()
-    found = mixture_quantiles(*(torch.tensor(part) for part in (weight, mean, scale)), level).numpy()
+    found = mixture_quantiles(torch.tensor(weight), torch.tensor(mean), torch.tensor(scale), level).numpy()
     np.testing.assert_allclose(
         (weight * norm.cdf((found[:, None] - mean) / scale)).sum(1), level.numpy(), atol=1e-9
     )

@@ -7,6 +7,7 @@ import torch
 from sklearn.impute import MissingIndicator
 from sklearn.utils.estimator_checks import check_estimator
 
+from narrowing import untyped
 from vaekit import Imputer
 from vaekit.data import from_object
 from vaekit.errors import DataError, UsageError
@@ -154,7 +155,7 @@ def test_indicators_are_those_of_scikit_learn():
 def test_what_cannot_be_is_refused():
     x = with_holes(gaussian_rows(40, 3), 0.2, 4)
     with pytest.raises(UsageError, match="anchor='forest'"):
-        Imputer(anchor="forest").fit(x)
+        Imputer(anchor=untyped("forest")).fit(x)
     with pytest.raises(UsageError, match="steps=0"):
         Imputer(steps=0).fit(x)
     imputer = Imputer(steps=5).fit(x)

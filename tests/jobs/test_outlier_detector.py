@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from narrowing import untyped
 from vaekit import OutlierDetector
 from vaekit.errors import DataError, UsageError
 
@@ -64,7 +65,7 @@ def test_the_parts_of_scikit_learns_interface_agree(planted, fitted):
 
 
 def test_the_content_of_a_hole_cannot_matter_and_a_row_of_holes_is_not_odd(planted, fitted):
-    table = load_iris().data
+    table = untyped(load_iris()).data
     with_holes = np.where(np.random.default_rng(0).random(table.shape) < 0.1, np.nan, table)
     detector = OutlierDetector(**SMALL).fit(with_holes)
     assert np.isfinite(detector.score_samples(with_holes)).all()
@@ -77,7 +78,7 @@ def test_the_order_of_columns_and_their_units_do_not_matter(planted, fitted):
     assert (
         fitted.score_samples(new[["weight", "kind", "size"]]).tobytes() == fitted.score_samples(new).tobytes()
     )
-    x = load_iris().data
+    x = untyped(load_iris()).data
     unit = np.array([2.0**10, 1.0, 2.0**-7, -1.0])
     offset = np.array([0.0, 2.0, 0.0, 0.0])
     scores = OutlierDetector(**SMALL).fit(x).score_samples(x)
@@ -110,7 +111,7 @@ def test_a_category_that_the_fit_has_not_seen_is_odd_and_far_values_are_finite(p
 )
 def test_parameters_that_cannot_be_are_refused(parameters, message):
     with pytest.raises(UsageError, match=message):
-        OutlierDetector(**{**SMALL, **parameters}).fit(load_iris().data)
+        OutlierDetector(**{**SMALL, **parameters}).fit(untyped(load_iris()).data)
 
 
 def test_tables_that_do_not_fit_are_refused(planted, fitted):

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from narrowing import untyped
 from vaekit import VariationalAutoencoder
 from vaekit.report.numbers import advantage
 
@@ -58,7 +59,7 @@ def latent_classes(rng, n):
 
 def log_normal_copula(rng, n):
     """A multivariate log-normal, beside text."""
-    p = stats.multivariate_normal(np.zeros(4), 0.7 + 0.3 * np.eye(4))
+    p = stats.multivariate_normal(np.zeros(4), untyped(0.7 + 0.3 * np.eye(4)))
     y = p.rvs(n, random_state=rng)
     text = np.where(rng.random(n) < 0.3, "a", "b")
     share = np.where(text == "a", np.log(0.3), np.log(0.7))

@@ -244,7 +244,7 @@ CASES: dict[str, tuple[Callable[[], AbstractContextManager[Any]], Callable[[], d
 
 def main(chosen: list[str]) -> None:
     torch.set_num_threads(2)
-    torch.randn(600, 600) @ torch.randn(600, 600)  # torch's threads are there, and lost in a fork
+    _ = torch.randn(600, 600) @ torch.randn(600, 600)  # torch's threads are there, and lost in a fork
     found = {}
     for case in chosen or CASES:
         enter, job = CASES[case]

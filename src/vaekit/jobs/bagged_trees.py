@@ -74,6 +74,7 @@ class BaggedTrees:
                 continue
             if self.positions:
                 found = np.zeros((len(rows), self.positions))
+                assert isinstance(trees, ExtraTreesClassifier)
                 found[:, trees.classes_] = trees.predict_proba(inputs[rows])
             else:
                 found = trees.predict(inputs[rows])[:, None]

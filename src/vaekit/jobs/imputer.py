@@ -22,6 +22,7 @@ from vaekit.jobs.table_coding import TableCoding
 __all__ = ["Imputer"]
 
 Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 
 class Imputer(TransformerMixin, BaseEstimator):
@@ -119,8 +120,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         values = np.asarray(table.values, dtype=np.float64)
         known = ~np.isnan(values)
         self.schema_ = Schema.fit(table, scaling="none")
-        self._empty = ~known.any(0)
-        self._with_holes = ~known.all(0)
+        self._empty: Flags = np.logical_not(known.any(axis=0))
+        self._with_holes: Flags = np.logical_not(known.all(axis=0))
         self._constant = np.array([column.minimum for column in self.schema_.columns])
         self._range = np.array([[column.minimum, column.maximum] for column in self.schema_.columns]).T
         self.coding_ = TableCoding.fit(table, straight=True)
@@ -208,8 +209,8 @@ class Imputer(TransformerMixin, BaseEstimator):
             ]
         return np.array(kept, dtype=object)
 
-    def _kept(self) -> "npt.NDArray[np.bool_]":
-        return ~self._empty | self.keep_empty_features
+    def _kept(self) -> Flags:
+        return np.logical_or(~self._empty, self.keep_empty_features)
 
     def _read(self, X: Any, *, reset: bool) -> Dataset:
         codes = read_codes(self.missing_values)
