@@ -75,7 +75,7 @@ def test_the_command_line_fits_with_the_packages_parts_beside_its_baseline(fitte
 def test_a_process_with_the_package_loads_the_model(fitted, installed, rain):
     done = vaekit("score", "rain.vae", "rain.csv", "-o", "scores.csv", folder=rain, packages=[installed])
     assert done.returncode == 0, done.stderr
-    assert np.isfinite(np.loadtxt(rain / "scores.csv", delimiter=",", skiprows=1)).all()
+    assert np.isfinite(np.loadtxt(rain / "scores.csv", delimiter=",", skiprows=1, usecols=0)).all()
 
 
 def test_a_process_without_it_says_what_to_install(fitted, rain):
