@@ -98,7 +98,7 @@ BAD = {
     "a,b\n1,2\n\n3,4,5\n5,6,7\n": r"line 4 has 3 fields, line 1 has 2 \(and 1 other line\)",
     '"a","b"\n1,2\n"3\n",4,5\n': "line 4 has 3 fields, line 1 has 2",
     "1 2\n3 4\n5\n": "line 3 has 1 field, line 1 has 2",
-    "a,b\n" + "".join(f"{i},x{i}\n" for i in range(150)): (
+    "a,b\n" + "".join(f"{i},x{i // 2}\n" for i in range(300)): (
         r"column 'b' holds text, for instance 'x0' in line 2 \(150 diff.*label='b'"
     ),
     "a,b\n\n1,2\n2,3\n3,4o\n": "column 'b' holds text, for instance '4o' in line 5, among 2 numbers; .*corr",

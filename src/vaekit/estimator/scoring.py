@@ -250,8 +250,11 @@ def _outside_support(fitted: FittedModel, rows: Dataset, constants: bool) -> tup
         further |= ~support.inside(x)
     if schema.kind == "table":
         outside[:, schema.kept] |= further
-    else:
+    elif schema.constant is None:
         outside |= further
+    else:
+        seen = outside if schema.constant.unit == "channels" else outside.reshape(len(outside), -1)
+        seen[:, schema.constant.kept] |= further
     return x, outside
 
 
