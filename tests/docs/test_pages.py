@@ -53,7 +53,7 @@ def inventory(tmp_path_factory) -> dict[str, dict[str, str]]:
     settings = ["root_doc=reference/index", "nb_execution_mode=off", "html_use_index=0"]
     settings += [
         "exclude_patterns="
-        + ",".join(["_build", "extensions", "*.md", "how-to", "explanation", "benchmarks"])
+        + ",".join(["_build", "extensions", "*.md", "how-to", "explanation", "benchmarks", "tutorials"])
     ]
     for setting in settings:
         command += ["--define", setting]

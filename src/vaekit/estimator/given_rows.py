@@ -95,7 +95,8 @@ def read_rows(
     given: Any = X
     frame = frame_columns(X) if is_frame(X) else None
     if schema is not None and is_frame(X):
-        given, told = known_columns(X, schema.known_columns, names)
+        there = X.drop(columns=[name for name in left_out if name in X.columns])
+        given, told = known_columns(there, schema.known_columns, names)
     if isinstance(given, np.memmap):
         left_in_file = mapped_dataset(given, source="the array", limit=bytes_of(memory_limit))
         given = given if left_in_file is None else left_in_file

@@ -37,11 +37,11 @@ class Reason:
     value
         The value: a number, or the name of a category.
     expected
-        The median of p(x_j | x_-j), or the most probable category.
+        The median of ``p(x_j | x_-j)``, or the most probable category.
     low, high
-        The 90 % interval of p(x_j | x_-j); None for a category.
+        The 90 % interval of ``p(x_j | x_-j)``; None for a category.
     p_value
-        The probability under p(x_j | x_-j) of a number as far out on either side, or of a category as improbable.
+        The probability under ``p(x_j | x_-j)`` of a number as far out on either side, or of a category as improbable.
     """
 
     column: str
@@ -77,7 +77,7 @@ def blame(
     Parameters
     ----------
     conditionals, histograms, coding
-        p(x_j | x_-j); the columns by themselves; how columns are seen.
+        ``p(x_j | x_-j)``; the columns by themselves; how columns are seen.
     rows
         The rows to explain.
     unseen

@@ -1,4 +1,4 @@
-r"""p(x_j | x_-j): every column given any others, by networks that see rows with holes at random.
+r"""Every column given any others, by networks that see rows with holes at random.
 
 A network is told the visible cells of a row, and which they are, and gives one distribution for each column: a mixture
 of Gaussians for a number, a softmax for a category. It maximises the mean over rows, and over random sets H of hidden
