@@ -138,7 +138,10 @@ def test_independent_columns_are_those_of_whole_rows(measure, options):
     )
     without = _fitted(measure, x[:, [0, 2]], **kept)
     found = _fitted(measure, holes, **options)
-    assert set(found) == set(whole) == set(without)
+    joint = {
+        name for name in (*whole, *without) if "PCA" in name or "factors" in name
+    }  # these need whole rows
+    assert set(found) == set(whole) - joint == set(without) - joint
     for name in found:
         assert found[name] == pytest.approx(without[name], rel=1e-9)
         assert found[name] > whole[name]

@@ -10,7 +10,7 @@ from likelihoods.cases import PSEUDO, suitable_data
 from narrowing import known, untyped
 from vaekit import VariationalAutoencoder
 from vaekit.cli import main
-from vaekit.errors import DataError
+from vaekit.errors import DataError, DataWarning
 from vaekit.sentence import PARTS, parse
 
 FAST = {"epochs": 2, "network": "mlp:hidden=8", "random_state": 0, "patience": None}
@@ -126,7 +126,12 @@ def test_later_data_are_held_to_the_same_support(kind):
         assert np.isfinite(vae.score_samples(later, samples=5)).all()
         return
     with pytest.raises(DataError, match=r"-2\.5"):
-        vae.score_samples(later, samples=5)
+        vae.transform(later)
+    if vae.model_.has_log_likelihood:
+        with pytest.warns(DataWarning, match=r"-2\.5"):
+            scores = vae.score_samples(later, samples=5)
+        assert np.flatnonzero(~np.isfinite(scores)).tolist() == [3]
+        assert scores[3] == -np.inf
     with pytest.raises(DataError, match=r"-2\.5"):
         VariationalAutoencoder(2, **FAST, likelihood=kind).fit(x, validation=later)
 
@@ -166,13 +171,11 @@ def test_the_command_line_fits_counts(tmp_path, capsys):
     assert "independent Poissons" in capsys.readouterr().out
     assert vaekit.load(tmp_path / "counts.vae").sentence_.likelihood.kind == "poisson"
     (tmp_path / "half.csv").write_text("a,b,c\n1,2,3.5\n1,2,3\n")
-    assert (
-        main(
-            ["score", str(tmp_path / "counts.vae"), str(tmp_path / "half.csv"), "-o", str(tmp_path / "s.csv")]
-        )
-        == 3
-    )
+    where = [str(tmp_path / "counts.vae"), str(tmp_path / "half.csv"), "-o", str(tmp_path / "s.csv")]
+    assert main(["encode", *where]) == 3
     assert "poisson accepts counts" in capsys.readouterr().err
+    assert main(["score", *where]) == 0
+    assert "row 0 (column 'c' is 3.5)" in capsys.readouterr().err
 
 
 def test_counts_get_a_negative_binomial_where_there_is_no_doubt():

@@ -161,6 +161,6 @@ def test_it_is_a_kind_of_column_and_comes_back_from_a_file(tmp_path):
     )
     again = load(tmp_path / "m.vae")
     assert np.array_equal(again.score_samples(frame, samples=5), vae.score_samples(frame, samples=5))
-    drawn = np.asarray(vae.sample(500, random_state=0, noise=True), dtype=float)
+    drawn = np.asarray(vae.sample(500, random_state=0, noise=True, as_frame=False), dtype=float)
     assert np.round(drawn[:, 0]).min() >= 0
     assert drawn[:, 1].min() > -1e-6

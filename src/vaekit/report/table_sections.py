@@ -102,7 +102,9 @@ def marginals(scene: Scene) -> Section | None:
     schema = scene.estimator.schema_
     kept = np.flatnonzero(schema.kept)
     data = np.asarray(scene.shown.values, dtype=float)
-    samples = scene.estimator.sample(max(2000, len(data)), given=scene.given, random_state=0, noise=True)
+    samples = scene.estimator.sample(
+        max(2000, len(data)), given=scene.given, random_state=0, noise=True, as_frame=False
+    )
     apart = distance(data, samples)
     there = np.maximum((~np.isnan(data)).sum(0), 1)
     # Kolmogorov and Smirnov's distance of two samples of one distribution is below this in 95 % of cases.
