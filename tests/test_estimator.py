@@ -18,7 +18,7 @@ import vaekit
 from narrowing import untyped
 from vaekit import VariationalAutoencoder
 from vaekit.data import read
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, TrainingWarning, UsageError
 from vaekit.language.settings import TrainingOptions
 from vaekit.likelihoods import StudentTLikelihood
 from vaekit.priors import GaussianMixturePrior, GaussianPrior
@@ -149,7 +149,9 @@ def test_partial_fit_goes_on_from_where_it_was(iris):
 
 @pytest.mark.parametrize("rows", [2, 3, 17, 129])
 def test_any_number_of_rows_works_a_last_batch_of_one_included(iris, rows):
-    vae = VariationalAutoencoder(2, **{**FAST, "batch_size": 128}).fit(np.tile(iris, (2, 1))[:rows])
+    vae = VariationalAutoencoder(2, **{**FAST, "batch_size": 128})
+    with pytest.warns(TrainingWarning, match="one batch is all of them"):
+        vae.fit(np.tile(iris, (2, 1))[:rows])
     assert np.isfinite(vae.history_.epochs[-1].train_bound)
 
 
