@@ -72,9 +72,8 @@ class BaggedTrees:
             rows = np.arange(len(inputs)) if counts is None else np.flatnonzero(counts[bag])
             if len(rows) == 0:
                 continue
-            if self.positions:
+            if isinstance(trees, ExtraTreesClassifier):
                 found = np.zeros((len(rows), self.positions))
-                assert isinstance(trees, ExtraTreesClassifier)
                 found[:, trees.classes_] = trees.predict_proba(inputs[rows])
             else:
                 found = trees.predict(inputs[rows])[:, None]

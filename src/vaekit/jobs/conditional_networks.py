@@ -199,13 +199,12 @@ class ConditionalNetworks:
         given = self.given(rows, visible, anchor)
         mean, log_deviation = self.latents(self.prior, given)
         noise = torch.randn(draws, *mean.shape, generator=generator)
-        total: Tensor | float = 0.0
+        total = torch.zeros(())
         tables = [torch.zeros(())] * len(self.sizes)
         for each in noise:
             location, _, found = self.decode(mean + log_deviation.exp() * each, given, anchor)
             total = total + location / draws
             tables = [table + part.exp() / draws for table, part in zip(tables, found, strict=True)]
-        assert isinstance(total, Tensor)
 
         def drawn() -> Iterator[tuple[Tensor, list[Tensor]]]:
             for each in noise:

@@ -18,6 +18,7 @@ __all__ = [
     "conformal_factor",
     "error_of",
     "hide_again",
+    "mean_of_nearest",
     "measured_coverage",
 ]
 
