@@ -182,7 +182,7 @@ def fit_and_prove(
     ('digits.vae', 'report.html', 'epochs')
     >>> test = result.evaluations["test"]
     >>> test.examples, test.log_likelihood.standard_error > 0, len(test.baselines)
-    (167, True, 2)
+    (167, True, 4)
     """
     if not checkpoint_minutes > 0:
         raise UsageError(f"checkpoint_minutes={checkpoint_minutes:g}: give a positive number, such as 5")

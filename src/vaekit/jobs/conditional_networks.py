@@ -41,7 +41,7 @@ _LEAST_PROBABILITY = 1e-3
 
 @dataclass(frozen=True)
 class ConditionalSettings:
-    """How large the networks are, and how long they are trained.
+    """The size of the networks, and the length of their training.
 
     Parameters
     ----------

@@ -35,7 +35,7 @@ _LEVEL = 0.9  # of the intervals that are calibrated
 
 @dataclass(frozen=True)
 class ColumnCheck:
-    """How well a column's holes are filled in, measured on cells that were hidden again.
+    """The error of what is filled into a column's holes, measured on cells that were hidden again.
 
     Parameters
     ----------
