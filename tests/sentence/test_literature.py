@@ -63,5 +63,6 @@ def test_what_is_left_out_says_so_when_it_is_asked_for():
 
 
 def test_what_is_given_wins_over_the_named_model():
-    assert resolve("vamp", {"prior": "standard", "posterior": None}) == {"prior": "standard"}
+    given = {"prior": "standard", "posterior": None}
+    assert resolve("vamp", given) == {"prior": "standard", "objective": "elbo"}
     assert resolve(None, {"prior": None}) == {}
