@@ -74,13 +74,18 @@ def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
 
 def _write_to_standard_output(fill: "Callable[[IO[bytes]], Any]", *, streamed: bool) -> None:
     sys.stdout.flush()
-    if streamed:
-        fill(sys.stdout.buffer)
-    else:  # formats whose writers go back in the file
+    stream: Any = sys.stdout
+    if streamed and hasattr(stream, "buffer"):
+        fill(stream.buffer)
+    else:  # formats whose writers go back in the file, and a notebook's output, which takes only text
         whole = io.BytesIO()
         fill(whole)
-        sys.stdout.buffer.write(whole.getvalue())
-    sys.stdout.buffer.flush()
+        if hasattr(stream, "buffer"):
+            stream.buffer.write(whole.getvalue())
+        else:
+            stream.write(whole.getvalue().decode())
+    if hasattr(stream, "buffer"):
+        stream.buffer.flush()
 
 
 def write_text(path: "str | os.PathLike[str]", text: str) -> None:

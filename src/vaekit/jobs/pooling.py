@@ -35,7 +35,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pooled:
-    """An estimate from several imputed tables; every field is of the shape of one estimate.
+    r"""An estimate from several imputed tables; every field is of the shape of one estimate.
 
     Parameters
     ----------
