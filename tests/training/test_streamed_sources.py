@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from narrowing import known, untyped
 from training.runs import numbers, table, weights
 from vaekit.data import stream
-from vaekit.errors import CheckpointError, DataError
+from vaekit.errors import CheckpointError, DataError, TrainingWarning
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.training import StopRequest
 
@@ -106,9 +106,9 @@ def test_labels_of_a_stream_are_a_condition():
 
 
 def test_a_batch_larger_than_the_data_is_all_of_them():
-    # scikit-learn's convention; the command line refuses it
-    options = {**OPTIONS, "batch_size": 1000}
-    streamed = VariationalAutoencoder(2, memory_limit=LIMIT, **options).fit(Sequence())
+    streamed = VariationalAutoencoder(2, memory_limit=LIMIT, **{**OPTIONS, "batch_size": 1000})
+    with pytest.warns(TrainingWarning, match="one batch is all of them"):
+        streamed.fit(Sequence())
     assert known(streamed.history_.epochs[-1].rows_per_second) > 0
 
 
