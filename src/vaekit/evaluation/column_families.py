@@ -35,6 +35,7 @@ REAL_FAMILIES = ("gaussian", "laplace", "student-t", "log-normal", "asinh-normal
 COUNT_FAMILIES = ("poisson", "negative-binomial", "zero-inflated-negative-binomial", "histogram")
 
 _ROWS_TO_CHOOSE_BY = 6_000
+_PEAKED = ("student-t", "laplace", "log-normal", "asinh-normal")  # which can shrink onto one value
 _DEGREES = (2.2, 3.0, 4.0, 6.0, 10.0, 20.0)
 
 
@@ -62,6 +63,9 @@ class Marginal(NamedTuple):
 def fit_marginal(kind: str, column: _Array, facts: ColumnFacts) -> Marginal | None:
     """Fit a family to the values of a column, without missing ones; None where its support excludes one of them.
 
+    A value stands for the interval of its resolution, whose probability is at most 1, so that a density above one over
+    the resolution is none: a peak that shrinks onto a value that comes often, such as zero, would beat everything.
+
     Examples
     --------
     >>> x = np.random.default_rng(0).lognormal(size=2000)
@@ -70,7 +74,11 @@ def fit_marginal(kind: str, column: _Array, facts: ColumnFacts) -> Marginal | No
     >>> round(float(log_normal.log_density(x).mean() - gaussian.log_density(x).mean()), 1)
     0.7
     """
-    return _FITS[kind](column, facts)
+    found = _FITS[kind](column, facts)
+    if found is None or kind not in _PEAKED or not facts.resolution > 0:
+        return found
+    highest = float(found.log_density(column).max())
+    return found if highest <= -np.log(facts.resolution) else None
 
 
 def compare(column: _Array, facts: ColumnFacts, kinds: Sequence[str], *, seed: int = 0) -> dict[str, _Array]:
