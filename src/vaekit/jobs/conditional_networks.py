@@ -65,7 +65,7 @@ class ConditionalSettings:
 
 @dataclass(frozen=True)
 class Expected:
-    """What members expect of every cell.
+    """The expectation of every cell, by each member.
 
     Parameters
     ----------
