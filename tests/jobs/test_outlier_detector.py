@@ -125,3 +125,10 @@ def test_tables_that_do_not_fit_are_refused(planted, fitted):
         fitted.predict(planted.assign(weight="heavy"))
     with pytest.raises(DataError, match="infinite"):
         fitted.predict(planted.assign(weight=np.inf))
+
+
+@pytest.mark.parametrize("steps", [1, 10])
+def test_any_number_of_steps_will_do(steps):
+    x = np.random.default_rng(0).normal(size=(60, 3))
+    detector = OutlierDetector(members=4, steps=steps, false_alarm_rate=0.1).fit(x)
+    assert np.isfinite(detector.score_samples(x)).all()

@@ -74,18 +74,18 @@ def write_atomically(path: Path, fill: "Callable[[IO[bytes]], Any]") -> None:
 
 def _write_to_standard_output(fill: "Callable[[IO[bytes]], Any]", *, streamed: bool) -> None:
     sys.stdout.flush()
-    stream: Any = sys.stdout
-    if streamed and hasattr(stream, "buffer"):
-        fill(stream.buffer)
-    else:  # formats whose writers go back in the file, and a notebook's output, which takes only text
-        whole = io.BytesIO()
-        fill(whole)
-        if hasattr(stream, "buffer"):
-            stream.buffer.write(whole.getvalue())
-        else:
-            stream.write(whole.getvalue().decode())
-    if hasattr(stream, "buffer"):
-        stream.buffer.flush()
+    output: IO[bytes] | None = getattr(sys.stdout, "buffer", None)
+    if streamed and output is not None:
+        fill(output)
+        output.flush()
+        return
+    whole = io.BytesIO()  # for formats whose writers go back in the file
+    fill(whole)
+    if output is None:  # a notebook's output takes only text
+        sys.stdout.write(whole.getvalue().decode())
+        return
+    output.write(whole.getvalue())
+    output.flush()
 
 
 def write_text(path: "str | os.PathLike[str]", text: str) -> None:

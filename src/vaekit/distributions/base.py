@@ -20,10 +20,13 @@ __all__ = [
     "PlainDistribution",
     "SampleShape",
     "VectorDistribution",
+    "WrappedDistribution",
     "detach_distribution",
     "detach_tensors",
     "stopped_call",
 ]
+
+_SCALAR = Size()
 
 SampleShape = Size | list[int] | tuple[int, ...]  # as torch's own distributions take it
 
@@ -35,6 +38,40 @@ class PlainDistribution(Described):
     def arg_constraints(self) -> dict[str, Any]:
         """No constraints. PyTorch reads this to print a distribution."""
         return {}
+
+
+class WrappedDistribution(PlainDistribution):
+    """A distribution with the draws and moments of another one, and a density of its own. Abstract.
+
+    Parameters
+    ----------
+    base
+        The other distribution.
+    """
+
+    has_rsample = True
+
+    def __init__(self, base: Distribution) -> None:
+        self.base = base
+        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+
+    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
+        """Draw, with gradients where the base has them."""
+        return self.base.rsample(sample_shape)
+
+    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
+        """Draw."""
+        return self.base.sample(sample_shape)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the base."""
+        return self.base.mean
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of the base."""
+        return self.base.variance
 
 
 class VectorDistribution(PlainDistribution):

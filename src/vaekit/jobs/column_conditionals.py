@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vaekit.jobs.complementary_halves import Halves
 from vaekit.jobs.member_networks import apply_layers, make_layers, one_hot
+from vaekit.jobs.member_training import one_cycle
 from vaekit.jobs.table_coding import CodedRows
 from vaekit.networks.bounded import soft_bound
 
@@ -108,9 +109,7 @@ class ColumnConditionals:
         batch_size = min(_BATCH, fewest)
         steps = min(_MOST_STEPS, max(_FEWEST_PASSES * fewest // batch_size, fewest))
         optimizer = torch.optim.AdamW(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, _LEARNING_RATE, total_steps=steps, pct_start=0.1
-        )
+        schedule = one_cycle(optimizer, _LEARNING_RATE, steps)
         for _ in range(steps):
             drawn = torch.stack(
                 [mine[torch.randint(len(mine), (batch_size,), generator=generator)] for mine in own]

@@ -26,6 +26,7 @@ from torch import Tensor
 from vaekit.jobs.gaussian_anchor import GaussianAnchors
 from vaekit.jobs.member_networks import apply_layers, make_layers, one_hot
 from vaekit.jobs.table_coding import CodedRows
+from vaekit.language.learning_rates import OneCycle
 from vaekit.networks.bounded import soft_bound
 
 __all__ = ["ConditionalNetworks", "ConditionalSettings", "Expected", "train_conditional"]
@@ -258,13 +259,8 @@ def train_conditional(
         betas=(0.9, 0.99),
         foreach=True,
     )
-    rise = max(1.0, 0.1 * settings.steps)
-
-    def share_of_rate(step: int) -> float:
-        falling = (step - rise) / max(1.0, settings.steps - rise)
-        return (step + 1) / (rise + 1) if step < rise else 0.5 * (1 + math.cos(math.pi * falling))
-
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share_of_rate)
+    one_cycle = OneCycle(warmup=0.1)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, settings.steps))
     batch = min(settings.batch_size, len(which))
     for step in range(settings.steps):
         drawn = torch.randint(len(which), (batch,), generator=generator)

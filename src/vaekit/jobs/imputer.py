@@ -1,6 +1,6 @@
 """Imputer: the holes of a table filled in, with draws and intervals that hold, as a scikit-learn transformer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -164,7 +164,7 @@ class Imputer(TransformerMixin, BaseEstimator):
             raise UsageError(f"draws={draws}: give a whole number of at least 1")
         table = self._table(X)
         found = self._complete(table, draws=draws)
-        return [self._give_back(X, table, self._drawn(table, found, i)) for i in range(draws)]
+        return [self._give_back(X, table, drawn) for drawn in self._drawn(table, found)]
 
     def interval(self, X: Any, level: float = 0.9) -> tuple[Floats, Floats]:
         """Return both ends of intervals that hold a share ``level`` of what was in the holes, each ``(n, columns)``.
@@ -180,7 +180,7 @@ class Imputer(TransformerMixin, BaseEstimator):
             raise UsageError(f"level={level!r}: give a number between 0 and 1, such as 0.9")
         table = self._table(X)
         found = self._complete(table, draws=DRAWS_OF_INTERVALS)
-        drawn = np.stack([self._drawn(table, found, i) for i in range(DRAWS_OF_INTERVALS)])
+        drawn = np.stack(list(self._drawn(table, found)))
         low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
         for j, column in enumerate(self.schema_.columns):
             if column.categories is not None:
@@ -228,15 +228,12 @@ class Imputer(TransformerMixin, BaseEstimator):
     def _expected(self, table: Dataset, found: Completed) -> Floats:
         return self._filled(table, found.numbers, [each.argmax(1) for each in found.probabilities])
 
-    def _drawn(self, table: Dataset, found: Completed, i: int) -> Floats:
-        filled = self._filled(table, found.drawn_numbers[i], list(found.drawn_codes[i].T))
-        return np.clip(filled, *self._clip(table))
-
-    def _clip(self, table: Dataset) -> Floats:
-        """Return the range of each cell: an observed one stays, whatever it is."""
+    def _drawn(self, table: Dataset, found: Completed) -> Iterator[Floats]:
+        """Yield the table as often as it was drawn, within the range of the fit; observed cells stay as they are."""
         values = np.asarray(table.values, dtype=np.float64)
-        low, high = np.broadcast_to(self._range[:, None], (2, *values.shape))
-        return np.stack([np.fmin(low, values), np.fmax(high, values)])
+        low, high = np.fmin(self._range[0], values), np.fmax(self._range[1], values)
+        for numbers, codes in zip(found.drawn_numbers, found.drawn_codes, strict=True):
+            yield np.clip(self._filled(table, numbers, list(codes.T)), low, high)
 
     def _filled(self, table: Dataset, numbers: Floats, codes: list[Any]) -> Floats:
         """Return the values of a table, ``(n, columns)``, with these in its holes, in the coordinates of the coding."""

@@ -34,11 +34,10 @@ features. For an event ``(columns,)`` and ``k`` parameters the features are ``(k
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from vaekit.distributions.base import PlainDistribution, SampleShape
+from vaekit.distributions.base import WrappedDistribution
 
 __all__ = ["InDataUnits", "require_no_jacobian", "stacked_shape", "unstack"]
 
@@ -86,10 +85,7 @@ def unstack(features: Tensor, event_shape: Sequence[int]) -> Tensor:
     return features.unflatten(dimension, (-1, event_shape[0])).movedim(dimension, 0)
 
 
-_SCALAR = torch.Size()
-
-
-class InDataUnits(PlainDistribution):
+class InDataUnits(WrappedDistribution):
     r"""A distribution over scaled data whose ``log_prob`` is per unit of the unscaled data.
 
     Parameters
@@ -103,36 +99,17 @@ class InDataUnits(PlainDistribution):
     --------
     Data in grams that the model sees in kilograms: per gram, the density is a thousandth.
 
+    >>> import torch
     >>> from torch.distributions import Independent, Normal
     >>> base = Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
     >>> base.log_prob(torch.zeros(1)), InDataUnits(base, -6.9078).log_prob(torch.zeros(1))
     (tensor(-0.9189), tensor(-7.8267))
     """
 
-    has_rsample = True
-
     def __init__(self, base: Distribution, log_jacobian: float) -> None:
-        self.base, self.log_jacobian = base, log_jacobian
-        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        self.log_jacobian = log_jacobian
+        super().__init__(base)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Evaluate the log-density at scaled data ``value``, in nats per unit of the unscaled data."""
         return self.base.log_prob(value) + self.log_jacobian
-
-    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
-        """Draw scaled data, with gradients where the base has them."""
-        return self.base.rsample(sample_shape)
-
-    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
-        """Draw scaled data."""
-        return self.base.sample(sample_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        """The mean, in the coordinates of the model."""
-        return self.base.mean
-
-    @property
-    def variance(self) -> Tensor:
-        """The variance, in the coordinates of the model."""
-        return self.base.variance

@@ -21,14 +21,12 @@ from torch.distributions import Distribution, Independent
 
 from vaekit.contracts import Accepts, Likelihood
 from vaekit.data.missing_values import filled_in_turn
-from vaekit.distributions.base import PlainDistribution, SampleShape
+from vaekit.distributions.base import PlainDistribution, WrappedDistribution
 from vaekit.errors import UsageError
 from vaekit.likelihoods.conventions import InDataUnits
 from vaekit.networks.network_inputs import ObservedInputs
 
 __all__ = ["CellwiseDistribution", "ObservedCells", "cell_log_prob"]
-
-_SCALAR = torch.Size()
 
 
 class CellwiseDistribution(PlainDistribution):
@@ -140,14 +138,12 @@ class ObservedCells(nn.Module, Likelihood):
         return _Observed(p.base if isinstance(p, InDataUnits) else p, self.fill, self.log_jacobian)
 
 
-class _Observed(CellwiseDistribution):
+class _Observed(WrappedDistribution, CellwiseDistribution):
     """A distribution of which ``log_prob`` is that of the cells that are not NaN; draws and moments are of all."""
 
-    has_rsample = True
-
     def __init__(self, base: Distribution, fill: float, log_jacobian: Tensor) -> None:
-        self.base, self.fill, self.log_jacobian = base, fill, log_jacobian
-        super().__init__(base.batch_shape, base.event_shape, validate_args=False)
+        self.fill, self.log_jacobian = fill, log_jacobian
+        super().__init__(base)
 
     def log_prob_by_cell(self, value: Tensor) -> Tensor:
         missing = value.isnan()
@@ -157,20 +153,6 @@ class _Observed(CellwiseDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.log_prob_by_cell(value).flatten(-len(self.event_shape)).sum(-1)
-
-    def rsample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
-        return self.base.rsample(sample_shape)
-
-    def sample(self, sample_shape: SampleShape = _SCALAR) -> Tensor:
-        return self.base.sample(sample_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.base.mean
-
-    @property
-    def variance(self) -> Tensor:
-        return self.base.variance
 
 
 def _inside(support: Accepts) -> float:
