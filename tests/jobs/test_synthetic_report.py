@@ -16,7 +16,7 @@ from vaekit.jobs.synthetic_utility import Utility, trained_and_tested
 
 # Data frames and figures are hardly typed.
 reported: Any = report_synthetic
-tested: Any = trained_and_tested
+scored: Any = trained_and_tested
 compared: Any = compare_tables
 
 
@@ -230,22 +230,22 @@ def test_trees_that_are_trained_and_tested():
     x = np.column_stack([rng.normal(size=400), np.zeros(400)])
     x[:, 1] = (x[:, 0] > 0).astype(float)
     columns = (ComparedColumn("a"), ComparedColumn("y", ("no", "yes")))
-    known = tested(x[:200], x[200:], columns, 1)
+    known = scored(x[:200], x[200:], columns, 1)
     assert known.auroc == pytest.approx(1.0, abs=1e-3)
     assert known.f1 == pytest.approx(1.0, abs=0.05)
     one = x.copy()
     one[:, 1] = 0
-    assert tested(one[:200], x[200:], columns, 1) == "the rows to train on have one class"
-    assert tested(x[:200], one[200:], columns, 1) == "the rows to test on have one class"
-    assert tested(x[:200, 1:], x[200:, 1:], columns[1:], 0) == "there is no other column to predict it from"
+    assert scored(one[:200], x[200:], columns, 1) == "the rows to train on have one class"
+    assert scored(x[:200], one[200:], columns, 1) == "the rows to test on have one class"
+    assert scored(x[:200, 1:], x[200:, 1:], columns[1:], 0) == "there is no other column to predict it from"
     three = np.column_stack([x[:, 0], np.digitize(x[:, 0], [-0.4, 0.4])])
     classes = (ComparedColumn("a"), ComparedColumn("y", ("u", "v", "w")))
     lacking = three[three[:, 1] < 2]
-    found = tested(lacking[:200], three[200:], classes, 1)
+    found = scored(lacking[:200], three[200:], classes, 1)
     assert isinstance(found, Utility)
     assert found.auroc is not None
     assert 0.6 < found.auroc < 0.9  # of the class that is never seen it knows nothing
-    assert found.f1 < tested(three[:200], three[200:], classes, 1).f1 - 0.2
+    assert found.f1 < scored(three[:200], three[200:], classes, 1).f1 - 0.2
 
 
 # Tables that are hard to compare.
