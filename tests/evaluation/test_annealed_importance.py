@@ -10,6 +10,7 @@ from oracles.linear_gaussian import LinearGaussian
 from vaekit.conformance import ThreeCallables
 from vaekit.errors import UsageError
 from vaekit.evaluation import annealed_log_likelihood, log_likelihood, sandwich
+from vaekit.evaluation.annealed_importance import _Chains
 from vaekit.evaluation.hamiltonian_transitions import AnnealingPath, hamiltonian_transition
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
@@ -69,6 +70,25 @@ def test_the_exact_evidence_lies_between_the_bounds(start, distributions):
     assert bool((torch.stack([found.lower_error, found.upper_error]) > 0).all())
     if start == "prior" and distributions == 3:
         assert min(float(below.mean()), float(above.mean())) > 1.0
+    if start == "posterior" and distributions == 30:
+        assert max(float(below.mean()), float(above.mean())) < 0.05
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_weights_are_unbiased_in_both_directions(reverse):
+    """E w = p(x) from the start, and E 1 / w = 1 / p(x) from exact draws of the posterior."""
+    truth = LinearGaussian.random(columns=3, latent=2, scale=1.5)
+    x = truth.draw(1)
+    with seeded(9):
+        chains = _Chains(truth.vae(exact=False), x, None, "prior", 3, 3)
+        z = chains.path.draw(40_000)
+        if reverse:
+            factor = torch.linalg.cholesky(truth.posterior_covariance)
+            z = (x - truth.mean) @ truth.posterior_map.T + torch.randn_like(z) @ factor.T
+        log_weight = chains._weigh(z, reverse=reverse)[0]
+    ratio = (log_weight - truth.log_evidence(x)).mul(-1 if reverse else 1).exp()
+    assert float(ratio.std()) > 0.1
+    assert abs(float(ratio.mean()) - 1) < 4 * float(ratio.std()) / sqrt(40_000)
 
 
 def test_the_gap_falls_with_the_number_of_distributions():
