@@ -240,8 +240,8 @@ def test_copies_and_rare_categories():
     assert (count, share.value) == (3, 0.75)
     assert share.standard_error == pytest.approx(np.sqrt(0.75 * 0.25 / 4))
     columns = (ComparedColumn("town", ("A", "B", "C", "D")), ComparedColumn("n"))
-    many = np.concatenate([np.tile(train[:1], (5, 1)), train])
-    assert rare_categories(rows, many, columns) == (2, 1, ("town: C",))
+    many = np.concatenate([np.tile(train[:1], (5, 1)), train, [[3.0, 0.0], [3.0, 0.0]]])
+    assert rare_categories(rows, many, columns) == (3, 1, ("town: C",))  # of B, C and D, which has two rows
 
 
 def test_trees_that_are_trained_and_tested():
