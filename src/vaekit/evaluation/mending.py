@@ -27,7 +27,7 @@ from vaekit.contracts import Model, traits_of
 from vaekit.evaluation.row_proposals import RowProposals, bytes_a_row
 from vaekit.runtime.randomness import seeded
 
-__all__ = ["MendedRows", "can_be_mended", "mend_rows", "mended_draws"]
+__all__ = ["MendedRows", "can_be_mended", "in_double_precision", "mend_rows", "mended_draws"]
 
 _ROWS = 64  # at a time
 _LEAST_DRAWS, _MOST_DRAWS = 256, 1024  # in a round
@@ -77,7 +77,7 @@ def mend_rows(
         About how many bytes an intermediate result may take.
     """
     with torch.inference_mode(False), torch.no_grad():
-        model, x, c = _in_double_precision(model, x, c)
+        model, x, c = in_double_precision(model, x, c)
         found = []
         latents = prod(model.prior(None if c is None else c[:1]).event_shape)
         size = max(1, min(_ROWS, memory // (bytes_a_row(model, x)), memory // (32 * _MOST_DRAWS * latents)))
@@ -113,7 +113,7 @@ def mended_draws(
         Latents ``(draws, n, *latent)``, and the logarithms of their weights ``(draws, n)``, float64.
     """
     with torch.inference_mode(False), torch.no_grad():
-        double, rows, conditions = _in_double_precision(model, x, c)
+        double, rows, conditions = in_double_precision(model, x, c)
         latents, log_weights = [], []
         for start in range(0, len(x), _ROWS):
             part = slice(start, start + _ROWS)
@@ -131,7 +131,8 @@ def mended_draws(
     return torch.cat(latents, 1).to(x), torch.cat(log_weights, 1).to(x.device)
 
 
-def _in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Model, Tensor, Tensor | None]:
+def in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Model, Tensor, Tensor | None]:
+    """Return a copy of a model in double precision, with data and conditions; as they are where it knows no other."""
     if not isinstance(model, nn.Module):  # callables: nothing can be done about their precision
         return model, x.clone(), None if c is None else c.clone()
     device = torch.device("cpu") if x.device.type == "mps" else x.device  # which knows no double precision
