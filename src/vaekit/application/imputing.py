@@ -355,5 +355,5 @@ def _warn_of_little(table: Dataset, holes: Mapping[str, np.ndarray]) -> None:
     if few_known:
         _warn(
             f"{table.source}: next to nothing is known of {', '.join(few_known[:5])}: what is filled in there can be "
-            "anything, and is not checked"
+            "anything, and its check says little"
         )

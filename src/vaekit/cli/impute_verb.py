@@ -157,7 +157,7 @@ def _table(result: "ImputationResult", *, by_model: bool) -> list[str]:
     ordered = sorted(result.missing.items(), key=lambda entry: -entry[1])
     for name, share in ordered[:_MOST_COLUMNS]:
         check = checks.get(name)
-        told = "   not checked: no cell could be hidden again"
+        told = "   stays empty" if share == 1 else "   not checked: no cell could be hidden again"
         if check is not None:
             told = f"{''.join(_error(getattr(check, way)) for way in ways)}  {_coverage(check)}"
         lines.append(f"  {name:<{width}}  {_share(share)}{told}")
