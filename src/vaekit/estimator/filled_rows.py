@@ -194,5 +194,5 @@ def _in_types(schema: Schema, values: Floats) -> Floats:
     if schema.kind == "table":
         for j, column in enumerate(schema.columns):
             if column.stored_as in ("integer", "boolean"):
-                values[..., j] = np.rint(values[..., j])
+                values[..., j] = np.rint(values[..., j]) + 0.0  # rounding leaves -0.0
     return values

@@ -21,22 +21,23 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from vaekit.contracts import traits_of
+from vaekit.distributions.base import WrappedDistribution
 from vaekit.errors import UsageError
 from vaekit.evaluation.importance_sampling import require_log_likelihood
 from vaekit.evaluation.log_weights import proposal
 from vaekit.evaluation.mending import can_be_mended, mended_draws
-from vaekit.likelihoods.mixed import column_measure
-from vaekit.likelihoods.observed_cells import cell_log_prob
+from vaekit.likelihoods.categorical_likelihood import Levels
+from vaekit.likelihoods.mixed import MixedColumns
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
 __all__ = ["ConditionalCells", "conditional_cells"]
 
-_POOR = 0.1  # of the samples: an effective size below which a row gets a proposal of its own
+_POOR = 0.05  # of the samples: an effective size below which a row gets a proposal of its own
 _NUMBERS_AT_ONCE = 2**22  # of the largest intermediate result
 
 
@@ -123,7 +124,7 @@ def _of_rows(model: VAE, x: Tensor, c: Tensor | None, samples: int, draws: int) 
     likelihood = model.decode(z, c)
     shape = (*weight.shape, *(1 for _ in model.event_shape))
     expected = (weight.to(x.dtype).reshape(shape) * likelihood.mean).sum(0)
-    expected = _with_categories(model, likelihood, weight, expected)
+    expected = _with_categories(likelihood, weight, expected)
     drawn = x.new_zeros(0, *x.shape)
     if draws:
         chosen = torch.multinomial(weight.T, draws, replacement=True).T
@@ -164,20 +165,16 @@ def _sample(p: Distribution, samples: int, n: int) -> Tensor:
     return p.sample(torch.Size((samples,) if p.batch_shape else (samples, n)))
 
 
-def _with_categories(model: VAE, likelihood: Distribution, weight: Tensor, expected: Tensor) -> Tensor:
+def _with_categories(likelihood: Distribution, weight: Tensor, expected: Tensor) -> Tensor:
     """Return means with the most probable category in the columns of categories."""
-    kinds = model.likelihood_part.columns or ()
-    counts = [column_measure(kind)[1] or 0 if kind.startswith("categorical") else 0 for kind in kinds]
-    if not any(counts):
+    cells = likelihood.base if isinstance(likelihood, WrappedDistribution) else likelihood
+    if not isinstance(cells, MixedColumns):
         return expected
-    levels = torch.tensor(counts, device=expected.device)
-    best = torch.full(expected.shape, -torch.inf, dtype=torch.float64, device=expected.device)
-    expected = expected.clone()
-    for level in range(max(counts)):
-        has = levels > level
-        asked = torch.where(has, torch.full_like(expected, float(level)), torch.nan)
-        chance = cell_log_prob(likelihood, asked.expand(*weight.shape[:1], *expected.shape)).double().exp()
-        mass = torch.where(has, (weight[..., None] * chance).sum(0), -torch.inf)
-        expected = torch.where(mass > best, torch.full_like(expected, float(level)), expected)
-        best = torch.maximum(best, mass)
-    return expected
+    flat, start = expected.flatten(1).clone(), 0
+    for part in cells.parts:
+        columns = cells.order[start : start + part.event_shape[0]]
+        start += part.event_shape[0]
+        if isinstance(part, Independent) and isinstance(part.base_dist, Levels):
+            mass = torch.einsum("kn,knml->nml", weight, part.base_dist.probs.to(weight))
+            flat[:, columns] = mass.argmax(-1).to(flat)
+    return flat.reshape(expected.shape)
