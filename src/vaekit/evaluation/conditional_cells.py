@@ -37,7 +37,7 @@ from vaekit.vae import VAE
 
 __all__ = ["ConditionalCells", "conditional_cells"]
 
-_POOR = 0.05  # of the samples: an effective size below which a row gets a proposal of its own
+_POOR, _POOR_OF_FEW, _FEW = 0.05, 0.2, 20  # shares of the samples: see _too_few
 _NUMBERS_AT_ONCE = 2**22  # of the largest intermediate result
 
 
@@ -146,12 +146,17 @@ def _weighted_latents(model: VAE, x: Tensor, c: Tensor | None, samples: int) -> 
     log_joint = model.decode(z, c).log_prob(x) + p.log_prob(z)
     log_weight = (log_joint - log_proposal).double()
     weight = _to_one(log_weight)
-    poor = (1 / weight.square().sum(0) < _POOR * samples).nonzero()[:, 0]
+    poor = (1 / weight.square().sum(0) < _too_few(samples)).nonzero()[:, 0]
     if len(poor) and can_be_mended(p):
         seed, c_of_poor = int(torch.randint(2**62, ())), None if c is None else c[poor]
         z[:, poor], log_weight = mended_draws(model, x[poor], c_of_poor, draws=samples, seed=seed)
         weight[:, poor] = _to_one(log_weight)
     return z, weight
+
+
+def _too_few(samples: int) -> float:
+    """Return the effective sample size below which a row gets a proposal of its own."""
+    return max(_POOR * samples, min(_POOR_OF_FEW * samples, _FEW))
 
 
 def _to_one(log_weight: Tensor) -> Tensor:
