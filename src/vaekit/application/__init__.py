@@ -7,6 +7,7 @@ frozen results; the command line parses, calls one of them, and prints.
 """
 
 from vaekit.application.detecting import DetectionResult, detect_to_file
+from vaekit.application.diagnosing import ArtifactDiagnosis, diagnose_artifact
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
 from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
@@ -31,6 +32,7 @@ from vaekit.application.row_files import (
 from vaekit.application.sources import Opened, open_artifact
 
 __all__ = [
+    "ArtifactDiagnosis",
     "CheckedModel",
     "DetectionResult",
     "EvaluationResult",
@@ -46,6 +48,7 @@ __all__ = [
     "classify_to_file",
     "decode_to_file",
     "detect_to_file",
+    "diagnose_artifact",
     "encode_to_file",
     "evaluate_artifact",
     "fit_and_prove",
