@@ -3,6 +3,7 @@ filled in with intervals that hold, and what is wrong with a model."""
 
 from vaekit.jobs.blame import Reason
 from vaekit.jobs.conformal import benjamini_hochberg
+from vaekit.jobs.constraints import BrokenConstraint, Constraint, check_constraints
 from vaekit.jobs.diagnosis import Diagnosis, Finding
 from vaekit.jobs.doctor import diagnose
 from vaekit.jobs.imputer import Imputer
@@ -11,7 +12,9 @@ from vaekit.jobs.pooling import Pooled, pool
 from vaekit.jobs.rehidden_cells import ColumnCheck
 
 __all__ = [
+    "BrokenConstraint",
     "ColumnCheck",
+    "Constraint",
     "Diagnosis",
     "Finding",
     "Imputer",
@@ -19,6 +22,7 @@ __all__ = [
     "Pooled",
     "Reason",
     "benjamini_hochberg",
+    "check_constraints",
     "diagnose",
     "pool",
 ]
