@@ -29,7 +29,9 @@ _ROWS = 64
 _STEPS, _PAIRS, _RATE = 200, 4, 0.05
 _DRAWS = 200
 _LEAST_GAP = 0.25  # nats
-_SAMPLES, _UNRELIABLE, _LEAST_LOSS = 400, 0.05, 0.05
+_SAMPLES = 400
+_OFTEN, _UNRELIABLE = 0.25, 0.05  # shares of rows whose posteriors are no proposals, and that nothing mends
+_LEAST_LOSS = 0.05  # nats
 
 
 def diagnose_inference(patient: Patient, chart: Chart) -> None:
@@ -153,8 +155,8 @@ def _importance_samples(patient: Patient, chart: Chart, annealed: Tensor | None)
     loss = Estimate(0.0, 0.0)
     if annealed is not None:
         loss = Estimate.of((annealed - found.values[: len(annealed)]).numpy())
-    few = left / n - 3 * error <= _UNRELIABLE and not matters(loss, _LEAST_LOSS)
-    if share - 3 * error <= _UNRELIABLE or few:
+    often = share - 3 * error > _OFTEN or left / n - 3 * error > _UNRELIABLE
+    if not often and not matters(loss, _LEAST_LOSS):
         chart.passed.append(
             f"{worst}, by the Pareto shape of {_SAMPLES} importance weights each; {left} are left so"
         )
