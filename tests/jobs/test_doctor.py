@@ -47,7 +47,7 @@ def test_the_same_seed_finds_the_same(healthy):
 def test_collapse():
     found = diagnose(ailing.collapsed(), HELD_OUT)
     assert found.names[0] == "collapse"
-    assert "0 of 2 dimensions" in finding(found, "collapse").text
+    assert "active dimensions: 0 of 2" in finding(found, "collapse").text
     # The dependence that it tells of is at most the whole of it.
     correlation = TRUTH.weight @ TRUTH.weight.T + TRUTH.scale**2 * torch.eye(5)
     whole = -0.5 * float(torch.linalg.slogdet(correlation)[1] - correlation.diagonal().log().sum())

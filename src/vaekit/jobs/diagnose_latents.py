@@ -42,6 +42,7 @@ _LEAST_DEPENDENCE, _LEAST_HOLE = 0.1, 0.2  # nats
 _MOST_COLUMNS = 50
 _DRAWS = 8
 _FEW_ROWS = 100
+_SHOWN = 8  # idle dimensions that are named
 _COMPONENTS = (1, 4, 10)
 
 
@@ -80,11 +81,14 @@ def _collapse(patient: Patient, chart: Chart) -> None:
     kl = float((own - p.log_prob(z).double()).mean())
     mean = code_of(q)
     moved = mean.var(0) / (z.var(0).mean(0) + mean.var(0)).clamp_min(1e-12)
-    active = int((moved > _ACTIVE_SHARE).sum())
+    idle = (moved <= _ACTIVE_SHARE).nonzero()[:, 0].tolist()
     by_kl = _active_by_kl(patient)
-    counts = f"{active} of {d} dimensions move with the row" + (
-        "" if by_kl is None else f", and {by_kl} have a KL above {_ACTIVE_KL:g} nats"
-    )
+    counts = f"active dimensions: {d - len(idle)} of {d} by the spread of their means"
+    counts += "" if by_kl is None else f", {by_kl} by a KL above {_ACTIVE_KL:g} nats"
+    if 0 < len(idle) < d:
+        counts += (
+            f" (idle: {', '.join(f'z{k}' for k in idle[:_SHOWN])}{', ...' if len(idle) > _SHOWN else ''})"
+        )
     told = (
         f"the code tells {found.mean:.2f} ± {found.standard_error:.2f} nats about its row (at most {log(n):.1f} can be "
         f"seen); {counts}"
