@@ -261,6 +261,13 @@ def test_an_uneven_transform_costs_its_divergence():
     assert coverage(u, 0.5)[0] == pytest.approx(0.6875, abs=0.015)
 
 
+def test_an_even_transform_gains_nothing_on_rows_it_was_not_learned_from():
+    rng = np.random.default_rng(1)
+    gains = [recalibration_gain(rng.random(100), np.linspace(0, 1, 11)).mean for _ in range(100)]
+    assert max(np.mean(gains), np.quantile(gains, 0.9)) < 0.02
+    assert np.mean(gains) < 0
+
+
 def test_an_effect_matters_beyond_its_error():
     assert not matters(Estimate(float("nan"), 0.0), 0.1)
     assert not matters(Estimate(1.0, 0.3), 0.1)
