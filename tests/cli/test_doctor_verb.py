@@ -52,6 +52,16 @@ def test_the_artifact_and_the_data_stand_in_the_commands(fitted):
     assert any(f"vaekit fit-prior {fitted / 'x.vae'}" in text for text in advice)
 
 
+def test_a_small_table_is_looked_at_whole(fitted):
+    x = np.load(fitted / "x.npy")[:120]
+    vae = VariationalAutoencoder(1, network="mlp:hidden=8", epochs=5, random_state=0, likelihood="gaussian")
+    fit_and_prove(x, fitted / "small.vae", estimator=vae, samples=5)
+    found = diagnose_artifact(fitted / "small.vae", x)
+    assert found.split == "all, training rows included"
+    assert found.diagnosis.rows == 120
+    assert any("training rows are not known" in text for text in found.diagnosis.not_checked)
+
+
 def test_few_rows_and_other_columns_are_refused(fitted, capsys):
     np.save(fitted / "few.npy", np.zeros((10, 4)))
     assert main(["doctor", str(fitted / "x.vae"), str(fitted / "few.npy")]) == 3

@@ -12,6 +12,7 @@ from vaekit.data import Dataset, partition
 from vaekit.data.split import split_indices
 from vaekit.errors import DataWarning
 from vaekit.jobs import Diagnosis, diagnose
+from vaekit.jobs.doctor import FEWEST_ROWS
 
 __all__ = ["ArtifactDiagnosis", "diagnose_artifact"]
 
@@ -29,7 +30,8 @@ class ArtifactDiagnosis:
     source
         The name of the data.
     split
-        The part of the data that it was looked at with: ``test``, ``validation and test``, or ``all``.
+        The part of the data that it was looked at with: ``test``, ``validation and test``, or ``all``; of small data of
+        the fit ``all, training rows included``.
     diagnosis
         The findings.
     """
@@ -55,8 +57,8 @@ def diagnose_artifact(
     """Say what is wrong with the model of an artifact; see :func:`vaekit.diagnose`.
 
     With the data that it was fitted on, the rows of its test part are looked at, and compared with the training rows;
-    with fewer than 200 of them the validation rows, which chose the epoch, are joined to them. With other data all rows
-    are, and what needs the training rows is left out.
+    with fewer than 200 of them the validation rows, which chose the epoch, are joined to them, and where even both are
+    fewer than 40, all rows are looked at. With other data all rows are, and what needs the training rows is left out.
 
     Parameters
     ----------
@@ -101,10 +103,13 @@ def diagnose_artifact(
     return ArtifactDiagnosis(artifact=Path(artifact), source=opened.source, split=split, diagnosis=found)
 
 
-def _parts(dataset: Dataset, seed: int, validation: float) -> tuple[Dataset, Dataset, str]:
+def _parts(dataset: Dataset, seed: int, validation: float) -> tuple[Dataset | None, Dataset, str]:
     """Return the training rows, those to look at, and their name."""
     parts = partition(dataset, seed, validation=validation)
     if (parts.test is not None and len(parts.test) >= _FEWEST) or dataset.test is not None or not validation:
         return parts.train, parts.test or dataset, "test"
     split = split_indices(len(dataset), seed, validation=validation)
-    return parts.train, dataset.take(np.union1d(split.validation, split.test)), "validation and test"
+    held_out = np.union1d(split.validation, split.test)
+    if len(held_out) < FEWEST_ROWS:
+        return None, dataset, "all, training rows included"
+    return parts.train, dataset.take(held_out), "validation and test"

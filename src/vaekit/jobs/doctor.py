@@ -24,10 +24,10 @@ from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import PARTS
 from vaekit.vae import VAE
 
-__all__ = ["diagnose"]
+__all__ = ["FEWEST_ROWS", "diagnose"]
 
 _ROWS, _TRAINING_ROWS = 1000, 4000
-_FEWEST = 40
+FEWEST_ROWS = 40
 
 _EXAMINATIONS: tuple[Callable[[Patient, Chart], None], ...] = (
     diagnose_latents,
@@ -106,9 +106,10 @@ def diagnose(
         else:
             patient, kinds = _of_tensors(model, x, train, columns), _kinds_of(model)
         patient = replace(patient, kinds=kinds, artifact=artifact, data=data)
-        if len(patient.x) < _FEWEST:
+        if len(patient.x) < FEWEST_ROWS:
             raise DataError(
-                f"{len(patient.x)} rows to diagnose with; at least {_FEWEST} are needed to tell anything from chance"
+                f"{len(patient.x)} rows to diagnose with; at least {FEWEST_ROWS} are needed to tell anything from "
+                "chance"
             )
         require_log_likelihood(patient.model)
         chart = Chart()
