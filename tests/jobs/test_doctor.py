@@ -204,14 +204,26 @@ def test_the_worst_comes_first():
     assert len(effects) > 2
 
 
-def test_missing_cells_and_conditions_are_taken():
+def test_missing_cells_are_taken_in_any_units():
     rng = np.random.default_rng(3)
     z = rng.normal(size=(600, 1))
     x = z @ rng.normal(size=(1, 4)) + 0.5 * rng.normal(size=(600, 4))
+    x[:, 1] *= 1e4
     x[rng.random(x.shape) < 0.1] = np.nan
     vae = VariationalAutoencoder(1, network="mlp:hidden=16", epochs=30, random_state=0).fit(x[:400])
     found = diagnose(vae, x[400:], train=x[:400])
     assert not {"worse-than-marginal", "calibration", "heavy-tails", "repeated-rows"} & set(found.names)
+
+
+def test_conditions_are_taken():
+    rng = np.random.default_rng(4)
+    label = rng.integers(3, size=500)
+    x = 3 * np.eye(3, 4)[label] + rng.normal(size=(500, 1)) + 0.5 * rng.normal(size=(500, 4))
+    vae = VariationalAutoencoder(1, condition="labels", network="mlp:hidden=16", epochs=25, random_state=0)
+    vae.fit(x[:300], conditions=label[:300])
+    found = diagnose(vae, x[300:], train=x[:300], conditions=label[300:], train_conditions=label[:300])
+    assert not {"calibration", "prior-hole", "collapse", "repeated-rows"} & set(found.names)
+    assert any("the model has conditions" in text for text in found.not_checked)
 
 
 @pytest.mark.parametrize(

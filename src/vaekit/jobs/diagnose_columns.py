@@ -28,7 +28,8 @@ from vaekit.jobs.diagnosis import Chart, Finding, Patient, matters
 from vaekit.likelihoods.conventions import InDataUnits
 from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.likelihoods.mixed import is_continuous
-from vaekit.likelihoods.observed_cells import cell_log_prob
+from vaekit.likelihoods.observed_cells import ObservedCells, cell_log_prob
+from vaekit.vae import VAE
 
 __all__ = ["coverage", "diagnose_columns", "recalibration_gain"]
 
@@ -237,10 +238,13 @@ def _log_marginals(patient: Patient) -> _Array:
     p = model.prior()
     z = p.sample(torch.Size((_DRAWS // 2, 1)))
     size = max(1, _CELLS // x.numel())
+    part = model.likelihood_part if isinstance(model, VAE) else None
+    # Where cells may be missing, each has the Jacobian of its own scaling; elsewhere the row has that of all.
+    jacobian = part.log_jacobian if isinstance(part, ObservedCells) else torch.zeros((), device=x.device)
     total = torch.full(x.shape, -torch.inf, dtype=torch.float64, device=x.device)
-    for part in z.split(size):
-        cells = cell_log_prob(_in_model_units(model.decode(part)), x).double()
-        total = torch.logaddexp(total, cells.expand(len(part), *x.shape).logsumexp(0))
+    for some in z.split(size):
+        cells = (cell_log_prob(_in_model_units(model.decode(some)), x) - jacobian).double()
+        total = torch.logaddexp(total, cells.expand(len(some), *x.shape).logsumexp(0))
     return (total - log(len(z))).cpu().numpy()
 
 

@@ -44,6 +44,8 @@ def diagnose(
     x: Any,
     *,
     train: Any = None,
+    conditions: Any = None,
+    train_conditions: Any = None,
     columns: Sequence[str] | None = None,
     seed: int = 0,
     artifact: str = "NAME.vae",
@@ -67,6 +69,8 @@ def diagnose(
     train
         The rows that it was trained on; None: what compares with them is left out. Of more than 4,000 the first are
         used.
+    conditions, train_conditions
+        The conditions of both, of a conditional estimator, where they are no columns of them.
     columns
         The names of the columns of a tensor ``(n, columns)``; by default ``x0``, ``x1``...
     seed
@@ -102,7 +106,7 @@ def diagnose(
     """
     with seeded(seed):
         if isinstance(model, VariationalAutoencoder):
-            patient, kinds = _of_estimator(model, x, train)
+            patient, kinds = _of_estimator(model, x, train, conditions, train_conditions)
         else:
             patient, kinds = _of_tensors(model, x, train, columns), _kinds_of(model)
         patient = replace(patient, kinds=kinds, artifact=artifact, data=data)
@@ -151,10 +155,12 @@ def _kinds_of(model: Any) -> tuple[str, ...]:
     return part.columns or ((name,) * model.event_shape[0] if part.traits.column else ())
 
 
-def _of_estimator(estimator: VariationalAutoencoder, x: Any, train: Any) -> tuple[Patient, tuple[str, ...]]:
+def _of_estimator(
+    estimator: VariationalAutoencoder, x: Any, train: Any, conditions: Any, train_conditions: Any
+) -> tuple[Patient, tuple[str, ...]]:
     fitted = estimator._fitted()  # pyright: ignore[reportPrivateUsage]
-    rows = _first(estimator._rows(x), _ROWS)  # pyright: ignore[reportPrivateUsage]
-    known = None if train is None else _first(estimator._rows(train), _TRAINING_ROWS)  # pyright: ignore[reportPrivateUsage]
+    rows = _first(estimator._rows(x, conditions), _ROWS)  # pyright: ignore[reportPrivateUsage]
+    known = None if train is None else _first(estimator._rows(train, train_conditions), _TRAINING_ROWS)  # pyright: ignore[reportPrivateUsage]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # of missing cells, which are told of elsewhere
         fitted = fitted.taking(rows, known)
