@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekit.contracts import Model
 from vaekit.evaluation import Estimate
 
-__all__ = ["Diagnosis", "Finding", "Patient", "matters"]
+__all__ = ["Chart", "Diagnosis", "Finding", "Patient", "matters"]
 
 _ERRORS = 4.0  # standard errors that an effect is to be beyond: over some hundred tests, hardly a false alarm
 
