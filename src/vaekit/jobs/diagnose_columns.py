@@ -1,4 +1,4 @@
-r"""What may be wrong with the columns that a model describes: calibration, noise, and the family of each.
+r"""The columns that a model describes: calibration, noise, and the family of each.
 
 **Calibration.** Where a model is right, :math:`u = F_j(x_j)` of held-out rows is uniform on [0, 1], with its own
 distribution function of the column; of values that come often, a random point of the jump (the randomised probability

@@ -1,4 +1,4 @@
-r"""What the posterior of a model loses, and whether its importance samples can be trusted.
+r"""The nats that the posterior of a model loses, and whether its importance samples can be trusted.
 
 .. math:: \log p(x) - \mathcal L(q_\phi)
           = \underbrace{\log p(x) - \mathcal L(q^*)}_{\text{approximation gap}}

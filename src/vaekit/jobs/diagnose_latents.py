@@ -1,4 +1,4 @@
-r"""What may be wrong with the latents of a model: a code that says nothing, and a prior with holes.
+r"""The latents of a model: a code that says nothing, and a prior with holes.
 
 **Collapse.** A dimension is active where its KL is above 0.01 nats, or where the posterior mean moves with the row: its
 variance over rows is above 0.01 of the posterior's own (after Burda, Grosse and Salakhutdinov, 2015, section 5.2). The

@@ -1,4 +1,4 @@
-r"""What may be wrong between training and held-out rows: a model that has learned its rows by heart, and rows in both.
+r"""Training beside held-out rows: a model that has learned its rows by heart, and rows in both.
 
 Over-fitting is told by the evidence lower bound of training rows less that of held-out ones, term by term. Rows that
 are in both make held-out numbers too good; between rows of real numbers even one is no chance. Where all columns are

@@ -135,7 +135,7 @@ class Patient:
 
 @dataclass
 class Chart:
-    """What an examination has found so far."""
+    """The findings of an examination so far."""
 
     findings: list[Finding] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
