@@ -22,11 +22,12 @@ __all__ = ["main"]
 _IN_FLAGS = (
     (re.compile(r"^(validation|samples|sentences|split)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^false_alarm_rate=(\S+)(?=:| needs)"), r"--false-alarm-rate \1"),
-    (re.compile(r"^(reasons|members|seed)=(\S+)(?=:)"), r"--\1 \2"),
+    (re.compile(r"^(draws|reasons|members|seed)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^checkpoint_minutes=(\S+)(?=:)"), r"--checkpoint-minutes \1"),
     (re.compile(r"^batch_size=(\S+)(?=: there are)"), r"--batch-size \1"),
     (re.compile(r"^n_samples=(\S+)(?=:)"), r"-n \1"),
     (re.compile(r"\b(force|resume|shard)=True\b"), r"--\1"),
+    (re.compile(r"\bformat='(onnx|torch)'"), r"--format \1"),
     (re.compile(r"\bfit_and_prove label="), "label="),
     (re.compile(r"\bcolumns=\{'(\S+)': '(\w[\w-]*)'\}"), r"--column \1=\2"),
     (re.compile(r"\bdata_dir=FOLDER\b"), "--data-dir FOLDER"),

@@ -72,13 +72,26 @@ class FittedModel:
         """
         if self.schema.masked is not None or not any(map(self._has_holes, rows)):
             return self
-        check_missing(self.sentence, self.model.likelihood_part)
+        taking = self.taking_missing()
         warnings.warn(
             "values are missing, and the model was fitted to rows without missing values: it sees the mean of their "
             "column in their place; log-likelihoods are those of the values that are there",
             DataWarning,
             stacklevel=3,
         )
+        return taking
+
+    def taking_missing(self) -> "FittedModel":
+        """Return a model that takes rows in which cells are missing; this one where it was fitted to such rows.
+
+        Raises
+        ------
+        UsageError
+            Where its sentence cannot.
+        """
+        if self.schema.masked is not None:
+            return self
+        check_missing(self.sentence, self.model.likelihood_part)
         model, schema, kept = self.model, self.schema, self.schema.kept
         likelihood = model.likelihood_part
         is_density = likelihood.traits.measure in ("density", "mixed")
