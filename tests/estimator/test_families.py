@@ -187,6 +187,13 @@ def test_no_density_beats_the_resolution_of_what_is_recorded():
     assert best.log_density(column).mean() < 0
 
 
+@pytest.mark.parametrize("rows", [100, 2000])
+def test_one_far_value_does_not_hide_heavy_tails(rows):
+    """The error of a mean difference that one row decides is as large as the difference."""
+    found = [family(np.random.default_rng(seed).standard_cauchy(rows)) for seed in range(4)]
+    assert set(found) <= {"student-t", "asinh-normal"}
+
+
 def test_levels_of_which_others_may_follow_are_no_categories():
     """A count of 11 in a held-out row ended the fit: the column was taken for the eleven categories of training."""
     rng = np.random.default_rng(3)

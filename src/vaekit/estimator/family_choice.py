@@ -2,9 +2,10 @@ r"""The family of each column of a table, by the log-likelihood of rows that it 
 
 Every family that a column may have is fitted to two thirds of its values and evaluated on the rest, in nats and the
 units of the data (:mod:`vaekit.evaluation.column_families`). The best wins, unless a simpler one is as good: within
-twice the standard error of the difference row by row, or within 0.02 nats. So Gaussians stay where nothing is clearly
-better. In a column without negative values a family that expects a dozen values beyond an end where there is none (ages
-under the youngest, negative incomes) is passed over; where all others are, it is a histogram.
+twice the standard error of the difference row by row, where no row counts for more than 5 nats, or within 0.02 nats. So
+Gaussians stay where nothing is clearly better. In a column without negative values a family that expects a dozen values
+beyond an end where there is none (ages under the youngest, negative incomes) is passed over; where all others are, it
+is a histogram.
 
 What a column looks like on its own is only a part of what a model must know of it. Where the other columns say nearly
 all (a linear regression on them leaves a share :math:`s` of its variance below a tenth), the bins of a histogram may be
@@ -29,6 +30,7 @@ _Array = npt.NDArray[np.float64]
 
 _FEW_LEVELS = 32
 _CLEAR = 0.02  # nats
+_FAR = 5.0  # nats of one row: what it says is clear, and more would only hide what the others say
 _ROWS, _VALUES = 6_000, 400_000
 MOST_COLUMNS = 300
 _EXPLAINED = 0.9
@@ -244,7 +246,7 @@ def _simplest(found: dict[str, _Array], families: Sequence[str], handicap: float
     best = max(told, key=lambda kind: float(told[kind].mean()))
 
     def is_as_good(kind: str) -> bool:
-        difference = told[best] - told[kind]
+        difference = np.clip(told[best] - told[kind], -_FAR, _FAR)
         error = float(difference.std()) / len(difference) ** 0.5
         return float(difference.mean()) <= max(2 * error, _CLEAR)
 
