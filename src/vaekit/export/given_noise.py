@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, resolve_name
 
 from vaekit.errors import UsageError
 
@@ -49,7 +49,7 @@ class GivenNoise(TorchFunctionMode):
     ) -> Any:
         """Give noise for normal numbers, and refuse other random ones."""
         kwargs = {} if kwargs is None else kwargs
-        name = getattr(func, "__name__", "")
+        name = (resolve_name(func) or "").rpartition(".")[2]
         if name == "normal_" and len(args) == 1 and not kwargs:
             return self._next(tuple(args[0].shape))
         if name == "normal" and len(args) == 2 and isinstance(args[0], Tensor):
