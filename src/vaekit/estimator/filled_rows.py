@@ -177,7 +177,7 @@ def _of_rows(
     schema, whole = fitted.schema, rows
     if schema.kind == "images":
         whole = replace(rows, values=np.where(holes, schema.columns[0].minimum, rows.values))
-    taking = fitted.of_observed_cells()
+    taking = fitted.taking_missing()
     x, c = taking.tensors(whole)
     if schema.kind == "images":
         seen = holes if schema.constant is None else schema.constant.drop(holes)
