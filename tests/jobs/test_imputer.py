@@ -11,6 +11,8 @@ from narrowing import untyped
 from vaekit import Imputer
 from vaekit.data import from_object
 from vaekit.errors import DataError, UsageError
+from vaekit.jobs.bagged_trees import BaggedTrees
+from vaekit.jobs.column_filler import simplex_least_squares
 from vaekit.jobs.conditional_networks import student_t_log_density
 from vaekit.jobs.gaussian_anchor import GaussianAnchors
 from vaekit.jobs.rehidden_cells import conformal_factor, hide_again, measured_coverage
@@ -201,12 +203,62 @@ def test_cells_that_are_hidden_again_are_like_the_holes():
     generator = np.random.default_rng(0)
     other, own = generator.normal(size=(3000, 2)), generator.normal(size=(3000, 1))
     observed = np.stack([np.full(3000, True), np.full(3000, True), generator.random(3000) < 0.7], 1)
-    completed = np.where(observed[:, 2:], own, 0.0)  # holes are filled with the mean
-    cells = hide_again([other[:, :1], other[:, 1:], completed], observed, 0)
-    assert set(cells.columns.tolist()) == {2}
-    hidden = own[cells.rows, 0]
-    assert observed[cells.rows, 2].all()
+    have = np.flatnonzero(observed[:, 2])
+    cells = hide_again(other, have, ~observed[:, 2], 0)
+    assert len(cells) == len(set(cells.tolist())) > 300
+    hidden = own[have[cells], 0]
     assert abs(hidden.var() - 1) < 4 * (2 / len(hidden)) ** 0.5
+
+
+def test_hidden_cells_follow_the_holes():
+    """Holes where another column is high: the cells that are hidden again are high in it as well."""
+    generator = np.random.default_rng(1)
+    place = generator.normal(size=(2000, 1))
+    holes = generator.random(2000) < 1 / (1 + np.exp(-3 * place[:, 0]))
+    have = np.flatnonzero(~holes)
+    cells = hide_again(place, have, holes, 0)
+    assert place[have].mean() < -0.5
+    assert place[have[cells]].mean() > -0.1
+
+
+def test_weights_are_the_least_squares_of_the_simplex():
+    """Against all weights of a fine grid: two ways that complement each other, and one with twice the error of the first."""
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=400)
+    first, second = (truth + generator.normal(size=400) * size for size in (0.5, 0.7))
+    ways = np.stack([first, second, truth + 2 * (first - truth)])
+    found = simplex_least_squares(ways @ ways.T, ways @ truth)
+    steps = np.linspace(0, 1, 51)
+    grid = np.array([(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1])
+    assert found[2] == 0
+    assert found.sum() == pytest.approx(1)
+    assert np.square(found @ ways - truth).sum() <= np.square(grid @ ways - truth).sum(1).min()
+
+
+def test_trees_judge_rows_that_they_have_not_seen():
+    """Of noise they know nothing; a row that they had seen they would know by heart."""
+    generator = np.random.default_rng(0)
+    inputs, noise = generator.normal(size=(200, 3)), generator.normal(size=(200, 1))
+    part = np.arange(200) % 4
+    trees = BaggedTrees(inputs, noise, part, bags=4, seed=0)
+    assert abs(np.corrcoef(trees.predict_left_out(inputs, part)[:, 0], noise[:, 0])[0, 1]) < 0.25
+    assert np.corrcoef(trees.predict(inputs)[:, 0], noise[:, 0])[0, 1] > 0.9
+
+
+def test_what_networks_miss_is_left_to_trees():
+    """A step in the product of two columns, which neither a line nor small networks find in 100 steps."""
+    generator = np.random.default_rng(0)
+    x = generator.uniform(-1, 1, size=(400, 3))
+    x[:, 2] = np.sign(x[:, 0] * x[:, 1]) + 0.1 * x[:, 2]
+    truth, holes = x[::4, 2].copy(), x.copy()
+    holes[::4, 2] = np.nan
+    errors = {
+        anchor: np.sqrt(
+            np.square(Imputer(steps=100, anchor=anchor).fit_transform(holes)[::4, 2] - truth).mean()
+        )
+        for anchor in ("auto", "gaussian")
+    }
+    assert errors["auto"] < 0.5 < errors["gaussian"]
 
 
 def test_conformal_factors_hold_nine_of_ten():

@@ -30,17 +30,17 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category;
     :meth:`sample` draws whole rows from it, and :meth:`interval` gives intervals that are calibrated on cells hidden
-    again. A column's trees take part where they fill in such cells better: see :mod:`vaekit.jobs.imputation`.
+    again. The nearest rows and trees take part as far as they help with such cells: see :mod:`vaekit.jobs.imputation`.
 
     Parameters
     ----------
     missing_values
         The value that stands for a hole beside NaN, None, empty text and ``?``.
     anchor
-        What the networks are put together with: ``auto``, a Gaussian, and trees where those help; ``gaussian``, without
-        trees.
+        What the networks are put together with: ``auto``, a Gaussian, the nearest rows, and trees; ``gaussian``,
+        without trees.
     steps
-        Steps of training; None: 1,500, or 3,000 from 1,000 rows on.
+        Steps of training; None: 1,500, or 2,000 from 1,000 rows on.
     add_indicator
         Whether columns of zeros and ones follow that say where there were holes.
     keep_empty_features
@@ -74,7 +74,7 @@ class Imputer(TransformerMixin, BaseEstimator):
     """
 
     n_features_in_: int
-    imputation_: Imputation  #: Networks and trees.
+    imputation_: Imputation  #: Networks, and the ways of each column.
     coding_: TableCoding  #: How columns are seen.
     schema_: Schema  #: The columns with their types.
     checks_: list[ColumnCheck]  #: How well each column with holes is filled in.

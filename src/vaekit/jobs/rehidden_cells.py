@@ -1,4 +1,4 @@
-r"""Cells that are hidden again: what weighs and calibrates an imputation, and measures it.
+r"""Cells that are hidden again: what calibrates an imputation, and measures it.
 
 An observed cell of a row is hidden again, in a column that a similar row lacks, so that what is hidden is missing as
 the holes are. Whoever fills it in must not have seen the row.
@@ -13,12 +13,9 @@ from sklearn.neighbors import NearestNeighbors
 
 __all__ = [
     "ColumnCheck",
-    "RehiddenCells",
-    "choose_weights",
     "conformal_factor",
     "error_of",
     "hide_again",
-    "mean_of_nearest",
     "measured_coverage",
 ]
 
@@ -27,9 +24,7 @@ Flags = npt.NDArray[np.bool_]
 Positions = npt.NDArray[np.int64]
 
 _NEIGHBOURS = 10
-_MOST_ROWS = 5_000
 _MOST_CELLS = 400  # of a column
-_WEIGHT_OF_ALL = 100.0  # the weight of all columns counts as so many cells of a column
 _LEVEL = 0.9  # of the intervals that are calibrated
 
 
@@ -68,116 +63,36 @@ class ColumnCheck:
     of_trees: float = nan
 
 
-@dataclass(frozen=True)
-class RehiddenCells:
-    """Observed cells that were hidden again, one of a row at a time.
+def hide_again(place: Floats, have: Positions, holes: Flags, seed: int) -> Positions:
+    """Choose observed cells of a column to hide again: for its holes, cells of rows that are near in other columns.
 
     Parameters
     ----------
-    rows, columns
-        Where they are, ``(cells,)``.
-    """
-
-    rows: Positions
-    columns: Positions
-
-    def of_column(self, j: int) -> Positions:
-        """Return the numbers of the cells of a column."""
-        return np.flatnonzero(self.columns == j)
-
-
-def mean_of_nearest(base: Floats, target: Floats, asked: Floats, rows: Positions) -> Floats:
-    """Return for each row the mean of a column over the nearest other rows that have it.
-
-    Parameters
-    ----------
-    base
-        ``(n, features)``: all rows.
-    target
-        ``(n, positions)``: the column, NaN in a hole.
-    asked
-        ``(cells, features)``: the rows that are asked about.
-    rows
-        ``(cells,)``: their positions, which do not count as near.
-
-    Examples
-    --------
-    >>> base = np.array([[0.0], [1.0], [2.0], [9.0]])
-    >>> mean_of_nearest(base, np.array([[7.0], [1.0], [2.0], [np.nan]]), base[:1], np.array([0])).tolist()
-    [[1.5]]
-    """
-    have = np.flatnonzero(~np.isnan(target[:, 0]))[:_MOST_ROWS]
-    search = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(have))).fit(base[have])
-    near = have[search.kneighbors(asked, return_distance=False)]
-    counts = near != rows[:, None]
-    counts &= counts.cumsum(1) <= _NEIGHBOURS
-    return (target[near] * counts[..., None]).sum(1) / np.maximum(counts.sum(1), 1)[:, None]
-
-
-def hide_again(completed: list[Floats], observed: Flags, seed: int) -> RehiddenCells:
-    """Choose observed cells to hide again: for holes of a column, cells of rows that are near in the other columns.
-
-    Parameters
-    ----------
-    completed
-        For each column its values in rows that are filled in, ``(n, positions)``.
-    observed
-        ``(n, columns)``.
+    place
+        ``(n, features)``: the other columns, completed.
+    have
+        ``(m,)``: the numbers of rows that have the column.
+    holes
+        ``(n,)``: which rows lack it.
     seed
         Of the choice.
 
+    Returns
+    -------
+    array
+        Positions in ``have``, each once.
+
     Examples
     --------
-    >>> a, b = np.array([[0.0], [0.1], [5.0]]), np.array([[3.0], [3.0], [3.0]])
-    >>> cells = hide_again([a, b], np.array([[True, True], [True, False], [True, True]]), 0)
-    >>> cells.columns.tolist()
-    [1]
+    >>> place = np.array([[0.0], [0.1], [5.0]])
+    >>> hide_again(place, np.array([0, 2]), np.array([False, True, False]), 0).tolist() in ([0], [1])
+    True
     """
     random = np.random.default_rng(seed)
-    some = random.permutation(len(observed))[:_MOST_ROWS]
-    rows, columns = [], []
-    for j in np.flatnonzero(~observed.all(0)):
-        others = [column[some] for k, column in enumerate(completed) if k != j]
-        place = np.concatenate(others, 1) if others else np.zeros((len(some), 1))
-        here = observed[some, j]
-        if not here.any() or here.all():
-            continue
-        holes = random.permutation(np.flatnonzero(~here))[:_MOST_CELLS]
-        have = np.flatnonzero(here)
-        search = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, len(have))).fit(place[have])
-        like = search.kneighbors(place[holes], return_distance=False)
-        chosen = np.unique(have[like[np.arange(len(holes)), random.integers(like.shape[1], size=len(holes))]])
-        rows.append(some[chosen])
-        columns.append(np.full(len(chosen), j))
-    if not rows:
-        nothing = np.zeros(0, dtype=np.int64)
-        return RehiddenCells(nothing, nothing)
-    return RehiddenCells(np.concatenate(rows), np.concatenate(columns))
-
-
-def choose_weights(losses: dict[int, Floats], cells: dict[int, int], columns: int) -> Floats:
-    """Choose a weight of trees for each column on a grid from 0 to 1, drawn towards the best one for all of them.
-
-    Parameters
-    ----------
-    losses
-        For each column that has trees the loss at every weight, ``(weights,)``.
-    cells
-        The number of cells in each.
-    columns
-        The number of all columns; those without trees get 0.
-
-    Examples
-    --------
-    >>> choose_weights({0: np.array([3.0, 2.0, 4.0])}, {0: 50}, 2).tolist()
-    [0.5, 0.0]
-    """
-    weights = np.zeros(columns)
-    if losses:
-        of_all = np.sum([*losses.values()], axis=0) / sum(cells.values())
-        for j, loss in losses.items():
-            weights[j] = np.linspace(0, 1, len(loss))[np.argmin(loss + _WEIGHT_OF_ALL * of_all)]
-    return weights
+    asked = random.permutation(np.flatnonzero(holes))[:_MOST_CELLS]
+    search = NearestNeighbors(n_neighbors=min(_NEIGHBOURS, len(have))).fit(place[have])
+    like = search.kneighbors(place[asked], return_distance=False)
+    return np.unique(like[np.arange(len(asked)), random.integers(like.shape[1], size=len(asked))])
 
 
 def conformal_factor(residual: Floats, low: Floats, high: Floats) -> float:
@@ -212,20 +127,19 @@ def error_of(guess: Floats, truth: Floats) -> float:
     Parameters
     ----------
     guess
-        ``(cells, 1)`` numbers, or ``(cells, positions)`` probabilities; NaN where there is no guess.
+        ``(cells, 1)`` numbers, or ``(cells, positions)`` probabilities; without columns where there is no guess.
     truth
-        ``(cells,)`` numbers, or positions.
+        ``(cells, width)``: numbers, or categories as zeros and ones.
 
     Examples
     --------
-    >>> error_of(np.array([[1.0], [1.0]]), np.array([3.0, 3.0]))
+    >>> error_of(np.array([[1.0], [1.0]]), np.array([[3.0], [3.0]]))
     2.0
-    >>> error_of(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([1.0, 1.0]))
+    >>> error_of(np.array([[0.2, 0.8], [0.6, 0.4]]), np.array([[0.0, 1.0], [0.0, 1.0]]))
     0.5
     """
-    known = ~np.isnan(guess).any(1)
-    if guess.size == 0 or not known.any():
+    if guess.size == 0:
         return nan
     if guess.shape[1] == 1:
-        return float(np.sqrt(np.square(guess[known, 0] - truth[known]).mean()))
-    return float((guess[known].argmax(1) != truth[known]).mean())
+        return float(np.sqrt(np.square(guess - truth).mean()))
+    return float((guess.argmax(1) != truth.argmax(1)).mean())
