@@ -246,7 +246,7 @@ def test_trees_judge_rows_that_they_have_not_seen():
 
 
 def test_what_networks_miss_is_left_to_trees():
-    """A step in the product of two columns, which neither a line nor small networks find in 100 steps."""
+    """The sign of a product, which small networks do not find in 100 steps, and the nearest rows only roughly."""
     generator = np.random.default_rng(0)
     x = generator.uniform(-1, 1, size=(400, 3))
     x[:, 2] = np.sign(x[:, 0] * x[:, 1]) + 0.1 * x[:, 2]
@@ -258,7 +258,7 @@ def test_what_networks_miss_is_left_to_trees():
         )
         for anchor in ("auto", "gaussian")
     }
-    assert errors["auto"] < 0.5 < errors["gaussian"]
+    assert errors["auto"] < 0.25 < errors["gaussian"]
 
 
 def test_conformal_factors_hold_nine_of_ten():
