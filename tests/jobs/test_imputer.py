@@ -15,7 +15,7 @@ from vaekit.jobs.bagged_trees import BaggedTrees
 from vaekit.jobs.column_filler import simplex_least_squares
 from vaekit.jobs.conditional_networks import student_t_log_density
 from vaekit.jobs.gaussian_anchor import GaussianAnchors
-from vaekit.jobs.rehidden_cells import conformal_factor, hide_again, measured_coverage
+from vaekit.jobs.rehidden_cells import conformal_factor, measured_coverage, weigh_like_holes
 from vaekit.jobs.table_coding import TableCoding
 
 COVARIANCE = np.array(
@@ -199,30 +199,30 @@ def test_the_density_of_numbers_is_students():
 
 
 def test_cells_that_are_hidden_again_are_like_the_holes():
-    """A column that depends on nothing: the mean of its re-hidden cells is that of the column, within its error."""
+    """A column that depends on nothing: the variance of its cells is that of the column, within its error."""
     generator = np.random.default_rng(0)
-    other, own = generator.normal(size=(3000, 2)), generator.normal(size=(3000, 1))
-    observed = np.stack([np.full(3000, True), np.full(3000, True), generator.random(3000) < 0.7], 1)
-    have = np.flatnonzero(observed[:, 2])
-    cells = hide_again(other, have, ~observed[:, 2], 0)
-    assert len(cells) == len(set(cells.tolist())) > 300
-    hidden = own[have[cells], 0]
-    assert abs(hidden.var() - 1) < 4 * (2 / len(hidden)) ** 0.5
+    other, own = generator.normal(size=(3000, 2)), generator.normal(size=3000)
+    observed = generator.random(3000) < 0.7
+    weight = weigh_like_holes(other[observed], other[~observed])
+    assert weight.mean() == pytest.approx(1)
+    hidden, effective = own[observed], weight.sum() ** 2 / np.square(weight).sum()
+    assert effective > 0.9 * len(hidden)
+    assert abs(np.average(np.square(hidden), weights=weight) - 1) < 4 * (2 / effective) ** 0.5
 
 
 def test_hidden_cells_follow_the_holes():
-    """Holes where another column is high: the cells that are hidden again are high in it as well."""
-    generator = np.random.default_rng(1)
-    place = generator.normal(size=(2000, 1))
-    holes = generator.random(2000) < 1 / (1 + np.exp(-3 * place[:, 0]))
-    have = np.flatnonzero(~holes)
-    cells = hide_again(place, have, holes, 0)
-    assert place[have].mean() < -0.5
-    assert place[have[cells]].mean() > -0.1
+    """Holes where another column is high: cells of rows that are high in it count for more, by the exact odds."""
+    place = np.random.default_rng(1).normal(size=(20_000, 1))
+    holes = np.random.default_rng(2).random(20_000) < 1 / (1 + np.exp(-place[:, 0]))
+    weight = weigh_like_holes(place[~holes], place[holes])
+    exact = np.exp(place[~holes, 0])
+    exact = np.minimum(exact, 10 * np.median(exact))
+    np.testing.assert_allclose(weight, exact / exact.mean(), rtol=0.2)
+    assert np.average(place[~holes, 0], weights=weight) == pytest.approx(place[holes].mean(), abs=0.05)
 
 
 def test_weights_are_the_least_squares_of_the_simplex():
-    """Against all weights of a fine grid: two ways that complement each other, and one with twice the error of the first."""
+    """Against all weights of a fine grid: two ways that complement each other, and one twice as far off."""
     generator = np.random.default_rng(0)
     truth = generator.normal(size=400)
     first, second = (truth + generator.normal(size=400) * size for size in (0.5, 0.7))
@@ -264,6 +264,17 @@ def test_what_networks_miss_is_left_to_trees():
 def test_conformal_factors_hold_nine_of_ten():
     residual = np.random.default_rng(0).normal(size=2000)
     ends = np.full(2000, 1.0)
-    factor = conformal_factor(residual, -ends, ends)
+    factor = conformal_factor(residual, -ends, ends, ends)
     assert np.mean(np.abs(residual) <= factor) == pytest.approx(0.9, abs=1e-3)
-    assert abs(measured_coverage(residual, -ends, ends) - 0.9) < 4 * (0.09 / 2000) ** 0.5
+    assert abs(measured_coverage(residual, -ends, ends, ends) - 0.9) < 4 * (0.09 / 2000) ** 0.5
+
+
+def test_a_weighed_factor_is_that_of_repeated_cells():
+    """Cells that count three times are cells that are there three times, but for the one new cell."""
+    residual = np.random.default_rng(0).normal(size=900)
+    weight = np.where(residual > 0.5, 3.0, 1.0)
+    ends = np.full(900, 2.0)
+    repeated = np.repeat(residual, weight.astype(int))
+    ends_of_repeated = np.full(len(repeated), 2.0)
+    expected = conformal_factor(repeated, -ends_of_repeated, ends_of_repeated, ends_of_repeated)
+    assert conformal_factor(residual, -ends, ends, weight) == pytest.approx(expected, abs=0.01)

@@ -21,8 +21,8 @@ from vaekit.jobs.rehidden_cells import (
     ColumnCheck,
     conformal_factor,
     error_of,
-    hide_again,
     measured_coverage,
+    weigh_like_holes,
 )
 from vaekit.jobs.table_coding import CodedRows, TableCoding
 
@@ -36,6 +36,7 @@ _FEW_ROWS = 1_000
 _LATENTS = 20  # draws that means are taken over
 DRAWS_OF_INTERVALS = 100  # that quantiles are taken of, in calibration as later on
 _LEAST_CELLS = 20  # re-hidden cells below which a column takes the factor of the others
+_MOST_CELLS = 500  # of a column that are hidden again
 _ROUNDS = 2
 _MOST_ROWS = 5_000  # that a column's ways are fitted to
 
@@ -278,16 +279,22 @@ class Imputation:
         completed = self._completed(rows, [each.double().numpy() for each in means])
         factors: dict[int, float] = {}
         for j, filler in fillers.items():
-            mine = hide_again(_others(completed, j), filler.rows, ~observed[:, j], self.seed + j)
-            which = filler.rows[mine]
-            unseen = self._unseen(rows, which, j, part, draws=DRAWS_OF_INTERVALS)
+            random = np.random.default_rng([self.seed, j, 1])
+            mine = np.sort(random.permutation(len(filler.rows))[:_MOST_CELLS])
+            holes = random.permutation(np.flatnonzero(~observed[:, j]))[:_MOST_ROWS]
+            elsewhere = np.delete(observed, j, 1).astype(np.float64)
+            weight = weigh_like_holes(
+                np.concatenate([filler.inputs, elsewhere[filler.rows]], 1),
+                np.concatenate([_others(completed, j)[holes], elsewhere[holes]], 1),
+            )[mine]
+            unseen = self._unseen(rows, filler.rows[mine], j, part, draws=DRAWS_OF_INTERVALS)
             ways, truth = filler.held_out[:, mine], filler.target[mine]
             blend, width, coverage = filler.blend(ways), truth.shape[1], np.nan
             if j < d and len(mine) >= _LEAST_CELLS:
                 residual = (truth - blend)[:, 0]
                 low, high = np.quantile(unseen.drawn - unseen.said[j][:, 0], [0.05, 0.95], axis=0)
-                factors[j] = conformal_factor(residual, low, high)
-                coverage = measured_coverage(residual, low, high)
+                factors[j] = conformal_factor(residual, low, high, weight)
+                coverage = measured_coverage(residual, low, high, weight)
             begin = j if j < d else d + sum(self.coding.sizes[: j - d])
             guesses = {
                 "error": blend,
@@ -304,7 +311,7 @@ class Imputation:
                     cells=len(mine),
                     coverage=coverage,
                     share_of_trees=filler.share_of_trees,
-                    **{way: error_of(guess, truth) for way, guess in guesses.items()},
+                    **{way: error_of(guess, truth, weight) for way, guess in guesses.items()},
                 )
             )
         self.factor[:] = np.median([*factors.values()]) if factors else 1.0
