@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
-    from vaekit.jobs import Imputer, OutlierDetector, pool
+    from vaekit.jobs import Imputer, OutlierDetector, Synthesizer, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
@@ -15,6 +15,7 @@ __all__ = [
     "FitResult",
     "Imputer",
     "OutlierDetector",
+    "Synthesizer",
     "VariationalAutoencoder",
     "__version__",
     "fit_and_prove",
@@ -30,6 +31,7 @@ _HOMES = {
     "FitResult": "vaekit.application",
     "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",
+    "Synthesizer": "vaekit.jobs",
     "VAE": "vaekit.vae",
     "VariationalAutoencoder": "vaekit.estimator",
     "fit_and_prove": "vaekit.application",

@@ -29,6 +29,7 @@ from vaekit.application.row_files import (
     score_to_file,
 )
 from vaekit.application.sources import Opened, open_artifact
+from vaekit.application.synthesizing import SynthesisResult, synthesize_to_file
 
 __all__ = [
     "CheckedModel",
@@ -39,6 +40,7 @@ __all__ = [
     "PriorResult",
     "ReportResult",
     "Stage",
+    "SynthesisResult",
     "WrittenRows",
     "WrittenScores",
     "check_own_parts",
@@ -54,5 +56,6 @@ __all__ = [
     "reconstruct_to_file",
     "sample_to_file",
     "score_to_file",
+    "synthesize_to_file",
     "write_report",
 ]

@@ -1,4 +1,4 @@
-"""Jobs on tables: odd rows with p-values and the columns to blame, and holes filled in with intervals that hold."""
+"""Jobs on tables: odd rows and the columns to blame, holes filled in with intervals that hold, made-up rows."""
 
 from vaekit.jobs.blame import Reason
 from vaekit.jobs.conformal import benjamini_hochberg
@@ -7,6 +7,7 @@ from vaekit.jobs.imputer import Imputer
 from vaekit.jobs.outlier_detector import OutlierDetector
 from vaekit.jobs.pooling import Pooled, pool
 from vaekit.jobs.rehidden_cells import ColumnCheck
+from vaekit.jobs.synthesizer import Synthesized, Synthesizer
 
 __all__ = [
     "BrokenConstraint",
@@ -16,6 +17,8 @@ __all__ = [
     "OutlierDetector",
     "Pooled",
     "Reason",
+    "Synthesized",
+    "Synthesizer",
     "benjamini_hochberg",
     "check_constraints",
     "pool",

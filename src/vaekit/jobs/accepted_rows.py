@@ -77,7 +77,7 @@ def draw_accepted(
         holds = np.array([constraint.holds(frame) for constraint in constraints])
         good = holds.all(0)
         met, drawn, have = met + holds.sum(1), drawn + len(frame), have + int(good.sum())
-        parts.append(frame[good])
+        parts.append(frame.iloc[np.flatnonzero(good)])
         if have < n and drawn >= _ENOUGH_TO_JUDGE and have < _LEAST_SHARE * drawn:
             worst = int(met.argmin())
             raise DataError(
@@ -85,4 +85,4 @@ def draw_accepted(
                 f"drawn {'meets' if met[worst] == 1 else 'meet'} it, and {have:,} all constraints; expected at least "
                 "one in a hundred: loosen it, or give the columns their values"
             )
-    return AcceptedRows(pd.concat(parts, ignore_index=True)[:n], have / drawn)
+    return AcceptedRows(pd.concat(parts, ignore_index=True).iloc[:n], have / drawn)

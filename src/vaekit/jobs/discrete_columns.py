@@ -24,7 +24,7 @@ __all__ = ["CategoryColumn", "DiscreteColumn", "NumberColumn"]
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-_PIECES, _ROWS_OF_A_PIECE = 8, 20
+_PIECES, _ROWS_OF_A_PIECE = 8, 10
 
 
 @dataclass(frozen=True)
@@ -295,9 +295,10 @@ class NumberColumn(DiscreteColumn):
 def _pieces(cells: Cells, known: Floats, place: Codes, step: float) -> tuple[Floats, Codes]:
     """Return the edges of the cells' intervals and further ones within bins of many rows, and their owners."""
     cuts = [cells.edges]
-    for cell in np.flatnonzero(cells.counts >= _PIECES * _ROWS_OF_A_PIECE):
+    for cell in np.flatnonzero(cells.counts >= 2 * _ROWS_OF_A_PIECE):
         mine = known[place == cell]
-        targets = len(mine) * np.arange(1, _PIECES) // _PIECES
+        pieces = min(_PIECES, len(mine) // _ROWS_OF_A_PIECE)
+        targets = len(mine) * np.arange(1, pieces) // pieces
         left = mine[targets - 1]
         # the next larger value, so that equal ones are never parted
         right = mine[np.searchsorted(mine, left, side="right").clip(max=len(mine) - 1)]

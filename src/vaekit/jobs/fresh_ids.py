@@ -108,10 +108,8 @@ class FreshIds:
         digits = [number for _, number, _ in parts]
         width = len(digits[0]) if len({len(number) for number in digits}) == 1 else 0
         largest = max(map(int, digits))
-        if width and len(str(largest + n)) > width:
-            width = 0 if digits[0][0] != "0" and not any(number[0] == "0" for number in digits) else -1
-        if width < 0:
-            return None
+        if any(len(number) > 1 and number[0] == "0" for number in digits) and len(str(largest + n)) > width:
+            return None  # no place for further zeros
         before, _, after = parts[0]
         return [f"{before}{number:0{width}d}{after}" for number in range(largest + 1, largest + 1 + n)]
 

@@ -21,6 +21,7 @@ A hole (code -1) has no embedding and no term: the bound is over the observed ce
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +60,9 @@ class RowNetworks(nn.Module):
         Tensor  #: The order of the columns themselves, ``(columns, columns)``: see :func:`order_with_first`.
     )
 
-    def __init__(self, shares: Sequence[Tensor], *, hidden: int, latent: int, layers: int = 2) -> None:
+    def __init__(
+        self, shares: Sequence[Tensor], *, hidden: int, latent: int, layers: int = 1, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         sizes = [len(share) for share in shares]
         columns, total = len(sizes), sum(sizes)
@@ -73,6 +76,7 @@ class RowNetworks(nn.Module):
         self.seen = nn.Embedding(total + 1, hidden, padding_idx=total)
         self.query = nn.Parameter(0.3 * torch.randn(columns, hidden))
         self.from_latent = nn.Linear(latent, hidden, bias=False)
+        self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
         with torch.no_grad():
             for embedding in (self.told, self.seen):
@@ -144,7 +148,7 @@ class RowNetworks(nn.Module):
         """Return log-probabilities of a column's codes, ``(n, codes)``, given what is known of the rows."""
         group = next(i for i, each in enumerate(self.groups) if column in each)
         slot = self.groups[group].index(column)
-        heads = self.heads[group]
+        heads = cast("_Heads", self.heads[group])
         features = self._features(known + self.query[column])
         return (features @ heads.weight[slot] + heads.bias[slot])[:, : heads.sizes[slot]].log_softmax(-1)
 
@@ -158,9 +162,9 @@ class RowNetworks(nn.Module):
         return torch.where(codes < 0, self.seen.num_embeddings - 1, codes + self.first)
 
     def _features(self, inputs: Tensor) -> Tensor:
-        features = functional.silu(inputs)
+        features = self.dropout(functional.silu(inputs))
         for layer in self.layers:
-            features = features + functional.silu(layer(features))
+            features = features + self.dropout(functional.silu(layer(features)))
         return features
 
 

@@ -147,6 +147,18 @@ class Synthesizer(BaseEstimator):
         DataWarning
             For columns that are left out.
         """
+        return self.train(self.look(X))
+
+    def look(self, X: Any) -> Dataset:
+        """Learn the columns of a table, and return the rows to train on: the first half of :meth:`fit`.
+
+        What is given and constraints can be checked before the second half, which takes the time.
+
+        Parameters
+        ----------
+        X
+            As for :meth:`fit`.
+        """
         if self.passes is not None and self.passes < 1:
             raise UsageError(f"passes={self.passes}: give a whole number of at least 1, or None")
         rows, ids = self._without_ids(X)
@@ -162,11 +174,37 @@ class Synthesizer(BaseEstimator):
         out = [name for name in (*before, *table.left_out) if name not in (table.columns or ())]
         reason = "its values tell rows apart; name it with unique='NAME' to get new ones"
         self.left_out_ = dict.fromkeys(out, reason)
-        self._order = tuple(map(str, X.columns)) if is_frame(X) else (*ids, *(table.columns or ()))
+        self._order = (
+            tuple(map(str, X.columns)) if is_frame(X) else table.order or (*ids, *(table.columns or ()))
+        )
         self._gives_frames = is_frame(X) or isinstance(X, Dataset)
         self.schema_ = Schema.fit(table, scaling="none", categorical=table.columns or ())
         self.table_ = DiscreteTable.fit(self.schema_, table, keep_missing=self.keep_missing)
-        codes, _ = self.table_.encode(table)
+        return table
+
+    def check(
+        self, given: Mapping[str, Any] | None, constraints: Sequence[str]
+    ) -> tuple[list[GivenValue], list[Constraint]]:
+        """Read what is given, and constraints, once the columns are known.
+
+        Raises
+        ------
+        UsageError
+            For what cannot be.
+        """
+        names = [column.name for column in self.schema_.columns]
+        told = read_given(given or {}, self.table_, self.left_out_)
+        return told, [Constraint.parse(text, names) for text in constraints]
+
+    def train(self, rows: Dataset) -> Self:
+        """Train the model on the rows that :meth:`look` has returned: the second half of :meth:`fit`.
+
+        Parameters
+        ----------
+        rows
+            Those.
+        """
+        codes, _ = self.table_.encode(rows)
         seed = draw_seed(self.random_state) % 2**63
         settings = RowSettings.for_rows(len(codes), self.passes)
         with seeded(seed):
@@ -175,8 +213,9 @@ class Synthesizer(BaseEstimator):
                 hidden=settings.hidden,
                 latent=settings.latent,
                 layers=settings.layers,
+                dropout=settings.dropout,
             )
-        train_rows(self.networks_, torch.from_numpy(codes), settings, torch.Generator().manual_seed(seed))
+            train_rows(self.networks_, torch.from_numpy(codes), settings)
         return self
 
     def sample(
@@ -231,8 +270,7 @@ class Synthesizer(BaseEstimator):
         check_is_fitted(self)
         if n_samples < 1:
             raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
-        told = read_given(given or {}, self.table_, self.left_out_)
-        rules = [Constraint.parse(text, self._order) for text in constraints]
+        told, rules = self.check(given, constraints)
         seed = draw_seed(self.random_state if random_state is None else random_state) % 2**63
         random = np.random.default_rng(seed)
         noise = torch.Generator().manual_seed(seed)

@@ -1,0 +1,180 @@
+"""From a table to a file of made-up rows like its own."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vaekit.application.sources import Source, source_name
+from vaekit.data import Dataset, from_object, read, restore_table
+from vaekit.data.column_selection import read_column_names
+from vaekit.data.result_tables import TABLES
+from vaekit.data.writers import write_frame
+from vaekit.errors import DataError, DataWarning, UsageError
+from vaekit.jobs import Synthesizer, check_constraints
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SynthesisResult", "synthesize_to_file"]
+
+_FEW_LATENTS = 0.1
+
+
+@dataclass(frozen=True)
+class SynthesisResult:
+    """A file of made-up rows.
+
+    Parameters
+    ----------
+    path
+        The file that was written.
+    frame
+        Its rows.
+    synthesizer
+        The fitted model.
+    fitted_rows
+        The number of rows it was fitted to.
+    acceptance
+        The share of the rows drawn that meet the constraints.
+    filled
+        Names of the columns that have holes in the source, and none in the file.
+    """
+
+    path: Path
+    frame: "pd.DataFrame" = field(repr=False)
+    synthesizer: Synthesizer = field(repr=False)
+    fitted_rows: int
+    acceptance: float
+    filled: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain dictionaries, lists, strings and numbers."""
+        return {
+            "path": str(self.path),
+            "rows": len(self.frame),
+            "columns": [str(name) for name in self.frame.columns],
+            "fitted_rows": self.fitted_rows,
+            "acceptance": self.acceptance,
+            "filled": list(self.filled),
+            "left_out": dict(self.synthesizer.left_out_),
+        }
+
+
+def synthesize_to_file(
+    data: Source,
+    output: str | Path,
+    n_samples: int,
+    *,
+    given: Mapping[str, Any] | None = None,
+    constraints: Sequence[str] = (),
+    unique: str | Sequence[str] = (),
+    keep_missing: bool = False,
+    missing_values: Any = None,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> SynthesisResult:
+    """Fit a :class:`vaekit.Synthesizer` to a table, and write a file of rows that it makes up.
+
+    The file has the columns of the source in their order and types; categories are spelt as there.
+
+    Parameters
+    ----------
+    data
+        The table: a path, or data in memory.
+    output
+        A ``.csv``, ``.tsv``, ``.parquet`` or ``.json``.
+    n_samples
+        The number of rows to make up: so many are written, or nothing.
+    given
+        By name of column a value or a range that all rows have: ``{"sex": "Female", "age": "30..40"}``.
+    constraints
+        Conditions that all rows meet, such as ``"low <= high"``.
+    unique
+        Columns that tell rows apart, which get new values.
+    keep_missing
+        Whether there are holes as in the source.
+    missing_values
+        Values that stand for missing ones, as :func:`vaekit.data.read` takes them.
+    seed
+        Of fit and rows: the same seed gives the same bytes.
+    data_dir
+        Where named data sets lie.
+
+    Raises
+    ------
+    UsageError
+        For columns and values that are not there.
+    DataError
+        For data that are no table, and constraints that hardly any row meets.
+
+    Warns
+    -----
+    DataWarning
+        For columns that are left out, constraints that rows of the source break, and conditions that hardly any latent
+        fits.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import load_iris
+    >>> path = Path(tempfile.mkdtemp()) / "flowers.csv"
+    >>> found = synthesize_to_file(load_iris(as_frame=True).frame, path, 20, given={"target": 1})
+    >>> found.frame.shape, path.read_text().splitlines()[0][:17]
+    ((20, 5), 'sepal length (cm)')
+    """
+    output = Path(output)
+    if output.suffix.lower() not in TABLES:
+        raise DataError(
+            f"{output}: unknown ending {output.suffix!r} for made-up rows; expected one of {', '.join(TABLES)}"
+        )
+    names = read_column_names(unique)
+    table = _read(data, names, missing_values, data_dir)
+    synthesizer = Synthesizer(unique=names, keep_missing=keep_missing, random_state=seed)
+    rows = synthesizer.look(table)
+    _, rules = synthesizer.check(given, constraints)
+    if n_samples < 1:
+        raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
+    for broken in check_constraints(rules, restore_table(synthesizer.schema_, rows.values)):
+        warnings.warn(f"{table.source}: {broken}; made-up rows meet it", DataWarning, stacklevel=2)
+    synthesizer.train(rows)
+    made = synthesizer.draw(n_samples, given=given, constraints=constraints)
+    if made.effective < _FEW_LATENTS:
+        warnings.warn(
+            f"{table.source}: what is given is rare: {made.effective * n_samples:,.0f} different latents stand behind "
+            f"the {n_samples:,} rows",
+            DataWarning,
+            stacklevel=2,
+        )
+    write_frame(output, made.frame)
+    holes = () if keep_missing else tuple(synthesizer.schema_.missing_rates)
+    return SynthesisResult(output, made.frame, synthesizer, len(table), made.acceptance, holes)
+
+
+def _read(data: Source, unique: Sequence[str], missing_values: Any, data_dir: Path | None) -> Dataset:
+    """Read a table, with the columns that tell its rows apart as they stand there."""
+    name = source_name(data)
+    options: dict[str, Any] = {"keep": unique, "missing_values": missing_values}
+    table = from_object(data, **options) if name is None else read(name, data_dir=data_dir, **options)
+    if table.kind != "table":
+        raise DataError(
+            f"{table.source}: images; expected a table: `vaekit fit` and `vaekit sample` make up images"
+        )
+    for note in table.notes:
+        if not any(note.startswith(f"column {column!r}:") for column in unique):
+            warnings.warn(f"{table.source}: {note}", DataWarning, stacklevel=3)
+    table.require_finite()
+    return table if table.kept is None else replace(table, kept=_ids_in_their_types(table, table.kept.copy()))
+
+
+def _ids_in_their_types(table: Dataset, kept: "pd.DataFrame") -> "pd.DataFrame":
+    """Return the columns that are kept, whole numbers as such where that is how the text of a file writes them."""
+    for name in kept.columns:
+        if name in (table.columns or ()) and (table.stored_as or {}).get(name) == "integer":
+            numbers = np.asarray(table.values)[:, (table.columns or ()).index(name)]
+            if all(text == f"{number:.0f}" for text, number in zip(kept[name], numbers, strict=True)):
+                kept[name] = numbers.astype(np.int64)
+    return kept
