@@ -74,7 +74,11 @@ def test_types_of_parquet_and_json_of_the_result(place, capsys):
     ("words", "code", "said"),
     [
         (["-n", "0"], 2, "-n 0: give a whole number of at least 1"),
-        (["-n", "3", "--given", "home town=Bom"], 2, "--given 'home town=Bom': no such value in the data; did you mean"),
+        (
+            ["-n", "3", "--given", "home town=Bom"],
+            2,
+            "--given 'home town=Bom': no such value in the data; did you",
+        ),
         (["-n", "3", "--given", "low"], 2, "--given 'low': write NAME=VALUE"),
         (["-n", "3", "--given", "low=1", "--given", "low=2"], 2, "--given: low is given twice"),
         (["-n", "3", "--given", "low=200"], 2, "--given low=200: the data hold 1 to 49, whole numbers only"),

@@ -9,6 +9,7 @@ frozen results; the command line parses, calls one of them, and prints.
 from vaekit.application.detecting import DetectionResult, detect_to_file
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
+from vaekit.application.imputing import ImputationResult, impute_to_file
 from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
 from vaekit.application.proving import (
     EvaluationResult,
@@ -36,6 +37,7 @@ __all__ = [
     "DetectionResult",
     "EvaluationResult",
     "FitResult",
+    "ImputationResult",
     "Opened",
     "PriorResult",
     "ReportResult",
@@ -52,6 +54,7 @@ __all__ = [
     "evaluate_artifact",
     "fit_and_prove",
     "fit_prior_to_artifact",
+    "impute_to_file",
     "open_artifact",
     "reconstruct_to_file",
     "sample_to_file",
