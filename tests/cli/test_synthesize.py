@@ -75,9 +75,9 @@ def test_types_of_parquet_and_json_of_the_result(place, capsys):
     [
         (["-n", "0"], 2, "-n 0: give a whole number of at least 1"),
         (
-            ["-n", "3", "--given", "home town=Bom"],
+            ["-n", "3", "--given", "home town=Boon"],
             2,
-            "--given 'home town=Bom': no such value in the data; did you",
+            "--given 'home town=Boon': no such value in the data; did you",
         ),
         (["-n", "3", "--given", "low"], 2, "--given 'low': write NAME=VALUE"),
         (["-n", "3", "--given", "low=1", "--given", "low=2"], 2, "--given: low is given twice"),

@@ -11,6 +11,7 @@ import numpy as np
 from vaekit.application.sources import Source, source_name
 from vaekit.data import Dataset, from_object, read, restore_table
 from vaekit.data.column_selection import read_column_names
+from vaekit.data.frame_types import frame_columns
 from vaekit.data.result_tables import TABLES
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SynthesisResult", "synthesize_to_file"]
 
 _FEW_LATENTS = 0.1
+_PARQUET = (".parquet", ".pq")  # a file that knows the types of its columns
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,10 @@ def _read(data: Source, unique: Sequence[str], missing_values: Any, data_dir: Pa
         if not any(note.startswith(f"column {column!r}:") for column in unique):
             warnings.warn(f"{table.source}: {note}", DataWarning, stacklevel=3)
     table.require_finite()
+    if name is not None and name.lower().endswith(_PARQUET):
+        import pandas as pd
+
+        table = replace(table, frame=frame_columns(pd.read_parquet(name)))
     return table if table.kept is None else replace(table, kept=_ids_in_their_types(table, table.kept.copy()))
 
 

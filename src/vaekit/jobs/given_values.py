@@ -132,9 +132,9 @@ def _position(text: str, known: CategoryColumn, what: str) -> int:
     names = list(known.categories)
     if text in names:
         return names.index(text)
-    raise UsageError(
-        f"{what}: no such value in the data{did_you_mean(text, names) or ';'} There are {few(names, _SHOWN)}"
-    )
+    hint = did_you_mean(text, names)
+    there = f"{hint} There are" if hint else "; there are"
+    raise UsageError(f"{what}: no such value in the data{there} {few(names, _SHOWN)}")
 
 
 def _check_constant(name: str, value: Any, column: Column) -> None:
