@@ -71,6 +71,10 @@ class DiscreteColumn:
         """Return a value for each code, drawn where it stands for many, and NaN for a hole."""
         return self.decode_between(codes, -np.inf, np.inf, generator)
 
+    def ranks(self) -> Floats | None:
+        """Return where codes stand in the order of their numbers, from 0 to 1, NaN for a hole; None for categories."""
+        return None
+
     def share_between(self, low: float, high: float) -> Floats:
         """Return the share of each code's rows with a value from low to high, ``(size,)``."""
         raise NotImplementedError
@@ -214,6 +218,16 @@ class NumberColumn(DiscreteColumn):
     def values(self) -> int:
         """The number of cells."""
         return len(self.cells.counts)
+
+    def ranks(self) -> Floats:
+        """Return the share of the rows below each cell, and half of its own."""
+        lengths = np.diff(self.edges)
+        middle = np.bincount(self.owner, lengths * (self.edges[:-1] + self.edges[1:]) / 2) / np.bincount(self.owner, lengths)
+        order = np.argsort(middle, kind="stable")
+        counts = self.cells.counts[order] / self.cells.counts.sum()
+        found = np.full(self.size, np.nan)
+        found[order] = np.cumsum(counts) - counts / 2
+        return found
 
     def share_between(self, low: float, high: float) -> Floats:
         """Return the share of each cell's rows with a value from low to high; 0 for a hole."""

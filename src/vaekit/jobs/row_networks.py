@@ -16,12 +16,11 @@ Larochelle 2014):
     h_j = a\Bigl(b_j + W z + \sum_{k < j} E_k[x_k]\Bigr), \qquad
     h_j \leftarrow h_j + a(V h_j), \qquad p(x_j \mid x_{<j}, z) = \operatorname{softmax}(U_j h_j + c_j)
 
-A hole (code -1) has no embedding and no term: the bound is over the observed cells.
+For numbers, neighbouring codes share a part of E and U (:class:`CodeTable`). A hole (code -1) has no embedding and no term: the bound is over the observed cells.
 """
 
 import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +28,11 @@ from torch.nn import functional
 
 from vaekit.networks.bounded import soft_bound
 
-__all__ = ["RowNetworks", "order_with_first"]
+__all__ = ["CodeTable", "RowNetworks", "order_with_first"]
 
 _NARROWEST = 8  # codes that a column's logits are padded to
+_OWN = 0.3
+_BUMPS = 8  # that make up what is learned of a number
 
 
 class RowNetworks(nn.Module):
@@ -41,10 +42,15 @@ class RowNetworks(nn.Module):
     ----------
     shares
         For each column the shares of its codes, all positive: the decoder begins with them.
+    ranks
+        For each column None, or ``(codes,)``: where the codes stand in the order of its numbers, from 0 to 1, NaN for a
+        hole. What a network learns of a number it then learns of its neighbours too.
     hidden, latent
         Units of every layer, and latent dimensions.
     layers
         Layers of the decoder between its first one and the logits.
+    dropout
+        The share of units that each step of training leaves out.
 
     Examples
     --------
@@ -56,38 +62,45 @@ class RowNetworks(nn.Module):
     """
 
     first: Tensor
-    own_order: (
-        Tensor  #: The order of the columns themselves, ``(columns, columns)``: see :func:`order_with_first`.
-    )
+    own_order: Tensor
+    """The order of the columns themselves, ``(columns, columns)``: see :func:`order_with_first`."""
 
     def __init__(
-        self, shares: Sequence[Tensor], *, hidden: int, latent: int, layers: int = 1, dropout: float = 0.0
+        self,
+        shares: Sequence[Tensor],
+        ranks: Sequence[Tensor | None] | None = None,
+        *,
+        hidden: int,
+        latent: int,
+        layers: int = 1,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        sizes = [len(share) for share in shares]
-        columns, total = len(sizes), sum(sizes)
+        self.sizes = tuple(len(share) for share in shares)
+        columns, self.hole = len(self.sizes), sum(self.sizes)
         self.columns, self.latent = columns, latent
-        self.register_buffer("first", torch.tensor([sum(sizes[:j]) for j in range(columns)]))
+        first = [sum(self.sizes[:j]) for j in range(columns)]
+        self.register_buffer("first", torch.tensor(first))
         self.register_buffer("own_order", order_with_first(torch.zeros(columns, dtype=torch.bool)))
-        self.told = nn.Embedding(total + 1, hidden, padding_idx=total)
+        bases = [None] * columns if ranks is None else ranks
+        self.told, self.seen, self.asked = (
+            CodeTable(self.hole, hidden, dict(zip(first, bases, strict=True)), scale)
+            for scale in (columns**-0.5, columns**-0.5, 0.1 * hidden**-0.5)
+        )
         self.encoder = nn.Sequential(
             nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * latent)
         )
-        self.seen = nn.Embedding(total + 1, hidden, padding_idx=total)
         self.query = nn.Parameter(0.3 * torch.randn(columns, hidden))
         self.from_latent = nn.Linear(latent, hidden, bias=False)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers))
-        with torch.no_grad():
-            for embedding in (self.told, self.seen):
-                embedding.weight.mul_(1 / math.sqrt(columns))
-        padded = [max(_NARROWEST, 1 << (size - 1).bit_length()) for size in sizes]
+        self.bias = nn.Parameter(torch.cat([share.log() for share in shares]))
+        padded = [max(_NARROWEST, 1 << (size - 1).bit_length()) for size in self.sizes]
         self.groups = [[j for j, each in enumerate(padded) if each == width] for width in sorted(set(padded))]
-        self.heads = nn.ModuleList(_Heads([shares[j] for j in group], hidden) for group in self.groups)
 
     def encode(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log-deviations of the latents of rows, each ``(n, latent)``."""
-        mean, log_deviation = self.encoder(self.told(self._places(codes)).sum(1)).chunk(2, -1)
+        mean, log_deviation = self.encoder(functional.embedding(self._places(codes), self.told()).sum(1)).chunk(2, -1)
         return mean, soft_bound(log_deviation, 5.0)
 
     def log_probabilities(self, codes: Tensor, z: Tensor, order: Tensor) -> Tensor:
@@ -102,15 +115,17 @@ class RowNetworks(nn.Module):
         order
             ``(columns, columns)``, or for each row its own, ``(n, columns, columns)``: see :func:`order_with_first`.
         """
-        known = order.to(z.dtype) @ self.seen(self._places(codes))
+        known = order.to(z.dtype) @ functional.embedding(self._places(codes), self.seen())
         features = self._features(known + self.query + self.from_latent(z)[:, None])
+        weights, bias = self.asked(), functional.pad(self.bias, (0, 1), value=-torch.inf)
         found = torch.zeros(codes.shape, dtype=z.dtype)
-        for group, heads in zip(self.groups, self.heads, strict=True):
-            mine = codes[:, group]
-            tables = heads(features[:, group].transpose(0, 1)).log_softmax(
-                -1
+        for group in self.groups:
+            places = self._padded(group)
+            logits = torch.baddbmm(
+                bias[places][:, None], features[:, group].transpose(0, 1), weights[places].transpose(1, 2)
             )  # (columns of the group, n, codes)
-            picked = tables.gather(-1, mine.clamp(min=0).t()[..., None])[..., 0].t()
+            mine = codes[:, group]
+            picked = logits.log_softmax(-1).gather(-1, mine.clamp(min=0).t()[..., None])[..., 0].t()
             found[:, group] = torch.where(mine < 0, 0.0, picked)
         return found
 
@@ -146,20 +161,23 @@ class RowNetworks(nn.Module):
 
     def table(self, known: Tensor, column: int) -> Tensor:
         """Return log-probabilities of a column's codes, ``(n, codes)``, given what is known of the rows."""
-        group = next(i for i, each in enumerate(self.groups) if column in each)
-        slot = self.groups[group].index(column)
-        heads = cast("_Heads", self.heads[group])
         features = self._features(known + self.query[column])
-        return (features @ heads.weight[slot] + heads.bias[slot])[:, : heads.sizes[slot]].log_softmax(-1)
+        mine = slice(int(self.first[column]), int(self.first[column]) + self.sizes[column])
+        return functional.linear(features, self.asked()[mine], self.bias[mine]).log_softmax(-1)
 
     def tell(self, known: Tensor, column: int, codes: Tensor) -> Tensor:
         """Return what is known of rows once the codes ``(n,)`` of a column are."""
-        return known + self.seen(
-            torch.where(codes < 0, self.seen.num_embeddings - 1, codes + self.first[column])
-        )
+        places = torch.where(codes < 0, self.hole, codes + self.first[column])
+        return known + functional.embedding(places, self.seen())
 
     def _places(self, codes: Tensor) -> Tensor:
-        return torch.where(codes < 0, self.seen.num_embeddings - 1, codes + self.first)
+        return torch.where(codes < 0, self.hole, codes + self.first)
+
+    def _padded(self, group: Sequence[int]) -> Tensor:
+        """Return the places of the codes of some columns, ``(columns, the most codes)``, padded by that of a hole."""
+        width = max(self.sizes[j] for j in group)
+        code, sizes = torch.arange(width), torch.tensor([self.sizes[j] for j in group])
+        return torch.where(code < sizes[:, None], self.first[group][:, None] + code, self.hole)
 
     def _features(self, inputs: Tensor) -> Tensor:
         features = self.dropout(functional.silu(inputs))
@@ -168,22 +186,49 @@ class RowNetworks(nn.Module):
         return features
 
 
-class _Heads(nn.Module):
-    """Logits of several columns with about as many codes, padded to one width."""
+class CodeTable(nn.Module):
+    r"""A vector for every code of every column, and zeros for a hole: of numbers, neighbours have similar ones.
 
-    def __init__(self, shares: Sequence[Tensor], hidden: int) -> None:
+    .. math:: E_k = T_k + \sum_m e^{-(r_k - m / (M - 1))^2 M^2 / 2}\, S_m
+
+    with the rank r of the code among the numbers of its column, and a matrix S of M rows for each column.
+
+    Parameters
+    ----------
+    codes
+        The number of codes of all columns together.
+    width
+        Of the vectors.
+    ranks
+        By the first code of a column the ranks of its codes, or None: see :class:`RowNetworks`.
+    scale
+        Of the numbers that training begins with.
+    """
+
+    basis: Tensor
+    rows: Tensor
+    there: Tensor
+
+    def __init__(self, codes: int, width: int, ranks: Mapping[int, Tensor | None], scale: float) -> None:
         super().__init__()
-        self.sizes = [len(share) for share in shares]
-        width = max(self.sizes)
-        bias = torch.full((len(shares), width), -torch.inf)
-        for row, share in zip(bias, shares, strict=True):
-            row[: len(share)] = share.log()
-        self.weight = nn.Parameter(torch.randn(len(shares), hidden, width) * 0.1 / math.sqrt(hidden))
-        self.bias = nn.Parameter(bias)
+        self.own = nn.Parameter(_OWN * scale * torch.randn(codes, width))
+        ordered = {first: rank for first, rank in ranks.items() if rank is not None}
+        widest = max((len(rank) for rank in ordered.values()), default=0)
+        basis, there = torch.zeros(len(ordered), widest, _BUMPS), torch.zeros(len(ordered), widest).bool()
+        centres = torch.linspace(0, 1, _BUMPS)
+        for i, rank in enumerate(ordered.values()):
+            bumps = torch.exp(-0.5 * ((rank[:, None] - centres) * _BUMPS).square())
+            basis[i, : len(rank)], there[i, : len(rank)] = bumps.nan_to_num(), True
+        places = [torch.arange(first, first + len(rank)) for first, rank in ordered.items()]
+        self.register_buffer("basis", basis)
+        self.register_buffer("there", there)
+        self.register_buffer("rows", torch.cat(places) if places else torch.zeros(0, dtype=torch.long))
+        self.smooth = nn.Parameter(scale * torch.randn(len(ordered), _BUMPS, width))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return logits ``(columns, n, codes)`` of features ``(columns, n, hidden)``."""
-        return torch.baddbmm(self.bias[:, None], features, self.weight)
+    def forward(self) -> Tensor:
+        """Return all vectors, ``(codes + 1, width)``, the last one of a hole."""
+        table = functional.pad(self.own, (0, 0, 0, 1))
+        return table.index_add(0, self.rows, (self.basis @ self.smooth)[self.there])
 
 
 def order_with_first(given: Tensor) -> Tensor:

@@ -207,9 +207,11 @@ class Synthesizer(BaseEstimator):
         codes, _ = self.table_.encode(rows)
         seed = draw_seed(self.random_state) % 2**63
         settings = RowSettings.for_rows(len(codes), self.passes)
+        ranks = [column.ranks() for column in self.table_.columns]
         with seeded(seed):
             self.networks_ = RowNetworks(
                 _shares(codes, self.table_.sizes),
+                [None if found is None else torch.from_numpy(found).float() for found in ranks],
                 hidden=settings.hidden,
                 latent=settings.latent,
                 layers=settings.layers,
