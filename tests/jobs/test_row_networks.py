@@ -13,19 +13,22 @@ from vaekit.runtime.randomness import seeded
 
 SIZES = (2, 9, 3)
 ROWS = torch.tensor(list(itertools.product(*map(range, SIZES))))
+RANKS = torch.tensor([0.5, 0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.7, torch.nan], dtype=torch.float64)
 GRID = np.linspace(-8, 8, 321)
 
 
 @pytest.fixture(scope="module")
 def networks():
     with seeded(0):
-        found = RowNetworks([torch.ones(size) / size for size in SIZES], hidden=6, latent=1).double()
+        shares, ranks = [torch.ones(size) / size for size in SIZES], [None, RANKS, None]
+        torch.set_default_dtype(torch.float64)
+        found = RowNetworks(shares, ranks, hidden=6, latent=1).double()
+        torch.set_default_dtype(torch.float32)
         for weight in found.parameters():
             untyped(weight).data += 0.5 * torch.randn(weight.shape) * weight.isfinite()
-    found.encoder[3].weight.data *= 0.1  # q(z | x) is to be a good proposal: as wide as the prior
-    found.encoder[3].bias.data[:] = torch.tensor([0.1, 0.2])
-    for embedding in (found.told, found.seen):
-        embedding.weight.data[-1] = 0
+    last = untyped(found.encoder[3])
+    last.weight.data *= 0.1  # q(z | x) is to be a good proposal: as wide as the prior
+    last.bias.data[:] = torch.tensor([0.1, 0.2])
     return found.requires_grad_(False)
 
 
@@ -33,14 +36,24 @@ def silu(x):
     return x / (1 + np.exp(-x))
 
 
+def vectors_by_loops(part, name):
+    """The vector of every code: its own, and for the ranked codes of the second column a sum of eight bumps."""
+    found = part[f"{name}.own"].copy()
+    for k, rank in enumerate(RANKS.tolist()):
+        for m in range(8 if rank == rank else 0):
+            found[SIZES[0] + k] += np.exp(-(((rank - m / 7) * 8) ** 2) / 2) * part[f"{name}.smooth"][0, m]
+    return found
+
+
 def by_loops(networks, codes, order, noise):
     """Both terms of the bound of one row, one column after another."""
     part = {name: value.numpy() for name, value in networks.state_dict().items()}
+    told, seen, asked = (vectors_by_loops(part, name) for name in ("told", "seen", "asked"))
     first = np.concatenate([[0], np.cumsum(SIZES)])
     features = np.zeros(6)
     for j, code in enumerate(codes):
         if code >= 0:
-            features = features + part["told.weight"][first[j] + code]
+            features = features + told[first[j] + code]
     features = part["encoder.1.weight"] @ silu(features) + part["encoder.1.bias"]
     mean, raw = part["encoder.3.weight"] @ silu(features) + part["encoder.3.bias"]
     log_deviation = raw / np.sqrt(1 + (raw / 5) ** 2)
@@ -51,12 +64,12 @@ def by_loops(networks, codes, order, noise):
         known = part["query"][j] + part["from_latent.weight"][:, 0] * z
         for k, other in enumerate(codes):
             if order[j][k] and other >= 0:
-                known = known + part["seen.weight"][first[k] + other]
+                known = known + seen[first[k] + other]
         features = silu(known)
         features = features + silu(part["layers.0.weight"] @ features + part["layers.0.bias"])
-        group, slot = next((g, group.index(j)) for g, group in enumerate(networks.groups) if j in group)
-        logits = features @ part[f"heads.{group}.weight"][slot] + part[f"heads.{group}.bias"][slot]
-        logits = logits[: SIZES[j]]
+        logits = np.array(
+            [features @ asked[first[j] + k] + part["bias"][first[j] + k] for k in range(SIZES[j])]
+        )
         terms.append(logits[code] - np.log(np.exp(logits).sum()) if code >= 0 else 0.0)
     return terms, divergence
 

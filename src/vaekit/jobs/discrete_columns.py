@@ -222,7 +222,9 @@ class NumberColumn(DiscreteColumn):
     def ranks(self) -> Floats:
         """Return the share of the rows below each cell, and half of its own."""
         lengths = np.diff(self.edges)
-        middle = np.bincount(self.owner, lengths * (self.edges[:-1] + self.edges[1:]) / 2) / np.bincount(self.owner, lengths)
+        middle = np.bincount(self.owner, lengths * (self.edges[:-1] + self.edges[1:]) / 2) / np.bincount(
+            self.owner, lengths
+        )
         order = np.argsort(middle, kind="stable")
         counts = self.cells.counts[order] / self.cells.counts.sum()
         found = np.full(self.size, np.nan)

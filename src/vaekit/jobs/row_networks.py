@@ -16,7 +16,8 @@ Larochelle 2014):
     h_j = a\Bigl(b_j + W z + \sum_{k < j} E_k[x_k]\Bigr), \qquad
     h_j \leftarrow h_j + a(V h_j), \qquad p(x_j \mid x_{<j}, z) = \operatorname{softmax}(U_j h_j + c_j)
 
-For numbers, neighbouring codes share a part of E and U (:class:`CodeTable`). A hole (code -1) has no embedding and no term: the bound is over the observed cells.
+Neighbouring codes of a number share a part of their vectors in E and U (:class:`CodeTable`). A hole (code -1) has no
+embedding and no term: the bound is over the observed cells.
 """
 
 import math
@@ -31,8 +32,8 @@ from vaekit.networks.bounded import soft_bound
 __all__ = ["CodeTable", "RowNetworks", "order_with_first"]
 
 _NARROWEST = 8  # codes that a column's logits are padded to
-_OWN = 0.3
 _BUMPS = 8  # that make up what is learned of a number
+_OWN = 0.3  # the part of a code's own vector beside them that training begins with
 
 
 class RowNetworks(nn.Module):
@@ -100,7 +101,9 @@ class RowNetworks(nn.Module):
 
     def encode(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log-deviations of the latents of rows, each ``(n, latent)``."""
-        mean, log_deviation = self.encoder(functional.embedding(self._places(codes), self.told()).sum(1)).chunk(2, -1)
+        mean, log_deviation = self.encoder(
+            functional.embedding(self._places(codes), self.told()).sum(1)
+        ).chunk(2, -1)
         return mean, soft_bound(log_deviation, 5.0)
 
     def log_probabilities(self, codes: Tensor, z: Tensor, order: Tensor) -> Tensor:
@@ -211,7 +214,6 @@ class CodeTable(nn.Module):
 
     def __init__(self, codes: int, width: int, ranks: Mapping[int, Tensor | None], scale: float) -> None:
         super().__init__()
-        self.own = nn.Parameter(_OWN * scale * torch.randn(codes, width))
         ordered = {first: rank for first, rank in ranks.items() if rank is not None}
         widest = max((len(rank) for rank in ordered.values()), default=0)
         basis, there = torch.zeros(len(ordered), widest, _BUMPS), torch.zeros(len(ordered), widest).bool()
@@ -223,6 +225,9 @@ class CodeTable(nn.Module):
         self.register_buffer("basis", basis)
         self.register_buffer("there", there)
         self.register_buffer("rows", torch.cat(places) if places else torch.zeros(0, dtype=torch.long))
+        own = scale * torch.randn(codes, width)
+        own[self.rows] *= _OWN
+        self.own = nn.Parameter(own)
         self.smooth = nn.Parameter(scale * torch.randn(len(ordered), _BUMPS, width))
 
     def forward(self) -> Tensor:
