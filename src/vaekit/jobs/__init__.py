@@ -8,18 +8,24 @@ from vaekit.jobs.outlier_detector import OutlierDetector
 from vaekit.jobs.pooling import Pooled, pool
 from vaekit.jobs.rehidden_cells import ColumnCheck
 from vaekit.jobs.synthesizer import Synthesized, Synthesizer
+from vaekit.jobs.synthetic_figures import ColumnReport, Figure, SyntheticReport
+from vaekit.jobs.synthetic_report import report_synthetic
 
 __all__ = [
     "BrokenConstraint",
     "ColumnCheck",
+    "ColumnReport",
     "Constraint",
+    "Figure",
     "Imputer",
     "OutlierDetector",
     "Pooled",
     "Reason",
     "Synthesized",
     "Synthesizer",
+    "SyntheticReport",
     "benjamini_hochberg",
     "check_constraints",
     "pool",
+    "report_synthetic",
 ]
