@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vaekit.application.sources import Source, source_name
-from vaekit.data import Dataset, from_object, read, restore_table
-from vaekit.data.column_selection import read_column_names
+from vaekit.data import Dataset, from_object, read, restore_table, split_indices
+from vaekit.data.column_selection import read_column_names, take_columns
 from vaekit.data.frame_types import frame_columns
+from vaekit.data.messages import few
 from vaekit.data.result_tables import TABLES
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
-from vaekit.jobs import Synthesizer, check_constraints
+from vaekit.jobs import Synthesizer, SyntheticReport, check_constraints, report_synthetic
+from vaekit.language.grammar import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["SynthesisResult", "synthesize_to_file"]
 
 _FEW_LATENTS = 0.1
+_HELD_OUT = 0.2
+_DENSITY_SAMPLES = 5
 _PARQUET = (".parquet", ".pq")  # a file that knows the types of its columns
 
 
@@ -44,6 +48,8 @@ class SynthesisResult:
         The share of the rows drawn that meet the constraints.
     filled
         Names of the columns that have holes in the source, and none in the file.
+    report
+        The rows judged beside real ones, where that was asked for.
     """
 
     path: Path
@@ -52,6 +58,7 @@ class SynthesisResult:
     fitted_rows: int
     acceptance: float
     filled: tuple[str, ...]
+    report: SyntheticReport | None = field(default=None, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain dictionaries, lists, strings and numbers."""
@@ -63,6 +70,7 @@ class SynthesisResult:
             "acceptance": self.acceptance,
             "filled": list(self.filled),
             "left_out": dict(self.synthesizer.left_out_),
+            "report": None if self.report is None else self.report.to_json(),
         }
 
 
@@ -75,6 +83,8 @@ def synthesize_to_file(
     constraints: Sequence[str] = (),
     unique: str | Sequence[str] = (),
     keep_missing: bool = False,
+    report: bool = False,
+    target: str | None = None,
     missing_values: Any = None,
     seed: int = 0,
     data_dir: Path | None = None,
@@ -99,6 +109,11 @@ def synthesize_to_file(
         Columns that tell rows apart, which get new values.
     keep_missing
         Whether there are holes as in the source.
+    report
+        Whether the rows are judged beside real ones by :func:`vaekit.jobs.report_synthetic`. A fifth of the rows of the
+        source, chosen by chance, is then held out, and no part of the fit.
+    target
+        A column to predict from the others, by which the report says what the rows are good for.
     missing_values
         Values that stand for missing ones, as :func:`vaekit.data.read` takes them.
     seed
@@ -136,10 +151,13 @@ def synthesize_to_file(
     names = read_column_names(unique)
     table = _read(data, names, missing_values, data_dir)
     synthesizer = Synthesizer(unique=names, keep_missing=keep_missing, random_state=seed)
-    rows = synthesizer.look(table)
+    learned, held_out = _parts(table, seed) if report else (table, None)
+    rows = synthesizer.look(learned)
     _, rules = synthesizer.check(given, constraints)
     if n_samples < 1:
         raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
+    if target is not None:
+        _check_target(target, rows.columns or (), report=report)
     for broken in check_constraints(rules, restore_table(synthesizer.schema_, rows.values)):
         warnings.warn(f"{table.source}: {broken}; made-up rows meet it", DataWarning, stacklevel=2)
     synthesizer.train(rows)
@@ -153,7 +171,46 @@ def synthesize_to_file(
         )
     write_frame(output, made.frame)
     holes = () if keep_missing else tuple(synthesizer.schema_.missing_rates)
-    return SynthesisResult(output, made.frame, synthesizer, len(table), made.acceptance, holes)
+    found = None if held_out is None else _report(synthesizer, rows, held_out, made.frame, target, seed)
+    return SynthesisResult(output, made.frame, synthesizer, len(rows), made.acceptance, holes, found)
+
+
+def _check_target(target: str, columns: Sequence[str], *, report: bool) -> None:
+    if not report:
+        raise UsageError(f"target={target!r}: it is what the report asks for: give report=True")
+    if target not in columns:
+        hint = did_you_mean(target, columns) or ";"
+        raise UsageError(
+            f"target={target!r}: there is no column of that name{hint} there are {few(columns, 20)}"
+        )
+
+
+def _parts(table: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+    """Return the rows to learn from and those to hold out; the first part knows the ids of both."""
+    split = split_indices(len(table), seed, validation=0.0, test=_HELD_OUT)
+    return replace(table.take(split.train), kept=table.kept), table.take(split.test)
+
+
+def _report(
+    synthesizer: Synthesizer,
+    rows: Dataset,
+    held_out: Dataset,
+    made: "pd.DataFrame",
+    target: str | None,
+    seed: int,
+) -> SyntheticReport:
+    """Judge made-up rows by the columns that are modelled."""
+    schema = synthesizer.schema_
+    others = schema.align(take_columns(held_out, synthesizer.left_out_), what=held_out.source, outside="keep")
+    train, real = (restore_table(schema, part.values) for part in (rows, others))
+    return report_synthetic(
+        train,
+        real,
+        made[list(train.columns)],
+        target=target,
+        log_density=lambda frame: synthesizer.log_density(frame, samples=_DENSITY_SAMPLES),
+        seed=seed,
+    )
 
 
 def _read(data: Source, unique: Sequence[str], missing_values: Any, data_dir: Path | None) -> Dataset:

@@ -307,9 +307,10 @@ class Synthesizer(BaseEstimator):
         check_is_fitted(self)
         if samples < 1:
             raise UsageError(f"samples={samples}: give a whole number of at least 1")
-        rows, _ = self._without_ids(X)
-        if is_frame(rows):
-            rows = rows.drop(columns=[name for name in self.left_out_ if name in rows.columns])
+        rows = X
+        if is_frame(X):
+            out = {*read_column_names(self.unique), *self.left_out_}
+            rows = X.drop(columns=[name for name in X.columns if str(name) in out])
         table = self.schema_.align(self._read(rows, reset=False), what="the data", outside="keep")
         codes, within = self.table_.encode(table)
         found, noise = np.empty(len(codes)), torch.Generator().manual_seed(0)
