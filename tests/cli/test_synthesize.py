@@ -104,3 +104,55 @@ def test_what_is_no_table_of_many_rows_is_told(place, capsys):
     assert "could only repeat them" in capsys.readouterr().err
     assert run(place / "shop.csv", "-n", 3, "-o", place / "no.xyz") == 3
     assert "unknown ending '.xyz'" in capsys.readouterr().err
+
+
+def test_the_report_stands_beside_rows_held_out_of_the_fit(place, capsys):
+    words = (place / "shop.csv", "-n", 60, "-o", place / "new.csv", "--unique", "customer")
+    assert run(*words, "--report", "--target", "home town") == 0
+    printed = capsys.readouterr().out
+    assert "fitted to    98 rows, 5 columns" in printed
+    assert "60 synthetic rows beside 98 training rows; 'real rows' are 22 held-out ones" in printed
+    assert "told apart (C2ST)" in printed
+    assert "membership, by the model's log p" in printed
+    assert "no formal privacy guarantee" in printed
+    made = pd.read_csv(place / "new.csv")["customer"]
+    assert not set(made) & set(pd.read_csv(place / "shop.csv")["customer"])
+    assert run(*words, "--target", "home town") == 2
+    assert "--target 'home town': it is what the report asks for: give --report" in capsys.readouterr().err
+    assert run(*words, "--report", "--target", "town") == 2
+    assert "--target town: there is no column of that name" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def artifact(place):
+    short = [
+        "--epochs",
+        "2",
+        "--network",
+        "mlp:hidden=8",
+        "--condition",
+        "home town",
+    ]
+    assert main(["fit", str(place / "shop.csv"), "-o", str(place / "shop.vae"), *short]) == 0
+    return place / "shop.vae"
+
+
+def test_a_model_that_was_fitted_before_makes_rows_up_too(place, artifact, capsys):
+    out = place / "by_model.csv"
+    words = (place / "shop.csv", "--model", artifact, "-n", 25, "-o", out)
+    given = ("--given", "home town=Bonn", "--constraint", "low <= high", "--unique", "customer", "--report")
+    assert run(*words, *given) == 0
+    printed = capsys.readouterr()
+    assert "constraint 'low <= high': 1 of" in printed.err
+    assert "25 synthetic rows beside" in printed.out
+    made = pd.read_csv(out)
+    assert list(made.columns) == ["low", "high", "customer", "price", "home town", "since"]
+    assert set(made["home town"]) == {"Bonn"}
+    assert untyped(made["low"] <= made["high"]).all()
+    assert not set(made["customer"]) & set(pd.read_csv(place / "shop.csv")["customer"])
+    for more, said in [
+        (["--given", "low=3"], "no condition 'low'"),
+        (["--keep-missing"], "--keep-missing: a model's rows have no holes"),
+    ]:
+        assert run(*words, *more) == 2
+        assert said in capsys.readouterr().err

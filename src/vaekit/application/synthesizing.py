@@ -4,19 +4,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from vaekit.application.row_makers import ArtifactRows, RowMaker, SynthesizerRows
 from vaekit.application.sources import Source, source_name
-from vaekit.data import Dataset, from_object, read, restore_table, split_indices
-from vaekit.data.column_selection import read_column_names, take_columns
+from vaekit.data import Dataset, from_object, read
+from vaekit.data.column_selection import read_column_names
 from vaekit.data.frame_types import frame_columns
 from vaekit.data.messages import few
 from vaekit.data.result_tables import TABLES
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
-from vaekit.jobs import Synthesizer, SyntheticReport, check_constraints, report_synthetic
+from vaekit.jobs import SyntheticReport, check_constraints, report_synthetic
 from vaekit.language.grammar import did_you_mean
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["SynthesisResult", "synthesize_to_file"]
 
 _FEW_LATENTS = 0.1
-_HELD_OUT = 0.2
-_DENSITY_SAMPLES = 5
 _PARQUET = (".parquet", ".pq")  # a file that knows the types of its columns
 
 
@@ -40,10 +39,10 @@ class SynthesisResult:
         The file that was written.
     frame
         Its rows.
-    synthesizer
-        The fitted model.
-    fitted_rows
-        The number of rows it was fitted to.
+    left_out
+        Columns of the source that are not modelled, and why.
+    fitted_rows, fitted_columns
+        The number of rows and columns that the model is fitted to.
     acceptance
         The share of the rows drawn that meet the constraints.
     filled
@@ -54,8 +53,9 @@ class SynthesisResult:
 
     path: Path
     frame: "pd.DataFrame" = field(repr=False)
-    synthesizer: Synthesizer = field(repr=False)
+    left_out: dict[str, str]
     fitted_rows: int
+    fitted_columns: int
     acceptance: float
     filled: tuple[str, ...]
     report: SyntheticReport | None = field(default=None, repr=False)
@@ -69,7 +69,7 @@ class SynthesisResult:
             "fitted_rows": self.fitted_rows,
             "acceptance": self.acceptance,
             "filled": list(self.filled),
-            "left_out": dict(self.synthesizer.left_out_),
+            "left_out": self.left_out,
             "report": None if self.report is None else self.report.to_json(),
         }
 
@@ -83,6 +83,7 @@ def synthesize_to_file(
     constraints: Sequence[str] = (),
     unique: str | Sequence[str] = (),
     keep_missing: bool = False,
+    model: str | Path | None = None,
     report: bool = False,
     target: str | None = None,
     missing_values: Any = None,
@@ -109,9 +110,12 @@ def synthesize_to_file(
         Columns that tell rows apart, which get new values.
     keep_missing
         Whether there are holes as in the source.
+    model
+        A ``NAME.vae`` that was fitted to the table before, which then makes the rows up; what is given are its
+        conditions.
     report
         Whether the rows are judged beside real ones by :func:`vaekit.jobs.report_synthetic`. A fifth of the rows of the
-        source, chosen by chance, is then held out, and no part of the fit.
+        source, chosen by chance, is then held out, and no part of the fit; of a model it is its own test rows.
     target
         A column to predict from the others, by which the report says what the rows are good for.
     missing_values
@@ -149,30 +153,52 @@ def synthesize_to_file(
             f"{output}: unknown ending {output.suffix!r} for made-up rows; expected one of {', '.join(TABLES)}"
         )
     names = read_column_names(unique)
-    table = _read(data, names, missing_values, data_dir)
-    synthesizer = Synthesizer(unique=names, keep_missing=keep_missing, random_state=seed)
-    learned, held_out = _parts(table, seed) if report else (table, None)
-    rows = synthesizer.look(learned)
-    _, rules = synthesizer.check(given, constraints)
+    maker: RowMaker
+    if model is None:
+        table = _read(data, names, missing_values, data_dir)
+        maker = SynthesizerRows(table, unique=names, keep_missing=keep_missing, hold_out=report, seed=seed)
+    else:
+        if keep_missing:
+            raise UsageError("keep_missing=True: a model's rows have no holes; leave it out, or the model")
+        maker = ArtifactRows(Path(model), data, unique=names, hold_out=report, seed=seed, data_dir=data_dir)
+    source, asked = source_name(data) or "the data", dict(given or {})
+    rules = maker.check(asked, constraints)
     if n_samples < 1:
         raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
     if target is not None:
-        _check_target(target, rows.columns or (), report=report)
-    for broken in check_constraints(rules, restore_table(synthesizer.schema_, rows.values)):
-        warnings.warn(f"{table.source}: {broken}; made-up rows meet it", DataWarning, stacklevel=2)
-    synthesizer.train(rows)
-    made = synthesizer.draw(n_samples, given=given, constraints=constraints)
+        _check_target(target, list(maker.known.columns), report=report)
+    for broken in check_constraints(rules, maker.known):
+        warnings.warn(f"{source}: {broken}; made-up rows meet it", DataWarning, stacklevel=2)
+    maker.train()
+    made = maker.draw(n_samples, asked, constraints)
     if made.effective < _FEW_LATENTS:
         warnings.warn(
-            f"{table.source}: what is given is rare: {made.effective * n_samples:,.0f} different latents stand behind "
-            f"the {n_samples:,} rows",
+            f"{source}: what is given is rare: {made.effective * n_samples:,.0f} different latents stand behind the "
+            f"{n_samples:,} rows",
             DataWarning,
             stacklevel=2,
         )
     write_frame(output, made.frame)
-    holes = () if keep_missing else tuple(synthesizer.schema_.missing_rates)
-    found = None if held_out is None else _report(synthesizer, rows, held_out, made.frame, target, seed)
-    return SynthesisResult(output, made.frame, synthesizer, len(rows), made.acceptance, holes, found)
+    found = None
+    if maker.held_out is not None:
+        found = report_synthetic(
+            maker.known,
+            maker.held_out,
+            cast("pd.DataFrame", made.frame[list(maker.known.columns)]),
+            target=target,
+            log_density=maker.log_density,
+            seed=seed,
+        )
+    return SynthesisResult(
+        output,
+        made.frame,
+        dict(maker.left_out),
+        len(maker.known),
+        maker.columns,
+        made.acceptance,
+        maker.filled,
+        found,
+    )
 
 
 def _check_target(target: str, columns: Sequence[str], *, report: bool) -> None:
@@ -183,34 +209,6 @@ def _check_target(target: str, columns: Sequence[str], *, report: bool) -> None:
         raise UsageError(
             f"target={target!r}: there is no column of that name{hint} there are {few(columns, 20)}"
         )
-
-
-def _parts(table: Dataset, seed: int) -> tuple[Dataset, Dataset]:
-    """Return the rows to learn from and those to hold out; the first part knows the ids of both."""
-    split = split_indices(len(table), seed, validation=0.0, test=_HELD_OUT)
-    return replace(table.take(split.train), kept=table.kept), table.take(split.test)
-
-
-def _report(
-    synthesizer: Synthesizer,
-    rows: Dataset,
-    held_out: Dataset,
-    made: "pd.DataFrame",
-    target: str | None,
-    seed: int,
-) -> SyntheticReport:
-    """Judge made-up rows by the columns that are modelled."""
-    schema = synthesizer.schema_
-    others = schema.align(take_columns(held_out, synthesizer.left_out_), what=held_out.source, outside="keep")
-    train, real = (restore_table(schema, part.values) for part in (rows, others))
-    return report_synthetic(
-        train,
-        real,
-        made[list(train.columns)],
-        target=target,
-        log_density=lambda frame: synthesizer.log_density(frame, samples=_DENSITY_SAMPLES),
-        seed=seed,
-    )
 
 
 def _read(data: Source, unique: Sequence[str], missing_values: Any, data_dir: Path | None) -> Dataset:

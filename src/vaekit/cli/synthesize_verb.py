@@ -57,6 +57,13 @@ class Synthesize:
     keep_missing: Annotated[
         bool, tyro.conf.arg(help="Leave cells empty as often, and where, as in DATA.")
     ] = False
+    model: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="NAME.vae",
+            help="A model that was fitted to DATA before, to make up rows by it; --given are then its conditions.",
+        ),
+    ] = None
     report: Annotated[
         bool,
         tyro.conf.arg(
@@ -88,6 +95,7 @@ class Synthesize:
             constraints=self.constraint,
             unique=self.unique,
             keep_missing=self.keep_missing,
+            model=self.model,
             report=self.report,
             target=self.target,
             missing_values=self.missing_values,
@@ -116,7 +124,7 @@ def _pairs(given: Sequence[str]) -> dict[str, str]:
 
 def _lines(result: "SynthesisResult", *, constraints: bool) -> list[str]:
     lines = [
-        f"fitted to    {result.fitted_rows:,} rows, {len(result.synthesizer.table_.columns)} columns",
+        f"fitted to    {result.fitted_rows:,} rows, {result.fitted_columns} columns",
     ]
     if constraints:
         lines.append(

@@ -18,7 +18,7 @@ from vaekit.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FreshIds"]
+__all__ = ["FreshIds", "with_new_ids"]
 
 _PARTS = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 _ALPHABETS = ("0123456789", "abcdef", "ABCDEF", "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -153,6 +153,31 @@ class FreshIds:
             place: kinds.get(place[2], "") if len(characters) > 1 else ""
             for place, characters in there.items()
         }
+
+
+def with_new_ids(
+    frame: "pd.DataFrame", ids: Sequence[FreshIds], order: Sequence[str], random: np.random.Generator
+) -> "pd.DataFrame":
+    """Return rows with new values in columns of ids, and all columns in their order.
+
+    Parameters
+    ----------
+    frame
+        Rows without those columns.
+    ids
+        The columns.
+    order
+        The names of all columns of the source; those that are in neither are passed over.
+    random
+        Of the ids.
+    """
+    import pandas as pd
+
+    new = {column.name: pd.Series(column.draw(len(frame), random), dtype=column.dtype) for column in ids}
+    own = {str(name): name for name in frame.columns}
+    columns = {name: frame[label] for name, label in own.items()} | new
+    names = [*(name for name in columns if name not in order), *(name for name in order if name in columns)]
+    return pd.DataFrame({own.get(name, name): columns[name] for name in names}, index=frame.index)
 
 
 def _kind(character: str) -> str:

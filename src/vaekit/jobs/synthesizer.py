@@ -23,7 +23,7 @@ from vaekit.estimator.given_rows import as_dataset, select_columns
 from vaekit.jobs.accepted_rows import draw_accepted
 from vaekit.jobs.constraints import Constraint
 from vaekit.jobs.discrete_table import DiscreteTable
-from vaekit.jobs.fresh_ids import FreshIds
+from vaekit.jobs.fresh_ids import FreshIds, with_new_ids
 from vaekit.jobs.given_values import GivenValue, read_given
 from vaekit.jobs.row_networks import RowNetworks
 from vaekit.jobs.row_sampling import draw_rows
@@ -285,7 +285,7 @@ class Synthesizer(BaseEstimator):
             return frame
 
         accepted = draw_accepted(frames, rules, n_samples)
-        frame = self._with_new_ids(accepted.frame, random)
+        frame = with_new_ids(accepted.frame, self._ids, self._order, random)
         return Synthesized(frame, accepted.share, effective)
 
     def log_density(self, X: Any, *, samples: int = 20) -> Floats:
@@ -331,16 +331,6 @@ class Synthesizer(BaseEstimator):
         return restore_table(
             self.schema_, self.table_.decode(drawn.codes.numpy(), random, between)
         ), drawn.effective
-
-    def _with_new_ids(self, frame: "pd.DataFrame", random: np.random.Generator) -> "pd.DataFrame":
-        """Return rows with new values in the columns that tell them apart, and all columns in their order."""
-        import pandas as pd
-
-        new = {ids.name: pd.Series(ids.draw(len(frame), random), dtype=ids.dtype) for ids in self._ids}
-        columns = {str(name): frame[name] for name in frame.columns} | new
-        own = {str(name): name for name in frame.columns}
-        ordered = {own.get(name, name): columns[name] for name in self._order if name in columns}
-        return pd.DataFrame(ordered, index=frame.index)
 
     def _without_ids(self, X: Any) -> tuple[Any, dict[str, Any]]:
         """Return data without the columns that tell rows apart, and those columns by name."""
