@@ -42,7 +42,10 @@ def test_a_table_of_made_up_rows_is_written_in_the_form_of_the_source(place, cap
     words = (place / "shop.csv", "-n", 30, "-o", out, "--unique", "customer", "--constraint", "low <= high")
     assert run(*words, "--given", "home town=Bonn", "--given", "low=10..30") == 0
     printed = capsys.readouterr()
-    assert "column 'note': left out, since it holds text of 120 different values" in printed.err
+    assert (
+        "column 'note' is left out: text of 120 different values in 120 rows, too many to be" in printed.err
+    )
+    assert "; --unique note makes up new values" in printed.err
     assert "column 'customer'" not in printed.err
     assert "constraint 'low <= high': 1 of 120 rows breaks it, the first is row 0" in printed.err
     assert "of the rows drawn; the others are left out" in printed.out
@@ -104,6 +107,22 @@ def test_what_is_no_table_of_many_rows_is_told(place, capsys):
     assert "could only repeat them" in capsys.readouterr().err
     assert run(place / "shop.csv", "-n", 3, "-o", place / "no.xyz") == 3
     assert "unknown ending '.xyz'" in capsys.readouterr().err
+
+
+def test_numbers_and_dates_are_written_as_in_the_source(tmp_path):
+    random = np.random.default_rng(0)
+    lines = ["nr;tag;preis;stadt"]
+    for i in range(60):
+        day, price = random.integers(1, 29), random.integers(10, 2000)
+        lines.append(
+            f"{i:04d};{day:02d}.{day % 12 + 1:02d}.2025;{price},{price % 10}0;{'Köln' if i % 3 else 'Bonn'}"
+        )
+    (tmp_path / "de.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert run(tmp_path / "de.csv", "-n", 20, "-o", tmp_path / "out.csv", "--unique", "nr") == 0
+    made = untyped(pd.read_csv(tmp_path / "out.csv", dtype=str))
+    assert made["nr"].tolist() == [f"{i:04d}" for i in range(60, 80)]
+    assert made["tag"].str.fullmatch(r"\d\d\.\d\d\.2025").all()
+    assert made["preis"].str.fullmatch(r"\d+,\d0").all()
 
 
 def test_the_report_stands_beside_rows_held_out_of_the_fit(place, capsys):

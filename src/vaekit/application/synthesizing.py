@@ -2,17 +2,14 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from vaekit.application.row_makers import ArtifactRows, RowMaker, SynthesizerRows
 from vaekit.application.sources import Source, source_name
-from vaekit.data import Dataset, from_object, read
+from vaekit.application.table_text import as_written, read_table
 from vaekit.data.column_selection import read_column_names
-from vaekit.data.frame_types import frame_columns
 from vaekit.data.messages import few
 from vaekit.data.result_tables import TABLES
 from vaekit.data.writers import write_frame
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["SynthesisResult", "synthesize_to_file"]
 
 _FEW_LATENTS = 0.1
-_PARQUET = (".parquet", ".pq")  # a file that knows the types of its columns
 
 
 @dataclass(frozen=True)
@@ -154,8 +150,9 @@ def synthesize_to_file(
         )
     names = read_column_names(unique)
     maker: RowMaker
+    table = None
     if model is None:
-        table = _read(data, names, missing_values, data_dir)
+        table = read_table(data, names, missing_values, data_dir)
         maker = SynthesizerRows(table, unique=names, keep_missing=keep_missing, hold_out=report, seed=seed)
     else:
         if keep_missing:
@@ -178,7 +175,8 @@ def synthesize_to_file(
             DataWarning,
             stacklevel=2,
         )
-    write_frame(output, made.frame)
+    is_text = output.suffix.lower() in (".csv", ".tsv")
+    write_frame(output, made.frame if table is None or not is_text else as_written(made.frame, table))
     found = None
     if maker.held_out is not None:
         found = report_synthetic(
@@ -209,33 +207,3 @@ def _check_target(target: str, columns: Sequence[str], *, report: bool) -> None:
         raise UsageError(
             f"target={target!r}: there is no column of that name{hint} there are {few(columns, 20)}"
         )
-
-
-def _read(data: Source, unique: Sequence[str], missing_values: Any, data_dir: Path | None) -> Dataset:
-    """Read a table, with the columns that tell its rows apart as they stand there."""
-    name = source_name(data)
-    options: dict[str, Any] = {"keep": unique, "missing_values": missing_values}
-    table = from_object(data, **options) if name is None else read(name, data_dir=data_dir, **options)
-    if table.kind != "table":
-        raise DataError(
-            f"{table.source}: images; expected a table: `vaekit fit` and `vaekit sample` make up images"
-        )
-    for note in table.notes:
-        if not any(note.startswith(f"column {column!r}:") for column in unique):
-            warnings.warn(f"{table.source}: {note}", DataWarning, stacklevel=3)
-    table.require_finite()
-    if name is not None and name.lower().endswith(_PARQUET):
-        import pandas as pd
-
-        table = replace(table, frame=frame_columns(pd.read_parquet(name)))
-    return table if table.kept is None else replace(table, kept=_ids_in_their_types(table, table.kept.copy()))
-
-
-def _ids_in_their_types(table: Dataset, kept: "pd.DataFrame") -> "pd.DataFrame":
-    """Return the columns that are kept, whole numbers as such where that is how the text of a file writes them."""
-    for name in kept.columns:
-        if name in (table.columns or ()) and (table.stored_as or {}).get(name) == "integer":
-            numbers = np.asarray(table.values)[:, (table.columns or ()).index(name)]
-            if all(text == f"{number:.0f}" for text, number in zip(kept[name], numbers, strict=True)):
-                kept[name] = numbers.astype(np.int64)
-    return kept

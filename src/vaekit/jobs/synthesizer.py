@@ -1,5 +1,6 @@
 """Synthesizer: a table like the one that was given, with none of its rows, as a scikit-learn estimator."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -12,14 +13,14 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from vaekit.data import Dataset, Schema, restore_array, restore_table
-from vaekit.data.column_selection import read_column_names, take_columns
+from vaekit.data.column_selection import read_column_names, take_columns, telling_rows_apart
 from vaekit.data.frame_types import is_frame
 from vaekit.data.frames import keep_columns
 from vaekit.data.messages import few, plural
 from vaekit.data.missing_values import read_codes
-from vaekit.errors import DataError, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.given_rows import as_dataset, select_columns
+from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.accepted_rows import draw_accepted
 from vaekit.jobs.constraints import Constraint
 from vaekit.jobs.discrete_table import DiscreteTable
@@ -169,11 +170,16 @@ class Synthesizer(BaseEstimator):
                 f"{_FEWEST_ROWS}: a table that is made up from so few could only repeat them"
             )
         self._ids = [FreshIds.of(values) for values in ids.values()]
-        before = table.columns or ()
-        table = select_columns(table, note_values=False)
-        out = [name for name in (*before, *table.left_out) if name not in (table.columns or ())]
-        reason = "its values tell rows apart; name it with unique='NAME' to get new ones"
-        self.left_out_ = dict.fromkeys(out, reason)
+        self.left_out_ = {}
+        for name, reason in telling_rows_apart(table).items():
+            self.left_out_[name] = f"{reason}; unique='{name}' makes up new values"
+            warnings.warn(
+                f"{table.source}: column {name!r} is left out: {self.left_out_[name]}",
+                DataWarning,
+                stacklevel=3,
+            )
+        self.left_out_ |= dict.fromkeys(table.left_out, "it cannot be read as numbers, dates or categories")
+        table = take_columns(table, self.left_out_)
         self._order = (
             tuple(map(str, X.columns)) if is_frame(X) else table.order or (*ids, *(table.columns or ()))
         )
