@@ -31,7 +31,7 @@ FLOORS = [
     ["estimator"],
     ["jobs"],
     ["plots", "reproductions"],
-    ["report"],
+    ["report", "export"],
     ["application"],
     ["cli"],
 ]
@@ -40,8 +40,8 @@ SELF_CONTAINED = {"gaussian": set(), "data": {"errors", "language"}, "language":
 
 # Rooms that speak with parts, objectives and distributions: by their contract, never by looking for attributes.
 SPEAKS_WITH_PARTS = [
-    "application", "conformance", "distributions", "estimator", "evaluation", "likelihoods", "networks", "objectives",
-    "posteriors", "priors", "report", "sentence", "training", "vae",
+    "application", "conformance", "distributions", "estimator", "evaluation", "export", "likelihoods", "networks",
+    "objectives", "posteriors", "priors", "report", "sentence", "training", "vae",
 ]  # fmt: skip
 # Looks at something else than a part.
 LOOKS = {"estimator/given_rows.py": 6}  # at what a user gives as data

@@ -22,6 +22,7 @@ from vaekit.cli.detect_verb import Detect
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
+from vaekit.cli.export_verb import Export
 from vaekit.cli.fit_prior_verb import FitPrior
 from vaekit.cli.fit_verb import Fit
 from vaekit.cli.impute_verb import Impute
@@ -62,6 +63,7 @@ _VERBS = (
     | Impute
     | Synthesize
     | Report
+    | Export
     | Info
     | Models
     | Reproduce

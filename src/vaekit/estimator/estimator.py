@@ -363,12 +363,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
 
-    def to_module(self) -> ModelOfRows:
+    def to_module(self, *, missing: bool = False) -> ModelOfRows:
         """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
 
-        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them.
+        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them. With ``missing``,
+        NaN is a missing cell, also where training had none; a UsageError where the likelihood cannot do that.
         """
-        fitted = self._fitted()
+        fitted = self._fitted().taking_missing() if missing else self._fitted()
         return ModelOfRows(fitted.model, fitted.schema)
 
     def inverse_transform(
