@@ -19,6 +19,7 @@ from vaekit.cli.classify_verb import Classify
 from vaekit.cli.conformance_verb import Conformance
 from vaekit.cli.decode_verb import Decode
 from vaekit.cli.detect_verb import Detect
+from vaekit.cli.doctor_verb import Doctor
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
@@ -60,6 +61,7 @@ _VERBS = (
     | Sample
     | Decode
     | Detect
+    | Doctor
     | Impute
     | Synthesize
     | Report

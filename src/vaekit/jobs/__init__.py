@@ -1,8 +1,11 @@
-"""Jobs on tables: odd rows and the columns to blame, holes filled in with intervals that hold, made-up rows."""
+"""Jobs on tables, and on models of them: odd rows with p-values and the columns to blame, holes filled in with
+intervals that hold, made-up rows with a report, and what is wrong with a model."""
 
 from vaekit.jobs.blame import Reason
 from vaekit.jobs.conformal import benjamini_hochberg
 from vaekit.jobs.constraints import BrokenConstraint, Constraint, check_constraints
+from vaekit.jobs.diagnosis import Diagnosis, Finding
+from vaekit.jobs.doctor import diagnose
 from vaekit.jobs.imputer import Imputer
 from vaekit.jobs.outlier_detector import OutlierDetector
 from vaekit.jobs.pooling import Pooled, pool
@@ -16,7 +19,9 @@ __all__ = [
     "ColumnCheck",
     "ColumnReport",
     "Constraint",
+    "Diagnosis",
     "Figure",
+    "Finding",
     "Imputer",
     "OutlierDetector",
     "Pooled",
@@ -26,6 +31,7 @@ __all__ = [
     "SyntheticReport",
     "benjamini_hochberg",
     "check_constraints",
+    "diagnose",
     "pool",
     "report_synthetic",
 ]
