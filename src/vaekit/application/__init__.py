@@ -7,6 +7,7 @@ frozen results; the command line parses, calls one of them, and prints.
 """
 
 from vaekit.application.detecting import DetectionResult, detect_to_file
+from vaekit.application.diagnosing import ArtifactDiagnosis, diagnose_artifact
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
 from vaekit.application.imputing import ImputationResult, impute_to_file
@@ -30,8 +31,10 @@ from vaekit.application.row_files import (
     score_to_file,
 )
 from vaekit.application.sources import Opened, open_artifact
+from vaekit.application.synthesizing import SynthesisResult, synthesize_to_file
 
 __all__ = [
+    "ArtifactDiagnosis",
     "CheckedModel",
     "DetectionResult",
     "EvaluationResult",
@@ -41,6 +44,7 @@ __all__ = [
     "PriorResult",
     "ReportResult",
     "Stage",
+    "SynthesisResult",
     "WrittenRows",
     "WrittenScores",
     "check_own_parts",
@@ -48,6 +52,7 @@ __all__ = [
     "classify_to_file",
     "decode_to_file",
     "detect_to_file",
+    "diagnose_artifact",
     "encode_to_file",
     "evaluate_artifact",
     "fit_and_prove",
@@ -57,5 +62,6 @@ __all__ = [
     "reconstruct_to_file",
     "sample_to_file",
     "score_to_file",
+    "synthesize_to_file",
     "write_report",
 ]

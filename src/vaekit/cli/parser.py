@@ -19,9 +19,11 @@ from vaekit.cli.classify_verb import Classify
 from vaekit.cli.conformance_verb import Conformance
 from vaekit.cli.decode_verb import Decode
 from vaekit.cli.detect_verb import Detect
+from vaekit.cli.doctor_verb import Doctor
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
+from vaekit.cli.export_verb import Export
 from vaekit.cli.fit_prior_verb import FitPrior
 from vaekit.cli.fit_verb import Fit
 from vaekit.cli.impute_verb import Impute
@@ -33,6 +35,7 @@ from vaekit.cli.report_verb import Report
 from vaekit.cli.reproduce_verb import Reproduce
 from vaekit.cli.sample_verb import Sample
 from vaekit.cli.score_verb import Score
+from vaekit.cli.synthesize_verb import Synthesize
 from vaekit.errors import UsageError
 from vaekit.language.grammar import there_are
 
@@ -58,8 +61,11 @@ _VERBS = (
     | Sample
     | Decode
     | Detect
+    | Doctor
     | Impute
+    | Synthesize
     | Report
+    | Export
     | Info
     | Models
     | Reproduce
