@@ -82,7 +82,9 @@ class FittedModel:
         return taking
 
     def taking_missing(self) -> "FittedModel":
-        """Return a model that takes rows in which cells are missing; this one where it was fitted to such rows.
+        """Return a model that takes rows, or images, in which cells are missing; this one where it was fitted to such.
+
+        It shares its parameters with this one.
 
         Raises
         ------
@@ -92,14 +94,10 @@ class FittedModel:
         if self.schema.masked is not None:
             return self
         check_missing(self.sentence, self.model.likelihood_part)
-        model, schema, kept = self.model, self.schema, self.schema.kept
+        model, schema = self.model, self.schema
         likelihood = model.likelihood_part
-        is_density = likelihood.traits.measure in ("density", "mixed")
-        means = schema.transform(np.array([[column.mean for column in schema.columns]]))[0].tolist()
-        kinds = likelihood.columns or ("",) * int(kept.sum())
-        fill = [
-            -1.0 if kind.startswith("categorical") else mean for kind, mean in zip(kinds, means, strict=True)
-        ]
+        is_density = likelihood.traits.measure in ("density", "mixed") and schema.kind == "table"
+        fill = self._usual_cells()
         taking = VAE(
             TransformedInput(FilledCells(fill), model.encoder),
             model.parts["posterior"],
@@ -109,6 +107,17 @@ class FittedModel:
             None if model.classifier is None else TransformedInput(FilledCells(fill), model.classifier),
         )
         return replace(self, model=taking.to(self.device).train(model.training))
+
+    def _usual_cells(self) -> list[float]:
+        """Return the mean of each column in the coordinates of the model, and -1 for categories; of images one."""
+        schema = self.schema
+        if schema.kind == "images":
+            return [(schema.columns[0].mean - schema.offset[0]) / schema.scale[0]]
+        means = schema.transform(np.array([[column.mean for column in schema.columns]]))[0].tolist()
+        kinds = self.model.likelihood_part.columns or ("",) * int(schema.kept.sum())
+        return [
+            -1.0 if kind.startswith("categorical") else mean for kind, mean in zip(kinds, means, strict=True)
+        ]
 
     def _has_holes(self, rows: Dataset | None) -> bool:
         """Whether cells are missing in the columns that the model sees."""

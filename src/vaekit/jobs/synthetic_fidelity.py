@@ -6,9 +6,10 @@ Kolmogorov and Smirnov, for categories the total variation,
 .. math:: 1 - \sup_t |F(t) - G(t)|, \qquad 1 - \tfrac12 \sum_k |p_k - q_k|.
 
 Pairs are compared by :math:`1 - |\rho - \rho'| / 2` of their correlations where both are numbers, and else by one minus
-the total variation of their joint table, numbers cut at ten equal bins of the real column. These are the definitions of
-"column shapes" and "column pair trends" of the quality report of SDMetrics (DataCebo), and quality is their mean; a
-missing cell counts in the joint tables only, as a category.
+the total variation of their joint table, numbers cut at ten equal bins of the real column. These are "column shapes"
+and "column pair trends" of the quality report of SDMetrics (DataCebo), whose mean is the quality. One thing differs:
+SDMetrics 0.25 cuts each table by its own range, which one far value changes. A missing cell counts in the joint tables
+only, as a category.
 
 A table may match in every pair and still be told apart. So the *classifier two-sample test* (C2ST; Lopez-Paz and Oquab,
 "Revisiting Classifier Two-Sample Tests", ICLR 2017) trains boosted trees to tell real rows from synthetic ones, and

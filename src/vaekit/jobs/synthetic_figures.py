@@ -53,20 +53,13 @@ class Figure:
         """Return a value of this figure and its standard error as text.
 
         >>> Figure("c2st", "told apart", 0.5, 0.01, None, None, 9, "").written(0.5, 0.01)
-        '.500 ± .010'
+        '0.500 ± 0.010'
         """
         if value is None:
             return "none"
         scale, digits = (100.0, 2) if self.percent else (1.0, 3)
-        text = _number(scale * value, digits) + (
-            "" if error is None else f" ± {_number(scale * error, digits)}"
-        )
-        return text + " %" * self.percent
-
-
-def _number(value: float, digits: int) -> str:
-    text = f"{value:.{digits}f}"
-    return text.replace("0.", ".", 1) if digits == 3 and text.startswith(("0.", "-0.")) else text
+        told = "" if error is None else f" ± {scale * error:.{digits}f}"
+        return f"{scale * value:.{digits}f}{told}" + " %" * self.percent
 
 
 @dataclass(frozen=True)
@@ -206,6 +199,6 @@ class SyntheticReport:
 
 
 def _betrayal_in_words(column: ColumnReport) -> str:
-    told = [] if column.drop is None else [f"without it .{round(1000 * max(column.drop, 0)):03d} less"]
-    told += [] if column.alone is None else [f"alone {_number(column.alone, 3)}"]
+    told = [] if column.drop is None else [f"without it {max(column.drop, 0.0):.3f} less"]
+    told += [] if column.alone is None else [f"alone {column.alone:.3f}"]
     return f"{column.name}: {', '.join(told)}"
