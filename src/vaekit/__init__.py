@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
-    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, diagnose, pool
+    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, Synthesizer, diagnose, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
@@ -16,6 +16,7 @@ __all__ = [
     "FitResult",
     "Imputer",
     "OutlierDetector",
+    "Synthesizer",
     "VariationalAutoencoder",
     "__version__",
     "diagnose",
@@ -33,6 +34,7 @@ _HOMES = {
     "FitResult": "vaekit.application",
     "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",
+    "Synthesizer": "vaekit.jobs",
     "VAE": "vaekit.vae",
     "VariationalAutoencoder": "vaekit.estimator",
     "diagnose": "vaekit.jobs",

@@ -31,6 +31,7 @@ from vaekit.application.row_files import (
     score_to_file,
 )
 from vaekit.application.sources import Opened, open_artifact
+from vaekit.application.synthesizing import SynthesisResult, synthesize_to_file
 
 __all__ = [
     "ArtifactDiagnosis",
@@ -43,6 +44,7 @@ __all__ = [
     "PriorResult",
     "ReportResult",
     "Stage",
+    "SynthesisResult",
     "WrittenRows",
     "WrittenScores",
     "check_own_parts",
@@ -60,5 +62,6 @@ __all__ = [
     "reconstruct_to_file",
     "sample_to_file",
     "score_to_file",
+    "synthesize_to_file",
     "write_report",
 ]
