@@ -31,7 +31,7 @@ FLOORS = [
     ["estimator"],
     ["jobs"],
     ["plots", "reproductions"],
-    ["report"],
+    ["explorer", "report"],
     ["application"],
     ["cli"],
 ]

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.explorer import ExplorationPage
     from vaekit.jobs import Imputer, OutlierDetector, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
 __all__ = [
     "VAE",
+    "ExplorationPage",
     "FitResult",
     "Imputer",
     "OutlierDetector",
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 # Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
 _HOMES = {
+    "ExplorationPage": "vaekit.explorer",
     "FitResult": "vaekit.application",
     "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",

@@ -7,6 +7,12 @@ frozen results; the command line parses, calls one of them, and prints.
 """
 
 from vaekit.application.detecting import DetectionResult, detect_to_file
+from vaekit.application.exploring import (
+    OpenedExploration,
+    WrittenExploration,
+    explore_artifact,
+    write_exploration,
+)
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
 from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
@@ -36,9 +42,11 @@ __all__ = [
     "EvaluationResult",
     "FitResult",
     "Opened",
+    "OpenedExploration",
     "PriorResult",
     "ReportResult",
     "Stage",
+    "WrittenExploration",
     "WrittenRows",
     "WrittenScores",
     "check_own_parts",
@@ -48,11 +56,13 @@ __all__ = [
     "detect_to_file",
     "encode_to_file",
     "evaluate_artifact",
+    "explore_artifact",
     "fit_and_prove",
     "fit_prior_to_artifact",
     "open_artifact",
     "reconstruct_to_file",
     "sample_to_file",
     "score_to_file",
+    "write_exploration",
     "write_report",
 ]

@@ -22,6 +22,7 @@ from vaekit.cli.detect_verb import Detect
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
+from vaekit.cli.explore_verb import Explore
 from vaekit.cli.fit_prior_verb import FitPrior
 from vaekit.cli.fit_verb import Fit
 from vaekit.cli.info_verb import Info
@@ -58,6 +59,7 @@ _VERBS = (
     | Decode
     | Detect
     | Report
+    | Explore
     | Info
     | Models
     | Reproduce
