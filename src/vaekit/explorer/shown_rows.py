@@ -145,7 +145,7 @@ class ShownRows:
 
     @cached_property
     def information(self) -> Floats:
-        """The information in each latent dimension, ``(k,)``: its mean KL in nats, or else the variance of its codes."""
+        """The information in each dimension, ``(k,)``: its mean KL in nats, or else the variance of its codes."""
         return self.latents.var(0) if self.kl_per_dimension is None else self.kl_per_dimension
 
     @cached_property
