@@ -162,7 +162,7 @@ def test_chosen_rows_as_csv_are_those_of_the_data(table, frame):
     read: pd.DataFrame = pd.read_csv(io.StringIO(table.selection_csv([7, 3, 90])), parse_dates=["day"])
     assert read["row"].tolist() == [3, 7, 90]
     pd.testing.assert_frame_equal(
-        read[[*frame.columns]], frame.loc[[3, 7, 90]].reset_index(drop=True), check_dtype=False
+        pd.DataFrame(read[[*frame.columns]]), frame.loc[[3, 7, 90]].reset_index(drop=True), check_dtype=False
     )
     np.testing.assert_allclose(read[["z0", "z1", "z2"]], table.shown.latents[[3, 7, 90]])
 

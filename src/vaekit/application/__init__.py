@@ -15,6 +15,7 @@ from vaekit.application.exploring import (
 )
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
+from vaekit.application.imputing import ImputationResult, impute_to_file
 from vaekit.application.law_checks import CheckedModel, check_own_parts, check_python_file
 from vaekit.application.proving import (
     EvaluationResult,
@@ -41,6 +42,7 @@ __all__ = [
     "DetectionResult",
     "EvaluationResult",
     "FitResult",
+    "ImputationResult",
     "Opened",
     "OpenedExploration",
     "PriorResult",
@@ -59,6 +61,7 @@ __all__ = [
     "explore_artifact",
     "fit_and_prove",
     "fit_prior_to_artifact",
+    "impute_to_file",
     "open_artifact",
     "reconstruct_to_file",
     "sample_to_file",

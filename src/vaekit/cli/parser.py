@@ -25,6 +25,7 @@ from vaekit.cli.explain_loss_verb import ExplainLoss
 from vaekit.cli.explore_verb import Explore
 from vaekit.cli.fit_prior_verb import FitPrior
 from vaekit.cli.fit_verb import Fit
+from vaekit.cli.impute_verb import Impute
 from vaekit.cli.info_verb import Info
 from vaekit.cli.kl_verb import Kl
 from vaekit.cli.models_verb import Models
@@ -58,6 +59,7 @@ _VERBS = (
     | Sample
     | Decode
     | Detect
+    | Impute
     | Report
     | Explore
     | Info

@@ -17,7 +17,7 @@ from vaekit.data.messages import few, one_line
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
-__all__ = ["read_npy", "read_npz"]
+__all__ = ["data_key_of", "read_npy", "read_npz"]
 
 DATA_KEYS = ("X", "x", "data", "images", "x_train", "X_train", "train_images", "train_data", "values")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target", "targets", "y_train", "Y_train", "train_labels")
@@ -137,15 +137,7 @@ def _from_archive(archive: NpzFile, path: Path, label: str | None) -> Dataset:
         )
     if "indptr" in keys:
         raise DataError(f"{path}: a sparse matrix of SciPy; expected a dense array: save matrix.toarray()")
-    data_key = _find(keys, DATA_KEYS, path, "data")
-    if data_key is None:
-        others = [key for key in keys if key not in LABEL_KEYS + TEST_KEYS + TEST_LABEL_KEYS + COLUMN_KEYS]
-        if len(others) != 1:
-            found = f"{len(others)} arrays, {few(others)}, none of them" if others else "no array"
-            raise DataError(
-                f"{path}: {found} under a name that says it is the data; expected one named 'X' or 'data'"
-            )
-        data_key = others[0]
+    data_key = data_key_of(keys, path)
     label_key = label if label is not None else _find(keys, LABEL_KEYS, path, "labels")
     test_key = _find(keys, TEST_KEYS, path, "test data")
     test_label_key = _find(keys, TEST_LABEL_KEYS, path, "test labels")
@@ -174,6 +166,24 @@ def _from_archive(archive: NpzFile, path: Path, label: str | None) -> Dataset:
             f"{path}: {test_key!r} has examples of shape {test.event_shape}, {data_key!r} {data.event_shape}"
         )
     return data
+
+
+def data_key_of(keys: list[str], path: Path) -> str:
+    """Return the name of the array of an archive that is the data, not its labels, names or test split.
+
+    >>> data_key_of(["y", "points"], Path("a.npz"))
+    'points'
+    """
+    data_key = _find(keys, DATA_KEYS, path, "data")
+    if data_key is not None:
+        return data_key
+    others = [key for key in keys if key not in LABEL_KEYS + TEST_KEYS + TEST_LABEL_KEYS + COLUMN_KEYS]
+    if len(others) != 1:
+        found = f"{len(others)} arrays, {few(others)}, none of them" if others else "no array"
+        raise DataError(
+            f"{path}: {found} under a name that says it is the data; expected one named 'X' or 'data'"
+        )
+    return others[0]
 
 
 def _find(keys: list[str], candidates: tuple[str, ...], path: Path, what: str) -> str | None:

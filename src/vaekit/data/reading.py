@@ -3,7 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from vaekit.data.text_files import read_text
 from vaekit.errors import DataError, MissingLabelError, UsageError
 from vaekit.language.grammar import did_you_mean, nearest
 
-__all__ = ["ACCEPTED", "NAMES", "is_folder_of_pictures", "read"]
+__all__ = ["ACCEPTED", "NAMES", "TEXT_ENDINGS", "is_folder_of_pictures", "read", "standard_input_as_file"]
 
 NAMES = ("digits", "mnist")
 _BEGINNINGS = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz", b"PAR1": ".parquet"}
@@ -212,20 +213,30 @@ def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
 
 
 def _read_standard_input(choice: _Choice) -> Dataset:
-    """Return the data on the standard input: the first bytes show the format, and otherwise it is a table of text."""
+    with standard_input_as_file() as path:
+        # everything is read at once, for the temporary file does not stay
+        choice = choice if path.suffix == ".csv" else choice._replace(memory_limit=None)
+        dataset = _chosen(_reader(path, choice)(), choice)
+    test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")
+    return replace(dataset, source="standard input", test=test)
+
+
+@contextmanager
+def standard_input_as_file() -> Generator[Path]:
+    """Put what comes on the standard input into a file, for as long as a block lasts.
+
+    The first bytes show the format, and give the file its ending; otherwise it is a table of text. Errors name the
+    standard input instead of the file.
+    """
     content = sys.stdin.buffer.read()
     ending = next((end for start, end in _BEGINNINGS.items() if content.startswith(start)), ".csv")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"standard input{ending}"
         path.write_bytes(content)
-        # everything is read at once, for the temporary file does not stay
-        choice = choice if ending == ".csv" else choice._replace(memory_limit=None)
         try:
-            dataset = _chosen(_reader(path, choice)(), choice)
+            yield path
         except DataError as error:
             raise type(error)(str(error).replace(str(path), "standard input")) from error
-    test = None if dataset.test is None else replace(dataset.test, source="standard input (test)")
-    return replace(dataset, source="standard input", test=test)
 
 
 def is_folder_of_pictures(name: str) -> bool:

@@ -12,7 +12,7 @@ from vaekit.data.schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["restore_array", "restore_table"]
+__all__ = ["restore_array", "restore_column", "restore_table"]
 
 _DAYS = (-719_162.0, 2_932_896.0)  # 0001-01-01 and 9999-12-31, since 1970-01-01
 _SECONDS_A_DAY = 86_400
@@ -52,7 +52,7 @@ def restore_table(
     import pandas as pd
 
     columns = {name: pd.Series(known) for name, known in (conditions or {}).items()}
-    columns |= {column.name: _restored(column, values[:, j]) for j, column in enumerate(schema.columns)}
+    columns |= {column.name: restore_column(column, values[:, j]) for j, column in enumerate(schema.columns)}
     table = pd.DataFrame(columns, columns=list(columns))
     return table if schema.frame is None else as_in_frame(table, schema.frame)
 
@@ -114,8 +114,13 @@ def _restored_rows(schema: Schema, values: np.ndarray) -> np.ndarray:
     return rows.astype(np.int64) if kinds == {"integer"} and not categories and fits else rows
 
 
-def _restored(column: Column, values: np.ndarray) -> "pd.Series":
-    """Return a column with the type that it had in the training file."""
+def restore_column(column: Column, values: np.ndarray) -> "pd.Series":
+    """Return the values of a column with the type that it had in its source.
+
+    >>> whole = Column("n", 0.0, 9.0, 4.0, 1.0, False, True, 0.0, stored_as="integer")
+    >>> restore_column(whole, np.array([3.6])).tolist()
+    [4]
+    """
     import pandas as pd
 
     missing = np.isnan(values)

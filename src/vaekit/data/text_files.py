@@ -19,7 +19,7 @@ from vaekit.data.messages import one_line, plural
 from vaekit.data.written_values import numbers_from_text
 from vaekit.errors import DataError
 
-__all__ = ["read_text"]
+__all__ = ["SPACES", "WORD", "decode", "find_dialect", "read_text", "unzipped"]
 
 MISSING = frozenset({"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"})
 SPACES = r"\s+"
@@ -81,13 +81,7 @@ def read_text(
             "whole, and needs more than its size; convert it to .parquet or .npy, which are read block by "
             "block, or raise the memory limit"
         )
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: truncated or corrupt gzip file ({error})") from error
-    text = decode(path, content)
+    text = decode(path, unzipped(path, path.read_bytes()))
     is_tsv = path.name.lower().removesuffix(".gz").endswith(".tsv")
     dialect = find_dialect(path, text, separator="\t" if is_tsv else None)
     lines = check_rectangular(path, text, dialect)
@@ -146,6 +140,16 @@ class Dialect:
     separator: str
     header: tuple[str, ...] | None
     width: int
+
+
+def unzipped(path: Path, content: bytes) -> bytes:
+    """Return the content of a file, decompressed where it is gzipped."""
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: truncated or corrupt gzip file ({error})") from error
 
 
 def decode(path: Path, content: bytes) -> str:

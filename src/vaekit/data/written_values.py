@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "CONVENTIONS",
+    "DAYS",
     "DateColumn",
     "NumberColumn",
     "dates_from_text",
@@ -22,9 +24,11 @@ __all__ = [
 _SECONDS_A_DAY = 86_400
 _DATE = re.compile(r"\s*\d{1,4}([-/.])\d{1,2}\1\d{1,4}([ T]\d{1,2}:\d{2}\S*)?\s*")
 _ISO_DATE = re.compile(r"\s*\d{4}-\d{1,2}-\d{1,2}\D?.*")
-_DAYS = ("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
+#: Forms of dates, beside the one that begins with the year.
+DAYS = ("%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y")
 _TIMES = ("", " %H:%M", " %H:%M:%S")
-_CONVENTIONS = ((",", "."), (".", ","), (" ", "."), (" ", ","), ("'", "."))
+#: Signs that separate thousands and decimals.
+CONVENTIONS = ((",", "."), (".", ","), (" ", "."), (" ", ","), ("'", "."))
 _CALLED = {",": "commas", ".": "points", " ": "spaces", "'": "apostrophes"}
 
 
@@ -63,7 +67,7 @@ def numbers_from_text(
     [1.234, 0.5]
     """
     present = [text.strip() for text in texts if text is not None]
-    for grouping, point in _CONVENTIONS:
+    for grouping, point in CONVENTIONS:
         if (decimal not in (None, point)) or (thousands not in (None, grouping)):
             continue
         if not all(map(_pattern(grouping, point).fullmatch, present)):
@@ -86,7 +90,7 @@ def uses_decimal_comma(texts: Sequence[str]) -> bool:
     (True, False)
     """
     present = [text.strip() for text in texts]
-    american, european = (_pattern(*convention) for convention in _CONVENTIONS[:2])
+    american, european = (_pattern(*convention) for convention in CONVENTIONS[:2])
     return all(map(european.fullmatch, present)) and not all(map(american.fullmatch, present))
 
 
@@ -112,9 +116,7 @@ def dates_from_text(texts: Sequence[str | None]) -> DateColumn | None:
     if not present or not all(map(_DATE.fullmatch, present)):
         return None
     column = pd.Series(list(texts), dtype=object)
-    formats = (
-        ["ISO8601"] if all(map(_ISO_DATE.fullmatch, present)) else [d + t for d in _DAYS for t in _TIMES]
-    )
+    formats = ["ISO8601"] if all(map(_ISO_DATE.fullmatch, present)) else [d + t for d in DAYS for t in _TIMES]
     readings: list[np.ndarray] = []
     for form in formats:
         try:

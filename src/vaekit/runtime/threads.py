@@ -5,7 +5,7 @@ product of 11 rows, the sum of a large tensor), so no clock decides: a run would
 of the same seed. Two rules need none.
 
 * Work below :data:`WORTH_SHARING` multiply-adds at a time runs on one thread. Two idle processors would gain less than
-  a fifth there.
+  an eighth there, asleep, and beside other processes a step would take up to twice as long.
 * Larger work is shared by torch's threads, at most as many as there are processors to be had (:func:`usable_cores`),
   and they wait for each other *asleep* (:func:`waiting_asleep`).
 
@@ -30,7 +30,7 @@ from vaekit.runtime.processor import restored_threads, set_threads
 
 __all__ = ["WORTH_SHARING", "quota_in_words", "shared_threads", "usable_cores", "waiting_asleep", "work_of"]
 
-WORTH_SHARING = 50_000_000  # multiply-adds of a pass forward that are worth more than one thread
+WORTH_SHARING = 300_000_000  # multiply-adds of a pass forward that are worth more than one thread
 _SHARE_OF_ONE_THREAD = 2**15  # numbers of an elementwise function, torch's own; fewer are not divided
 
 _lock = threading.Lock()

@@ -1,0 +1,177 @@
+"""``vaekit impute DATA -o OUT``: the same file with its holes filled, draws, intervals, and how good they are."""
+
+import sys
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from vaekit.cli.options import (
+    DataArgument,
+    DecimalOption,
+    JsonFlag,
+    LabelOption,
+    MissingValuesOption,
+    ThousandsOption,
+)
+from vaekit.cli.printing import print_json
+from vaekit.errors import UsageError
+
+if TYPE_CHECKING:
+    from vaekit.application import ImputationResult
+    from vaekit.jobs import ColumnCheck
+
+__all__ = ["Impute"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Impute:
+    """Fill the holes of a table: the same file, with every other cell as it stands there.
+
+    What is filled in is written as the other cells of its column are. On observed cells that are hidden again it is
+    compared with simpler ways: the mean, a Gaussian, nearest rows, trees. Draws are files of their own, each like DATA
+    with one draw in its holes, so that whatever reads DATA reads them: analyse each, and put the results together by
+    Rubin's rules, vaekit.pool in Python.
+    """
+
+    data: DataArgument
+    output: Annotated[
+        Path,
+        tyro.conf.arg(
+            aliases=["-o"],
+            metavar="OUT",
+            help="Where to, a file of the same format as DATA; - for standard output.",
+        ),
+    ]
+    draws: Annotated[
+        int | None,
+        tyro.conf.arg(
+            metavar="M",
+            help="Write M files with draws, OUT-1 to OUT-M, instead of one with what is expected.",
+        ),
+    ] = None
+    interval: Annotated[
+        float | None,
+        tyro.conf.arg(
+            metavar="SHARE",
+            help="Write OUT-interval as well: for each hole the ends of an interval that holds a share such as 0.9 of "
+            "what was there.",
+        ),
+    ] = None
+    label: LabelOption = None
+    columns: Annotated[
+        str | None, tyro.conf.arg(metavar="COLUMN,...", help="Columns to look at and fill, and no others.")
+    ] = None
+    drop: Annotated[
+        str | None, tyro.conf.arg(metavar="COLUMN,...", help="Columns to leave out; their holes stay.")
+    ] = None
+    missing_values: MissingValuesOption = None
+    thousands: ThousandsOption = None
+    decimal: DecimalOption = None
+    steps: Annotated[
+        int | None,
+        tyro.conf.arg(help="Steps of training, fewer to be quick; by default as many as the rows need."),
+    ] = None
+    seed: Annotated[int, tyro.conf.arg(help="Of fit and draws: the same seed writes the same bytes.")] = 0
+    json: JsonFlag = False
+
+    def run(self) -> int:
+        """Fit, fill, write and print."""
+        from vaekit.application import impute_to_file
+
+        to_standard_output = str(self.output) == "-"
+        if to_standard_output and self.json:
+            raise UsageError(
+                "the filled table is on the standard output, where JSON has no place; name a file with -o"
+            )
+        result = impute_to_file(
+            self.data,
+            self.output,
+            draws=self.draws,
+            interval=self.interval,
+            label=self.label,
+            columns=self.columns,
+            drop=self.drop,
+            missing_values=self.missing_values,
+            thousands=self.thousands,
+            decimal=self.decimal,
+            steps=self.steps,
+            seed=self.seed,
+        )
+        if self.json:
+            print_json(result.to_json())
+        else:
+            print("\n".join(_lines(result)), file=sys.stderr if to_standard_output else sys.stdout)
+        return 0
+
+
+def _lines(result: "ImputationResult") -> list[str]:
+    if not result.holes:
+        lines = [f"filled       nothing: {result.rows:,} rows of {result.columns} columns have no holes"]
+    else:
+        lines = [
+            f"filled       {result.filled:,} of {result.holes:,} holes, in {len(result.missing)} of {result.columns} "
+            f"columns and {result.rows_with_holes:,} of {result.rows:,} rows",
+            *_table(result),
+        ]
+    if len(result.paths) > 1:
+        lines.append(
+            f"{result.paths[0]} to {result.paths[-1].name}: {len(result.paths)} draws of {result.rows:,} rows"
+        )
+    elif not str(result.paths[0]).startswith("-"):
+        lines.append(f"{result.paths[0]}: {result.rows:,} rows")
+    if result.intervals is not None:
+        lines.append(f"{result.intervals}: {result.filled:,} intervals, rows counted from 0")
+    return lines
+
+
+_WAYS = ("error", "of_mean", "of_linear", "of_neighbours", "of_trees")
+
+
+def _table(result: "ImputationResult") -> list[str]:
+    """Return the errors of each column beside those of simpler ways, and sentences on what they mean."""
+    checks = {check.name: check for check in result.checks}
+    width = max(map(len, [*result.missing, "column"]))
+    lines = [
+        f"  {'column':<{width}}  missing   vaekit     mean   linear      kNN    trees  in 90 % interval",
+    ]
+    for name, share in sorted(result.missing.items(), key=lambda entry: -entry[1]):
+        check = checks.get(name)
+        if check is None:
+            lines.append(f"  {name:<{width}}  {_share(share)}   not checked: no cell could be hidden again")
+            continue
+        errors = "".join(f"{_error(getattr(check, way))}" for way in _WAYS)
+        lines.append(f"  {name:<{width}}  {_share(share)}{errors}  {_coverage(check)}")
+    if checks:
+        lines.append(
+            f"  errors on {_hidden(result.checks)} that were hidden again: root mean square beside the column's"
+        )
+        lines.append("  standard deviation; of categories the share of wrong ones")
+    return [*lines, *_where_trees_win(result.checks)]
+
+
+def _where_trees_win(checks: "list[ColumnCheck]") -> list[str]:
+    better = [check for check in checks if check.of_trees < check.error]
+    return [
+        f"trees win    in column {check.name!r}: alone they err by {check.of_trees:.3g}, what is filled in by "
+        f"{check.error:.3g} ({check.cells:,} cells; they have a weight of {check.share_of_trees:.0%} in it)"
+        for check in better
+    ]
+
+
+def _hidden(checks: "list[ColumnCheck]") -> str:
+    return f"{sum(check.cells for check in checks):,} cells"
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:5.1f} %"
+
+
+def _error(error: float) -> str:
+    return f"{'-':>9}" if isnan(error) else f"{error:9.3f}"
+
+
+def _coverage(check: "ColumnCheck") -> str:
+    return f"{'-':>7}" if isnan(check.coverage) else f"{100 * check.coverage:5.1f} %"

@@ -1,0 +1,181 @@
+"""``vaekit impute``: the same file with its holes filled, draws, intervals, and what it says of what cannot be."""
+
+import io
+import json
+import re
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from narrowing import untyped
+from vaekit.cli import main
+
+FAST = ["--steps", "30"]
+TEXT = "id;name;size;weight;kind;ok;day;empty;one\r\n"
+
+
+STYLES = [
+    r"\d{3}",
+    r"n\d+|",
+    r"-?\d,\d\d",
+    r"\d{4}",
+    r'"large ""L"""|small',
+    "TRUE|FALSE",
+    r"\d\d\.\d\d\.2020",
+    "",
+    "7",
+]
+
+
+def a_table() -> str:
+    """A table of text with a decimal comma, quoted categories, dates, and holes in every column but the first."""
+    generator = np.random.default_rng(0)
+    lines = [TEXT]
+    for i in range(120):
+        size = generator.normal()
+        cells = [
+            f"{i + 1:03d}",
+            f"n{generator.integers(10**6)}",
+            f"{size:.2f}".replace(".", ","),
+            f"{1000 * (5 + size):.0f}",
+            '"large ""L"""' if size > 0 else "small",
+            "TRUE" if size > -1 else "FALSE",
+            f"{1 + i % 28:02d}.01.2020",
+            "",
+            "7",
+        ]
+        for j in range(1, 9):
+            if (i + 3 * j) % 11 == 0:
+                cells[j] = "?" if j == 3 else ""
+        lines.append(";".join(cells) + "\r\n")
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("impute")
+    (folder / "holes.csv").write_bytes(b"\xef\xbb\xbf" + a_table().encode())
+    return folder
+
+
+def run(*words):
+    return main(["impute", *map(str, words)])
+
+
+def cells(content: bytes) -> list[list[str]]:
+    return [line.split(";") for line in content.decode("utf-8-sig").split("\r\n")]
+
+
+def test_the_same_file_comes_back_with_its_holes_filled(place, capsys):
+    out = place / "whole.csv"
+    assert run(place / "holes.csv", "-o", out, "--interval", "0.9", *FAST) == 0
+    printed = capsys.readouterr()
+    before, after = (place / "holes.csv").read_bytes(), out.read_bytes()
+    assert after.startswith(b"\xef\xbb\xbf" + TEXT.encode())
+    changed = 0
+    for old, new in zip(cells(before), cells(after), strict=True):
+        for j, (was, now) in enumerate(zip(old, new, strict=True)):
+            if was not in ("", "?"):
+                assert was == now
+            elif len(old) > 1:
+                changed += was != now
+                assert re.fullmatch(STYLES[j], now), (j, now)
+    told = printed.out
+    assert f"filled       {changed} of {changed + 120} holes, in 7 of 7 columns" in told
+    assert "90 % interval" in told
+    assert "in 90 % interval" in told
+    for message in (
+        "'id' is left out",
+        "'name': left out",
+        "'empty' has no value at all, and stays empty",
+        "'one': only one value is known",
+    ):
+        assert message in printed.err
+    intervals = untyped(pd.read_csv(place / "whole-interval.csv"))
+    assert list(intervals.columns) == ["row", "column", "filled", "low", "high"]
+    assert len(intervals) == changed
+    numbers = intervals[intervals["column"] == "size"]
+    assert (numbers["low"].astype(float) <= numbers["filled"].astype(float)).all()
+    assert (numbers["filled"].astype(float) <= numbers["high"].astype(float)).all()
+    assert intervals[intervals["column"] == "kind"]["low"].isna().all()
+    days = intervals[intervals["column"] == "day"]
+    assert days["low"].str.fullmatch(r"20\d\d-\d\d-\d\d.*").all()
+
+
+def test_draws_are_files_of_their_own_and_the_same_again(place, capsys):
+    words = [place / "holes.csv", "--draws", "2", "--columns", "size,weight,kind", "--json", *FAST]
+    assert run(*words, "-o", place / "drawn.csv") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["paths"] == [str(place / "drawn-1.csv"), str(place / "drawn-2.csv")]
+    assert {check["name"] for check in document["checks"]} == {"size", "weight", "kind"}
+    first, second = (place / "drawn-1.csv").read_bytes(), (place / "drawn-2.csv").read_bytes()
+    assert first != second
+    assert not (place / "drawn.csv").exists()
+    assert run(*words, "-o", place / "again.csv") == 0
+    assert (place / "again-1.csv").read_bytes() == first
+
+
+def test_standard_input_and_output(place, capsys, monkeypatch):
+    class Input:
+        buffer = io.BytesIO(b"a,b\n" + b"".join(b"%d,%d\n" % (i, 2 * i) for i in range(30)) + b",8\n")
+
+    monkeypatch.setattr(sys, "stdin", Input())
+    assert run("-", "-o", "-", *FAST) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("a,b\n0,0\n1,2\n")
+    assert printed.out.splitlines()[-1].endswith(",8")
+    assert not printed.out.splitlines()[-1].startswith(",")
+    assert "filled       1 of 1 holes" in printed.err
+
+
+def test_a_file_without_holes_comes_back_the_same(place, capsys):
+    (place / "full.csv").write_text('a, "b"\n1, 2\n"3", 4\n')
+    assert run(place / "full.csv", "-o", place / "same.csv", "--interval", "0.5") == 0
+    assert (place / "same.csv").read_bytes() == (place / "full.csv").read_bytes()
+    assert "nothing: 2 rows of 2 columns have no holes" in capsys.readouterr().out
+    assert (place / "same-interval.csv").read_text() == "row,column,filled,low,high\n"
+
+
+def test_little_that_is_known_is_told(place, capsys):
+    rows = ["a,b,c", *(f"{i},{i % 7},{'x' if i == 3 else ''}" for i in range(200)), ",,", "5,,"]
+    rows[1:4] = [row + "y" for row in rows[1:4]]
+    (place / "little.csv").write_text("\n".join(rows) + "\n")
+    assert run(place / "little.csv", "-o", place / "more.csv", *FAST) == 0
+    told = capsys.readouterr().err
+    assert (
+        "1 row has no value at all (row 200, counted from 0): what is filled in there is the usual row"
+        in told
+    )
+    assert "next to nothing is known of 'c' (4 values of 202)" in told
+    assert not pd.read_csv(place / "more.csv").isna().to_numpy().any()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--draws", "0"], 2, "--draws 0: give a whole number of at least 1"),
+        (["--draws", "100000000"], 2, "give at most"),
+        (["--interval", "1"], 2, "--interval 1: give a number between 0 and 1"),
+        (["--steps", "0"], 2, "steps"),
+        (["-o", "out.parquet"], 3, "stays the file that it is: expected .csv"),
+        (["-o", "holes.csv"], 2, "it is the file with the holes, which would be lost"),
+        (["-o", "-", "--draws", "2"], 2, "several files cannot go to the standard output"),
+        (["-o", "-", "--json"], 2, "name a file with -o"),
+        (["--columns", "siz"], 2, "there is no column 'siz'; did you mean 'size'?"),
+        (["--label", "nothing"], 3, "no column 'nothing' for the label"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(place, capsys, words, status, message):
+    before = sorted(place.iterdir())
+    words = [place / word if word.endswith((".csv", ".parquet")) else word for word in words]
+    words = words if "-o" in words else [*words, "-o", place / "never.csv"]
+    assert run(place / "holes.csv", *words) == status
+    assert message in capsys.readouterr().err
+    assert sorted(place.iterdir()) == before
+
+
+def test_images_are_no_table(place, capsys):
+    assert run("digits", "-o", place / "never.csv") == 3
+    assert "images; expected a table" in capsys.readouterr().err
