@@ -65,7 +65,9 @@ class ExampleFormat:
             small = shrink(values, self.longest_side)
             return [self._image(small[i : i + 1]) for i in range(len(values))]
         known = np.array([column.missing_rate < 1 for column in self.schema.columns])
-        broken: npt.NDArray[np.bool_] = (
+        broken = np.zeros(len(values), bool)
+        if decoded:
+            broken |= ~np.all(np.isfinite(values[:, known]), axis=1)
             ~np.isfinite(values[:, known]).all(1) if decoded else np.zeros(len(values), bool)
         )
         safe = np.where(np.isinf(values), np.nan, values)
