@@ -68,8 +68,6 @@ class ExampleFormat:
         broken = np.zeros(len(values), bool)
         if decoded:
             broken |= ~np.all(np.isfinite(values[:, known]), axis=1)
-            ~np.isfinite(values[:, known]).all(1) if decoded else np.zeros(len(values), bool)
-        )
         safe = np.where(np.isinf(values), np.nan, values)
         width = np.where(self.high > self.low, self.high - self.low, np.nan)
         places = (safe - self.low) / width
