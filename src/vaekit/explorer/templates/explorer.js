@@ -3,7 +3,8 @@
 "use strict";
 
 const $ = id => document.getElementById(id);
-const MANY_SLIDERS = 20, NEAR = 12, STEPS = 60;
+const MANY_SLIDERS = 20, STEPS = 60;
+const NEAR = 12, FAR = 4000;  // pixels
 const HAS_WEBGL = Boolean(document.createElement("canvas").getContext("webgl"));
 const baked = $("answers") ? JSON.parse($("answers").textContent) : null;
 
@@ -264,7 +265,7 @@ function moveCross(place) {
 
 function lookAt(place) {
   moveCross(place);
-  const [row] = rowsNear(place, NEAR);
+  const [row] = rowsNear(place, about.codes ? FAR : NEAR);  // between codes there is nothing: the nearest row
   if (row !== undefined) showRow(row);
   else {
     forgetRow();
@@ -304,7 +305,7 @@ function onPointer() {
       const from = cursor ?? [(across[0] + across[1]) / 2, (up[0] + up[1]) / 2];
       lookAt([from[0] + dx * (across[1] - across[0]), from[1] + dy * (up[1] - up[0])]);
     } else if (event.key === "Enter" && cursor) {
-      const [row] = rowsNear(cursor, 4000);
+      const [row] = rowsNear(cursor, FAR);
       if (row !== undefined) { lookAt([places.x[row], places.y[row]]); click(row); }
     } else if (event.key === "Escape") letGo();
     else return;
@@ -487,6 +488,7 @@ function askCodes() {
 
 function makeCodes() {
   const {positions, codes, start} = about.codes, side = Math.round(Math.sqrt(positions));
+  $("sliders-title").textContent = "Codes";
   $("codes").hidden = false;
   $("sliders").hidden = $("reset").hidden = true;
   if (side * side === positions && side <= 10) $("codes").style.gridTemplateColumns = `repeat(${side}, minmax(0, 1fr))`;
@@ -530,7 +532,7 @@ function strip(list, found, words) {
 async function drawPair() {
   const at = pair.map(row => [places.x[row], places.y[row]]);
   await Plotly.restyle($("map"), {x: [at.map(p => p[0])], y: [at.map(p => p[1])], text: [at.map((_, i) => "AB"[i])]}, [2]);
-  const together = pair.length === 2 && !baked;
+  const together = pair.length === 2 && !baked && !about.codes;
   $("walk-section").hidden = !together;
   if (!together) { await Plotly.restyle($("map"), {x: [[]], y: [[]]}, [1]); return; }
   const [a, b] = pair.map(row => `${noun()} ${numbered(row)}`);
@@ -643,6 +645,7 @@ async function begin() {
   if (!HAS_WEBGL) notes.push("This browser has no WebGL: drawing many points is slow.");
   $("notes").textContent = notes.join(" ");
   const kinds = {dimensions: latent === 1 ? "the latent dimension" : "two dimensions", components: "principal components", umap: "UMAP (takes a while)"};
+  if (about.codes) about.maps.sort();  // principal components first: many rows share the place of two codes
   options($("kind"), about.maps.map(kind => [kind, kinds[kind]]));
   const listed = baked ? about.dimensions.slice(0, 2) : about.dimensions;
   for (const select of [$("first"), $("second")]) options(select, listed.map(({dimension}) => [dimension, name(dimension)]));
