@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from vaekit import report
 from vaekit.aggregate import PriorFit
 from vaekit.application.sources import Opened, Source, open_artifact, read_for_model
@@ -12,6 +14,7 @@ from vaekit.data import Dataset, partition, write_text
 from vaekit.errors import DataError, UsageError
 from vaekit.estimator import VariationalAutoencoder, load
 from vaekit.evaluation import Evaluation
+from vaekit.evaluation.evidence import EvidenceMethod, SampleCount
 
 __all__ = [
     "EvaluationResult",
@@ -51,8 +54,10 @@ def evaluate_artifact(
     data: Source,
     *,
     split: Split = "auto",
-    samples: int = 500,
+    samples: SampleCount = 500,
     seed: int = 0,
+    method: EvidenceMethod = "importance",
+    rows: int | None = None,
     **opening: Any,
 ) -> EvaluationResult:
     """Evaluate an artifact: ELBO and log-likelihood in nats, with standard errors, beside baselines.
@@ -67,16 +72,20 @@ def evaluate_artifact(
         Which part of the data; ``auto``: the test rows of the data that the model was fitted on, and all rows of
         others.
     samples
-        Importance samples an example.
+        Importance samples an example; ``auto``: as many as each needs.
     seed
         The seed of the noise.
+    method
+        How log p(x) is found: ``importance``, ``annealed`` or ``exact``; see :mod:`vaekit.evaluation.evidence`.
+    rows
+        Evaluate so many rows of the part, chosen by the seed; None: all of them.
     opening
         Device, label, data_dir and memory_limit, as :func:`open_artifact` takes them.
 
     Raises
     ------
     UsageError
-        For a number of samples that makes no sense.
+        For a number of samples that makes no sense, or a method that is not for the model.
     DataError
         For data that do not fit the model, or have no such part.
 
@@ -93,12 +102,17 @@ def evaluate_artifact(
     >>> result.evaluation.split, result.has_training_rows, len(result.evaluation.baselines)
     ('test', True, 6)
     """
-    _check_samples(samples)
+    if samples != "auto":
+        _check_samples(samples)
+    if rows is not None and rows < 1:
+        raise UsageError(f"rows={rows}: give a whole number of at least 1")
     opened = open_artifact(artifact, data, **opening)
     estimator, same = opened.estimator, opened.is_data_of_the_fit
     split = split if split != "auto" else ("test" if same else "all")
     part, train = (opened.dataset, None) if split == "all" else _part(opened, split, same=same)
-    evaluation = estimator.evaluate(part, samples=samples, split=split, train=train, seed=seed)
+    if rows is not None and rows < len(part):
+        part = part.take(np.sort(np.random.default_rng(seed).permutation(len(part))[:rows]))
+    evaluation = estimator.evaluate(part, samples=samples, split=split, train=train, seed=seed, method=method)
     return EvaluationResult(estimator=estimator, evaluation=evaluation, has_training_rows=train is not None)
 
 

@@ -20,7 +20,7 @@ __all__ = ["main"]
 
 # Errors name the arguments of Python's functions; here the same advice names flags.
 _IN_FLAGS = (
-    (re.compile(r"^(validation|samples|sentences|split)=(\S+)(?=:)"), r"--\1 \2"),
+    (re.compile(r"^(validation|samples|sentences|split|rows)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^false_alarm_rate=(\S+)(?=:| needs)"), r"--false-alarm-rate \1"),
     (re.compile(r"^(reasons|members|seed|draws|interval|steps|port)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^checkpoint_minutes=(\S+)(?=:)"), r"--checkpoint-minutes \1"),
@@ -33,6 +33,11 @@ _IN_FLAGS = (
     (re.compile(r"\b(label|given)='(\S+)'"), r"--\1 \2"),
     (re.compile(r"\b(label|given)=(?=['\"]|NAME)"), r"--\1 "),
     (re.compile(r"\bfit with (likelihood|objective)=(?=\w)"), r"fit with --\1 "),
+    (re.compile(r"\bmethod='(\w+)'"), r"--method \1"),
+    (
+        re.compile(r"\bnetwork=mlp:hidden=none and prior=standard\b"),
+        "--network mlp:hidden=none and --prior standard",
+    ),
     (re.compile(r"\bresize=\(height, width\)"), "--resize HEIGHTxWIDTH"),
     (re.compile(r"\bconvert='rgb' or 'grey'"), "--convert rgb or grey"),
     (re.compile(r"\bsplit=all\b"), "--split all"),

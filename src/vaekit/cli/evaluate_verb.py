@@ -18,7 +18,20 @@ class Evaluate(ModelVerb):
     On the data it was fitted on, the held-out test split is evaluated; on other data, all rows.
     """
 
-    samples: Annotated[int, tyro.conf.arg(help="Importance samples an example.")] = 500
+    samples: Annotated[
+        int | Literal["auto"],
+        tyro.conf.arg(help="Importance samples an example; auto: as many as each needs, up to 6,400."),
+    ] = 500
+    method: Annotated[
+        Literal["importance", "annealed", "exact"],
+        tyro.conf.arg(
+            help="How log p(x) is found: importance sampling; annealed importance sampling, tight where posteriors are "
+            "not, with upper and lower bounds of simulated rows; exact, for linear-Gaussian models."
+        ),
+    ] = "importance"
+    rows: Annotated[
+        int | None, tyro.conf.arg(metavar="N", help="Evaluate N rows of the part, chosen by the seed.")
+    ] = None
     split: Annotated[
         Literal["auto", "test", "validation", "train", "all"],
         tyro.conf.arg(help="Which part; auto: test on the data it was fitted on, else all."),
@@ -35,6 +48,8 @@ class Evaluate(ModelVerb):
             split=self.split,
             samples=self.samples,
             seed=self.seed,
+            method=self.method,
+            rows=self.rows,
             **self.opening(),
         )
         evaluation = result.evaluation

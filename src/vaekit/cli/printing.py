@@ -76,12 +76,14 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         ahead = baseline.advantage
         compared = "" if ahead is None else f"   the model is {ahead.mean:+.3f} ± {ahead.standard_error:.3f}"
         lines.append(f"  {baseline.name:<40} {_number(baseline.log_likelihood)}{compared}")
+    lines += _other_method(evaluation)
+    what = "log-likelihood" if evaluation.importance is None else "ELBO and KL"
     lines.append(
-        f"  log-likelihood by importance sampling, {evaluation.samples} samples an example; effective sample "
+        f"  {what} by importance sampling, {_samples(evaluation)}; effective sample "
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
-    if evaluation.mended or evaluation.unreliable:
+    if evaluation.importance is None and (evaluation.mended or evaluation.unreliable):
         lines.append(
             f"  {evaluation.mended} of {evaluation.examples} examples estimated with proposals of their own; "
             f"{evaluation.unreliable} not well estimated, and counted by a lower bound"
@@ -107,6 +109,34 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
             "training had no bound"
         )
     return lines
+
+
+def _samples(evaluation: "Evaluation") -> str:
+    """Say how many importance samples there were."""
+    if evaluation.draws is None:
+        return f"{evaluation.samples} samples an example"
+    same, mean = evaluation.samples * evaluation.examples, evaluation.draws / evaluation.examples
+    saved = 1 - evaluation.draws / same
+    compared = f"{saved:.0%} fewer than" if saved > 0 else f"{-saved:.0%} more, with those that told, than"
+    return f"as many as each example needs, {mean:.0f} on average ({compared} {evaluation.samples} for all)"
+
+
+def _other_method(evaluation: "Evaluation") -> list[str]:
+    """Return what is to be said of a log-likelihood that is not found by importance sampling."""
+    if evaluation.importance is None:
+        return []
+    beside = f"  {'log-likelihood by importance sampling':<40} {_number(evaluation.importance)}"
+    annealing = evaluation.annealing
+    if annealing is None:
+        return [beside, "  log-likelihood exact: the model is linear-Gaussian"]
+    return [
+        beside,
+        f"  log-likelihood by annealed importance sampling from the {annealing.start}, a lower bound: "
+        f"{annealing.chains} chains an example through {annealing.distributions} distributions, acceptance "
+        f"{annealing.acceptance:.2f}",
+        f"  gap of upper and lower bound in {annealing.simulated} rows that the model made: "
+        f"{annealing.gap.mean:.3f} ± {annealing.gap.standard_error:.3f}",
+    ]
 
 
 def column_lines(spec: "Spec", schema: "Schema", *, most: int | None = None) -> list[str]:

@@ -38,6 +38,7 @@ from vaekit.estimator.given_rows import asked_categories, hold_out, read_names, 
 from vaekit.estimator.model_of_rows import ModelOfRows
 from vaekit.estimator.model_rows import FittedModel, Floats, Given
 from vaekit.evaluation import Evaluation
+from vaekit.evaluation.evidence import EvidenceMethod, SampleCount
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
@@ -490,16 +491,18 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         X: Any,
         *,
         conditions: Any = None,
-        samples: int = 500,
+        samples: SampleCount = 500,
         split: str = "all",
         train: Any = None,
         seed: int | None = None,
+        method: EvidenceMethod = "importance",
     ) -> Evaluation:
         """Evaluate on held-out data; see :func:`vaekit.evaluation.evaluate`.
 
-        ``samples`` are importance samples an example, ``split`` is the name of the data in the result, and ``train``
-        are the training data, for baselines: there are none for None, and for data left in their file. ``seed``, of the
-        noise, is the estimator's by default. Conditions as for :meth:`fit`.
+        ``samples`` are importance samples an example (``"auto"``: as many as each needs), ``split`` is the name of the
+        data in the result, and ``train`` are the training data, for baselines: there are none for None, and for data
+        left in their file. ``seed``, of the noise, is the estimator's by default. ``method`` is ``importance``,
+        ``annealed`` or ``exact``: see :mod:`vaekit.evaluation.evidence`. Conditions as for :meth:`fit`.
         """
         return inference.evaluate_rows(
             self._fitted(),
@@ -508,6 +511,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             split=split,
             train=None if train is None else self._rows(train),
             seed=self.seed_ if seed is None else seed,
+            method=method,
         )
 
     def explore(self, X: Any = None, y: Any = None, *, conditions: Any = None) -> Any:

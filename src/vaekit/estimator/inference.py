@@ -15,6 +15,7 @@ from vaekit.errors import DataError, UsageError
 from vaekit.estimator.likelihood_choice import column_facts
 from vaekit.estimator.model_rows import FittedModel, Floats, Given, check_latents
 from vaekit.evaluation import Evaluation, evaluate
+from vaekit.evaluation.evidence import EvidenceMethod, SampleCount
 from vaekit.runtime.randomness import Stream, seeded
 from vaekit.runtime.rows import ROWS_AT_ONCE, chunks, map_chunks
 from vaekit.runtime.surroundings import usual_surroundings
@@ -117,7 +118,14 @@ def seed_for(n: int, random_state: int | None) -> int:
 
 
 def evaluate_rows(
-    fitted: FittedModel, rows: Dataset, *, samples: int, split: str, train: Dataset | None, seed: int
+    fitted: FittedModel,
+    rows: Dataset,
+    *,
+    samples: SampleCount,
+    split: str,
+    train: Dataset | None,
+    seed: int,
+    method: EvidenceMethod = "importance",
 ) -> Evaluation:
     """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
     fitted, schema = fitted.taking(rows, train), fitted.schema
@@ -137,6 +145,7 @@ def evaluate_rows(
         samples=samples,
         seed=seed,
         split=split,
+        method=method,
         train=None if train is None else fitted.to_model(train.values),
         log_jacobian=schema.column_log_jacobians if schema.kind == "table" else schema.log_jacobian,
         facts=column_facts(train.values, schema) if train is not None else None,

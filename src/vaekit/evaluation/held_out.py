@@ -11,7 +11,8 @@ from vaekit.contracts import traits_of
 from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
-from vaekit.evaluation.importance_sampling import log_likelihood, require_log_likelihood
+from vaekit.evaluation.evidence import Annealing, EvidenceMethod, SampleCount, measure_evidence
+from vaekit.evaluation.importance_sampling import require_log_likelihood
 from vaekit.evaluation.pareto import tail_size
 from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
@@ -37,7 +38,7 @@ class Evaluation:
     kl_per_dimension
         Means, or None where the KL is not a sum over dimensions.
     samples
-        Importance samples behind each example's log-likelihood.
+        Importance samples behind each example's log-likelihood; where each has as many as it needs, the largest number.
     effective_sample_size, smallest_effective_sample_size
         Mean and minimum over the examples.
     fitted_proposal
@@ -65,6 +66,14 @@ class Evaluation:
         The number of examples that were evaluated.
     split
         The name of the part of the data that they are.
+    method
+        The method by which the log-likelihood was found; see :mod:`vaekit.evaluation.evidence`.
+    importance
+        The log-likelihood by importance sampling, where it was found by another method.
+    annealing
+        The quality of annealed importance sampling, where that is the method.
+    draws
+        All importance samples together, where each example has as many as it needs.
     """
 
     elbo: Estimate
@@ -86,6 +95,10 @@ class Evaluation:
     baselines: list[Baseline]
     examples: int
     split: str
+    method: EvidenceMethod = "importance"
+    importance: Estimate | None = None
+    annealing: Annealing | None = None
+    draws: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by name, estimates as ``{"mean": ..., "standard_error": ...}``."""
@@ -94,6 +107,8 @@ class Evaluation:
             "elbo": self.elbo._asdict(),
             "code_usage": None if self.code_usage is None else self.code_usage._asdict(),
             "log_likelihood": self.log_likelihood._asdict(),
+            "importance": None if self.importance is None else self.importance._asdict(),
+            "annealing": None if self.annealing is None else self.annealing.to_json(),
             "baselines": [
                 {
                     "name": b.name,
@@ -110,9 +125,10 @@ def evaluate(
     model: VAE,
     x: Tensor,
     *,
-    samples: int,
+    samples: SampleCount,
     seed: int,
     split: str,
+    method: EvidenceMethod = "importance",
     train: Tensor | None = None,
     log_jacobian: float | Sequence[float] = 0.0,
     c: Tensor | None = None,
@@ -127,11 +143,15 @@ def evaluate(
     x
         ``(n, *event)`` held-out data, in the coordinates of the model; missing cells are NaN.
     samples
-        Importance samples an example.
+        Importance samples an example; ``auto``: as many as each needs
+        (:mod:`vaekit.evaluation.allocated_samples`).
     seed
         The seed of all noise: the same seed gives the same numbers.
     split
         The name of this part of the data.
+    method
+        How the log-likelihood is found: ``importance``, ``annealed`` or ``exact``; see
+        :mod:`vaekit.evaluation.evidence`.
     train
         The training data; None: there are no baselines.
     log_jacobian
@@ -149,7 +169,7 @@ def evaluate(
     Raises
     ------
     UsageError
-        If the model's likelihood is a pseudo-likelihood.
+        If the model's likelihood is a pseudo-likelihood, or the method is not for this model.
 
     Warns
     -----
@@ -159,7 +179,8 @@ def evaluate(
     require_log_likelihood(model)
     with seeded(seed):
         bound = evaluate_bound(model, Elbo(), x, c=c) if model.has_density else None
-        likelihood = log_likelihood(model, x, c=c, samples=samples)
+        evidence = measure_evidence(model, x, c=c, samples=samples, method=method)
+    likelihood, found = evidence.importance, Estimate.of(evidence.values.numpy())
     # The ELBO of all the importance samples, rather than of the single draw behind `bound`.
     elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
@@ -175,7 +196,7 @@ def evaluate(
             facts=facts,
             further=part.baseline,
             log_jacobian=log_jacobian,
-            model_values=likelihood.values.numpy(),
+            model_values=evidence.values.numpy(),
             seed=seed,
         )
     usage = code_usage(model, x, c=c)
@@ -184,11 +205,11 @@ def evaluate(
     dimensions = None if bound is None else bound.kl_per_dimension
     return Evaluation(
         elbo=elbo,
-        log_likelihood=likelihood.estimate,
+        log_likelihood=found,
         reconstruction=elbo.mean + kl,
         kl=kl,
         kl_per_dimension=None if dimensions is None else dimensions.tolist(),
-        samples=samples,
+        samples=likelihood.samples,
         effective_sample_size=float(likelihood.effective_sample_size.mean()),
         smallest_effective_sample_size=float(likelihood.effective_sample_size.min()),
         fitted_proposal=not model.has_density,
@@ -196,12 +217,16 @@ def evaluate(
         prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
         conditional=c is not None,
         mended=int(likelihood.mended.sum()),
-        unreliable=int((~likelihood.reliable).sum()) if tail_size(samples) else None,
+        unreliable=int((~likelihood.reliable).sum()) if tail_size(likelihood.samples) else None,
         code_usage=usage,
-        bits_per_dimension=-likelihood.estimate.mean / (_observed_cells(x) * log(2)),
+        bits_per_dimension=-found.mean / (_observed_cells(x) * log(2)),
         baselines=baselines,
         examples=len(x),
         split=split,
+        method=method,
+        importance=None if method == "importance" else likelihood.estimate,
+        annealing=evidence.annealing,
+        draws=evidence.draws,
     )
 
 

@@ -31,7 +31,7 @@ from vaekit.evaluation.probe import is_euclidean
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE, code_of
 
-__all__ = ["MendedRows", "can_be_mended", "mend_rows"]
+__all__ = ["MendedRows", "can_be_mended", "in_double_precision", "mend_rows"]
 
 _ROWS = 64  # at a time
 _LEAST_DRAWS, _MOST_DRAWS = 256, 1024  # in a round
@@ -88,7 +88,7 @@ def mend_rows(
         About how many bytes an intermediate result may take.
     """
     with torch.inference_mode(False), torch.no_grad():
-        model, x, c = _in_double_precision(model, x, c)
+        model, x, c = in_double_precision(model, x, c)
         found = []
         latents = prod(model.prior(None if c is None else c[:1]).event_shape)
         size = max(1, min(_ROWS, memory // (_bytes_a_row(model, x)), memory // (32 * _MOST_DRAWS * latents)))
@@ -111,7 +111,8 @@ def _bytes_a_row(model: Model, x: Tensor) -> int:
     return 6 * 8 * max(prod(x.shape[1:]), features, 256)
 
 
-def _in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Model, Tensor, Tensor | None]:
+def in_double_precision(model: Model, x: Tensor, c: Tensor | None) -> tuple[Model, Tensor, Tensor | None]:
+    """Return a copy of a model in double precision, with data and conditions; as they are where it knows no other."""
     if not isinstance(model, nn.Module):  # callables: nothing can be done about their precision
         return model, x.clone(), None if c is None else c.clone()
     device = torch.device("cpu") if x.device.type == "mps" else x.device  # which knows no double precision
