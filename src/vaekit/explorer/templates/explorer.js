@@ -197,7 +197,7 @@ async function changeColour() {
     return;
   }
   const named = $("colour").selectedOptions[0].textContent;
-  $("scale").textContent = tints.kind === "numbers" ? `Colour: ${named}${tints.unit ? ` (${tints.unit})` : ""}` : "";
+  $("scale").textContent = tints.kind === "numbers" ? `Colour: ${named}${tints.unit ? ` (${tints.unit})` : ""}${tints.values.some(Number.isNaN) ? "; dark grey where there is no value" : ""}` : "";
   const legend = tints.kind === "classes" && tints.names.length > 1 ? tints.names : [];
   $("legend").replaceChildren(...legend.map((text, i) => make("li", {}, make("button", {type: "button", onclick: () => choose(rowsOfClass(i))},
     make("span", {class: "dot", style: `background: ${hue(i)}`, "aria-hidden": "true"}), text))));
@@ -393,7 +393,7 @@ function putValues(columns) {
   const rows = about.columns.map((column, j) => [column, ...columns.map(([, example]) => {
     const place = example.places[j], far = place !== null && (place < -0.05 || place > 1.05);
     return make("td", far ? {class: "far", title: "outside the usual range"} : {}, example.texts[j]);
-  }), rangeBar(last.places[j]), about.usual[j]]);
+  }), rangeBar(last.places[j]), make("td", {class: "usual"}, about.usual[j])]);
   const scroll = $("values").scrollTop;
   $("values").replaceChildren(tableOf(["column", ...columns.map(([head]) => head), "", "usual range (5 % to 95 %)"], rows));
   $("values").scrollTop = scroll;
