@@ -280,7 +280,7 @@ def test_a_model_that_diverged_is_told_of():
     assert asked.row(0)["reconstruction"] == {"broken": True}
     with torch.no_grad():
         for parameter in estimator.model_.encoder.parameters():
-            parameter.fill_(3e38)
+            parameter.fill_(torch.nan)
     with pytest.raises(DataError, match="its training diverged"):
         Exploration(estimator, from_object(x))
 
