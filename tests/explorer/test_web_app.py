@@ -24,6 +24,7 @@ from vaekit.cli import main
 from vaekit.data import from_object
 from vaekit.errors import UsageError
 from vaekit.explorer import Exploration, serve
+from vaekit.explorer.serving import listening_socket
 from vaekit.explorer.web_app import web_app
 
 IRIS = untyped(load_iris())
@@ -37,7 +38,7 @@ def model() -> VariationalAutoencoder:
 
 @pytest.fixture(scope="module")
 def port(model: VariationalAutoencoder) -> Iterator[int]:
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = listening_socket(0)
     app = web_app(Exploration(model, from_object(IRIS.data)), TOKEN)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", ws="none", http="h11"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -103,6 +104,17 @@ def test_without_the_token_nothing_is_told(port, path):
     assert status == 403
     assert b"not complete" in body
     assert ask(port, "/wrong/ask/description", b"{}")[0] == 403
+
+
+def test_an_answer_over_a_connection_takes_less_than_30_milliseconds(port):
+    times = []
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        for i in range(12):
+            start = time.perf_counter()
+            connection.request("POST", f"/{TOKEN}/ask/decode", json.dumps({"z": [0.1 * i, 0.0]}))
+            assert b"texts" in connection.getresponse().read()
+            times.append(time.perf_counter() - start)
+    assert min(times[1:]) < 0.030  # with delayed acknowledgements it would be 40
 
 
 @pytest.mark.parametrize(
