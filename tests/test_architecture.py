@@ -31,7 +31,7 @@ FLOORS = [
     ["estimator"],
     ["jobs"],
     ["plots", "reproductions"],
-    ["explorer", "report"],
+    ["explorer", "export", "report"],
     ["application"],
     ["cli"],
 ]
@@ -40,8 +40,8 @@ SELF_CONTAINED = {"gaussian": set(), "data": {"errors", "language"}, "language":
 
 # Rooms that speak with parts, objectives and distributions: by their contract, never by looking for attributes.
 SPEAKS_WITH_PARTS = [
-    "application", "conformance", "distributions", "estimator", "evaluation", "likelihoods", "networks", "objectives",
-    "posteriors", "priors", "report", "sentence", "training", "vae",
+    "application", "conformance", "distributions", "estimator", "evaluation", "export", "likelihoods", "networks",
+    "objectives", "posteriors", "priors", "report", "sentence", "training", "vae",
 ]  # fmt: skip
 # Looks at something else than a part.
 LOOKS = {"estimator/given_rows.py": 6}  # at what a user gives as data
@@ -211,7 +211,7 @@ def test_files_have_a_size_to_read_and_a_name_of_their_own():
 LONGEST = 400
 # Most of it is the documentation of one class: its parameters and its methods, each of which calls a plain function.
 # The schema is mostly the documentation of its properties.
-LONG = {"estimator/estimator.py": 730, "data/schema.py": 430}
+LONG = {"estimator/estimator.py": 770, "data/schema.py": 430}
 SHARED_NAMES: set[str] = set()
 
 

@@ -7,18 +7,20 @@ if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
     from vaekit.explorer import ExplorationPage
-    from vaekit.jobs import Imputer, OutlierDetector, pool
+    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, diagnose, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
 __all__ = [
     "VAE",
+    "Diagnosis",
     "ExplorationPage",
     "FitResult",
     "Imputer",
     "OutlierDetector",
     "VariationalAutoencoder",
     "__version__",
+    "diagnose",
     "fit_and_prove",
     "load",
     "pool",
@@ -29,12 +31,14 @@ __version__ = "0.1.0"
 
 # Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
 _HOMES = {
+    "Diagnosis": "vaekit.jobs",
     "ExplorationPage": "vaekit.explorer",
     "FitResult": "vaekit.application",
     "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",
     "VAE": "vaekit.vae",
     "VariationalAutoencoder": "vaekit.estimator",
+    "diagnose": "vaekit.jobs",
     "fit_and_prove": "vaekit.application",
     "load": "vaekit.estimator",
     "pool": "vaekit.jobs",

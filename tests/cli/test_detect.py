@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from narrowing import untyped
+from vaekit import VariationalAutoencoder
 from vaekit.cli import main
 
 FAST = ["--members", "4", "--false-alarm-rate", "0.05"]
@@ -131,6 +132,51 @@ def test_what_cannot_be_is_told_in_a_sentence(place, capsys, words, status, mess
     assert run(place / "all.csv", *words, *defaults) == status
     assert message in capsys.readouterr().err
     assert not (place / "never.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def model(place):
+    good = untyped(pd.read_csv(place / "all.csv"))
+    good = good[good["ok"] == "yes"].drop(columns="ok")
+    vae = VariationalAutoencoder(2, network="mlp:hidden=32", epochs=60, random_state=0).fit(good[:150])
+    vae.save(place / "good.vae")
+    good[150:].to_csv(place / "held-out.csv", index=False)
+    return place / "good.vae"
+
+
+def test_a_model_finds_odd_rows_without_training(place, model, capsys):
+    words = [place / "held-out.csv", place / "new.csv", "--model", model, "--false-alarm-rate", "0.05"]
+    assert run(*words, "-o", place / "by_model.csv") == 0
+    told = capsys.readouterr().out
+    assert "ranks among  48 rows, 3 columns" in told
+    assert "exact only if the model was not fitted to these" in told
+    written = untyped(pd.read_csv(place / "by_model.csv"))
+    assert list(written.columns) == ["surprise", "p_value", "flagged", "reason_1", "reason_2", "reason_3"]
+    assert written["flagged"][[7, 11]].all()
+    assert written["flagged"].sum() <= 5
+    assert written["reason_1"][7].startswith("weight 9, expected ")
+    assert written["p_value"].min() == pytest.approx(1 / 49)
+    first = (place / "by_model.csv").read_bytes()
+    assert run(*words, "-o", place / "by_model.csv") == 0
+    assert (place / "by_model.csv").read_bytes() == first
+
+
+def test_values_that_a_model_gives_no_probability_are_to_blame(place, model, capsys):
+    frame = pd.read_csv(place / "new.csv")
+    frame.loc[3, "kind"] = "huge"
+    frame.loc[5, "one"] = 2
+    frame.to_csv(place / "strange.csv", index=False)
+    words = [place / "held-out.csv", place / "strange.csv", "--model", model, "--false-alarm-rate", "0.05"]
+    assert run(*words, "--json", "-o", place / "strange_odd.csv") == 0
+    printed = capsys.readouterr()
+    assert "have no probability under the model" in printed.err
+    document = json.loads(printed.out)
+    reasons = {row["row"]: row["reasons"][0] for row in document["flagged"]}
+    assert (reasons[3]["column"], reasons[3]["value"]) == ("kind", "huge")
+    assert (reasons[5]["column"], reasons[5]["value"], reasons[5]["expected"]) == ("one", 2, 1)
+    assert document["false_alarm_rate"] == 0.05
+    assert run(*words[:5], "0.001", "-o", place / "never.csv") == 2
+    assert "needs at least 999 rows, and there are 48" in capsys.readouterr().err
 
 
 def test_images_are_no_table(place, capsys):

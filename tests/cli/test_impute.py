@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from narrowing import untyped
+from vaekit import VariationalAutoencoder
 from vaekit.cli import main
 
 FAST = ["--steps", "30"]
@@ -174,6 +175,47 @@ def test_what_cannot_be_is_told_in_a_sentence(place, capsys, words, status, mess
     assert run(place / "holes.csv", *words) == status
     assert message in capsys.readouterr().err
     assert sorted(place.iterdir()) == before
+
+
+@pytest.fixture(scope="module")
+def model(place):
+    frame = pd.read_csv(
+        place / "holes.csv", sep=";", decimal=",", na_values="?", parse_dates=["day"], dayfirst=True
+    )
+    vae = VariationalAutoencoder(2, network="mlp:hidden=16", drop="id,name", epochs=10, random_state=0)
+    vae.fit(frame.drop(columns=["empty"]))
+    vae.save(place / "pumps.vae")
+    return place / "pumps.vae"
+
+
+def test_a_model_fills_without_training(place, model, capsys):
+    out = place / "by-model.csv"
+    assert run(place / "holes.csv", "--model", model, "-o", out, "--interval", "0.8", "--drop", "day") == 0
+    told = capsys.readouterr().out
+    assert "in 90 % interval" in told
+    assert "kNN" not in told
+    assert "may have been fitted to these rows" in told
+    filled = cells(out.read_bytes())
+    for old, new in zip(cells((place / "holes.csv").read_bytes()), filled, strict=True):
+        for j, (was, now) in enumerate(zip(old, new, strict=True)):
+            assert was == now or (was in ("", "?") and re.fullmatch(STYLES[j], now))
+            assert now not in ("", "?") or j in (1, 6, 7) or len(old) == 1
+    assert len(pd.read_csv(place / "by-model-interval.csv")) > 40
+    assert run(place / "holes.csv", "--model", model, "-o", place / "by-model.csv", "--draws", "2") == 0
+    assert (place / "by-model-1.csv").read_bytes() != (place / "by-model-2.csv").read_bytes()
+
+
+def test_a_model_refuses_what_it_does_not_know(place, model, capsys):
+    other = (place / "holes.csv").read_text().replace("small", "tiny")
+    (place / "other.csv").write_text(other)
+    assert run(place / "other.csv", "--model", model, "-o", place / "never.csv") == 3
+    assert "unknown category 'tiny'" in capsys.readouterr().err
+    assert run(place / "holes.csv", "--model", model, "-o", place / "never.csv", "--missing-values", "x") == 2
+    assert "the model is fitted" in capsys.readouterr().err
+    (place / "few.csv").write_text("a,b\n1,2\n")
+    assert run(place / "few.csv", "--model", model, "-o", place / "never.csv") == 3
+    assert "other columns than the" in capsys.readouterr().err
+    assert not (place / "never.csv").exists()
 
 
 def test_images_are_no_table(place, capsys):

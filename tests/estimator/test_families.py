@@ -12,7 +12,7 @@ from narrowing import known, untyped
 from vaekit import VariationalAutoencoder, load
 from vaekit.data import from_object
 from vaekit.data.column_selection import notes_on_values, telling_rows_apart
-from vaekit.errors import DataWarning, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator.family_choice import table_families
 from vaekit.estimator.likelihood_choice import choose_likelihood
 from vaekit.evaluation.column_families import REAL_FAMILIES, compare, fit_marginal
@@ -185,3 +185,39 @@ def test_no_density_beats_the_resolution_of_what_is_recorded():
     best = fit_column("gaussian", column, facts).best
     assert best.kind == "histogram"
     assert best.log_density(column).mean() < 0
+
+
+@pytest.mark.parametrize("rows", [100, 2000])
+def test_one_far_value_does_not_hide_heavy_tails(rows):
+    """The error of a mean difference that one row decides is as large as the difference."""
+    found = [family(np.random.default_rng(seed).standard_cauchy(rows)) for seed in range(4)]
+    assert set(found) <= {"student-t", "asinh-normal"}
+
+
+def test_levels_of_which_others_may_follow_are_no_categories():
+    """A count of 11 in a held-out row ended the fit: the column was taken for the eleven categories of training."""
+    rng = np.random.default_rng(3)
+    counts = np.concatenate([rng.integers(0, 8, 200), [9]]).astype(float)
+    assert family(counts).startswith("histogram")
+    assert family(counts[:-1]) == "categorical8"
+    short = np.array([0.0, 1.0, 2.0, 2.0, 1.0, 7.0])
+    assert family(short) == "histogram8"
+    table = np.stack([rng.normal(size=201), counts], 1)
+    vae = VariationalAutoencoder(latent=2, epochs=1, random_state=0)
+    vae.fit(table, validation=np.array([[0.1, 11.0], [0.0, 3.0]]))
+    assert np.isfinite(vae.evaluate(np.array([[0.1, 11.0]]), samples=10).log_likelihood.mean)
+
+
+def test_a_held_out_row_without_probability_is_left_out_and_named():
+    rng = np.random.default_rng(0)
+    x = np.stack([rng.normal(size=300), rng.integers(0, 2, 300)], 1)
+    held_out = x[:20].copy()
+    held_out[4, 1] = 2.0
+    vae = VariationalAutoencoder(latent=2, epochs=1, random_state=0)
+    with pytest.warns(DataWarning, match=r"the validation rows: 1 row of 20 .* row 4 .*, column 'x1': 2"):
+        vae.fit(x, validation=held_out)
+    with pytest.warns(DataWarning, match=r"the test rows: 1 row of 20"):
+        found = vae.evaluate(held_out, samples=10, split="test")
+    assert found.examples == 19
+    with pytest.raises(DataError, match="zeros and ones"):
+        vae.evaluate(held_out[4:5], samples=10)

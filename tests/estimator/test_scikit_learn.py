@@ -115,3 +115,25 @@ def test_the_module_of_images():
     module, rows = vae.to_module(), torch.from_numpy(images)
     np.testing.assert_array_equal(module(rows).detach().numpy(), vae.reconstruct(images))
     np.testing.assert_array_equal(module.encode(rows).mean.detach().numpy(), vae.transform(images))
+
+
+@pytest.mark.parametrize("parts", ["channels", "pixels"])
+def test_the_module_of_images_with_constant_parts(parts):
+    images = np.stack([read("digits").values[:40, 0]] * 2, 1)
+    images[:, 1] = 0.7
+    chosen = {"channels": "bernoulli", "pixels": "gaussian"}
+    vae = VariationalAutoencoder(2, **FAST, likelihood=chosen[parts]).fit(images)
+    assert known(vae.schema_.constant).unit == parts
+    module, rows = vae.to_module(), torch.from_numpy(images)
+    np.testing.assert_array_equal(module(rows).detach().numpy(), vae.reconstruct(images))
+    np.testing.assert_array_equal(module.encode(rows).mean.detach().numpy(), vae.transform(images))
+
+
+def test_the_module_of_a_table_with_an_empty_column(iris):
+    rows = iris.to_numpy().copy()
+    rows[:, 2] = np.nan
+    vae = VariationalAutoencoder(2, **FAST).fit(rows)
+    found = vae.to_module()(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_array_equal(found, vae.reconstruct(rows))
+    assert np.isnan(found[:, 2]).all()
+    assert np.isfinite(found[:, [0, 1, 3]]).all()

@@ -7,6 +7,7 @@ frozen results; the command line parses, calls one of them, and prints.
 """
 
 from vaekit.application.detecting import DetectionResult, detect_to_file
+from vaekit.application.diagnosing import ArtifactDiagnosis, diagnose_artifact
 from vaekit.application.exploring import (
     OpenedExploration,
     WrittenExploration,
@@ -38,6 +39,7 @@ from vaekit.application.row_files import (
 from vaekit.application.sources import Opened, open_artifact
 
 __all__ = [
+    "ArtifactDiagnosis",
     "CheckedModel",
     "DetectionResult",
     "EvaluationResult",
@@ -56,6 +58,7 @@ __all__ = [
     "classify_to_file",
     "decode_to_file",
     "detect_to_file",
+    "diagnose_artifact",
     "encode_to_file",
     "evaluate_artifact",
     "explore_artifact",

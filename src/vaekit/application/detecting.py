@@ -1,17 +1,21 @@
 """From a table to a file that says of each row how odd it is, whether it is flagged, and which values are to blame."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaekit.application.sources import Source, read_source, source_name
+from vaekit.application.sources import Source, read_for_model, read_source, source_name
 from vaekit.data import Dataset
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
+from vaekit.estimator import VariationalAutoencoder, load
 from vaekit.jobs import OutlierDetector, Reason, benjamini_hochberg
+from vaekit.jobs.conformal import check_rate, p_values
+from vaekit.jobs.model_reasons import blame_by_model
 
 __all__ = ["DetectionResult", "detect_to_file"]
 
@@ -27,9 +31,13 @@ class DetectionResult:
     path
         The file that was written.
     detector
-        The fitted detector.
+        The fitted detector; None where a model was given.
     fitted_rows
-        The number of rows it was fitted to.
+        The number of rows it was fitted to, or that p-values are ranks among.
+    columns
+        The number of columns that play a part.
+    left_out
+        Columns that play none, each with the reason.
     surprise, p_values, flagged
         Of every row that was tested, ``(n,)``; the surprise in nats.
     rate, fdr
@@ -43,8 +51,10 @@ class DetectionResult:
     """
 
     path: Path
-    detector: OutlierDetector = field(repr=False)
+    detector: OutlierDetector | None = field(repr=False)
     fitted_rows: int
+    columns: int
+    left_out: Mapping[str, str] = field(repr=False)
     surprise: np.ndarray = field(repr=False)
     p_values: np.ndarray = field(repr=False)
     flagged: np.ndarray = field(repr=False)
@@ -77,7 +87,7 @@ class DetectionResult:
             "fdr": self.fdr,
             "auroc": self.auroc,
             "odd_label": self.odd_label,
-            "left_out": dict(self.detector.coding_.left_out),
+            "left_out": dict(self.left_out),
             "flagged": rows,
         }
 
@@ -87,6 +97,7 @@ def detect_to_file(
     output: str | Path,
     *,
     new: Source | None = None,
+    model: str | Path | None = None,
     false_alarm_rate: float = 0.01,
     fdr: float | None = None,
     reasons: int = 3,
@@ -110,6 +121,10 @@ def detect_to_file(
         A ``.csv``, ``.tsv`` or ``.parquet``.
     new
         Another table to test instead, against the rows of ``data``.
+    model
+        A ``NAME.vae`` that was fitted to a table of the same columns, to be asked instead of a detector that is fitted
+        to ``data``: the surprise of a row is its negative log-likelihood, and its p-value is its rank among the rows of
+        ``data``, which is exact only if the model was not fitted to them.
     false_alarm_rate
         The share of good rows that may be flagged.
     fdr
@@ -147,32 +162,121 @@ def detect_to_file(
     if reasons < 0:
         raise UsageError(f"reasons={reasons}: give the number of values to blame for a row, or 0 for none")
     rate = false_alarm_rate if fdr is None else fdr
-    opening: dict[str, Any] = {"data_dir": data_dir, "missing_values": missing_values}
+    opening: dict[str, Any] = {"data_dir": data_dir}
+    if model is None:
+        opening["missing_values"] = missing_values
+        judged = _by_detector(data, new, rate, members, label, seed, opening)
+    elif missing_values is not None:
+        raise UsageError("missing_values is of the fit, and the model is fitted; leave it out")
+    else:
+        judged = _by_model(load(model), data, new, rate, label, opening)
+    surprise, ranks = judged.surprise, judged.p_values
+    flagged = judged.flagged if fdr is None else benjamini_hochberg(ranks, fdr)
+    found = np.flatnonzero(flagged)
+    explained = judged.explain(found, reasons) if reasons and len(found) else []
+    blamed = {
+        i: [reason for k, reason in enumerate(each) if k == 0 or reason.p_value <= _AS_EXPECTED]
+        for i, each in zip(found.tolist(), explained, strict=False)
+    }
+    auroc, odd_label = _auroc(judged.tested, surprise)
+    _write(output, surprise, ranks, flagged, blamed, reasons)
+    return DetectionResult(
+        path=output,
+        detector=judged.detector,
+        fitted_rows=judged.fitted_rows,
+        columns=judged.columns,
+        left_out=judged.left_out,
+        surprise=surprise,
+        p_values=ranks,
+        flagged=flagged,
+        rate=rate,
+        fdr=fdr,
+        reasons=blamed,
+        auroc=auroc,
+        odd_label=odd_label,
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Rows with their surprises and p-values, and who can explain them."""
+
+    tested: Dataset
+    surprise: np.ndarray
+    p_values: np.ndarray
+    flagged: np.ndarray  # at the rate of false alarms
+    explain: Callable[[np.ndarray, int], list[list[Reason]]]
+    fitted_rows: int
+    columns: int
+    left_out: Mapping[str, str]
+    detector: OutlierDetector | None = None
+
+
+def _by_detector(
+    data: Source,
+    new: Source | None,
+    rate: float,
+    members: int,
+    label: str | None,
+    seed: int,
+    opening: dict[str, Any],
+) -> _Judged:
+    """Fit a detector, and judge rows by it."""
     table = read_source(data, label=label, **opening)
     tested = table if new is None else _read_new(new, label, opening)
     name = None if new is None else source_name(new) or tested.source
     detector = OutlierDetector(members, false_alarm_rate=rate, random_state=seed).fit(table)
     for column, reason in detector.coding_.left_out.items():
-        warnings.warn(f"{table.source}: column {column!r} plays no part: {reason}", DataWarning, stacklevel=2)
+        warnings.warn(f"{table.source}: column {column!r} plays no part: {reason}", DataWarning, stacklevel=3)
     if name is not None:
         detector.coding_.code(tested, what=name)  # other columns are told with the name of the file
         for column in detector.coding_.changes_left_out(tested):
             message = (
                 f"{name}: column {column!r} has other values than the one in {table.source}: it plays no part"
             )
-            warnings.warn(message, DataWarning, stacklevel=2)
-    surprise, p_values = -detector.score_samples(tested), detector.p_values(tested)
-    flagged = detector.predict(tested) == -1 if fdr is None else benjamini_hochberg(p_values, fdr)
-    found = np.flatnonzero(flagged)
-    explained = detector.explain(tested.take(found), columns=reasons) if reasons and len(found) else []
-    blamed = {
-        i: [reason for k, reason in enumerate(each) if k == 0 or reason.p_value <= _AS_EXPECTED]
-        for i, each in zip(found.tolist(), explained, strict=False)
-    }
-    auroc, odd_label = _auroc(tested, surprise)
-    _write(output, surprise, p_values, flagged, blamed, reasons)
-    return DetectionResult(
-        output, detector, len(table), surprise, p_values, flagged, rate, fdr, blamed, auroc, odd_label
+            warnings.warn(message, DataWarning, stacklevel=3)
+    return _Judged(
+        tested,
+        -detector.score_samples(tested),
+        detector.p_values(tested),
+        detector.predict(tested) == -1,
+        lambda rows, count: detector.explain(tested.take(rows), columns=count),
+        len(table),
+        len(detector.coding_.coded),
+        detector.coding_.left_out,
+        detector,
+    )
+
+
+def _by_model(
+    estimator: VariationalAutoencoder,
+    data: Source,
+    new: Source | None,
+    rate: float,
+    label: str | None,
+    opening: dict[str, Any],
+) -> _Judged:
+    """Judge rows by a model that was fitted before."""
+    table = read_for_model(estimator, data, label=label, outside="keep", **opening)
+    if table.kind != "table":
+        raise DataError(f"{table.source}: images; expected a table: rows of numbers or categories")
+    check_rate(rate, len(table))
+    tested = table if new is None else read_for_model(estimator, new, outside="keep", **opening)
+    calibration = -estimator.score_samples(table)
+    surprise = calibration if new is None else -estimator.score_samples(tested)
+    schema, ranks = estimator.schema_, p_values(calibration, surprise)
+    return _Judged(
+        tested,
+        surprise,
+        ranks,
+        ranks <= rate * (1 + 1e-12),  # 0.07 may lie a digit below 7/100
+        lambda rows, count: blame_by_model(estimator, tested.take(rows), columns=count, seed=estimator.seed_),
+        len(table),
+        int(schema.kept.sum()),
+        {
+            **dict.fromkeys(schema.constant_columns, "it had only one value when the model was fitted"),
+            **dict.fromkeys(schema.empty_columns, "it had no value when the model was fitted"),
+        },
     )
 
 
@@ -196,7 +300,8 @@ def _auroc(table: Dataset, surprise: np.ndarray) -> tuple[float | None, str | No
     if len(names) < 2:
         return None, None
     rarest = names[counts.argmin()]
-    return float(roc_auc_score(texts[known] == rarest, surprise[known])), str(rarest)
+    finite = np.nan_to_num(surprise[known], posinf=1e300)
+    return float(roc_auc_score(texts[known] == rarest, finite)), str(rarest)
 
 
 def _write(

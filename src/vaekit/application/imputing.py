@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from vaekit.application.fillers import FilledColumns, Filler, ImputerFiller
-from vaekit.application.sources import Source, read_source, source_name
+from vaekit.application.model_filler import ModelFiller
+from vaekit.application.sources import Source, read_for_model, read_source, source_name
 from vaekit.data import Column, Dataset
-from vaekit.data.column_selection import read_column_names
+from vaekit.data.column_selection import chosen_columns, read_column_names
 from vaekit.data.files_to_fill import FileToFill
 from vaekit.data.mapped import memory_limit
 from vaekit.data.messages import few, plural
@@ -21,6 +22,7 @@ from vaekit.data.reading import standard_input_as_file
 from vaekit.data.restoring import restore_column
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
+from vaekit.estimator import load
 from vaekit.estimator.given_rows import select_columns
 from vaekit.jobs import ColumnCheck
 
@@ -71,6 +73,7 @@ def impute_to_file(
     data: Source,
     output: str | Path,
     *,
+    model: str | Path | None = None,
     draws: int | None = None,
     interval: float | None = None,
     label: str | None = None,
@@ -93,6 +96,10 @@ def impute_to_file(
         A file with a table, or ``-`` for the standard input.
     output
         Another file of the same format; ``-`` for the standard output.
+    model
+        A ``NAME.vae`` that was fitted to a table of the same columns, to fill the holes by instead of an imputer that
+        is fitted to the file: :meth:`vaekit.VariationalAutoencoder.impute`. Its intervals are as wide as the model
+        says, not calibrated.
     draws
         Number of files with draws, ``OUT-1.csv``, ``OUT-2.csv``..., to be analysed one by one, with the results put
         together by :func:`vaekit.pool`. None: one file with what is expected.
@@ -103,7 +110,7 @@ def impute_to_file(
     label
         A column that is a label: it is not looked at, and not filled.
     columns, drop
-        Names of the columns to look at and fill alone, and of those to leave out.
+        Names of the columns to look at and fill alone, and of those to leave out. A model looks at its own columns.
     missing_values, thousands, decimal
         As for :func:`vaekit.data.read`.
     steps
@@ -142,17 +149,24 @@ def impute_to_file(
             "data frames"
         )
     with standard_input_as_file() if name == "-" else nullcontext(Path(name).expanduser()) as path:
-        reading: dict[str, Any] = {
-            "missing_values": missing_values,
-            "thousands": thousands,
-            "decimal": decimal,
-        }
-        whole = read_source(name if path.name == name else str(path), label=label, **reading)
-        whole = replace(whole, source="standard input" if name == "-" else name)
-        if whole.kind != "table":
-            raise DataError(f"{whole.source}: images; expected a table: rows of numbers or categories")
-        table = select_columns(whole, only=columns, drop=drop, keep=read_column_names(columns))
-        holes = _holes(table)
+        place, source = (str(path), "standard input") if name == "-" else (name, name)
+        form: dict[str, Any] = {"label": label, "thousands": thousands, "decimal": decimal}
+        estimator = None if model is None else load(model)
+        if estimator is None:
+            whole = read_source(place, source=source, missing_values=missing_values, **form)
+            _require_table(whole)
+            table = select_columns(whole, only=columns, drop=drop, keep=read_column_names(columns))
+            holes = _holes(table)
+        else:
+            if missing_values is not None or steps is not None:
+                raise UsageError(
+                    "missing_values and steps are of the fit, and the model is fitted; leave them out"
+                )
+            table = whole = replace(read_for_model(estimator, place, **form), source=source)
+            _require_table(whole)
+            holes = _holes(table)
+            out = chosen_columns([*holes], only=read_column_names(columns), drop=read_column_names(drop))
+            holes = {column: each for column, each in holes.items() if column not in out}
         _warn_of_holes_that_stay(whole, holes)
         file = FileToFill(path, whole, [column for column, each in holes.items() if each.any()])
         output = Path(f"-{path.suffix}") if is_standard_output(output) else output
@@ -161,8 +175,19 @@ def impute_to_file(
         filler: Filler | None = None
         if any(each.any() for each in holes.values()):
             _warn_of_little(table, holes)
-            filler = ImputerFiller(table, steps=steps, seed=seed)
+            if estimator is None:
+                filler = ImputerFiller(table, steps=steps, seed=seed)
+            else:
+                filler = ModelFiller(estimator, table, seed=seed)
         return _write(file, output, filler, table, holes, draws, interval)
+
+
+def _require_table(dataset: Dataset) -> None:
+    if dataset.kind != "table":
+        raise DataError(
+            f"{dataset.source}: images; expected a table: rows of numbers or categories. Missing pixels are filled in "
+            "by a model in Python: load('NAME.vae').impute(images)"
+        )
 
 
 def _write(
@@ -330,5 +355,5 @@ def _warn_of_little(table: Dataset, holes: Mapping[str, np.ndarray]) -> None:
     if few_known:
         _warn(
             f"{table.source}: next to nothing is known of {', '.join(few_known[:5])}: what is filled in there can be "
-            "anything, and is not checked"
+            "anything, and its check says little"
         )

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ def read_source(
     drop: Sequence[str] = (),
     categorical: Collection[str] = (),
     missing_values: Any = None,
+    source: str | None = None,
 ) -> Dataset:
     """Read data; see :func:`vaekit.data.read`.
 
@@ -55,6 +56,8 @@ def read_source(
         As :func:`vaekit.data.read` takes them.
     alone, drop
         Names of the columns of a table to model alone, and to leave out.
+    source
+        The name of the data in messages; None: their own.
 
     Raises
     ------
@@ -91,6 +94,7 @@ def read_source(
             missing_values=missing_values,
             **options,
         )
+    dataset = dataset if source is None else replace(dataset, source=source)
     _warn_of_notes(dataset)
     if alone or drop:
         dataset = take_columns(dataset, chosen_columns(dataset.columns or (), only=alone, drop=drop))

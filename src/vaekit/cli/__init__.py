@@ -27,6 +27,7 @@ _IN_FLAGS = (
     (re.compile(r"^batch_size=(\S+)(?=: there are)"), r"--batch-size \1"),
     (re.compile(r"^n_samples=(\S+)(?=:)"), r"-n \1"),
     (re.compile(r"\b(force|resume|shard)=True\b"), r"--\1"),
+    (re.compile(r"\bformat='(onnx|torch)'"), r"--format \1"),
     (re.compile(r"\bfit_and_prove label="), "label="),
     (re.compile(r"\bcolumns=\{'(\S+)': '(\w[\w-]*)'\}"), r"--column \1=\2"),
     (re.compile(r"\bdata_dir=FOLDER\b"), "--data-dir FOLDER"),

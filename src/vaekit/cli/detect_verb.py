@@ -30,6 +30,13 @@ class Detect:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="NEW", help="Another table of the same columns, to test instead."),
     ] = None
+    model: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="NAME.vae",
+            help="Ask a model that was fitted to such a table, rather than a detector that is fitted to DATA.",
+        ),
+    ] = None
     output: Annotated[
         Path,
         tyro.conf.arg(
@@ -64,6 +71,7 @@ class Detect:
             self.data,
             self.output,
             new=self.new,
+            model=self.model,
             false_alarm_rate=self.false_alarm_rate,
             fdr=self.fdr,
             reasons=self.reasons,
@@ -81,6 +89,7 @@ class Detect:
 
 
 def _lines(result: "DetectionResult") -> list[str]:
+    by_model = result.detector is None
     n, found = len(result.surprise), result.flagged_rows()
     if result.fdr is None:
         chance = (
@@ -89,9 +98,13 @@ def _lines(result: "DetectionResult") -> list[str]:
     else:
         chance = f"at most {result.fdr:.3g} of them false, in expectation (Benjamini and Hochberg)"
     lines = [
-        f"fitted to    {result.fitted_rows:,} rows, {len(result.detector.coding_.coded)} columns",
+        f"{'ranks among' if by_model else 'fitted to  '}  {result.fitted_rows:,} rows, {result.columns} columns",
         f"flagged      {len(found):,} of {n:,} rows: {chance}",
     ]
+    if by_model:
+        lines.append(
+            "p-values     ranks among the rows of DATA: exact only if the model was not fitted to these"
+        )
     if result.auroc is not None:
         lines.append(
             f"AUROC        {result.auroc:.3f} of the label {result.odd_label!r}, the rarest; it is not used otherwise"

@@ -45,6 +45,13 @@ class Impute:
             help="Where to, a file of the same format as DATA; - for standard output.",
         ),
     ]
+    model: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="NAME.vae",
+            help="Fill by a model that was fitted to such a table, rather than by an imputer that is fitted to DATA.",
+        ),
+    ] = None
     draws: Annotated[
         int | None,
         tyro.conf.arg(
@@ -89,6 +96,7 @@ class Impute:
         result = impute_to_file(
             self.data,
             self.output,
+            model=self.model,
             draws=self.draws,
             interval=self.interval,
             label=self.label,
@@ -103,18 +111,21 @@ class Impute:
         if self.json:
             print_json(result.to_json())
         else:
-            print("\n".join(_lines(result)), file=sys.stderr if to_standard_output else sys.stdout)
+            print(
+                "\n".join(_lines(result, by_model=self.model is not None)),
+                file=sys.stderr if to_standard_output else sys.stdout,
+            )
         return 0
 
 
-def _lines(result: "ImputationResult") -> list[str]:
+def _lines(result: "ImputationResult", *, by_model: bool) -> list[str]:
     if not result.holes:
         lines = [f"filled       nothing: {result.rows:,} rows of {result.columns} columns have no holes"]
     else:
         lines = [
             f"filled       {result.filled:,} of {result.holes:,} holes, in {len(result.missing)} of {result.columns} "
             f"columns and {result.rows_with_holes:,} of {result.rows:,} rows",
-            *_table(result),
+            *_table(result, by_model=by_model),
         ]
     if len(result.paths) > 1:
         lines.append(
@@ -127,38 +138,57 @@ def _lines(result: "ImputationResult") -> list[str]:
     return lines
 
 
-_WAYS = ("error", "of_mean", "of_linear", "of_neighbours", "of_trees")
+_WAYS = {
+    "error": "vaekit",
+    "of_mean": "mean",
+    "of_linear": "linear",
+    "of_neighbours": "kNN",
+    "of_trees": "trees",
+}
+_MOST_COLUMNS = 40
 
 
-def _table(result: "ImputationResult") -> list[str]:
+def _table(result: "ImputationResult", *, by_model: bool) -> list[str]:
     """Return the errors of each column beside those of simpler ways, and sentences on what they mean."""
     checks = {check.name: check for check in result.checks}
+    ways = [way for way in _WAYS if any(not isnan(getattr(check, way)) for check in result.checks)]
     width = max(map(len, [*result.missing, "column"]))
-    lines = [
-        f"  {'column':<{width}}  missing   vaekit     mean   linear      kNN    trees  in 90 % interval",
-    ]
-    for name, share in sorted(result.missing.items(), key=lambda entry: -entry[1]):
+    lines = [f"  {'column':<{width}}  missing{''.join(f'{_WAYS[way]:>9}' for way in ways)}  in 90 % interval"]
+    ordered = sorted(result.missing.items(), key=lambda entry: -entry[1])
+    for name, share in ordered[:_MOST_COLUMNS]:
         check = checks.get(name)
-        if check is None:
-            lines.append(f"  {name:<{width}}  {_share(share)}   not checked: no cell could be hidden again")
-            continue
-        errors = "".join(f"{_error(getattr(check, way))}" for way in _WAYS)
-        lines.append(f"  {name:<{width}}  {_share(share)}{errors}  {_coverage(check)}")
+        told = "   stays empty" if share == 1 else "   not checked: no cell could be hidden again"
+        if check is not None:
+            told = f"{''.join(_error(getattr(check, way)) for way in ways)}  {_coverage(check)}"
+        lines.append(f"  {name:<{width}}  {_share(share)}{told}")
+    if len(ordered) > _MOST_COLUMNS:
+        lines.append(f"  and {len(ordered) - _MOST_COLUMNS} more columns")
     if checks:
         lines.append(
             f"  errors on {_hidden(result.checks)} that were hidden again: root mean square beside the column's"
         )
         lines.append("  standard deviation; of categories the share of wrong ones")
-    return [*lines, *_where_trees_win(result.checks)]
+    if by_model and checks:
+        lines.append(
+            "  the model may have been fitted to these rows, and its intervals are not calibrated; compare without it"
+        )
+    return [*lines, *_where_others_win(result.checks)]
 
 
-def _where_trees_win(checks: "list[ColumnCheck]") -> list[str]:
-    better = [check for check in checks if check.of_trees < check.error]
-    return [
-        f"trees win    in column {check.name!r}: alone they err by {check.of_trees:.3g}, what is filled in by "
-        f"{check.error:.3g} ({check.cells:,} cells; they have a weight of {check.share_of_trees:.0%} in it)"
-        for check in better
+def _where_others_win(checks: "list[ColumnCheck]") -> list[str]:
+    lines = [
+        f"trees win    in column {check.name!r}: alone they err by {check.of_trees:.3f}, what is filled in by "
+        f"{check.error:.3f} ({check.cells:,} cells; they have a weight of {check.share_of_trees:.0%} in it)"
+        for check in checks
+        if check.of_trees < check.error
     ]
+    no_better = [check.name for check in checks if check.of_mean <= check.error]
+    if no_better:
+        lines.append(
+            f"no better    than the mean, or the most frequent category: {', '.join(map(repr, no_better[:10]))}; the "
+            "other columns say little of it"
+        )
+    return lines
 
 
 def _hidden(checks: "list[ColumnCheck]") -> str:

@@ -19,10 +19,12 @@ from vaekit.cli.classify_verb import Classify
 from vaekit.cli.conformance_verb import Conformance
 from vaekit.cli.decode_verb import Decode
 from vaekit.cli.detect_verb import Detect
+from vaekit.cli.doctor_verb import Doctor
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
 from vaekit.cli.explore_verb import Explore
+from vaekit.cli.export_verb import Export
 from vaekit.cli.fit_prior_verb import FitPrior
 from vaekit.cli.fit_verb import Fit
 from vaekit.cli.impute_verb import Impute
@@ -59,9 +61,11 @@ _VERBS = (
     | Sample
     | Decode
     | Detect
+    | Doctor
     | Impute
     | Report
     | Explore
+    | Export
     | Info
     | Models
     | Reproduce

@@ -27,13 +27,10 @@ class CellsToFill:
         A summary of each by name.
     read
         The values of each as they were read, NaN in a hole.
-    names
-        The names of all columns that were read, in their order.
     """
 
     columns: Mapping[str, Column]
     read: Values
-    names: tuple[str, ...]
 
     @classmethod
     def of(cls, dataset: Dataset, names: Sequence[str]) -> "CellsToFill":
@@ -45,7 +42,7 @@ class CellsToFill:
         """
         there = dataset.columns or ()
         columns = {column.name: column for column in summarise(dataset) if column.name in names}
-        return cls(columns, {name: dataset.values[:, there.index(name)] for name in columns}, there)
+        return cls(columns, {name: dataset.values[:, there.index(name)] for name in columns})
 
     def holes(self, name: str, values: np.ndarray) -> "np.ndarray[Any, np.dtype[np.intp]]":
         """Return the positions of the holes of a column that these values fill."""

@@ -13,9 +13,9 @@ import numpy as np
 
 from vaekit.data.arrow_to_fill import fill_arrow
 from vaekit.data.cells_to_fill import CellsToFill, Values
-from vaekit.data.dataset import Dataset
+from vaekit.data.dataset import Dataset, made_up_names
 from vaekit.data.json_to_fill import fill_json
-from vaekit.data.numpy_files import data_key_of
+from vaekit.data.numpy_files import COLUMN_KEYS, data_key_of
 from vaekit.data.reading import TEXT_ENDINGS
 from vaekit.data.text_cells import TextCells
 from vaekit.errors import DataError
@@ -121,10 +121,12 @@ def _fill_numpy(path: Path, cells: CellsToFill, values: Values) -> bytes:
     key = "" if alone else data_key_of(list(arrays), path)
     array = arrays[key].copy()
     rows = array.reshape(len(array), -1)
+    named = next((arrays[name] for name in COLUMN_KEYS if name in arrays), None)
+    names = made_up_names(rows.shape[1]) if named is None else [str(name) for name in named.ravel()]
     for name, column in values.items():
         at = cells.holes(name, column)
         new = np.rint(column[at]) if array.dtype.kind in "iu" else column[at]
-        rows[at, cells.names.index(name)] = new.astype(array.dtype)
+        rows[at, names.index(name)] = new.astype(array.dtype)
     sink = io.BytesIO()
     if alone:
         np.save(sink, array, allow_pickle=False)

@@ -17,7 +17,7 @@ from vaekit.data.messages import few, one_line
 from vaekit.errors import DataError, MissingLabelError
 from vaekit.language.grammar import did_you_mean
 
-__all__ = ["data_key_of", "read_npy", "read_npz"]
+__all__ = ["COLUMN_KEYS", "data_key_of", "read_npy", "read_npz"]
 
 DATA_KEYS = ("X", "x", "data", "images", "x_train", "X_train", "train_images", "train_data", "values")
 LABEL_KEYS = ("y", "Y", "labels", "label", "target", "targets", "y_train", "Y_train", "train_labels")

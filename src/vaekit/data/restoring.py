@@ -12,7 +12,7 @@ from vaekit.data.schema import Schema
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["restore_array", "restore_column", "restore_table"]
+__all__ = ["fill_frame", "restore_array", "restore_column", "restore_table"]
 
 _DAYS = (-719_162.0, 2_932_896.0)  # 0001-01-01 and 9999-12-31, since 1970-01-01
 _SECONDS_A_DAY = 86_400
@@ -55,6 +55,41 @@ def restore_table(
     columns |= {column.name: restore_column(column, values[:, j]) for j, column in enumerate(schema.columns)}
     table = pd.DataFrame(columns, columns=list(columns))
     return table if schema.frame is None else as_in_frame(table, schema.frame)
+
+
+def fill_frame(
+    frame: "pd.DataFrame", schema: Schema, filled: np.ndarray, holes: np.ndarray
+) -> "pd.DataFrame":
+    """Return a data frame with values in its holes; its order, types and all other cells stay.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns of the schema among its own.
+    schema : Schema
+    filled : ndarray of shape (m, columns)
+        Rows in the units of the data, in the columns of the schema.
+    holes : ndarray of bool of shape (m, columns)
+        The cells to take from them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from vaekit.data import from_object
+    >>> frame = pd.DataFrame({"a": ["x", None, "y"], "n": pd.array([3, None, 4], dtype="Int8")})
+    >>> schema = Schema.fit(from_object(frame), scaling="none")
+    >>> fill_frame(frame, schema, np.array([[0, 3], [1, 3.7], [1, 4]]), frame.isna().to_numpy()).to_dict("records")[1]
+    {'a': 'y', 'n': 4}
+    """
+    names, found = [str(name) for name in frame.columns], frame.copy()
+    restored = {str(name): column for name, column in restore_table(schema, filled).items()}
+    for j, column in enumerate(schema.columns):
+        if holes[:, j].any():
+            place = names.index(column.name)
+            values = found.iloc[:, place].copy()
+            values[holes[:, j]] = restored[column.name][holes[:, j]].tolist()
+            found.isetitem(place, values)
+    return found
 
 
 def restore_array(schema: Schema, values: np.ndarray, *, layout: bool = True) -> np.ndarray:

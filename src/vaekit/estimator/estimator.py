@@ -25,6 +25,7 @@ from vaekit.data.frame_types import is_frame
 from vaekit.data.missing_values import read_codes
 from vaekit.data.schema_check import Outside
 from vaekit.errors import DataWarning, UsageError
+from vaekit.estimator.filled_rows import fill_given
 from vaekit.estimator.fitting import (
     Recipe,
     RunOptions,
@@ -363,12 +364,13 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
 
-    def to_module(self) -> ModelOfRows:
+    def to_module(self, *, missing: bool = False) -> ModelOfRows:
         """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
 
-        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them.
+        ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them. With ``missing``,
+        NaN is a missing cell, also where training had none; a UsageError where the likelihood cannot do that.
         """
-        fitted = self._fitted()
+        fitted = self._fitted().taking_missing() if missing else self._fitted()
         return ModelOfRows(fitted.model, fitted.schema)
 
     def inverse_transform(
@@ -389,6 +391,40 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         values = inference.reconstruct(self._fitted(), self._rows(X, conditions))
         index = X.index if is_frame(X) else None
         return self._in_types(values, is_frame(X) or None if as_frame is None else as_frame, index)
+
+    def impute(
+        self,
+        X: Any,
+        *,
+        draws: int | None = None,
+        conditions: Any = None,
+        samples: int = 500,
+        random_state: int | None = None,
+    ) -> Any:
+        r"""Fill missing cells (NaN; of images, pixels) by their mean given the row's others, or the likeliest category.
+
+        By importance resampling of :math:`z` given the observed cells (:mod:`vaekit.evaluation.conditional_cells`),
+        ``samples`` a row. With ``draws``, a list of as many draws: analyse each, and :func:`vaekit.pool`. A data
+        frame stays one, with its types, and observed cells stay as they are. The same ``random_state`` gives the same
+        bytes; None: it follows from the estimator's. Conditions as for :meth:`transform`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> x = load_iris().data
+        >>> vae = VariationalAutoencoder(latent=2, epochs=3, random_state=0).fit(x)
+        >>> x[0, 1:3] = np.nan
+        >>> vae.impute(x).shape, bool(np.isfinite(vae.impute(x)).all()), len(vae.impute(x, draws=5))
+        ((150, 4), True, 5)
+        """
+        return fill_given(
+            self._fitted(),
+            X,
+            lambda given: self._rows(given, conditions),
+            draws=draws,
+            samples=samples,
+            seed=self.seed_ + 4 if random_state is None else random_state,
+        )
 
     def sample(
         self,

@@ -2,9 +2,10 @@ r"""The family of each column of a table, by the log-likelihood of rows that it 
 
 Every family that a column may have is fitted to two thirds of its values and evaluated on the rest, in nats and the
 units of the data (:mod:`vaekit.evaluation.column_families`). The best wins, unless a simpler one is as good: within
-twice the standard error of the difference row by row, or within 0.02 nats. So Gaussians stay where nothing is clearly
-better. In a column without negative values a family that expects a dozen values beyond an end where there is none (ages
-under the youngest, negative incomes) is passed over; where all others are, it is a histogram.
+twice the standard error of the difference row by row, where no row counts for more than 5 nats, or within 0.02 nats. So
+Gaussians stay where nothing is clearly better. In a column without negative values a family that expects a dozen values
+beyond an end where there is none (ages under the youngest, negative incomes) is passed over; where all others are, it
+is a histogram.
 
 What a column looks like on its own is only a part of what a model must know of it. Where the other columns say nearly
 all (a linear regression on them leaves a share :math:`s` of its variance below a tenth), the bins of a histogram may be
@@ -29,6 +30,7 @@ _Array = npt.NDArray[np.float64]
 
 _FEW_LEVELS = 32
 _CLEAR = 0.02  # nats
+_FAR = 5.0  # nats of one row: what it says is clear, and more would only hide what the others say
 _ROWS, _VALUES = 6_000, 400_000
 MOST_COLUMNS = 300
 _EXPLAINED = 0.9
@@ -147,19 +149,32 @@ def _family(
     if fast or len(sample) < 30 or sample.min() == sample.max():
         return Family(_by_rule(known, whole=whole))
     if whole and lowest >= 0 and highest < _FEW_LEVELS:
-        return _few_levels(sample, int(highest) + 1)
+        return _few_levels(known, sample)
     return _compared(known, sample, explained, whole=whole)
 
 
-def _few_levels(sample: _Array, levels: int) -> Family:
-    """Choose between categories and counts."""
+def _few_levels(known: _Array, sample: _Array) -> Family:
+    """Choose between levels and counts."""
     order = (
         "histogram",
         *_COUNTS[:-1],
     )  # categories are what they look like, unless counts are clearly better
     chosen = _simplest(compare(sample, facts_of(sample, whole=True, decimals=0), order), order)
-    kind = f"categorical{levels}" if chosen.kind == "histogram" else chosen.kind
-    return chosen._replace(kind=kind)
+    return chosen._replace(kind=_levels(known)) if chosen.kind == "histogram" else chosen
+
+
+def _levels(known: _Array) -> str:
+    """Return the kind of a column of few whole numbers from 0: categories, or a histogram, where others may follow.
+
+    A category that was never seen has no probability, so that one new value would make a row impossible. The chance
+    that the next value is a new one is about the share of those seen once (Good, 1953, "The population frequencies of
+    species and the estimation of population parameters"). A histogram has tails.
+
+    >>> _levels(np.array([0.0, 1.0, 2.0] * 20)), _levels(np.array([0.0, 1.0] * 20 + [2.0]))
+    ('categorical3', 'histogram8')
+    """
+    once = bool((np.bincount(known.astype(np.int64)) == 1).any())
+    return histogram_kind(known) if once else f"categorical{int(known.max()) + 1}"
 
 
 def _compared(known: _Array, sample: _Array, explained: float, *, whole: bool) -> Family:
@@ -231,7 +246,7 @@ def _simplest(found: dict[str, _Array], families: Sequence[str], handicap: float
     best = max(told, key=lambda kind: float(told[kind].mean()))
 
     def is_as_good(kind: str) -> bool:
-        difference = told[best] - told[kind]
+        difference = np.clip(told[best] - told[kind], -_FAR, _FAR)
         error = float(difference.std()) / len(difference) ** 0.5
         return float(difference.mean()) <= max(2 * error, _CLEAR)
 
@@ -254,7 +269,7 @@ def _by_rule(known: _Array, *, whole: bool) -> str:
         spread = known - known.mean()
         return "student-t" if np.mean(spread**4) > 9 * np.mean(spread**2) ** 2 else "gaussian"
     if highest < _FEW_LEVELS:
-        return f"categorical{int(highest) + 1}"
+        return _levels(known)
     if highest <= LARGEST_COUNT and np.mean(known == 0) > 0.5:
         return "zero-inflated-negative-binomial"
     return "negative-binomial" if highest <= 255 else "gaussian"

@@ -285,6 +285,8 @@ def train_model(
         message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
         warnings.warn(message, TrainingWarning, stacklevel=3)
     fitted = fitted.taking(rows, held_out)
+    if held_out is not None:
+        held_out = fitted.with_probability(held_out, what="the validation rows")
     setup = RunSetup(
         model=fitted.model,
         objective=fitted.sentence.objective.build(),

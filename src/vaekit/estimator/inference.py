@@ -129,6 +129,7 @@ def evaluate_rows(
 ) -> Evaluation:
     """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
     fitted, schema = fitted.taking(rows, train), fitted.schema
+    rows = fitted.with_probability(rows, what="the data" if split == "all" else f"the {split} rows")
     x, c = fitted.tensors(rows)
     if c is not None and fitted.has_classifier and not (known := (c != 0).any(1)).all():
         if not known.any():

@@ -4,7 +4,10 @@ A model is trained on scaled rows :math:`x = (r - a) / b`, where the offset :mat
 column were learned from the training rows :math:`r`, without the columns that were constant.
 """
 
+from math import prod
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
@@ -52,35 +55,43 @@ class ModelOfRows(nn.Module):
     def __init__(self, model: VAE, schema: Schema) -> None:
         super().__init__()
         self.model = model
+        self.event_shape, self.model_event_shape = schema.event_shape, schema.model_event_shape
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        kept = np.flatnonzero(schema.kept) if schema.kind == "table" else np.arange(1)
-        constants = [column.minimum for column in schema.columns] if schema.kind == "table" else []
+        kept, constants = _parts_seen(schema)
+        places = np.flatnonzero(schema.kept) if schema.kind == "table" else np.arange(1)
         numbers = {
-            "offset": np.array(schema.offset, np.float64)[kept],
-            "scale": np.array(schema.scale, np.float64)[kept],
-            "constants": np.array(constants, np.float64),
-            "kept": kept,
+            "offset": np.array(schema.offset, np.float64)[places],
+            "scale": np.array(schema.scale, np.float64)[places],
+            "constants": constants,
+            "kept": np.flatnonzero(kept),
         }
         for name, value in numbers.items():
             self.register_buffer(name, torch.from_numpy(value).to(device))
 
     def to_model(self, rows: Tensor) -> Tensor:
         """Return rows ``(n, *event)`` in the model's units, float32; computed in float64."""
-        if len(self.constants):
-            rows = rows[..., self.kept]
+        if len(self.kept) < len(self.constants):
+            rows = rows.flatten(1).index_select(1, self.kept).unflatten(1, self.model_event_shape)
         return ((rows.double() - self.offset) / self.scale).float()
 
     def to_rows(self, x: Tensor) -> Tensor:
         """Return values in the model's units ``(n, *model_event)`` in the units of the data, float64.
 
-        Columns that were constant get their value back; categories are the numbers of their codes, not rounded.
+        What was constant gets its value back, and a column without any value is missing; categories are the numbers of
+        their codes, not rounded.
         """
-        values = x.double() * self.scale + self.offset
-        if not len(self.constants):
+        return self._whole(x.double() * self.scale + self.offset, self.constants)
+
+    def spread_to_rows(self, deviation: Tensor) -> Tensor:
+        """Return standard deviations ``(n, *model_event)`` in the units of the data; 0 of what was constant."""
+        return self._whole(deviation.double() * self.scale, torch.zeros_like(self.constants))
+
+    def _whole(self, values: Tensor, otherwise: Tensor) -> Tensor:
+        """Return values ``(n, *model_event)`` with what the model does not see beside them, ``(n, *event)``."""
+        if len(self.kept) == len(self.constants):
             return values
-        rows = self.constants.expand(*values.shape[:-1], -1).clone()
-        rows[..., self.kept] = values
-        return rows
+        rows = otherwise.expand(values.shape[0], -1).index_copy(1, self.kept, values.flatten(1))
+        return rows.unflatten(1, self.event_shape)
 
     def encode(self, rows: Tensor, c: Tensor | None = None) -> Distribution:
         r"""Return :math:`q(z \mid x)` of rows ``(n, *event)``; ``c`` is the encoded condition, ``(n, d)``."""
@@ -97,3 +108,16 @@ class ModelOfRows(nn.Module):
     def forward(self, rows: Tensor, c: Tensor | None = None) -> Tensor:
         """Return the reconstruction of rows ``(n, *event)``: the decoded mean of their posterior."""
         return self.decode(code_of(self.encode(rows, c)), c)
+
+
+def _parts_seen(schema: Schema) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Return which values of an example the model sees, and what the others are, each ``(prod(event),)``."""
+    size, constant = prod(schema.event_shape), schema.constant
+    if schema.kind == "table":
+        values = [np.nan if column.missing_rate == 1 else column.minimum for column in schema.columns]
+        return schema.kept, np.array(values, np.float64)
+    if constant is None:
+        return np.ones(size, dtype=bool), np.zeros(size)
+    copies = size // len(constant.values)
+    values = [0.0 if value is None else value for value in constant.values]
+    return np.repeat(constant.kept, copies), np.repeat(np.array(values, np.float64), copies)

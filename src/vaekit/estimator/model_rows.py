@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vaekit.data import Dataset, Schema
 from vaekit.data.dataset import row_blocks
+from vaekit.data.messages import plural
 from vaekit.data.stored import StoredRows
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.likelihoods import ObservedCells
@@ -71,21 +72,32 @@ class FittedModel:
         """
         if self.schema.masked is not None or not any(map(self._has_holes, rows)):
             return self
-        check_missing(self.sentence, self.model.likelihood_part)
+        taking = self.taking_missing()
         warnings.warn(
             "values are missing, and the model was fitted to rows without missing values: it sees the mean of their "
             "column in their place; log-likelihoods are those of the values that are there",
             DataWarning,
             stacklevel=3,
         )
-        model, schema, kept = self.model, self.schema, self.schema.kept
+        return taking
+
+    def taking_missing(self) -> "FittedModel":
+        """Return a model that takes rows, or images, in which cells are missing; this one where it was fitted to such.
+
+        It shares its parameters with this one.
+
+        Raises
+        ------
+        UsageError
+            Where its sentence cannot.
+        """
+        if self.schema.masked is not None:
+            return self
+        check_missing(self.sentence, self.model.likelihood_part)
+        model, schema = self.model, self.schema
         likelihood = model.likelihood_part
-        is_density = likelihood.traits.measure in ("density", "mixed")
-        means = schema.transform(np.array([[column.mean for column in schema.columns]]))[0].tolist()
-        kinds = likelihood.columns or ("",) * int(kept.sum())
-        fill = [
-            -1.0 if kind.startswith("categorical") else mean for kind, mean in zip(kinds, means, strict=True)
-        ]
+        is_density = likelihood.traits.measure in ("density", "mixed") and schema.kind == "table"
+        fill = self._usual_cells()
         taking = VAE(
             TransformedInput(FilledCells(fill), model.encoder),
             model.parts["posterior"],
@@ -96,12 +108,53 @@ class FittedModel:
         )
         return replace(self, model=taking.to(self.device).train(model.training))
 
+    def _usual_cells(self) -> list[float]:
+        """Return the mean of each column in the coordinates of the model, and -1 for categories; of images one."""
+        schema = self.schema
+        if schema.kind == "images":
+            return [(schema.columns[0].mean - schema.offset[0]) / schema.scale[0]]
+        means = schema.transform(np.array([[column.mean for column in schema.columns]]))[0].tolist()
+        kinds = self.model.likelihood_part.columns or ("",) * int(schema.kept.sum())
+        return [
+            -1.0 if kind.startswith("categorical") else mean for kind, mean in zip(kinds, means, strict=True)
+        ]
+
     def _has_holes(self, rows: Dataset | None) -> bool:
         """Whether cells are missing in the columns that the model sees."""
         if rows is None or not rows.has_missing:
             return False
         kept, values = self.schema.kept, rows.values
         return bool(kept.all()) or any(np.isnan(values[part][:, kept]).any() for part in row_blocks(values))
+
+    def with_probability(self, rows: Dataset, *, what: str) -> Dataset:
+        """Return the rows of held-out data that have a probability under the model; the others are named in a warning.
+
+        A value that no training row had, such as a new level of a column of levels, must not end a fit.
+
+        Raises
+        ------
+        DataError
+            Where no row is left.
+
+        Warns
+        -----
+        DataWarning
+            Where rows are left out.
+        """
+        support = self.model.likelihood_part.support
+        if isinstance(rows.values, StoredRows) or support.contains(x := self.schema.transform(rows.values)):
+            return rows
+        inside = support.inside(x).reshape(len(x), -1).all(1)
+        if not inside.any():
+            support.check(x, self.sentence.likelihood.kind)
+        left_out = len(x) - int(inside.sum())
+        warnings.warn(
+            f"{what}: {plural(left_out, 'row')} of {len(x):,} with a value that the model gives no probability, left "
+            f"out of its numbers. {self._first_outside(rows.values, x, rows.first_row)}",
+            DataWarning,
+            stacklevel=4,
+        )
+        return rows.take(np.flatnonzero(inside))
 
     def to_model(self, values: np.ndarray, first_row: int | None = 0) -> Tensor:
         """Bring rows to the coordinates of the model, and check them against its likelihood's support.

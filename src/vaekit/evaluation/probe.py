@@ -18,7 +18,7 @@ from vaekit.contracts import Model, traits_of
 from vaekit.runtime.randomness import seeded
 from vaekit.vae import VAE, code_of
 
-__all__ = ["is_euclidean", "misses_mass"]
+__all__ = ["is_euclidean", "is_normal", "misses_mass"]
 
 _BETWEEN = (0.0, 0.5)
 _AROUND = (1.0, 0.2, 0.04)
@@ -33,10 +33,11 @@ def is_euclidean(model: Model, q: Distribution, p: Distribution) -> bool:
         return False
     if isinstance(model, VAE):
         return model.posterior_part.traits.space == "euclidean"
-    return _is_normal(q) and _is_normal(p)
+    return is_normal(q) and is_normal(p)
 
 
-def _is_normal(distribution: Distribution) -> bool:
+def is_normal(distribution: Distribution) -> bool:
+    """Return whether a distribution is a Gaussian of torch's classes, whose density is cheap at every point."""
     base = distribution.base_dist if isinstance(distribution, Independent) else distribution
     return isinstance(base, Normal | MultivariateNormal)
 

@@ -21,7 +21,7 @@ from vaekit.errors import DataError
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["Truth", "Values", "arithmetic", "column_values", "compared", "constant"]
+__all__ = ["Truth", "Values", "arithmetic", "as_dates", "column_values", "compared", "constant"]
 
 Bools = npt.NDArray[np.bool_]
 Kind = Literal["number", "date", "text", "yes or no"]
@@ -176,7 +176,7 @@ def _nanoseconds(column: "pandas.Series") -> npt.NDArray[np.int64]:
     return np.asarray(dates, dtype="datetime64[ns]").astype(np.int64)
 
 
-def _as_dates(terms: Values) -> "Values | None":
+def as_dates(terms: Values) -> "Values | None":
     """Return texts as dates, or None if one of them is none."""
     import pandas as pd
 
@@ -203,7 +203,7 @@ def arithmetic(left: Values, operator: str, right: Values, what: str) -> Values:
     DataError
         For values that cannot be reckoned with.
     """
-    a, b = (_as_dates(terms) or terms for terms in (left, right))
+    a, b = (as_dates(terms) or terms for terms in (left, right))
     said = f"{left.said} {operator} {right.said}"
     if {a.kind, b.kind} - {"number", "date"}:
         wrong = a if a.kind not in ("number", "date") else b
@@ -265,7 +265,7 @@ def _alike(left: Values, operator: str, right: Values, what: str) -> tuple[Value
     """Return two sides of one kind, dates where text may be read as dates."""
     ordered, kinds = operator not in ("==", "!="), {left.kind, right.kind}
     if "date" in kinds or (ordered and kinds == {"text"}):
-        a, b = _as_dates(left), _as_dates(right)
+        a, b = as_dates(left), as_dates(right)
         if a is not None and b is not None:
             return a, b
         wrong = left if a is None else right

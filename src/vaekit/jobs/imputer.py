@@ -9,9 +9,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from vaekit.data import Dataset, Schema, restore_table
+from vaekit.data import Dataset, Schema
 from vaekit.data.frame_types import is_frame
 from vaekit.data.missing_values import read_codes, without_codes
+from vaekit.data.restoring import fill_frame
 from vaekit.errors import UsageError
 from vaekit.estimator.fitting import draw_seed
 from vaekit.estimator.given_rows import as_dataset
@@ -257,17 +258,12 @@ class Imputer(TransformerMixin, BaseEstimator):
         if not is_frame(X):
             parts = [filled[:, keep]]
             return np.concatenate([*parts, indicator.astype(np.float64)] if self.add_indicator else parts, 1)
-        restored = restore_table(self.schema_, filled)
-        frame = X.copy()
+        frame = fill_frame(X, self.schema_, filled, holes & ~self._empty)
         for j, column in enumerate(self.schema_.columns):
             if not keep[j]:
                 frame = frame.drop(columns=[column.name])
             elif self._empty[j]:
                 frame[column.name] = 0
-            elif holes[:, j].any():
-                values = frame[column.name].copy()
-                values[holes[:, j]] = restored[column.name][holes[:, j]].tolist()
-                frame[column.name] = values
         if self.add_indicator:
             names = [column.name for column in self.schema_.columns]
             for k, j in enumerate(np.flatnonzero(self._with_holes)):

@@ -19,12 +19,14 @@ from vaekit.report.verdict import judge
 from vaekit.runtime.surroundings import usual_surroundings
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from vaekit.artifact import Artifact
     from vaekit.data import Dataset
     from vaekit.estimator import VariationalAutoencoder
     from vaekit.evaluation import Evaluation
 
-__all__ = ["render_report"]
+__all__ = ["page_templates", "render_report"]
 
 
 @usual_surroundings()
@@ -55,11 +57,34 @@ def render_report(
     str
         The page, as HTML.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     result = main_result(results)
     kl = _kl_per_dimension(estimator, result)
     scene = Scene.of(estimator, shown, kl)
+    return (
+        page_templates()
+        .get_template("report.html.jinja")
+        .render(
+            name=data_name(artifact, shown),
+            latent=artifact.latent,
+            noun=scene.noun,
+            parts=parts(artifact),
+            notices=judge(artifact, results, kl, noun=scene.noun),
+            has_log_likelihood=artifact.model.has_log_likelihood,
+            splits=list(results.values()),
+            rows=number_rows(results, noun=scene.noun) if results else [],
+            comparison=_comparison(result) if result is not None and result.baselines else None,
+            sections=_sections(scene),
+            rows_shown=scene.shown is not None,
+            facts=facts(estimator, artifact, shown),
+            command=command(artifact),
+        )
+    )
+
+
+def page_templates() -> "Environment":
+    """Return the templates of pages, with the filters that they use."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("vaekit.report", "templates"),
         autoescape=True,
@@ -69,21 +94,7 @@ def render_report(
     )
     environment.filters["code"] = _code
     environment.filters["breakable"] = _breakable
-    return environment.get_template("report.html.jinja").render(
-        name=data_name(artifact, shown),
-        latent=artifact.latent,
-        noun=scene.noun,
-        parts=parts(artifact),
-        notices=judge(artifact, results, kl, noun=scene.noun),
-        has_log_likelihood=artifact.model.has_log_likelihood,
-        splits=list(results.values()),
-        rows=number_rows(results, noun=scene.noun) if results else [],
-        comparison=_comparison(result) if result is not None and result.baselines else None,
-        sections=_sections(scene),
-        rows_shown=scene.shown is not None,
-        facts=facts(estimator, artifact, shown),
-        command=command(artifact),
-    )
+    return environment
 
 
 def _code(text: str) -> Markup:

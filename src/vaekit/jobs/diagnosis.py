@@ -1,0 +1,157 @@
+"""Findings about a model, and all of them together: what a diagnosis returns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from torch import Tensor
+
+from vaekit.contracts import Model
+from vaekit.evaluation import Estimate
+
+__all__ = ["Chart", "Diagnosis", "Finding", "Patient", "matters"]
+
+_ERRORS = 4.0  # standard errors that an effect is to be beyond: over some hundred tests, hardly a false alarm
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a model.
+
+    Parameters
+    ----------
+    name
+        A short name of the kind of finding, such as ``prior-hole``.
+    title
+        The finding in a sentence, with its number.
+    text
+        Its meaning, and how it was measured.
+    nats
+        The effect, in nats per row, with its standard error: what would be gained without it.
+    advice
+        Things to try; a command stands between back quotes.
+    """
+
+    name: str
+    title: str
+    text: str
+    nats: Estimate
+    advice: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        tries = "".join(f"\n    try: {advice}" for advice in self.advice)
+        return f"{self.title} [{self.name}]\n    {self.text}{tries}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {**vars(self), "nats": self.nats._asdict(), "advice": list(self.advice)}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings about a model, the worst first.
+
+    Parameters
+    ----------
+    findings
+        By the size of their effect, in nats.
+    passed
+        What was looked at and found in order, each in a sentence with its number.
+    not_checked
+        What could not be looked at, each with the reason.
+    rows
+        The number of rows that it was looked at with.
+
+    Examples
+    --------
+    >>> hole = Finding("prior-hole", "The prior has holes", "Measured.", Estimate(0.5, 0.1), ("`vaekit fit-prior`",))
+    >>> found = Diagnosis([hole], ["the code is used"], [], 100)
+    >>> found.healthy, str(found).splitlines()[0]
+    (False, '1. The prior has holes [prior-hole]')
+    """
+
+    findings: Sequence[Finding]
+    passed: Sequence[str] = ()
+    not_checked: Sequence[str] = ()
+    rows: int = 0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the findings."""
+        return [finding.name for finding in self.findings]
+
+    def __str__(self) -> str:
+        found = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)]
+        found += [f"in order: {text}" for text in self.passed]
+        return "\n".join([*found, *(f"not checked: {text}" for text in self.not_checked)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all of it as a document for JSON."""
+        return {
+            "healthy": self.healthy,
+            "rows": self.rows,
+            "findings": [finding.to_json() for finding in self.findings],
+            "in_order": list(self.passed),
+            "not_checked": list(self.not_checked),
+        }
+
+
+@dataclass(frozen=True)
+class Patient:
+    """A model with the rows that it is examined with.
+
+    Parameters
+    ----------
+    model
+        Anything with ``encode``, ``prior`` and ``decode``.
+    x, c
+        Held-out rows ``(n, *event)`` in the coordinates of the model, and their conditions.
+    train, train_c
+        Training rows, or None where they are not known.
+    columns
+        The names of the columns that the model sees, of a table; None for images.
+    kinds
+        The kind of each column, as :class:`vaekit.likelihoods.MixedLikelihood` names them; empty where not known.
+    artifact, data
+        How the command line names both, for advice.
+    """
+
+    model: Model
+    x: Tensor
+    c: Tensor | None = None
+    train: Tensor | None = None
+    train_c: Tensor | None = None
+    columns: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] = ()
+    artifact: str = "NAME.vae"
+    data: str = "DATA"
+
+
+@dataclass
+class Chart:
+    """The findings of an examination so far."""
+
+    findings: list[Finding] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+
+    def closed(self, rows: int) -> Diagnosis:
+        """Return the diagnosis, with the worst finding first."""
+        ordered = sorted(self.findings, key=lambda finding: -finding.nats.mean)
+        return Diagnosis(ordered, self.passed, self.not_checked, rows)
+
+
+def matters(effect: Estimate, least: float) -> bool:
+    """Return whether an effect is above a least size in nats, and beyond its error.
+
+    >>> matters(Estimate(0.5, 0.1), 0.2), matters(Estimate(0.5, 0.2), 0.2), matters(Estimate(0.1, 0.001), 0.2)
+    (True, False, False)
+    """
+    mean, error = effect
+    return isfinite(mean) and mean > least and mean > _ERRORS * (error if isfinite(error) else 0.0)
