@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
     from vaekit.explorer import ExplorationPage
-    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, diagnose, pool
+    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, Synthesizer, diagnose, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 
@@ -18,6 +18,7 @@ __all__ = [
     "FitResult",
     "Imputer",
     "OutlierDetector",
+    "Synthesizer",
     "VariationalAutoencoder",
     "__version__",
     "diagnose",
@@ -36,6 +37,7 @@ _HOMES = {
     "FitResult": "vaekit.application",
     "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",
+    "Synthesizer": "vaekit.jobs",
     "VAE": "vaekit.vae",
     "VariationalAutoencoder": "vaekit.estimator",
     "diagnose": "vaekit.jobs",

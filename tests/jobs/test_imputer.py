@@ -11,9 +11,11 @@ from narrowing import untyped
 from vaekit import Imputer
 from vaekit.data import from_object
 from vaekit.errors import DataError, UsageError
+from vaekit.jobs.bagged_trees import BaggedTrees
+from vaekit.jobs.column_filler import simplex_least_squares
 from vaekit.jobs.conditional_networks import student_t_log_density
 from vaekit.jobs.gaussian_anchor import GaussianAnchors
-from vaekit.jobs.rehidden_cells import conformal_factor, hide_again, measured_coverage
+from vaekit.jobs.rehidden_cells import conformal_factor, measured_coverage, weigh_like_holes
 from vaekit.jobs.table_coding import TableCoding
 
 COVARIANCE = np.array(
@@ -197,21 +199,82 @@ def test_the_density_of_numbers_is_students():
 
 
 def test_cells_that_are_hidden_again_are_like_the_holes():
-    """A column that depends on nothing: the mean of its re-hidden cells is that of the column, within its error."""
+    """A column that depends on nothing: the variance of its cells is that of the column, within its error."""
     generator = np.random.default_rng(0)
-    other, own = generator.normal(size=(3000, 2)), generator.normal(size=(3000, 1))
-    observed = np.stack([np.full(3000, True), np.full(3000, True), generator.random(3000) < 0.7], 1)
-    completed = np.where(observed[:, 2:], own, 0.0)  # holes are filled with the mean
-    cells = hide_again([other[:, :1], other[:, 1:], completed], observed, 0)
-    assert set(cells.columns.tolist()) == {2}
-    hidden = own[cells.rows, 0]
-    assert observed[cells.rows, 2].all()
-    assert abs(hidden.var() - 1) < 4 * (2 / len(hidden)) ** 0.5
+    other, own = generator.normal(size=(3000, 2)), generator.normal(size=3000)
+    observed = generator.random(3000) < 0.7
+    weight = weigh_like_holes(other[observed], other[~observed])
+    assert weight.mean() == pytest.approx(1)
+    hidden, effective = own[observed], weight.sum() ** 2 / np.square(weight).sum()
+    assert effective > 0.9 * len(hidden)
+    assert abs(np.average(np.square(hidden), weights=weight) - 1) < 4 * (2 / effective) ** 0.5
+
+
+def test_hidden_cells_follow_the_holes():
+    """Holes where another column is high: cells of rows that are high in it count for more, by the exact odds."""
+    place = np.random.default_rng(1).normal(size=(20_000, 1))
+    holes = np.random.default_rng(2).random(20_000) < 1 / (1 + np.exp(-place[:, 0]))
+    weight = weigh_like_holes(place[~holes], place[holes])
+    exact = np.exp(place[~holes, 0])
+    exact = np.minimum(exact, 10 * np.median(exact))
+    np.testing.assert_allclose(weight, exact / exact.mean(), rtol=0.2)
+    assert np.average(place[~holes, 0], weights=weight) == pytest.approx(place[holes].mean(), abs=0.05)
+
+
+def test_weights_are_the_least_squares_of_the_simplex():
+    """Against all weights of a fine grid: two ways that complement each other, and one twice as far off."""
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=400)
+    first, second = (truth + generator.normal(size=400) * size for size in (0.5, 0.7))
+    ways = np.stack([first, second, truth + 2 * (first - truth)])
+    found = simplex_least_squares(ways @ ways.T, ways @ truth)
+    steps = np.linspace(0, 1, 51)
+    grid = np.array([(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1])
+    assert found[2] == 0
+    assert found.sum() == pytest.approx(1)
+    assert np.square(found @ ways - truth).sum() <= np.square(grid @ ways - truth).sum(1).min()
+
+
+def test_trees_judge_rows_that_they_have_not_seen():
+    """Of noise they know nothing; a row that they had seen they would know by heart."""
+    generator = np.random.default_rng(0)
+    inputs, noise = generator.normal(size=(200, 3)), generator.normal(size=(200, 1))
+    part = np.arange(200) % 4
+    trees = BaggedTrees(inputs, noise, part, bags=4, seed=0)
+    assert abs(np.corrcoef(trees.predict_left_out(inputs, part)[:, 0], noise[:, 0])[0, 1]) < 0.25
+    assert np.corrcoef(trees.predict(inputs)[:, 0], noise[:, 0])[0, 1] > 0.9
+
+
+def test_what_networks_miss_is_left_to_trees():
+    """The sign of a product, which small networks do not find in 100 steps, and the nearest rows only roughly."""
+    generator = np.random.default_rng(0)
+    x = generator.uniform(-1, 1, size=(400, 3))
+    x[:, 2] = np.sign(x[:, 0] * x[:, 1]) + 0.1 * x[:, 2]
+    truth, holes = x[::4, 2].copy(), x.copy()
+    holes[::4, 2] = np.nan
+    errors = {
+        anchor: np.sqrt(
+            np.square(Imputer(steps=100, anchor=anchor).fit_transform(holes)[::4, 2] - truth).mean()
+        )
+        for anchor in ("auto", "gaussian")
+    }
+    assert errors["auto"] < 0.25 < errors["gaussian"]
 
 
 def test_conformal_factors_hold_nine_of_ten():
     residual = np.random.default_rng(0).normal(size=2000)
     ends = np.full(2000, 1.0)
-    factor = conformal_factor(residual, -ends, ends)
+    factor = conformal_factor(residual, -ends, ends, ends)
     assert np.mean(np.abs(residual) <= factor) == pytest.approx(0.9, abs=1e-3)
-    assert abs(measured_coverage(residual, -ends, ends) - 0.9) < 4 * (0.09 / 2000) ** 0.5
+    assert abs(measured_coverage(residual, -ends, ends, ends) - 0.9) < 4 * (0.09 / 2000) ** 0.5
+
+
+def test_a_weighed_factor_is_that_of_repeated_cells():
+    """Cells that count three times are cells that are there three times, but for the one new cell."""
+    residual = np.random.default_rng(0).normal(size=900)
+    weight = np.where(residual > 0.5, 3.0, 1.0)
+    ends = np.full(900, 2.0)
+    repeated = np.repeat(residual, weight.astype(int))
+    ends_of_repeated = np.full(len(repeated), 2.0)
+    expected = conformal_factor(repeated, -ends_of_repeated, ends_of_repeated, ends_of_repeated)
+    assert conformal_factor(residual, -ends, ends, weight) == pytest.approx(expected, abs=0.01)

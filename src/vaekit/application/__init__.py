@@ -37,6 +37,7 @@ from vaekit.application.row_files import (
     score_to_file,
 )
 from vaekit.application.sources import Opened, open_artifact
+from vaekit.application.synthesizing import SynthesisResult, synthesize_to_file
 
 __all__ = [
     "ArtifactDiagnosis",
@@ -50,6 +51,7 @@ __all__ = [
     "PriorResult",
     "ReportResult",
     "Stage",
+    "SynthesisResult",
     "WrittenExploration",
     "WrittenRows",
     "WrittenScores",
@@ -69,6 +71,7 @@ __all__ = [
     "reconstruct_to_file",
     "sample_to_file",
     "score_to_file",
+    "synthesize_to_file",
     "write_exploration",
     "write_report",
 ]

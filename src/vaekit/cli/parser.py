@@ -36,6 +36,7 @@ from vaekit.cli.report_verb import Report
 from vaekit.cli.reproduce_verb import Reproduce
 from vaekit.cli.sample_verb import Sample
 from vaekit.cli.score_verb import Score
+from vaekit.cli.synthesize_verb import Synthesize
 from vaekit.errors import UsageError
 from vaekit.language.grammar import there_are
 
@@ -63,6 +64,7 @@ _VERBS = (
     | Detect
     | Doctor
     | Impute
+    | Synthesize
     | Report
     | Explore
     | Export

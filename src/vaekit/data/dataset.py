@@ -68,6 +68,8 @@ class Dataset:
         The number of the first row in the source, for messages.
     left_out : tuple of str
         Names of columns that were taken out afterwards, see :mod:`vaekit.data.column_selection`.
+    order : tuple of str
+        Names of all columns of a table's source as they stand there, also of those that are no part of ``values``.
 
     Examples
     --------
@@ -92,6 +94,7 @@ class Dataset:
     kept: "pd.DataFrame | None" = field(default=None, repr=False)
     first_row: int = 0
     left_out: tuple[str, ...] = ()
+    order: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self.values.shape[0]

@@ -145,6 +145,7 @@ def dataset_from_frame(
         notes=notes,
         kept=whole[list(keep)].reset_index(drop=True) if keep else None,
         left_out=tuple(name for name in read if name not in kept),
+        order=tuple(names),
     )
 
 

@@ -120,7 +120,7 @@ def read(
         read_codes(missing_values),
         keep,
         only,
-        frozenset(categorical),
+        categorical,
         PictureRecipe(convert, resize, skip_unreadable),
     )
     is_name = name in NAMES and isinstance(source, str)
@@ -159,7 +159,7 @@ class _Choice(NamedTuple):
     missing_values: tuple[str, ...]
     keep: Sequence[str]
     only: Mapping[str, bool] | None
-    categorical: frozenset[str]
+    categorical: Collection[str]
     pictures: PictureRecipe = AS_FOUND
 
 

@@ -16,6 +16,7 @@ for a number with conditional mean m and deviation s, and a softmax for a catego
 one stack; each leaves out a part of the rows, which it can then be judged by.
 """
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ _LOG_CONSTANT = (
     math.lgamma((_FREEDOM + 1) / 2) - math.lgamma(_FREEDOM / 2) - 0.5 * math.log(_FREEDOM * math.pi)
 )
 _LOG_SCALE_LIMIT = 3.0
+_GAIN = math.sqrt(3)  # weights begin with the variance 1/in, three times PyTorch's
 _MASKS = 200_000  # rows with different hidden cells that training goes through, in all
 _LEAST_PROBABILITY = 1e-3
 
@@ -46,21 +48,23 @@ class ConditionalSettings:
 
     Parameters
     ----------
-    hidden, latent
-        Units of each hidden layer, and latent dimensions.
-    steps, batch_size
-        Steps of Adam, and rows in a step.
+    hidden
+        Units of each hidden layer.
+    steps
+        Steps of Adam.
     learning_rate
         The highest one: it rises for a tenth of the steps, and falls along a cosine.
+    latent, batch_size
+        Latent dimensions, and rows in a step.
     weight_decay
         Of AdamW.
     """
 
     hidden: int
+    steps: int
+    learning_rate: float
     latent: int = 8
-    steps: int = 1500
     batch_size: int = 128
-    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
 
 
@@ -113,7 +117,18 @@ class ConditionalNetworks:
         self.encoder = make_layers(self.members, [told, *inner, 2 * settings.latent], generator)
         self.prior = make_layers(self.members, [given, *inner, 2 * settings.latent], generator)
         self.decoder = make_layers(self.members, [given + settings.latent, *inner, features], generator)
+        for weight, _ in (*self.encoder, *self.prior, *self.decoder):
+            weight *= _GAIN
         self.decoder[-1][0].zero_()  # training begins at the anchor itself
+
+    def only(self, member: int) -> "ConditionalNetworks":
+        """Return one member as a stack of its own, with the same weights."""
+        found, this = copy.copy(self), slice(member, member + 1)
+        found.members, found.anchors = 1, self.anchors.only(member)
+        found.encoder = [(weight[this], bias[this]) for weight, bias in self.encoder]
+        found.prior = [(weight[this], bias[this]) for weight, bias in self.prior]
+        found.decoder = [(weight[this], bias[this]) for weight, bias in self.decoder]
+        return found
 
     def parameters(self) -> list[Tensor]:
         """Return all weights, each with the members as its first dimension."""

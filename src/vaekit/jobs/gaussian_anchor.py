@@ -86,6 +86,11 @@ class GaussianAnchors:
             taking_part,
         )
 
+    def only(self, member: int) -> "GaussianAnchors":
+        """Return the Gaussian of one member."""
+        this = slice(member, member + 1)
+        return GaussianAnchors(self.mean[this], self.covariance[this], self.sizes)
+
     @property
     def width(self) -> int:
         """The number of columns of the Gaussians, one for each position of a category."""

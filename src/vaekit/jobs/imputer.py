@@ -1,5 +1,6 @@
 """Imputer: the holes of a table filled in, with draws and intervals that hold, as a scikit-learn transformer."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, Self
 
@@ -11,14 +12,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from vaekit.data import Dataset, Schema
 from vaekit.data.frame_types import is_frame
+from vaekit.data.messages import few, plural
 from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.restoring import fill_frame
-from vaekit.errors import UsageError
+from vaekit.errors import DataWarning, UsageError
 from vaekit.estimator.fitting import draw_seed
 from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.imputation import DRAWS_OF_INTERVALS, Completed, Imputation
 from vaekit.jobs.rehidden_cells import ColumnCheck
-from vaekit.jobs.table_coding import TableCoding
+from vaekit.jobs.self_masking import SelfMaskedImputation, self_masked_columns
+from vaekit.jobs.table_coding import CodedRows, TableCoding
 
 __all__ = ["Imputer"]
 
@@ -31,17 +34,20 @@ class Imputer(TransformerMixin, BaseEstimator):
 
     Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category;
     :meth:`sample` draws whole rows from it, and :meth:`interval` gives intervals that are calibrated on cells hidden
-    again. A column's trees take part where they fill in such cells better: see :mod:`vaekit.jobs.imputation`.
+    again. The nearest rows and trees take part as far as they help with such cells: see :mod:`vaekit.jobs.imputation`.
 
     Parameters
     ----------
     missing_values
         The value that stands for a hole beside NaN, None, empty text and ``?``.
     anchor
-        What the networks are put together with: ``auto``, a Gaussian, and trees where those help; ``gaussian``, without
-        trees.
+        What the networks are put together with: ``auto``, a Gaussian, the nearest rows, and trees; ``gaussian``,
+        without trees.
+    mnar
+        None; or ``self``: a value's own size may decide whether it is missing. A Gaussian with a logistic curve for
+        each column then takes the networks' place (:mod:`vaekit.jobs.self_masking`), for tables of numbers.
     steps
-        Steps of training; None: 1,500, or 3,000 from 1,000 rows on.
+        Steps of training; None: 1,500, or 2,000 from 1,000 rows on.
     add_indicator
         Whether columns of zeros and ones follow that say where there were holes.
     keep_empty_features
@@ -52,7 +58,8 @@ class Imputer(TransformerMixin, BaseEstimator):
     Notes
     -----
     It is meant for holes whose chance depends on what is observed (missing at random). Where a value's own size decides
-    whether it is missing, no interval holds.
+    whether it is missing, no interval holds, and a :class:`vaekit.errors.DataWarning` names columns that look so;
+    ``mnar="self"`` then has smaller errors, but its intervals rest on the shape of the curves, which no data confirm.
 
     Raises
     ------
@@ -75,7 +82,7 @@ class Imputer(TransformerMixin, BaseEstimator):
     """
 
     n_features_in_: int
-    imputation_: Imputation  #: Networks and trees.
+    imputation_: Imputation | SelfMaskedImputation  #: Networks, and the ways of each column.
     coding_: TableCoding  #: How columns are seen.
     schema_: Schema  #: The columns with their types.
     checks_: list[ColumnCheck]  #: How well each column with holes is filled in.
@@ -85,6 +92,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         *,
         missing_values: Any = np.nan,
         anchor: Literal["auto", "gaussian"] = "auto",
+        mnar: Literal["self"] | None = None,
         steps: int | None = None,
         add_indicator: bool = False,
         keep_empty_features: bool = False,
@@ -92,6 +100,7 @@ class Imputer(TransformerMixin, BaseEstimator):
     ) -> None:
         self.missing_values = missing_values
         self.anchor: Literal["auto", "gaussian"] = anchor
+        self.mnar: Literal["self"] | None = mnar
         self.steps = steps
         self.add_indicator = add_indicator
         self.keep_empty_features = keep_empty_features
@@ -115,6 +124,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         """
         if self.anchor not in ("auto", "gaussian"):
             raise UsageError(f"anchor={self.anchor!r}: give 'auto' or 'gaussian'")
+        if self.mnar not in (None, "self"):
+            raise UsageError(f"mnar={self.mnar!r}: give 'self' or None")
         if self.steps is not None and self.steps < 1:
             raise UsageError(f"steps={self.steps}: give a whole number of at least 1, or None")
         table = self._read(X, reset=True)
@@ -127,13 +138,14 @@ class Imputer(TransformerMixin, BaseEstimator):
         self._range = np.array([[column.minimum, column.maximum] for column in self.schema_.columns]).T
         self.coding_ = TableCoding.fit(table, straight=True)
         rows = self.coding_.code(table, what=table.source)
-        self.imputation_ = Imputation.fit(
-            self.coding_,
-            rows,
-            with_trees=self.anchor == "auto",
-            steps=self.steps,
-            seed=draw_seed(self.random_state) % 2**63,
-        )
+        seed = draw_seed(self.random_state) % 2**63
+        if self.mnar == "self":
+            self.imputation_ = SelfMaskedImputation.fit(self.coding_, rows, seed=seed)
+        else:
+            self._warn_of_self_masking(rows, seed)
+            self.imputation_ = Imputation.fit(
+                self.coding_, rows, with_trees=self.anchor == "auto", steps=self.steps, seed=seed
+            )
         self.checks_ = self.imputation_.checks
         return self
 
@@ -147,7 +159,7 @@ class Imputer(TransformerMixin, BaseEstimator):
         """Return the table several times, with holes filled by draws given the observed cells of each row.
 
         Fit a model to each, and put the results together by :func:`vaekit.pool`. Drawn numbers stay between the
-        smallest and the largest one of the fit.
+        smallest and the largest one of the fit, but under ``mnar="self"``, which draws those that are missing beyond.
 
         Parameters
         ----------
@@ -210,6 +222,17 @@ class Imputer(TransformerMixin, BaseEstimator):
             ]
         return np.array(kept, dtype=object)
 
+    def _warn_of_self_masking(self, rows: CodedRows, seed: int) -> None:
+        names = self_masked_columns(self.coding_, rows, seed)
+        if names:
+            warnings.warn(
+                f"{plural(len(names), 'column')} ({few(names)}) whose values look as if their own size decided whether "
+                "they are missing: no interval of theirs holds then, and errors on cells hidden again are too small; "
+                "try mnar='self'",
+                DataWarning,
+                stacklevel=3,
+            )
+
     def _kept(self) -> Flags:
         return np.logical_or(~self._empty, self.keep_empty_features)
 
@@ -234,7 +257,8 @@ class Imputer(TransformerMixin, BaseEstimator):
         values = np.asarray(table.values, dtype=np.float64)
         low, high = np.fmin(self._range[0], values), np.fmax(self._range[1], values)
         for numbers, codes in zip(found.drawn_numbers, found.drawn_codes, strict=True):
-            yield np.clip(self._filled(table, numbers, list(codes.T)), low, high)
+            filled = self._filled(table, numbers, list(codes.T))
+            yield filled if self.mnar == "self" else np.clip(filled, low, high)
 
     def _filled(self, table: Dataset, numbers: Floats, codes: list[Any]) -> Floats:
         """Return the values of a table, ``(n, columns)``, with these in its holes, in the coordinates of the coding."""

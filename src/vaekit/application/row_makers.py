@@ -1,0 +1,212 @@
+"""The ways to make rows up: a synthesizer that is fitted to a table, or a model that was fitted before."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+
+from vaekit.application.sources import Source, open_artifact
+from vaekit.data import Dataset, partition, restore_table, split_indices
+from vaekit.data.column_selection import take_columns
+from vaekit.errors import DataError, UsageError
+from vaekit.jobs import Constraint, Synthesized, Synthesizer
+from vaekit.jobs.accepted_rows import draw_accepted
+from vaekit.jobs.fresh_ids import FreshIds, with_new_ids
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ArtifactRows", "RowMaker", "SynthesizerRows"]
+
+_HELD_OUT = 0.2
+_DENSITY_SAMPLES = 5
+_ARTIFACT_SAMPLES = 50
+
+
+class RowMaker(Protocol):
+    """A way to make up rows like those of one table."""
+
+    columns: int
+    """The number of columns that are modelled."""
+    known: "pd.DataFrame"
+    """The rows that the model is fitted to, in the types of the source."""
+    held_out: "pd.DataFrame | None"
+    """Rows that are kept from the model for a report; None where none is asked for."""
+    filled: tuple[str, ...]
+    """Columns that have holes in the source, and none in made-up rows."""
+    left_out: Mapping[str, str]
+    """Columns that are not modelled, and why."""
+
+    def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
+        """Return the constraints, and refuse what cannot be given."""
+        ...
+
+    def train(self) -> None:
+        """Train the model, where that is to be done."""
+        ...
+
+    def draw(self, n: int, given: Mapping[str, Any], constraints: Sequence[str]) -> Synthesized:
+        """Make up rows."""
+        ...
+
+    def log_density(self, rows: "pd.DataFrame") -> np.ndarray:
+        """Return the model's log-density of rows, ``(n,)`` in nats."""
+        ...
+
+
+class SynthesizerRows(RowMaker):
+    """Rows by a synthesizer that is fitted to the table.
+
+    Parameters
+    ----------
+    table
+        The table, with its ids in ``kept``.
+    unique
+        Columns of ids.
+    keep_missing
+        Whether holes are made up too.
+    hold_out
+        Whether a fifth of the rows is kept from the fit.
+    seed
+        Of the fit and the rows.
+    """
+
+    def __init__(
+        self, table: Dataset, *, unique: Sequence[str], keep_missing: bool, hold_out: bool, seed: int
+    ) -> None:
+        self._synthesizer = Synthesizer(unique=unique, keep_missing=keep_missing, random_state=seed)
+        split = split_indices(len(table), seed, validation=0.0, test=_HELD_OUT) if hold_out else None
+        learned = table if split is None else replace(table.take(split.train), kept=table.kept)
+        self._rows = self._synthesizer.look(learned)
+        schema = self._synthesizer.schema_
+        self.known, self.held_out = restore_table(schema, self._rows.values), None
+        self.left_out = self._synthesizer.left_out_
+        if split is not None:
+            others = take_columns(table.take(split.test), (*self.left_out, *unique))
+            others = schema.align(others, what=table.source, outside="keep")
+            self.held_out = restore_table(schema, _without_unknown(others, self._rows).values)
+        self.columns = len(self._synthesizer.table_.columns)
+        self.filled = () if keep_missing else tuple(schema.missing_rates)
+
+    def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
+        """Return the constraints, and refuse what cannot be given."""
+        return self._synthesizer.check(given, constraints)[1]
+
+    def train(self) -> None:
+        """Train the synthesizer."""
+        self._synthesizer.train(self._rows)
+
+    def draw(self, n: int, given: Mapping[str, Any], constraints: Sequence[str]) -> Synthesized:
+        """Make up rows."""
+        return self._synthesizer.draw(n, given=given, constraints=constraints)
+
+    def log_density(self, rows: "pd.DataFrame") -> np.ndarray:
+        """Return an importance estimate with five samples."""
+        return self._synthesizer.log_density(rows, samples=_DENSITY_SAMPLES)
+
+
+class ArtifactRows(RowMaker):
+    """Rows by a model that was fitted before; what is given are its conditions.
+
+    Parameters
+    ----------
+    artifact
+        The model.
+    data
+        The table that it was fitted to, or one like it.
+    unique
+        Columns of ids.
+    hold_out
+        Whether rows that the model was not fitted to are needed: the data must then be those of its fit.
+    seed
+        Of the rows.
+    data_dir
+        Where named data sets lie.
+    """
+
+    def __init__(
+        self,
+        artifact: Path,
+        data: Source,
+        *,
+        unique: Sequence[str],
+        hold_out: bool,
+        seed: int,
+        data_dir: Path | None,
+    ) -> None:
+        opened = open_artifact(artifact, data, data_dir=data_dir, keep=unique)
+        self._estimator, self._artifact = opened.estimator, artifact
+        table, schema = opened.dataset, opened.estimator.schema_
+        if schema.kind != "table":
+            raise DataError(
+                f"{artifact}: fitted to images; expected a table: `vaekit sample` makes up images"
+            )
+        self._ids = (
+            []
+            if table.kept is None
+            else [FreshIds.of(cast("pd.Series", table.kept[name])) for name in unique]
+        )
+        self._order = table.order or (*unique, *(table.columns or ()))
+        self._random = np.random.default_rng(seed)
+        self.known, self.held_out = restore_table(schema, table.values, table.conditions), None
+        if hold_out:
+            if not opened.is_data_of_the_fit:
+                raise DataError(
+                    f"{opened.source}: not the data that {artifact} was fitted to, so that it is unknown which rows "
+                    "the model has not seen; leave the report out"
+                )
+            parts = partition(table, self._estimator.seed_, validation=self._estimator.origin_["validation"])
+            if parts.test is None:
+                raise DataError(f"{artifact}: fitted without a test part; leave the report out")
+            self.known, self.held_out = (
+                restore_table(schema, part.values, part.conditions) for part in (parts.train, parts.test)
+            )
+        self.columns, self.left_out = (
+            int(schema.kept.sum()),
+            dict.fromkeys(self._estimator.left_out_, "by the fit"),
+        )
+        self.filled = tuple(schema.missing_rates)
+
+    def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
+        """Return the constraints, and refuse what is no condition of the model."""
+        if given and self._estimator.schema_.conditions is None:
+            name, value = next(iter(given.items()))
+            raise UsageError(
+                f"given='{name}={value}': {self._artifact} was fitted without conditions; leave the model out, and any "
+                "column can be given"
+            )
+        if given:
+            self._estimator.sample_conditions(1, given=dict(given), random_state=0)
+        return [Constraint.parse(text, list(self.known.columns)) for text in constraints]
+
+    def train(self) -> None:
+        """Leave the model as it is."""
+
+    def draw(self, n: int, given: Mapping[str, Any], constraints: Sequence[str]) -> Synthesized:
+        """Make up rows by draws of the model's likelihood."""
+        rules = self.check(given, constraints)
+
+        def drawn(m: int) -> "pd.DataFrame":
+            seed = int(self._random.integers(2**31))
+            return self._estimator.sample(
+                m, given=dict(given) or None, random_state=seed, noise=True, as_frame=True
+            )
+
+        accepted = draw_accepted(drawn, rules, n)
+        frame = with_new_ids(accepted.frame, self._ids, self._order, self._random)
+        return Synthesized(frame, accepted.share, np.inf)
+
+    def log_density(self, rows: "pd.DataFrame") -> np.ndarray:
+        """Return an importance estimate with fifty samples."""
+        return self._estimator.score_samples(rows, samples=_ARTIFACT_SAMPLES)
+
+
+def _without_unknown(others: Dataset, learned: Dataset) -> Dataset:
+    """Return rows with holes in the place of categories that the rows of the fit do not have."""
+    values = np.array(others.values, dtype=np.float64)
+    for j, names in enumerate(learned.categories or ()):
+        if names is not None:
+            values[values[:, j] >= len(names), j] = np.nan
+    return replace(others, values=values)
