@@ -31,7 +31,7 @@ FLOORS = [
     ["estimator"],
     ["jobs"],
     ["plots", "reproductions"],
-    ["report", "export"],
+    ["explorer", "export", "report"],
     ["application"],
     ["cli"],
 ]
@@ -211,7 +211,7 @@ def test_files_have_a_size_to_read_and_a_name_of_their_own():
 LONGEST = 400
 # Most of it is the documentation of one class: its parameters and its methods, each of which calls a plain function.
 # The schema is mostly the documentation of its properties.
-LONG = {"estimator/estimator.py": 750, "data/schema.py": 430}
+LONG = {"estimator/estimator.py": 770, "data/schema.py": 430}
 SHARED_NAMES: set[str] = set()
 
 

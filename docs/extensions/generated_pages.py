@@ -38,6 +38,7 @@ ORDER = [
     "vaekit.gaussian",
     "vaekit.plots",
     "vaekit.report",
+    "vaekit.explorer",
     "vaekit.artifact",
     "vaekit.errors",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
     from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.explorer import ExplorationPage
     from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, Synthesizer, diagnose, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "VAE",
     "Diagnosis",
+    "ExplorationPage",
     "FitResult",
     "Imputer",
     "OutlierDetector",
@@ -31,6 +33,7 @@ __version__ = "0.1.0"
 # Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
 _HOMES = {
     "Diagnosis": "vaekit.jobs",
+    "ExplorationPage": "vaekit.explorer",
     "FitResult": "vaekit.application",
     "Imputer": "vaekit.jobs",
     "OutlierDetector": "vaekit.jobs",

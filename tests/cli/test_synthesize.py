@@ -134,6 +134,10 @@ def test_the_report_stands_beside_rows_held_out_of_the_fit(place, capsys):
     assert "told apart (C2ST)" in printed
     assert "membership, by the model's log p" in printed
     assert "no formal privacy guarantee" in printed
+    assert printed.endswith("new.report.html: the same with pictures\n")
+    page = (place / "new.report.html").read_text(encoding="utf-8")
+    assert "<h1>shop.csv</h1>" in page
+    assert "60 rows that a model made up after it had seen 98 real ones" in page
     made = pd.read_csv(place / "new.csv")["customer"]
     assert not set(made) & set(pd.read_csv(place / "shop.csv")["customer"])
     assert run(*words, "--target", "home town") == 2

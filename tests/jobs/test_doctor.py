@@ -177,6 +177,18 @@ def test_tails_that_are_too_light():
     assert "--column b=student-t" in tails.advice[0]
 
 
+def test_tails_that_a_learned_noise_hides():
+    """The noise has the size of the errors, outliers included, so that few values are beyond it."""
+    rng = np.random.default_rng(5)
+    noise = torch.from_numpy(rng.standard_t(2.5, size=(900, 5)))
+    z = torch.from_numpy(rng.normal(size=(900, 2)))
+    noise = noise / noise.square().mean(0).sqrt()
+    found = diagnose(TRUTH.vae(exact=True), z @ TRUTH.weight.T + TRUTH.mean + TRUTH.scale * noise)
+    tails = finding(found, "heavy-tails")
+    assert "by a Student's t" in tails.title
+    assert tails.nats.mean < 0.5
+
+
 def test_counts_that_are_over_dispersed():
     rng = np.random.default_rng(2)
     x = rng.negative_binomial(0.7, 0.05, size=(900, 3)).astype(float)

@@ -163,7 +163,7 @@ def test_the_error_of_telling_apart_is_that_of_repeats():
     values = np.array([each[0].value for each in found if each is not None])
     errors = np.array([each[0].standard_error for each in found if each is not None])
     assert abs(values.mean() - 0.5) < 4 * values.std() / np.sqrt(len(values))
-    assert 0.7 < errors.mean() / values.std() < 1.5
+    assert 0.75 < errors.mean() / values.std() < 1.4
     assert told_apart(np.zeros((29, 1)), np.zeros((29, 1)), plain, seed=0) is None
 
 

@@ -8,6 +8,12 @@ frozen results; the command line parses, calls one of them, and prints.
 
 from vaekit.application.detecting import DetectionResult, detect_to_file
 from vaekit.application.diagnosing import ArtifactDiagnosis, diagnose_artifact
+from vaekit.application.exploring import (
+    OpenedExploration,
+    WrittenExploration,
+    explore_artifact,
+    write_exploration,
+)
 from vaekit.application.fit_and_prove import FitResult, fit_and_prove
 from vaekit.application.fit_steps import Stage
 from vaekit.application.imputing import ImputationResult, impute_to_file
@@ -41,10 +47,12 @@ __all__ = [
     "FitResult",
     "ImputationResult",
     "Opened",
+    "OpenedExploration",
     "PriorResult",
     "ReportResult",
     "Stage",
     "SynthesisResult",
+    "WrittenExploration",
     "WrittenRows",
     "WrittenScores",
     "check_own_parts",
@@ -55,6 +63,7 @@ __all__ = [
     "diagnose_artifact",
     "encode_to_file",
     "evaluate_artifact",
+    "explore_artifact",
     "fit_and_prove",
     "fit_prior_to_artifact",
     "impute_to_file",
@@ -63,5 +72,6 @@ __all__ = [
     "sample_to_file",
     "score_to_file",
     "synthesize_to_file",
+    "write_exploration",
     "write_report",
 ]

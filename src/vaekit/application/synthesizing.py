@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from vaekit.application.row_makers import ArtifactRows, RowMaker, SynthesizerRows
 from vaekit.application.sources import Source, source_name
 from vaekit.application.table_text import as_written, read_table
+from vaekit.data import write_text
 from vaekit.data.column_selection import read_column_names
 from vaekit.data.messages import few
 from vaekit.data.result_tables import TABLES
@@ -16,6 +17,7 @@ from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.jobs import SyntheticReport, check_constraints, report_synthetic
 from vaekit.language.grammar import did_you_mean
+from vaekit.report import render_synthetic_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +47,8 @@ class SynthesisResult:
         Names of the columns that have holes in the source, and none in the file.
     report
         The rows judged beside real ones, where that was asked for.
+    page
+        The page of the report, ``NAME.report.html`` beside the file.
     """
 
     path: Path
@@ -55,6 +59,7 @@ class SynthesisResult:
     acceptance: float
     filled: tuple[str, ...]
     report: SyntheticReport | None = field(default=None, repr=False)
+    page: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain dictionaries, lists, strings and numbers."""
@@ -67,6 +72,7 @@ class SynthesisResult:
             "filled": list(self.filled),
             "left_out": self.left_out,
             "report": None if self.report is None else self.report.to_json(),
+            "page": None if self.page is None else str(self.page),
         }
 
 
@@ -177,16 +183,14 @@ def synthesize_to_file(
         )
     is_text = output.suffix.lower() in (".csv", ".tsv")
     write_frame(output, made.frame if table is None or not is_text else as_written(made.frame, table))
-    found = None
+    found = page = None
     if maker.held_out is not None:
+        rows = cast("pd.DataFrame", made.frame[list(maker.known.columns)])
         found = report_synthetic(
-            maker.known,
-            maker.held_out,
-            cast("pd.DataFrame", made.frame[list(maker.known.columns)]),
-            target=target,
-            log_density=maker.log_density,
-            seed=seed,
+            maker.known, maker.held_out, rows, target=target, log_density=maker.log_density, seed=seed
         )
+        page = output.with_name(f"{output.stem}.report.html")
+        write_text(page, render_synthetic_report(found, maker.known, rows, name=Path(source).name))
     return SynthesisResult(
         output,
         made.frame,
@@ -196,6 +200,7 @@ def synthesize_to_file(
         made.acceptance,
         maker.filled,
         found,
+        page,
     )
 
 

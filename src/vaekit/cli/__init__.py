@@ -22,7 +22,7 @@ __all__ = ["main"]
 _IN_FLAGS = (
     (re.compile(r"^(validation|samples|sentences|split|rows)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^false_alarm_rate=(\S+)(?=:| needs)"), r"--false-alarm-rate \1"),
-    (re.compile(r"^(reasons|members|seed|draws|interval|steps)=(\S+)(?=:)"), r"--\1 \2"),
+    (re.compile(r"^(reasons|members|seed|draws|interval|steps|port)=(\S+)(?=:)"), r"--\1 \2"),
     (re.compile(r"^checkpoint_minutes=(\S+)(?=:)"), r"--checkpoint-minutes \1"),
     (re.compile(r"^batch_size=(\S+)(?=: there are)"), r"--batch-size \1"),
     (re.compile(r"^n_samples=(\S+)(?=:)"), r"-n \1"),

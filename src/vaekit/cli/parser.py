@@ -23,6 +23,7 @@ from vaekit.cli.doctor_verb import Doctor
 from vaekit.cli.encode_verb import Encode
 from vaekit.cli.evaluate_verb import Evaluate
 from vaekit.cli.explain_loss_verb import ExplainLoss
+from vaekit.cli.explore_verb import Explore
 from vaekit.cli.export_verb import Export
 from vaekit.cli.fit_prior_verb import FitPrior
 from vaekit.cli.fit_verb import Fit
@@ -65,6 +66,7 @@ _VERBS = (
     | Impute
     | Synthesize
     | Report
+    | Explore
     | Export
     | Info
     | Models

@@ -68,7 +68,7 @@ class Synthesize:
         bool,
         tyro.conf.arg(
             help="Hold a fifth of DATA out of the fit, and print how near made-up rows are to real ones: told apart by "
-            "trees, columns and pairs, nearest records, copies, membership."
+            "trees, columns and pairs, nearest records, copies, membership. OUT.report.html has pictures."
         ),
     ] = False
     target: Annotated[
@@ -137,5 +137,5 @@ def _lines(result: "SynthesisResult", *, constraints: bool) -> list[str]:
         )
     lines.append(f"{result.path}: {len(result.frame):,} rows x {len(result.frame.columns)} columns")
     if result.report is not None:
-        lines += ["", *result.report.lines()]
+        lines += ["", *result.report.lines(), f"{result.page}: the same with pictures"]
     return lines

@@ -550,6 +550,20 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             method=method,
         )
 
+    def explore(self, X: Any = None, y: Any = None, *, conditions: Any = None) -> Any:
+        """Return a page to move in the latent space, a :class:`vaekit.ExplorationPage`: a notebook shows it.
+
+        ``X`` are the rows on the map, coloured by ``y`` where it is given; without them draws from the prior are shown.
+        Conditions as for :meth:`fit`. ``vaekit explore`` shows the same page, and decodes any point of it.
+        """
+        from vaekit import ExplorationPage  # by the front door: the page stands on a floor above this one
+
+        check_is_fitted(self, "model_")
+        rows = None if X is None else self._rows(X, conditions)
+        if rows is not None and y is not None:
+            rows = replace(rows, labels=np.asarray(y))
+        return ExplorationPage.of(self, rows)
+
     def transform_to_codes(self, X: Any, *, conditions: Any = None) -> npt.NDArray[np.int64]:
         """Encode to codes: the most probable of each position, from 0, ``(n, positions)``; level after level.
 
