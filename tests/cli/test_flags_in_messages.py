@@ -13,7 +13,10 @@ from vaekit.cli import _in_flags
 SOURCE = Path(vaekit.__file__).parent
 FLAG = re.compile(r"(?<![\w`(-])--[a-z][a-z-]*")
 # Commands that a page or a list shows as commands; no error has them.
-COMMANDS = {"report/verdict.py", "report/provenance.py", "sentence/named_models.py"}
+COMMANDS = {
+    "jobs/diagnose_columns.py", "jobs/diagnose_inference.py", "jobs/diagnose_latents.py", "jobs/diagnose_rows.py",
+    "report/provenance.py", "report/verdict.py", "sentence/named_models.py",
+}  # fmt: skip
 # A flag of another program.
 FOREIGN = {"--nproc-per-node"}
 

@@ -29,6 +29,7 @@ _SHRUNK = (0.0, 1 / 256, 1 / 16, 1 / 4, 1 / 2, 3 / 4)
 
 
 def bytes_a_row(model: Model, x: Tensor) -> int:
+    """Return about how much memory one row takes in an evaluation of its densities."""
     features = prod(model.likelihood_part.feature_shape) if isinstance(model, VAE) else 0
     return 6 * 8 * max(prod(x.shape[1:]), features, 256)
 
