@@ -34,6 +34,7 @@ _RIDGE = 0.01  # added to the variances of standardised columns
 _SLOPE = 10.0  # standard deviation of a slope a priori
 _TINY = 1e-300
 _MEANS = 100  # draws that means are taken over
+_LEAST_VALUES = 20
 _STEEP, _LEAST_ROWS, _MOST_ROWS, _MOST_COLUMNS = 8.0, 200, 1_000, 60
 
 
@@ -168,8 +169,9 @@ def self_masked_columns(coding: TableCoding, rows: CodedRows, seed: int) -> list
     """Return the names of columns that look as if a value's own size decided whether it is missing.
 
     They are those with a slope above 8 beside the column's standard deviation: nine in ten values half a standard
-    deviation on one side of the curve's middle are there, and as many on the other are missing. It looks at 1,000 rows,
-    and returns none below 200 rows or above 60 columns.
+    deviation on one side of the curve's middle are there, and as many on the other are missing. A column of fewer than
+    20 values is not judged, since no Gaussian has steps. It looks at 1,000 rows, and returns none below 200 rows or
+    above 60 columns.
     """
     if len(rows) < _LEAST_ROWS or len(coding.numeric) > _MOST_COLUMNS:
         return []
@@ -186,7 +188,7 @@ def self_masked_columns(coding: TableCoding, rows: CodedRows, seed: int) -> list
     return [
         coding.numeric[j].name
         for j, slope in zip(taking_part, found.slope, strict=True)
-        if abs(slope) > _STEEP
+        if abs(slope) > _STEEP and len(np.unique(x[known[:, j], j])) >= _LEAST_VALUES
     ]
 
 
