@@ -11,7 +11,7 @@ in standard deviations of the whole column; the ratio is to the best of the othe
 they come, and those that the output already holds are not measured again; ``--seeds 0`` measures no more of them.
 
 Then breast cancer with the mask of Ipsen et al. (2021), "not-MIWAE": in the first half of the columns all values above
-the mean are missing. Their table 1 has .72 for not-MIWAE.
+the mean are missing. They report .72 for not-MIWAE.
 """
 
 import argparse

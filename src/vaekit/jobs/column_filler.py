@@ -4,7 +4,7 @@ r"""One column filled in by several ways at once, weighed by how well each fills
 
 over the ways k: the networks, the nearest rows, trees, and the networks corrected by trees that are fitted to what they
 miss. The weights have the least squared error on the column's observed cells, each hidden from whoever fills it in
-(Wolpert, 1992, "Stacked Generalization"; Breiman, 1996, "Stacked Regressions", section 2), and are drawn towards those
+(Wolpert, 1992, "Stacked Generalization"; Breiman, 1996, "Stacked Regressions"), and are drawn towards those
 of all columns together. A category is as many columns of zeros and ones as it has positions.
 """
 

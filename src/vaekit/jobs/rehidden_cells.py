@@ -92,9 +92,9 @@ def conformal_factor(residual: Floats, low: Floats, high: Floats, weight: Floats
     r"""Return the factor by which intervals around the mean have to be widened to hold 90 % of the residuals.
 
     With equal weights it is the :math:`\lceil 0.9 (n + 1) \rceil`-th smallest of how far, beside the end of its
-    interval, each residual reaches (Lei et al., 2018, "Distribution-free predictive inference for regression",
-    section 2); otherwise the weighed quantile of Tibshirani et al. (2019), "Conformal prediction under covariate
-    shift", equation 7, where the new cell has the mean weight.
+    interval, each residual reaches (Lei et al., 2018, "Distribution-free predictive inference for regression");
+    otherwise the weighed quantile of Tibshirani et al. (2019), "Conformal prediction under covariate shift", where the
+    new cell has the mean weight.
 
     Parameters
     ----------

@@ -3,7 +3,7 @@ r"""Rows whose values decide themselves whether they are missing: a Gaussian and
 .. math:: x \sim N(\mu, \Sigma), \qquad p(x_j \text{ is missing} \mid x) = \frac 1 {1 + \exp(-a_j (x_j - b_j))}
 
 This is the self-masking of Ipsen, Mattei and Frellsen (2021), "not-MIWAE: Deep Generative Modelling with Missing not
-at Random Data", section 3, over a Gaussian. It is fitted by stochastic expectation maximisation (Celeux and Diebolt,
+at Random Data", over a Gaussian. It is fitted by stochastic expectation maximisation (Celeux and Diebolt,
 1985): holes are drawn given everything else by Gibbs steps, and parameters maximise the likelihood of completed rows. A
 value is missing where :math:`x_j > t` for a logistic threshold t around :math:`b_j`: given x, t is a truncated
 logistic, and given t, x is a truncated normal. Nothing in the observed cells can tell whether the curves are right.
