@@ -121,7 +121,7 @@ def command_lines() -> list[tuple[str, str]]:
             for line in block.split("\n")
         ]
         inside += re.findall(r"^    (.*)$", text, re.M)
-        candidates = [re.sub(r"\s+#.*", "", line.strip().lstrip("!$ ")) for line in inside]
+        candidates = [re.sub(r"\s+(#|\|\|).*", "", line.strip().lstrip("!$ ")) for line in inside]
         candidates += [span.replace("\n", " ") for span in re.findall(r"`(vaekit [^`]+)`", text)]
         found += [(name_of(page), line) for line in candidates if line.startswith("vaekit ")]
     return sorted(set(found))
