@@ -48,6 +48,8 @@ def test_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
             if words[1] == "fit"
             else ["--samples", "2"]
             if words[1] == "evaluate"
+            else ["--output", "page.html"]  # without it the page is served until somebody ends it
+            if words[1] == "explore"
             else []
         )
         assert main([*words[1:], *quick]) == 0, f"{line}\n{capsys.readouterr().err}"

@@ -217,7 +217,9 @@ def test_a_held_out_row_without_probability_is_left_out_and_named():
     with pytest.warns(DataWarning, match=r"the validation rows: 1 row of 20 .* row 4 .*, column 'x1': 2"):
         vae.fit(x, validation=held_out)
     with pytest.warns(DataWarning, match=r"the test rows: 1 row of 20"):
-        found = vae.evaluate(held_out, samples=10, split="test")
+        found = vae.evaluate(held_out, samples=10, split="test", outside="leave out")
     assert found.examples == 19
     with pytest.raises(DataError, match="zeros and ones"):
-        vae.evaluate(held_out[4:5], samples=10)
+        vae.evaluate(held_out[4:5], samples=10, outside="leave out")
+    with pytest.raises(DataError, match="zeros and ones"):
+        vae.evaluate(held_out, samples=10)

@@ -17,7 +17,7 @@ from narrowing import known, untyped
 from vaekit import VariationalAutoencoder
 from vaekit.application import encode_to_file
 from vaekit.data import read
-from vaekit.errors import DataError
+from vaekit.errors import DataError, DataWarning
 
 FAST = {"epochs": 2, "network": "mlp:hidden=8", "random_state": 0}
 
@@ -132,7 +132,8 @@ def test_the_module_of_images_with_constant_parts(parts):
 def test_the_module_of_a_table_with_an_empty_column(iris):
     rows = iris.to_numpy().copy()
     rows[:, 2] = np.nan
-    vae = VariationalAutoencoder(2, **FAST).fit(rows)
+    with pytest.warns(DataWarning, match="no value at all in x2"):
+        vae = VariationalAutoencoder(2, **FAST).fit(rows)
     found = vae.to_module()(torch.from_numpy(rows)).detach().numpy()
     np.testing.assert_array_equal(found, vae.reconstruct(rows))
     assert np.isnan(found[:, 2]).all()

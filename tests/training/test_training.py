@@ -212,7 +212,7 @@ def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypa
         [],
     )
     torch.set_num_threads(2)
-    for samples in (1, 50):
+    for samples in (1, 500):
         with described(ImportanceWeighted(samples=samples), data, model=model, batch_size=30).threads():
             found.append(torch.get_num_threads())
     torch.set_num_threads(before)

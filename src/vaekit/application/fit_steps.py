@@ -203,9 +203,13 @@ class FitSteps:
             return {}
         self.on_stage("evaluating")
         if parts.validation is not None:
-            results["validation"] = estimator.evaluate(parts.validation, samples=samples, split="validation")
+            results["validation"] = estimator.evaluate(
+                parts.validation, samples=samples, split="validation", outside="leave out"
+            )
         if parts.test is not None:
-            results["test"] = estimator.evaluate(parts.test, samples=samples, split="test", train=parts.train)
+            results["test"] = estimator.evaluate(
+                parts.test, samples=samples, split="test", train=parts.train, outside="leave out"
+            )
         return results
 
     def save(self, parts: Parts, origin: dict[str, Any], results: dict[str, Evaluation]) -> None:

@@ -532,13 +532,15 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
         train: Any = None,
         seed: int | None = None,
         method: EvidenceMethod = "importance",
+        outside: Literal["refuse", "leave out"] = "refuse",
     ) -> Evaluation:
         """Evaluate on held-out data; see :func:`vaekit.evaluation.evaluate`.
 
         ``samples`` are importance samples an example (``"auto"``: as many as each needs), ``split`` is the name of the
         data in the result, and ``train`` are the training data, for baselines: there are none for None, and for data
         left in their file. ``seed``, of the noise, is the estimator's by default. ``method`` is ``importance``,
-        ``annealed`` or ``exact``: see :mod:`vaekit.evaluation.evidence`. Conditions as for :meth:`fit`.
+        ``annealed`` or ``exact``: see :mod:`vaekit.evaluation.evidence`. Rows with a value that has no probability are
+        refused, or left out with a :class:`~vaekit.errors.DataWarning`. Conditions as for :meth:`fit`.
         """
         return inference.evaluate_rows(
             self._fitted(),
@@ -548,6 +550,7 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
             train=None if train is None else self._rows(train),
             seed=self.seed_ if seed is None else seed,
             method=method,
+            leave_out=outside == "leave out",
         )
 
     def explore(self, X: Any = None, y: Any = None, *, conditions: Any = None) -> Any:

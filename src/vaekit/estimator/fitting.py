@@ -285,12 +285,16 @@ def train_model(
         message = f"batch_size={asked}: there are {len(rows)} training rows, and one batch is all of them"
         warnings.warn(message, TrainingWarning, stacklevel=3)
     fitted = fitted.taking(rows, held_out)
-    if held_out is not None:
+    data = Examples(*fitted.tensors(rows))
+    if held_out is not None and recipe.likelihood in (
+        "auto",
+        "mixed",
+    ):  # families that training rows have chosen
         held_out = fitted.with_probability(held_out, what="the validation rows")
     setup = RunSetup(
         model=fitted.model,
         objective=fitted.sentence.objective.build(),
-        data=Examples(*fitted.tensors(rows)),
+        data=data,
         held_out=None if held_out is None else Examples(*fitted.tensors(held_out)),
         settings=settings,
         seed=fitted.seed,

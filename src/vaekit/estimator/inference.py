@@ -126,10 +126,12 @@ def evaluate_rows(
     train: Dataset | None,
     seed: int,
     method: EvidenceMethod = "importance",
+    leave_out: bool = False,
 ) -> Evaluation:
     """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
     fitted, schema = fitted.taking(rows, train), fitted.schema
-    rows = fitted.with_probability(rows, what="the data" if split == "all" else f"the {split} rows")
+    if leave_out:
+        rows = fitted.with_probability(rows, what="the data" if split == "all" else f"the {split} rows")
     x, c = fitted.tensors(rows)
     if c is not None and fitted.has_classifier and not (known := (c != 0).any(1)).all():
         if not known.any():

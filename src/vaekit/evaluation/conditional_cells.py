@@ -95,7 +95,8 @@ def conditional_cells(
     >>> likelihood = ObservedCells(GaussianLikelihood((2,), scale="fixed", value=0.1))
     >>> encoder = nn.Sequential(likelihood.encoder_input, nn.Linear(2, 2))
     >>> model = VAE(encoder, DiagonalPosterior(1), StandardPrior((1,)), nn.Linear(1, 2), likelihood)
-    >>> _ = model.decoder.weight.zero_(), model.decoder.bias.copy_(torch.tensor([3.0, 5.0]))
+    >>> _ = [nn.init.zeros_(weight) for weight in (*encoder[1].parameters(), model.decoder.weight)]
+    >>> _ = model.decoder.bias.data.copy_(torch.tensor([3.0, 5.0]))
     >>> found = conditional_cells(model, torch.tensor([[2.9, torch.nan]]), draws=4)
     >>> found.expected, found.drawn.shape, found.effective_sample_size.item() > 490
     (tensor([[3., 5.]]), torch.Size([4, 1, 2]), True)
