@@ -40,7 +40,8 @@ def in_shell(command):
 
 def system(command):
     program, *arguments = shlex.split(command)
-    text, status = in_process(arguments) if program == "vaekit" else in_shell(command)
+    alone = program == "vaekit" and "||" not in arguments
+    text, status = in_process(arguments) if alone else in_shell(command)
     print(text, end="")
     if status:
         raise CommandFailed(f"`{command}` ended with status {status}: {text}")
