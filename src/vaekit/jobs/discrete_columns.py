@@ -11,6 +11,7 @@ probability of its code, less the share 1/(n + 1) for one that is yet unseen. So
 models.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -28,8 +29,8 @@ _PIECES, _ROWS_OF_A_PIECE = 8, 10
 
 
 @dataclass(frozen=True)
-class DiscreteColumn:
-    """One column as codes from 0 to ``size - 1``.
+class DiscreteColumn(ABC):
+    """One column as codes from 0 to ``size - 1``. Abstract.
 
     Parameters
     ----------
@@ -46,9 +47,9 @@ class DiscreteColumn:
     keeps_missing: bool
 
     @property
+    @abstractmethod
     def values(self) -> int:
         """The number of codes that stand for values."""
-        raise NotImplementedError
 
     @property
     def size(self) -> int:
@@ -75,16 +76,17 @@ class DiscreteColumn:
         """Return where codes stand in the order of their numbers, from 0 to 1, NaN for a hole; None for categories."""
         return None
 
+    @abstractmethod
     def share_between(self, low: float, high: float) -> Floats:
         """Return the share of each code's rows with a value from low to high, ``(size,)``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode_between(self, codes: Codes, low: float, high: float, generator: np.random.Generator) -> Floats:
         """Return values from low to high; every code has some."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _encode_known(self, values: Floats) -> tuple[Codes, Floats]:
-        raise NotImplementedError
+        """Return codes and log-densities within them, as :meth:`encode` does, of values that are no holes."""
 
 
 @dataclass(frozen=True)
