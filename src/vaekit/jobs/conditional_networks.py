@@ -24,10 +24,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaekit.jobs.adam_on_one_cycle import adam_on_one_cycle
 from vaekit.jobs.gaussian_anchor import GaussianAnchors
 from vaekit.jobs.member_networks import apply_layers, make_layers, one_hot
 from vaekit.jobs.table_coding import CodedRows
-from vaekit.language.learning_rates import OneCycle
 from vaekit.networks.bounded import soft_bound
 
 __all__ = ["ConditionalNetworks", "ConditionalSettings", "Expected", "train_conditional"]
@@ -267,15 +267,12 @@ def train_conditional(
     seen = (1 - left_out)[:, which]
     seen = seen / seen.mean(1, keepdim=True).clamp(min=1e-6)
     weights = [weight.requires_grad_() for weight in networks.parameters()]
-    optimizer = torch.optim.AdamW(
+    optimizer, schedule = adam_on_one_cycle(
         weights,
-        lr=settings.learning_rate,
+        learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        betas=(0.9, 0.99),
-        foreach=True,
+        steps=settings.steps,
     )
-    one_cycle = OneCycle(warmup=0.1)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, settings.steps))
     batch = min(settings.batch_size, len(which))
     for step in range(settings.steps):
         drawn = torch.randint(len(which), (batch,), generator=generator)

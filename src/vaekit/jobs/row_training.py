@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vaekit.jobs.adam_on_one_cycle import adam_on_one_cycle
 from vaekit.jobs.row_networks import RowNetworks, order_with_first
-from vaekit.language.learning_rates import OneCycle
 from vaekit.runtime.threads import shared_threads, work_of
 
 __all__ = ["RowSettings", "train_rows"]
@@ -82,15 +82,9 @@ def train_rows(networks: RowNetworks, codes: Tensor, settings: RowSettings) -> N
     n, columns = codes.shape
     batch, steps = min(settings.batch_size, n), settings.steps
     weights = list(networks.parameters())
-    optimizer = torch.optim.AdamW(
-        weights,
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=(0.9, 0.99),
-        foreach=True,
+    optimizer, schedule = adam_on_one_cycle(
+        weights, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay, steps=steps
     )
-    one_cycle = OneCycle(warmup=0.1)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: one_cycle(step, steps))
     with shared_threads(work_of(networks.layers, batch * columns)):
         for step in range(steps):
             rows = codes[torch.randint(n, (batch,))]
