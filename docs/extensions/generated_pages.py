@@ -6,6 +6,7 @@ They are written into ``docs/reference`` and ``docs/benchmarks`` at the start of
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -210,7 +211,7 @@ def benchmark_pages(folder: Path) -> dict[str, str]:
             pages[f"benchmarks/{room.name}-notes.md"] = "---\norphan: true\n---\n" + readme.read_text()
             lines += [f":doc:`Notes <{room.name}-notes>`", ""]
         for script in sorted(room.glob("*.py")):
-            described = inspect.cleandoc(docstring(script))
+            described = with_commands(inspect.cleandoc(docstring(script)))
             if "benchmarks/" in described:  # it is run by itself: not a part of another
                 lines += [title(script.stem.replace("_", " ").capitalize(), "-"), described, ""]
         for result in sorted(room.glob("**/*.json")):
@@ -219,6 +220,11 @@ def benchmark_pages(folder: Path) -> dict[str, str]:
             heading = title(room.name.replace("_", " ").capitalize())
             pages[f"benchmarks/{room.name}.rst"] = "\n".join([MARK, heading, *lines]) + "\n"
     return pages
+
+
+def with_commands(text: str) -> str:
+    """The text with its indented blocks as commands, line for line."""
+    return re.sub(r"(?<=\n\n)(?=    \S)", ".. code-block:: console\n\n", text)
 
 
 def docstring(script: Path) -> str:
