@@ -74,6 +74,7 @@ def test_gradients_can_be_set_to_zero_or_removed():
     optimizer = FusedAdam([x])
     x.sum().backward()
     optimizer.zero_grad(set_to_none=False)
-    assert x.grad is not None and torch.equal(x.grad, torch.zeros(3))
+    assert x.grad is not None
+    assert torch.equal(x.grad, torch.zeros(3))
     optimizer.zero_grad()
     assert x.grad is None
