@@ -1,5 +1,7 @@
 """The loop: it learns, it is deterministic, it stops, and it never loses the best weights."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
@@ -217,6 +219,24 @@ def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypa
             found.append(torch.get_num_threads())
     torch.set_num_threads(before)
     assert found == [1, 2]
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(100, 1), (300, 2)])
+def test_the_work_of_convolutions_is_that_of_all_places(monkeypatch, batch_size, expected):
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    # 1.6 million multiply-adds an example, with .46 million parameters
+    model = build_vae(
+        Sentence.parse(network="convolutional:channels=16,hidden=none"), (1, 128, 128), latent=2
+    )
+    before, x = torch.get_num_threads(), torch.rand(5, 1, 128, 128)
+    weights, generator = deepcopy(model.state_dict()), torch.get_rng_state()
+    torch.set_num_threads(2)
+    with described(Elbo(), x, model=model, batch_size=batch_size).threads():
+        found = torch.get_num_threads()
+    torch.set_num_threads(before)
+    assert found == expected
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
 def test_an_objective_is_told_the_rows_once_and_the_epochs_done_before_every_step(data):

@@ -5,18 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from math import inf
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vaekit.language.settings import TrainingSettings
 from vaekit.objectives import Objective, Opposed
 from vaekit.runtime.precision import NetworkPrecision
+from vaekit.runtime.randomness import seeded
 from vaekit.runtime.threads import shared_threads
 from vaekit.training.history import History
-from vaekit.training.optimizing import build_optimizer
+from vaekit.training.optimizing import Optimizer, build_optimizer
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 from vaekit.training.players import OpponentSteps, Players, WeightAverage
 from vaekit.training.streamed import StreamedRows
@@ -75,7 +76,7 @@ class Progress:
 
     history: History = field(default_factory=History)
     objective: Objective | None = None
-    optimizer: torch.optim.Optimizer | None = None
+    optimizer: Optimizer | None = None
     opponent: OpponentSteps | None = None
 
 
@@ -136,7 +137,7 @@ class RunSetup:
         optimizer = self.progress.optimizer or self.build_optimizer(self.model.parameters())
         return Players(self.model, optimizer, average, opponent)
 
-    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """Return a fresh optimiser of some parameters."""
         return build_optimizer(self.settings.optimizer, parameters, self.settings.learning_rate)
 
@@ -146,7 +147,10 @@ class RunSetup:
         Every step of a run has the same number, which its checkpoints note.
         """
         work = multiplications(self.model, self.objective, self.settings.batch_size)
-        return shared_threads(inf if has_convolutions(self.model) else work)
+        if has_convolutions(self.model):
+            each = _multiplications_at_all_places(self.model, self.objective, self.data.first(1))
+            work = each * self.settings.batch_size
+        return shared_threads(work)
 
     def precision_of(self, model: VAE) -> NetworkPrecision:
         """Return the precision in which the networks of a model multiply in training.
@@ -219,6 +223,20 @@ def multiplications(model: VAE, objective: Objective, batch_size: int) -> int:
 def has_convolutions(model: VAE) -> bool:
     """Return whether a model has convolutions, which multiply far more often than they have parameters."""
     return any(isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)) for module in model.modules())
+
+
+@torch.no_grad()
+def _multiplications_at_all_places(model: VAE, objective: Objective, example: Batch) -> int:
+    """Return the multiply-adds of one example's pass forward, counted: a convolution's weights see every place."""
+    model = deepcopy(model).eval()
+    x, c = example
+    encoding, decoding = FlopCounterMode(display=False), FlopCounterMode(display=False)
+    with seeded(0):
+        with encoding:
+            z = model.encode(x, c).sample()
+        with decoding:
+            model.decode(z, c)
+    return (encoding.get_total_flops() + objective.draws * decoding.get_total_flops()) // 2
 
 
 def _describe(value: Tensor | StreamedRows | None) -> str:
