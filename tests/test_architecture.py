@@ -139,6 +139,19 @@ def test_no_circle_within_a_room(room):
     assert circle(edges | {f"vaekit.{room}": offered}) == []
 
 
+def test_no_circle_of_sub_rooms():
+    """Nor of a room's own files with its sub-rooms, into which of them only ``__init__`` looks."""
+    for folder in sorted({path.parent.parent for path in modules()} - {SOURCE, SOURCE.parent}):
+        above = dotted(folder / "__init__.py")
+        edges = defaultdict(set)
+        for name, path in KNOWN.items():
+            if name.startswith(f"{above}."):
+                edges[name.split(".")[2]] |= {
+                    other.split(".")[2] for other in imports(path) if f"{above}." in other
+                }
+        assert circle({name: others - {name} for name, others in edges.items()}) == []
+
+
 def test_every_room_has_a_floor():
     assert {room_of(path) for path in modules()} - {"__init__", "__main__"} == set(FLOOR)
 

@@ -14,45 +14,26 @@ Then breast cancer with the mask of Ipsen et al. (2021), "not-MIWAE": in the fir
 the mean are missing. They report .72 for not-MIWAE.
 """
 
-import argparse
 import json
 import platform
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
+from imputation_rivals import RIVALS, hide, read_options
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
-from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.experimental import enable_iterative_imputer
-from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
-from sklearn.linear_model import BayesianRidge
 
 from vaekit import Imputer
 
-__all__ = ["enable_iterative_imputer", "hide"]  # the first makes IterativeImputer importable
-
-ROWS, SHARE, SLOPE = 1500, 0.3, 2.0
-OTHERS: dict[str, Callable[[int], object]] = {
-    "mean": lambda seed: SimpleImputer(),
-    "nearest": lambda seed: KNNImputer(n_neighbors=10),
-    "ridge": lambda seed: IterativeImputer(BayesianRidge(), random_state=seed),
-    "trees": lambda seed: IterativeImputer(
-        ExtraTreesRegressor(50, random_state=seed), max_iter=5, tol=0, random_state=seed
-    ),
-}
+ROWS = 1500
 
 
 def main() -> None:
     """Measure what is not there yet, print it, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args()
+    options = read_options(__doc__)
     torch.set_num_threads(1)
     rows = json.loads(options.output.read_text())["tables"] if options.output.exists() else []
     done = {(row["table"], row["holes"], row["seed"]) for row in rows}
@@ -80,8 +61,8 @@ def missing_not_at_random(x: np.ndarray) -> dict:
     holes[:, : x.shape[1] // 2] = x[:, : x.shape[1] // 2] > 0
     given = np.where(holes, np.nan, x)
     ways = {
-        "mean": SimpleImputer(),
-        "ridge": IterativeImputer(BayesianRidge(), random_state=0),
+        "mean": RIVALS["mean"](0),
+        "ridge": RIVALS["ridge"](0),
         **{f"vaekit, mnar='self', seed {seed}": Imputer(mnar="self", random_state=seed) for seed in range(3)},
     }
     errors = {
@@ -106,27 +87,6 @@ def read_tables(folder: Path) -> dict[str, np.ndarray]:
     return tables
 
 
-def hide(x: np.ndarray, kind: str, seed: int) -> np.ndarray:
-    """Return which cells are hidden."""
-    random, columns = np.random.default_rng(seed), x.shape[1]
-    if kind == "MCAR":
-        return random.random(x.shape) < SHARE
-    seen = random.permutation(columns)[: columns // 2]
-    z = (x - x.mean(0)) / (x.std(0) + 1e-9)
-    holes = np.zeros(x.shape, dtype=bool)
-    for j in np.setdiff1d(np.arange(columns), seen):
-        score = z[:, seen] @ random.normal(size=len(seen))
-        score *= SLOPE / score.std()
-        low, high = -20.0, 20.0
-        for _ in range(60):  # the intercept that makes the mean chance what is asked
-            middle = (low + high) / 2
-            low, high = (
-                (low, middle) if (1 / (1 + np.exp(-score - middle))).mean() > SHARE else (middle, high)
-            )
-        holes[:, j] = random.random(len(x)) < 1 / (1 + np.exp(-score - low))
-    return holes
-
-
 def measure(truth: np.ndarray, holes: np.ndarray, seed: int) -> dict:
     """Return errors, coverage of 90 % intervals, and CPU seconds on one table with holes."""
     x = np.where(holes, np.nan, truth)
@@ -138,8 +98,8 @@ def measure(truth: np.ndarray, holes: np.ndarray, seed: int) -> dict:
         return round(float(np.sqrt(np.square((filled - truth) / unit)[holes].mean())), 4)
 
     found = {}
-    for name, make in OTHERS.items():
-        found[name] = error(make(seed).fit_transform(x))  # type: ignore[attr-defined]
+    for name, make in RIVALS.items():
+        found[name] = error(make(seed).fit_transform(x))
     best = min(found.values())
     start = time.process_time()
     imputer = Imputer(random_state=seed).fit(x)

@@ -8,28 +8,22 @@ missForest's way: each column by 50 extremely randomised trees on the others, ca
 beginning at means and the most frequent categories.
 """
 
-import argparse
 import json
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from imputation_rivals import categories, chained_trees, read_options
 
 from vaekit import Imputer
 
-ROWS, SHARE, ROUNDS = 2000, 0.3, 3
+ROWS, SHARE = 2000, 0.3
 
 
 def main() -> None:
     """Measure, print, and write the results as they come."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data-dir", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--output", type=Path, required=True)
-    options = parser.parse_args()
+    options = read_options(__doc__)
     file = options.data_dir / "tables" / "adult.data"
     frame = pd.read_csv(file, header=None, skipinitialspace=True, na_values="?").add_prefix("column_")
     frame = frame.iloc[np.random.default_rng(0).permutation(len(frame))[:ROWS]].reset_index(drop=True)
@@ -52,11 +46,6 @@ def main() -> None:
         options.output.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def categories(frame: pd.DataFrame) -> list[str]:
-    """Return the names of columns of categories."""
-    return [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]  # type: ignore[misc]
-
-
 def accuracy(frame: pd.DataFrame, given: pd.DataFrame, filled: pd.DataFrame) -> float:
     """Return the share of hidden categories that are right, as the mean over columns."""
     right = []
@@ -64,22 +53,6 @@ def accuracy(frame: pd.DataFrame, given: pd.DataFrame, filled: pd.DataFrame) -> 
         hidden = given[name].isna() & frame[name].notna()
         right.append((filled[name][hidden] == frame[name][hidden]).mean())
     return round(float(np.mean(right)), 4)
-
-
-def chained_trees(given: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the table filled in by chained trees."""
-    texts, filled = categories(given), given.copy()
-    for name in given:
-        column = given[name]
-        filled[name] = column.fillna(column.value_counts().index[0] if name in texts else column.mean())
-    for _ in range(ROUNDS):
-        for name in given:
-            holes = given[name].isna()
-            others = pd.get_dummies(filled.drop(columns=name)).to_numpy(dtype=float)
-            kind = ExtraTreesClassifier if name in texts else ExtraTreesRegressor
-            trees = kind(50, random_state=seed).fit(others[~holes], filled[name][~holes])
-            filled.loc[holes, name] = trees.predict(others[holes])
-    return filled
 
 
 if __name__ == "__main__":

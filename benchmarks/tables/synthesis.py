@@ -33,10 +33,10 @@ import torch
 from scipy.special import ndtr, ndtri
 
 from vaekit.jobs import Synthesizer
-from vaekit.jobs.compared_tables import compare_tables
-from vaekit.jobs.synthetic_fidelity import column_similarities, pair_similarities, told_apart
-from vaekit.jobs.synthetic_privacy import copied_share, nearest_record_share
-from vaekit.jobs.synthetic_utility import trained_and_tested
+from vaekit.jobs.comparison.compared_tables import compare_tables
+from vaekit.jobs.comparison.synthetic_fidelity import column_similarities, pair_similarities, told_apart
+from vaekit.jobs.comparison.synthetic_privacy import copied_share, nearest_record_share
+from vaekit.jobs.comparison.synthetic_utility import trained_and_tested
 
 ADULT = [
     "age", "workclass", "fnlwgt", "education", "education_num", "marital_status", "occupation", "relationship", "race",

@@ -93,7 +93,7 @@ def test_types_of_parquet_and_json_of_the_result(place, capsys):
     ],
 )
 def test_what_cannot_be_is_told_before_training(place, capsys, monkeypatch, words, code, said):
-    monkeypatch.setattr("vaekit.jobs.synthesizer.train_rows", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("vaekit.jobs.synthesis.synthesizer.train_rows", lambda *_: pytest.fail("trained"))
     assert run(place / "shop.csv", "-o", place / "no.csv", *words) == code
     assert said in capsys.readouterr().err
     assert not (place / "no.csv").exists()

@@ -149,6 +149,13 @@ def test_the_page_of_images(browser, images, tmp_path):
         page.wait_for_selector("#walk img >> nth=8")
         assert f"From image {row} (A) to image {other} (B)" in page.inner_text("#walk-facts")
         assert page.locator("#near img").count() == 8
+        # of two typical rows it is there without a click
+        (first, _), (second, _), *_ = images.typical
+        page.select_option("#walk-from", str(first))
+        page.select_option("#walk-to", str(second))
+        page.wait_for_function(
+            f"document.querySelector('#walk-facts').textContent.startsWith('From image {first} (A) to image {second}')"
+        )
         # a class of the legend, and its rows as a file
         page.click("#legend button >> nth=3")
         page.wait_for_selector("#chosen-means img >> nth=1")
@@ -256,6 +263,21 @@ def test_a_page_of_one_file(browser, images, tmp_path: Path):
         page.wait_for_selector("#near img >> nth=7")
         assert page.inner_text("#facts").startswith("Image 7, label 7")
         assert picture(page, "original") == images.row(7)["original"]["image"]
+        # the walk between two typical rows, and back
+        (first, _), *_, (last, _) = images.typical
+        for ends in ((first, last), (last, first)):
+            for select, row in zip(("#walk-from", "#walk-to"), ends, strict=True):
+                page.select_option(select, str(row))
+            page.wait_for_function(
+                "words => document.querySelector('#walk-facts').textContent.startsWith(words)",
+                arg=f"From image {ends[0]} (A) to image {ends[1]} (B)",
+            )
+            walk = images.walk(*ends, first=images.shown.order[0], second=images.shown.order[1])
+            seen = page.evaluate("[...document.querySelectorAll('#walk img')].map(image => image.src)")
+            assert seen == [example["image"] for example in walk["examples"]]
+            drawn = page.evaluate("[$('map').data[1].x, $('map').data[1].y]")
+            np.testing.assert_allclose(np.transpose(drawn), walk["places"], atol=1e-4)
+        assert page.locator("#walk-to option").all_inner_texts()[1].startswith("0: image ")
         slider = page.locator("#sliders input >> nth=0")
         slider.fill(slider.get_attribute("max"))
         page.wait_for_selector("#at-cursor:not([hidden]) img")

@@ -57,7 +57,7 @@ def test_one_dimension_spreads_its_points_out():
 def test_umap_is_used_where_it_is_there(monkeypatch):
     class UMAP:
         def __init__(self, **options):
-            assert options == {"random_state": 0, "n_jobs": 1}
+            assert options == {"n_neighbors": 15, "random_state": 0, "n_jobs": 1}
 
         def fit_transform(self, latents):
             return latents[:, :2].astype(np.float32)
@@ -74,3 +74,18 @@ def test_umap_is_used_where_it_is_there(monkeypatch):
     near = drawn.latent_at(drawn.places[3], LATENTS[0])
     np.testing.assert_allclose(near, LATENTS[3], atol=1e-6)
     assert drawn.places_of(LATENTS) is None
+    with pytest.raises(UsageError, match="of 9 rows; it needs at least 10"):
+        umap_map(LATENTS[:9], FLAT)
+
+
+def test_umap_itself_keeps_two_groups_apart():
+    pytest.importorskip("umap", reason="umap-learn is not installed")
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(60, 5)) + 20.0 * (np.arange(60) % 2)[:, None]
+    for rows in (latents, latents[:10]):  # of ten rows it takes all for neighbours, without a warning
+        drawn = umap_map(rows, FLAT)
+        assert drawn.places.shape == (len(rows), 2)
+        assert np.isfinite(drawn.places).all()
+    places = umap_map(latents, FLAT).places
+    apart = np.linalg.norm(places[:, None] - places, axis=2) + 1e9 * np.eye(60)
+    np.testing.assert_array_equal(apart.argmin(1) % 2, np.arange(60) % 2)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from vaekit.contracts import Prior, traits_of
 from vaekit.errors import TrainingDivergedError, UsageError
 from vaekit.evaluation import Estimate
-from vaekit.runtime.first_imports import import_quietly
+from vaekit.runtime.fused_adam import FusedAdam
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.runtime.threads import shared_threads, work_of
@@ -238,8 +238,7 @@ def _maximise_log_density(
     if held_out is not None:
         z, held_out_c = held_out
         held_out = z[: max(1, _CHOOSING_DRAWS // z.shape[1])], held_out_c
-    import_quietly("torch._dynamo")
-    optimizer = torch.optim.Adam(prior.parameters(), lr=_LEARNING_RATE)
+    optimizer = FusedAdam(prior.parameters(), lr=_LEARNING_RATE)
     best, best_weights, best_epoch, epoch = -float("inf"), None, 0, 0
     for epoch in range(1, _EPOCHS + 1):
         for group in optimizer.param_groups:
@@ -260,9 +259,7 @@ def _maximise_log_density(
     return epoch
 
 
-def _train_epoch(
-    model: VAE, optimizer: torch.optim.Optimizer, x: Tensor, repeats: int, c: Tensor | None
-) -> None:
+def _train_epoch(model: VAE, optimizer: FusedAdam, x: Tensor, repeats: int, c: Tensor | None) -> None:
     parameters = list(model.parts["prior"].parameters())
     z = aggregate_draws(model, x, repeats=repeats, c=c).flatten(0, 1)
     order = torch.randperm(len(z)).to(z.device)

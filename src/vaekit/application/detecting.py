@@ -14,8 +14,8 @@ from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
 from vaekit.estimator import VariationalAutoencoder, load
 from vaekit.jobs import OutlierDetector, Reason, benjamini_hochberg
-from vaekit.jobs.conformal import check_rate, p_values
-from vaekit.jobs.model_reasons import blame_by_model
+from vaekit.jobs.detection.conformal import check_rate, p_values
+from vaekit.jobs.detection.model_reasons import blame_by_model
 
 __all__ = ["DetectionResult", "detect_to_file"]
 

@@ -12,7 +12,7 @@ from vaekit.data import Dataset, partition
 from vaekit.data.split import split_indices
 from vaekit.errors import DataWarning
 from vaekit.jobs import Diagnosis, diagnose
-from vaekit.jobs.doctor import FEWEST_ROWS
+from vaekit.jobs.diagnosis.doctor import FEWEST_ROWS
 
 __all__ = ["ArtifactDiagnosis", "diagnose_artifact"]
 

@@ -12,8 +12,8 @@ from vaekit.data import Dataset, partition, restore_table, split_indices
 from vaekit.data.column_selection import take_columns
 from vaekit.errors import DataError, UsageError
 from vaekit.jobs import Constraint, Synthesized, Synthesizer
-from vaekit.jobs.accepted_rows import draw_accepted
-from vaekit.jobs.fresh_ids import FreshIds, with_new_ids
+from vaekit.jobs.constraints.accepted_rows import draw_accepted
+from vaekit.jobs.synthesis.fresh_ids import FreshIds, with_new_ids
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption
+from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption, SeedOption
 from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Detect:
             metavar="COLUMN", help="A column that is a label: never looked at but to print the AUROC."
         ),
     ] = None
-    seed: Annotated[int, tyro.conf.arg(help="Of the fit: the same seed writes the same bytes.")] = 0
+    seed: SeedOption = 0
     missing_values: MissingValuesOption = None
     data_dir: DataDirOption = None
     json: JsonFlag = False

@@ -14,6 +14,7 @@ from vaekit.cli.options import (
     JsonFlag,
     LabelOption,
     MissingValuesOption,
+    SeedOption,
     ThousandsOption,
 )
 from vaekit.cli.printing import print_json
@@ -81,7 +82,7 @@ class Impute:
         int | None,
         tyro.conf.arg(help="Steps of training, fewer to be quick; by default as many as the rows need."),
     ] = None
-    seed: Annotated[int, tyro.conf.arg(help="Of fit and draws: the same seed writes the same bytes.")] = 0
+    seed: SeedOption = 0
     json: JsonFlag = False
 
     def run(self) -> int:

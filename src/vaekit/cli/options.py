@@ -20,6 +20,7 @@ __all__ = [
     "ModelVerb",
     "OutputOption",
     "RowVerb",
+    "SeedOption",
     "ThousandsOption",
     "destination",
 ]
@@ -89,6 +90,7 @@ MissingValuesOption = Annotated[
         help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and NaN.",
     ),
 ]
+SeedOption = Annotated[int, tyro.conf.arg(help="The same seed writes the same bytes.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]
 
 

@@ -5,7 +5,15 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli.options import ArtifactArgument, Device, GivenOption, JsonFlag, OutputOption, destination
+from vaekit.cli.options import (
+    ArtifactArgument,
+    Device,
+    GivenOption,
+    JsonFlag,
+    OutputOption,
+    SeedOption,
+    destination,
+)
 from vaekit.cli.printing import print_written
 
 __all__ = ["Sample"]
@@ -18,7 +26,7 @@ class Sample:
     artifact: ArtifactArgument
     output: OutputOption
     n: Annotated[int, tyro.conf.arg(aliases=["-n"], metavar="N", help="How many.")]
-    seed: Annotated[int, tyro.conf.arg(help="The same seed gives the same bytes.")] = 0
+    seed: SeedOption = 0
     mean: Annotated[
         bool,
         tyro.conf.arg(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption
+from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption, SeedOption
 from vaekit.cli.printing import print_json
 from vaekit.errors import UsageError
 
@@ -78,7 +78,7 @@ class Synthesize:
             help="For --report: a column to predict, by models trained on made-up and on real rows.",
         ),
     ] = None
-    seed: Annotated[int, tyro.conf.arg(help="The same seed writes the same bytes.")] = 0
+    seed: SeedOption = 0
     missing_values: MissingValuesOption = None
     data_dir: DataDirOption = None
     json: JsonFlag = False

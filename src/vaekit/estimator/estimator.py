@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -35,7 +35,14 @@ from vaekit.estimator.fitting import (
     train_model,
     train_more,
 )
-from vaekit.estimator.given_rows import asked_categories, hold_out, read_names, read_rows, select_columns
+from vaekit.estimator.given_rows import (
+    TakesHoles,
+    asked_categories,
+    hold_out,
+    read_names,
+    read_rows,
+    select_columns,
+)
 from vaekit.estimator.model_of_rows import ModelOfRows
 from vaekit.estimator.model_rows import FittedModel, Floats, Given
 from vaekit.evaluation import Evaluation
@@ -55,7 +62,7 @@ Rows = npt.NDArray[np.float64]
 
 
 @in_usual_surroundings
-class VariationalAutoencoder(TransformerMixin, BaseEstimator):
+class VariationalAutoencoder(TransformerMixin, TakesHoles):
     r"""A variational autoencoder for arrays, data frames and images.
 
     Fits :math:`p(x) = \int p(x \mid z)\, p(z)\, dz` by maximising a bound. Every part is a spec string (see
@@ -196,7 +203,6 @@ class VariationalAutoencoder(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         """Tell scikit-learn that values may be missing, and that results are float32."""
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
         if tags.transformer_tags is not None:
             tags.transformer_tags.preserves_dtype = ["float32"]
         return tags

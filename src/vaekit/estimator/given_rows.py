@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
@@ -32,6 +33,7 @@ from vaekit.data.streams import is_stream, stream
 from vaekit.errors import DataWarning, UsageError
 
 __all__ = [
+    "TakesHoles",
     "as_dataset",
     "asked_categories",
     "hold_out",
@@ -41,6 +43,16 @@ __all__ = [
 ]
 
 _ROWS_WORTH_SPLITTING = 20
+
+
+class TakesHoles(BaseEstimator):
+    """An estimator of scikit-learn's kind whose rows may have holes."""
+
+    def __sklearn_tags__(self) -> Tags:
+        """Tell scikit-learn that values may be missing."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
 
 def read_rows(

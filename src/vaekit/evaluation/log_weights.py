@@ -29,7 +29,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from vaekit.contracts import Model, traits_of
 from vaekit.runtime.compiler import compile_graph, has_compiler
-from vaekit.runtime.first_imports import import_quietly
+from vaekit.runtime.fused_adam import FusedAdam
 from vaekit.vae import VAE, code_of
 
 __all__ = [
@@ -83,8 +83,7 @@ def _fit_proposal(model: Model, x: Tensor, code: Tensor, c: Tensor | None = None
     mean = code.detach().clone().requires_grad_()
     log_scale = torch.full_like(code, _FIRST_SCALE).log_().requires_grad_()
     p = model.prior(c)
-    import_quietly("torch._dynamo")
-    optimizer = torch.optim.Adam(
+    optimizer = FusedAdam(
         [
             {"params": [mean], "lr": _RATE_OF_MEAN},
             {"params": [log_scale], "lr": _RATE_OF_LOG_SCALE},

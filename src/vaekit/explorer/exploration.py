@@ -7,7 +7,8 @@ places among the shown ones, and arrays of one number a row are float32 in base6
 import base64
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
+from contextlib import nullcontext
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,20 @@ import numpy.typing as npt
 from vaekit.data import Dataset
 from vaekit.errors import UsageError
 from vaekit.estimator import VariationalAutoencoder
-from vaekit.explorer.latent_maps import LatentMap, components_map, dimensions_map, has_umap, umap_map
+from vaekit.explorer.latent_maps import (
+    FEWEST_OF_UMAP,
+    LatentMap,
+    components_map,
+    dimensions_map,
+    has_umap,
+    umap_map,
+)
 from vaekit.explorer.latent_space import LatentSpace
 from vaekit.explorer.row_colours import colour_choices, colours
 from vaekit.explorer.row_selection import selection_csv, selection_summary
 from vaekit.explorer.shown_examples import ExampleFormat
 from vaekit.explorer.shown_rows import MOST_ROWS, ShownRows
+from vaekit.explorer.typical_rows import typical_rows
 from vaekit.plots.canvas import CLASSES
 
 __all__ = ["Exploration"]
@@ -72,7 +81,7 @@ class Exploration:
         )
         self.space = LatentSpace.of(estimator.model_)
         self.form = ExampleFormat.of(estimator.schema_, self.shown.rows.values)
-        # One thread computes a map or a colour; others wait for it rather than begin the same again.
+        # One thread computes a slow map or a colour; others wait for it rather than begin the same again.
         self._mapping, self._colouring = threading.Lock(), threading.Lock()
         self._map = lru_cache(maxsize=16)(self._new_map)
         self._colours = lru_cache(maxsize=16)(self._new_colours)
@@ -106,6 +115,7 @@ class Exploration:
             "colours": colour_choices(self.estimator, shown),
             "conditions": self._conditions(),
             "palette": list(CLASSES),
+            "typical": [{"row": row, "label": label} for row, label in self.typical],
             "codes": None
             if codebook is None
             else {
@@ -114,6 +124,13 @@ class Exploration:
                 "start": None if first_codes is None else first_codes[0],
             },
         }
+
+    @cached_property
+    def typical(self) -> list[tuple[int, str]]:
+        """Rows that stand for many, each with its label; none of codes, between which no walk goes."""
+        if self.space.kind == "codes":
+            return []
+        return typical_rows(self.shown.latents, self.shown.rows.labels, self.space)
 
     def map(self, kind: str, first: int = 0, second: int = 0) -> dict[str, Any]:
         """Return the places of all rows on a map: ``dimensions`` (two of them), ``components`` or ``umap``."""
@@ -257,7 +274,9 @@ class Exploration:
 
     def map_of(self, kind: str, first: int, second: int) -> LatentMap:
         """Return a map, computed once."""
-        with self._mapping:
+        with (
+            self._mapping if kind == "umap" else nullcontext()
+        ):  # the others are quick, and wait for no slow one
             return self._map(kind, first, second)
 
     def _new_map(self, kind: str, first: int, second: int) -> LatentMap:
@@ -269,8 +288,9 @@ class Exploration:
         return components_map(latents, self.space) if kind == "components" else umap_map(latents, self.space)
 
     def _maps(self) -> list[str]:
-        many = self.shown.latents.shape[1] > 1
-        return ["dimensions", *(["components"] if many else []), *(["umap"] if many and has_umap() else [])]
+        n, k = self.shown.latents.shape
+        umap = k > 1 and n >= FEWEST_OF_UMAP and has_umap()
+        return ["dimensions", *(["components"] if k > 1 else []), *(["umap"] if umap else [])]
 
     def _new_colours(self, by: str) -> dict[str, Any]:
         return colours(self.estimator, self.shown, by)

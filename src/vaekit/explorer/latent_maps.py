@@ -21,12 +21,13 @@ from vaekit.errors import MissingExtraError, UsageError
 from vaekit.explorer.latent_space import LatentSpace
 from vaekit.plots.canvas import latent_name
 
-__all__ = ["LatentMap", "components_map", "dimensions_map", "has_umap", "umap_map"]
+__all__ = ["FEWEST_OF_UMAP", "LatentMap", "components_map", "dimensions_map", "has_umap", "umap_map"]
 
 Floats = npt.NDArray[np.float64]
 
 _GOLDEN = 0.6180339887498949
 _NEIGHBOURS = 4
+FEWEST_OF_UMAP = 10  # rows: of fewer its spectral start fails
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +140,13 @@ def umap_map(latents: Floats, space: LatentSpace) -> LatentMap:
     ------
     MissingExtraError
         If ``umap-learn`` is not installed.
+    UsageError
+        For fewer than 10 rows.
     """
+    if len(latents) < FEWEST_OF_UMAP:
+        raise UsageError(f"a map by UMAP of {len(latents)} rows; it needs at least {FEWEST_OF_UMAP}")
     if not has_umap():
         raise MissingExtraError("a map by UMAP needs an optional dependency: pip install umap-learn")
-    places = import_module("umap").UMAP(random_state=0, n_jobs=1).fit_transform(latents)
+    near = min(15, len(latents) - 1)  # 15 is its own default
+    places = import_module("umap").UMAP(n_neighbors=near, random_state=0, n_jobs=1).fit_transform(latents)
     return LatentMap(np.asarray(places, np.float64), ("UMAP 1", "UMAP 2"), latents, space)

@@ -1,11 +1,13 @@
 """The page as one file, for whoever has no Python: the answers to its questions stand in it, computed beforehand.
 
 It holds a map of the two most informative dimensions and one of the principal components, each with a grid of decoded
-places, a walk along each of the first dimensions, and the rows with their reconstructions and neighbours.
+places, a walk along each of the first dimensions and between each two of some typical rows, and the rows with their
+reconstructions and neighbours.
 """
 
 import html
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vaekit.data import Dataset
+from vaekit.errors import UsageError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.explorer.exploration import Exploration
 from vaekit.explorer.latent_maps import LatentMap
@@ -79,16 +82,13 @@ def _answers(asked: Exploration) -> dict[str, Any]:
     about = asked.description()
     about["maps"] = [kind for kind in about["maps"] if kind != "umap"]
     first, second = (asked.shown.order * 2)[:2] if len(asked.shown.order) > 1 else (0, 0)
-    start, maps, grids = np.array(about["start"]), {}, {}
-    for kind in about["maps"]:
-        key = f"{kind}:{first}:{second}"
-        maps[key] = asked.map(kind, first, second)
-        grids[key] = _grid(asked, asked.map_of(kind, first, second), start)
+    start, keys = np.array(about["start"]), {kind: f"{kind}:{first}:{second}" for kind in about["maps"]}
+    drawn = {keys[kind]: asked.map_of(kind, first, second) for kind in keys}
     flat = asked.map_of("dimensions", first, second)
     return {
         "description": about,
-        "maps": maps,
-        "grids": grids,
+        "maps": {keys[kind]: asked.map(kind, first, second) for kind in keys},
+        "grids": {key: _grid(asked, each, start) for key, each in drawn.items()},
         "colours": {choice["key"]: asked.colours(choice["key"]) for choice in about["colours"]},
         "rows": asked.rows(list(range(len(asked.shown)))),
         "neighbours": [asked.nearest(place) for place in range(len(asked.shown))],
@@ -96,8 +96,10 @@ def _answers(asked: Exploration) -> dict[str, Any]:
         "traversals": {}
         if asked.space.kind == "codes"
         else {
-            str(told["dimension"]): _walk(asked, told, start, flat) for told in about["dimensions"][:_WALKED]
+            str(told["dimension"]): _traversal(asked, told, start, flat)
+            for told in about["dimensions"][:_WALKED]
         },
+        "walks": {f"{a}:{b}": _walk(asked, a, b, drawn) for (a, _), (b, _) in combinations(asked.typical, 2)},
     }
 
 
@@ -111,8 +113,21 @@ def _grid(asked: Exploration, drawn: LatentMap, base: Floats) -> list[dict[str, 
     return [example | {"place": place.tolist()} for example, place in zip(decoded, places, strict=True)]
 
 
-def _walk(asked: Exploration, told: dict[str, Any], base: Floats, drawn: LatentMap) -> list[dict[str, Any]]:
+def _traversal(
+    asked: Exploration, told: dict[str, Any], base: Floats, drawn: LatentMap
+) -> list[dict[str, Any]]:
     """Return decoded steps along one dimension."""
     points = np.tile(base, (_STEPS, 1))
     points[:, told["dimension"]] = np.linspace(told["low"], told["high"], _STEPS)
     return asked.decode_all(asked.space.nearest(points), drawn)
+
+
+def _walk(asked: Exploration, start: int, end: int, drawn: dict[str, LatentMap]) -> dict[str, Any]:
+    """Return the walk between two rows, with its places on each map; or, where there is none, why."""
+    try:
+        walk = asked.walk(start, end)
+    except UsageError as error:
+        return {"error": str(error)}
+    latents = np.array(walk.pop("latents"))
+    places = {key: each.places_of(latents) for key, each in drawn.items()}
+    return walk | {"places": {key: None if at is None else at.tolist() for key, at in places.items()}}

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaekit.jobs.compared_tables import ComparedColumn, compare_tables
-from vaekit.jobs.synthetic_figures import NO_GUARANTEE
+from vaekit.jobs.comparison.compared_tables import ComparedColumn, compare_tables
+from vaekit.jobs.comparison.synthetic_figures import NO_GUARANTEE
 from vaekit.plots import category_shares, marginal_histogram
 from vaekit.report.drawing import drawn_panel, panel, theme
 from vaekit.report.numbers import count, number

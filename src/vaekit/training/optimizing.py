@@ -1,4 +1,4 @@
-r"""Moving weights along a gradient that is not too long: clipping by global norm, and torch's optimisers.
+r"""Moving weights along a gradient that is not too long: clipping by global norm, and the optimisers.
 
 A gradient longer than a limit :math:`c` is shortened to it (Pascanu et al., 2013, algorithm 1); one that is
 short enough is left exactly as it is:
@@ -9,7 +9,8 @@ short enough is left exactly as it is:
     \lVert g \rVert^2 = \sum_{\theta} \lVert \partial_\theta \rVert^2 .
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import (
@@ -21,15 +22,49 @@ from torch import (
 
 from vaekit.language.optimizers import Adam, parse_optimizer
 from vaekit.runtime.first_imports import import_quietly
+from vaekit.runtime.fused_adam import FusedAdam
 from vaekit.runtime.spread import is_spread, local_part
 
-__all__ = ["adam", "build_optimizer", "clip_gradient", "global_norm"]
+__all__ = ["Optimizer", "adam", "build_optimizer", "clip_gradient", "global_norm"]
 
 
-def build_optimizer(
-    spec: str, parameters: Iterable[nn.Parameter], learning_rate: float
-) -> torch.optim.Optimizer:
-    """Return torch's optimiser of some parameters for a spec such as ``adam:epsilon=1e-4``.
+class Optimizer(Protocol):
+    """The optimisers of a run, torch's or our own: they move parameters, and tell and take their state.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        The parameters and their learning rates, ``lr``, for the next step.
+    state : mapping
+        Tensors by name for every parameter that was moved.
+    """
+
+    param_groups: list[dict[str, Any]]
+
+    @property
+    def state(self) -> Mapping[Any, Any]:
+        """Tensors by name for every parameter that was moved."""
+        ...
+
+    def step(self) -> Any:
+        """Move the parameters that have a gradient."""
+        ...
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Remove the gradients."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state, with numbers in the place of parameters."""
+        ...
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from such a state."""
+        ...
+
+
+def build_optimizer(spec: str, parameters: Iterable[nn.Parameter], learning_rate: float) -> Optimizer:
+    """Return the optimiser of some parameters for a spec such as ``adam:epsilon=1e-4``.
 
     Raises
     ------
@@ -39,6 +74,7 @@ def build_optimizer(
     options = parse_optimizer(spec)
     if isinstance(options, Adam):
         return adam(parameters, learning_rate, (options.beta1, options.beta2), options.epsilon)
+    import_quietly("torch._dynamo")  # which torch's optimisers import
     return torch.optim.RMSprop(
         _groups(parameters),
         lr=learning_rate,
@@ -54,14 +90,13 @@ def adam(
     learning_rate: float,
     betas: tuple[float, float],
     epsilon: float = 1e-8,
-) -> torch.optim.Adam:
-    """Return torch's Adam, whose fused kernel moves all parameters in one go."""
-    return torch.optim.Adam(_groups(parameters), lr=learning_rate, betas=betas, eps=epsilon, fused=True)
+) -> FusedAdam:
+    """Return Adam, whose kernel moves all parameters in one go."""
+    return FusedAdam(_groups(parameters), lr=learning_rate, betas=betas, eps=epsilon)
 
 
 def _groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, list[nn.Parameter]]]:
     """Keep parameters that are spread over processes apart from whole ones: no kernel takes both at once."""
-    import_quietly("torch._dynamo")  # which torch's optimisers import
     given = list(parameters)
     groups = [[p for p in given if is_spread(p) is spread] for spread in (False, True)]
     return [{"params": group} for group in groups if group]

@@ -25,7 +25,7 @@ from torch import (
 from vaekit.objectives import Objective, Opposed
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.spread import local_part, placed_like
-from vaekit.training.optimizing import adam
+from vaekit.training.optimizing import Optimizer, adam
 from vaekit.training.world import ALONE, World
 from vaekit.vae import VAE
 
@@ -170,7 +170,7 @@ class Players(NamedTuple):
     """All that learns: the model and its optimiser, and the average and the opponent where there are such."""
 
     model: VAE
-    optimizer: torch.optim.Optimizer
+    optimizer: Optimizer
     average: WeightAverage | None = None
     opponent: OpponentSteps | None = None
 
@@ -179,9 +179,7 @@ class Players(NamedTuple):
         """The model to validate and to keep: the average, where there is one."""
         return self.model if self.average is None else self.average.model
 
-    def spread(
-        self, world: World, build: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-    ) -> "Players":
+    def spread(self, world: World, build: Callable[[Iterable[nn.Parameter]], Optimizer]) -> "Players":
         """Return the players as this process trains them; ``build`` makes the optimiser of other parameters."""
         old = self.average
         model, averaged = world.spread(self.model, None if old is None else old.model)
@@ -248,7 +246,7 @@ def _add_optimizer(
     tensors: dict[str, Tensor],
     numbers: dict[str, Any],
     prefix: str,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     network: nn.Module,
 ) -> None:
     """Add the state of every parameter, under the parameter's place among the network's."""
@@ -264,7 +262,7 @@ def _put_optimizer(
     tensors: dict[str, Tensor],
     numbers: dict[str, Any],
     prefix: str,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     network: nn.Module,
 ) -> None:
     parameters = list(network.parameters())
@@ -279,7 +277,7 @@ def _put_optimizer(
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _parameters_of(optimizer: torch.optim.Optimizer) -> Iterator[Tensor]:
+def _parameters_of(optimizer: Optimizer) -> Iterator[Tensor]:
     for group in optimizer.param_groups:
         yield from group["params"]
 

@@ -17,7 +17,7 @@ from vaekit.runtime.precision import NetworkPrecision
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.threads import shared_threads
 from vaekit.training.history import History
-from vaekit.training.optimizing import build_optimizer
+from vaekit.training.optimizing import Optimizer, build_optimizer
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
 from vaekit.training.players import OpponentSteps, Players, WeightAverage
 from vaekit.training.streamed import StreamedRows
@@ -76,7 +76,7 @@ class Progress:
 
     history: History = field(default_factory=History)
     objective: Objective | None = None
-    optimizer: torch.optim.Optimizer | None = None
+    optimizer: Optimizer | None = None
     opponent: OpponentSteps | None = None
 
 
@@ -137,7 +137,7 @@ class RunSetup:
         optimizer = self.progress.optimizer or self.build_optimizer(self.model.parameters())
         return Players(self.model, optimizer, average, opponent)
 
-    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build_optimizer(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         """Return a fresh optimiser of some parameters."""
         return build_optimizer(self.settings.optimizer, parameters, self.settings.learning_rate)
 

@@ -56,6 +56,12 @@ function answerFromFile(question, asked) {
       const near = baked.neighbours[asked.row];
       return {...near, examples: near.rows.map(row => baked.rows[row].original)};
     }
+    case "walk": {
+      const {start, end} = asked, onward = baked.walks[`${start}:${end}`], walk = onward ?? baked.walks[`${end}:${start}`];
+      if (walk.error) throw new Error(walk.error);
+      const found = {...walk, places: walk.places[kind]};
+      return onward ? found : {...found, examples: found.examples.toReversed(), places: found.places?.toReversed()};
+    }
     default: throw new Error("a page of one file has no answer to this; vaekit explore has");
   }
 }
@@ -157,16 +163,17 @@ const hue = i => tints.names.length === 1 ? about.palette[0] : tints.names[i] ==
 
 function draw() {
   const {ink, card, line, muted, other} = theme();
-  const axis = title => ({title: {text: title, font: {size: 13}}, color: muted, gridcolor: line, zerolinecolor: line, showgrid: true});
+  const axis = title => ({title: {text: title, font: {size: 13}, standoff: 8}, color: muted, gridcolor: line, zerolinecolor: line, showgrid: true});
   const rows = {type: HAS_WEBGL ? "scattergl" : "scatter", mode: "markers", x: places.x, y: places.y, marker: markers(), hoverinfo: "none",
-    unselected: {marker: {opacity: 0.12}}, selectedpoints: chosen.length ? chosen : null};
+    unselected: {marker: {opacity: 0.16}}, selectedpoints: chosen.length ? chosen : null};
   const lasting = {hoverinfo: "skip", unselected: {marker: {opacity: 1}, textfont: {color: ink}}};
   const walked = {...lasting, type: "scatter", mode: "lines+markers", x: [], y: [],
     line: {color: ink, width: 2}, marker: {color: card, size: 8, line: {color: ink, width: 2}}};
-  const pairs = {...lasting, type: "scatter", mode: "markers+text", x: [], y: [], text: [], textposition: "top center", textfont: {color: ink, size: 13},
+  const pairs = {...lasting, type: "scatter", mode: "markers+text", x: [], y: [], text: [], textposition: "top center",
+    textfont: {color: ink, size: 14, weight: 700, shadow: Array(4).fill(`0 0 3px ${card}`).join(", ")},
     marker: {color: "rgba(0,0,0,0)", size: 15, line: {color: other, width: 3}}};
   const layout = {
-    margin: {l: 48, r: 12, t: 30, b: 42}, paper_bgcolor: card, plot_bgcolor: card, font: {color: ink}, showlegend: false,
+    margin: {l: 52, r: 12, t: 30, b: 46}, paper_bgcolor: card, plot_bgcolor: card, font: {color: ink}, showlegend: false,
     xaxis: axis(places.names[0]), yaxis: {...axis(places.names[1]), visible: places.names[1] !== ""},
     dragmode: "lasso", hovermode: false, uirevision: JSON.stringify(mapNow()), modebar: {bgcolor: card, color: muted, activecolor: ink},
   };
@@ -177,7 +184,10 @@ function draw() {
 }
 
 async function changeMap() {
-  const found = await ask("map", mapNow());
+  const asked = JSON.stringify(mapNow());
+  $("map-status").textContent = $("kind").value === "umap" ? "Computing the map: some seconds, and the longer the more rows there are." : "";
+  const found = await ask("map", mapNow()).finally(() => { $("map-status").textContent = ""; });
+  if (asked !== JSON.stringify(mapNow())) return;  // another map was chosen meanwhile
   places = {x: unpack(found.x), y: unpack(found.y), names: found.names};
   index = null;
   for (const label of document.querySelectorAll(".axis")) label.hidden = $("kind").value !== "dimensions" || about.dimensions.length === 1;
@@ -395,7 +405,7 @@ function putValues(columns) {
     return make("td", far ? {class: "far", title: "outside the usual range"} : {}, example.texts[j]);
   }), rangeBar(last.places[j]), make("td", {class: "usual"}, about.usual[j])]);
   const scroll = $("values").scrollTop;
-  $("values").replaceChildren(tableOf(["column", ...columns.map(([head]) => head), "", "usual range (5 % to 95 %)"], rows));
+  $("values").replaceChildren(tableOf(["column", ...columns.map(([head]) => head), "", "usual range\n5–95 %"], rows));
   $("values").scrollTop = scroll;
 }
 
@@ -473,6 +483,7 @@ function makeConditions() {
     const field = categories
       ? make("select", {}, ...categories.map(category => make("option", category === value ? {selected: ""} : {}, category)))
       : make("input", {type: "text", inputmode: "decimal", value});
+    field.disabled = Boolean(baked);  // decoded beforehand, with this one
     field.addEventListener("change", () => { given = {...given, [told]: field.value}; forgetRow(); decodeBase(); });
     $("conditions").append(make("label", {}, `${told} `, field));
   }
@@ -503,7 +514,7 @@ function putCodes(codes) {
 // ---------------------------------------------------------------- one row, two rows, many rows
 
 function click(row) {
-  pair = pair.length === 1 && pair[0] !== row ? [pair[0], row] : [row];
+  pair = pair.length === 1 && pair[0] !== row && !baked ? [pair[0], row] : [row];
   drawPair();
   askNeighbours(row);
 }
@@ -529,15 +540,44 @@ function strip(list, found, words) {
   }));
 }
 
+// Where A and B are written: away from the walk between them.
+function sides() {
+  const [a, b] = pair.map(row => places.y[row]);
+  return a >= b || b === undefined ? ["top center", "bottom center"] : ["bottom center", "top center"];
+}
+
+function makeWalks() {
+  const ends = [$("walk-from"), $("walk-to")];
+  for (const select of ends) {
+    options(select, [["", "–"], ...about.typical.map(({row, label}) => [row, `${label ? `${label}: ` : ""}${noun()} ${numbered(row)}`])]);
+    select.addEventListener("change", () => {
+      const rows = ends.map(end => end.value);
+      if (rows.includes("")) return;
+      pair = rows[0] === rows[1] ? [+rows[0]] : rows.map(Number);
+      drawPair();
+    });
+  }
+  $("walk-section").hidden = about.codes !== null || about.typical.length < 2;
+}
+
 async function drawPair() {
   const at = pair.map(row => [places.x[row], places.y[row]]);
-  await Plotly.restyle($("map"), {x: [at.map(p => p[0])], y: [at.map(p => p[1])], text: [at.map((_, i) => "AB"[i])]}, [2]);
-  const together = pair.length === 2 && !baked && !about.codes;
-  $("walk-section").hidden = !together;
-  if (!together) { await Plotly.restyle($("map"), {x: [[]], y: [[]]}, [1]); return; }
-  const [a, b] = pair.map(row => `${noun()} ${numbered(row)}`);
+  await Plotly.restyle($("map"), {x: [at.map(p => p[0])], y: [at.map(p => p[1])], text: [at.map((_, i) => "AB"[i])], textposition: [sides()]}, [2]);
+  if (about.codes) return;
+  const shown = pair.length === 2;
+  if (shown || !pair.length)
+    [$("walk-from"), $("walk-to")].forEach((end, i) => { end.value = about.typical.some(({row}) => row === pair[i]) ? pair[i] : ""; });
+  if (!shown) {
+    $("walk-facts").textContent = baked ? "Choose two different rows." : "Choose two different rows here, or click two rows on the map.";
+    $("walk").replaceChildren();
+    $("walk-values").hidden = true;
+    await Plotly.restyle($("map"), {x: [[]], y: [[]]}, [1]);
+    return;
+  }
+  const [a, b] = pair.map(row => `${noun()} ${numbered(row)}`), asked = pair;
   try {
     const walk = await ask("walk", {...mapNow(), start: pair[0], end: pair[1], given});
+    if (pair !== asked) return;
     $("walk-facts").textContent = `From ${a} (A) to ${b} (B) ${walk.described}, ${number(walk.length)} long, in ${walk.examples.length} equal steps.`;
     await Plotly.restyle($("map"), {x: [(walk.places ?? []).map(p => p[0])], y: [(walk.places ?? []).map(p => p[1])]}, [1]);
     const images = about.kind === "images";
@@ -580,7 +620,7 @@ const percent = share => `${Math.round(100 * share)} %`;
 
 function showSelection(found) {
   if (found.labels.length)
-    $("chosen-facts").textContent += " Labels: " + found.labels.map(({name: text, here, there}) => `${text} ${percent(here)} (elsewhere ${percent(there)})`).join(", ") + ".";
+    $("chosen-facts").textContent += " Labels: " + found.labels.map(({name: text, here, there}) => `${text}: ${percent(here)}, elsewhere ${percent(there)}`).join("; ") + ".";
   if (about.kind === "images") {
     const figures = [["mean", "their mean"], ["difference", "brighter (orange) and darker (purple) than the others"]].filter(([key]) => found[key]);
     $("chosen-means").replaceChildren(...figures.map(([key, words]) => make("figure", {}, picture(found[key], words), make("figcaption", {}, words))));
@@ -641,7 +681,7 @@ async function begin() {
   const notes = [];
   if (about.total > about.rows + about.unusable) notes.push(`The data have ${plural(about.total)}${noun()}s: those shown are evenly spaced among them.`);
   if (about.unusable) notes.push(`${plural(about.unusable)}${noun()}s are left out, which the model encodes to numbers that are not finite.`);
-  if (baked) notes.push("This page is one file: decoded on a grid, with the walk along each dimension. vaekit explore decodes anywhere.");
+  if (baked) notes.push("This page is one file: decoded on a grid, along each dimension, and between typical rows. vaekit explore decodes anywhere.");
   if (!HAS_WEBGL) notes.push("This browser has no WebGL: drawing many points is slow.");
   $("notes").textContent = notes.join(" ");
   const kinds = {dimensions: latent === 1 ? "the latent dimension" : "two dimensions", components: "principal components", umap: "UMAP (takes a while)"};
@@ -658,7 +698,9 @@ async function begin() {
     : `The most informative first (${about.ranked_by === "kl" ? "mean KL from the prior" : "variance of the codes"}). Behind each slider: the codes of all rows, and of the row under the cross its posterior, two standard deviations to each side.`;
   makeConditions();
   if (about.codes) makeCodes(); else makeSliders(MANY_SLIDERS);
-  if (baked) $("walk-section").hidden = $("nearest-form").hidden = true;
+  makeWalks();
+  $("help").open = innerWidth > 640;  // on a narrow screen what is decoded follows the map at once
+  if (baked) $("nearest-form").hidden = true;
   await changeColour();
   await changeMap();
   onPointer();

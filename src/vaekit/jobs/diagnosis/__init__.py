@@ -1,0 +1,1 @@
+"""What is wrong with a model: of its columns, its rows, its latents and its inference."""
