@@ -31,6 +31,7 @@ extensions = [
     "generated_pages",
     "docstrings",
     "mathml",
+    "navigation",
     "terminal_cells",
 ]
 exclude_patterns = ["_build", "extensions", "images/README*"]

@@ -3,11 +3,12 @@
 They are written into ``docs/reference`` and ``docs/benchmarks`` at the start of every build, and not committed.
 """
 
+import contextlib
 import inspect
+import io
 import json
 import os
 import re
-import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -191,11 +192,18 @@ The exit status says how it ended: 0 done, 1 failed, 2 usage, 3 bad data, 4 trai
 
 
 def help_of(arguments: list[str]) -> list[str]:
-    environment = {**os.environ, "COLUMNS": "88", "NO_COLOR": "1", "PYTHONIOENCODING": "utf-8"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(SOURCE), environment.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "vaekit", *arguments, "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
-    return [".. code-block:: none", "", *("   " + line.rstrip() for line in text.splitlines()), ""]
+    from vaekit.cli import main
+
+    usual, printed = dict(os.environ), io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    os.environ |= {"COLUMNS": "88", "NO_COLOR": "1"}
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+            main([*arguments, "--help"])
+    finally:
+        os.environ.clear()
+        os.environ.update(usual)
+    printed.seek(0)
+    return [".. code-block:: none", "", *("   " + line.rstrip() for line in printed.read().splitlines()), ""]
 
 
 # ----------------------------------------------------------------------------------------- the benchmarks

@@ -345,6 +345,7 @@ sys.exit(main(sys.argv[1:]))
 def test_ctrl_c_saves_the_best_so_far_and_ends_with_130(tmp_path, place):
     folder = tmp_path / "m.vae"
     options = ["--epochs", "100000", "--network", "mlp:hidden=8", "--latent", "2", "--patience", "none"]
+    options += ["--samples", "5", "--compile", "off"]  # so many epochs would be compiled first
     process = subprocess.Popen(
         [sys.executable, "-c", ANNOUNCING, "fit", str(place / "table.csv"), "-o", str(folder), *options],
         stdout=subprocess.PIPE,

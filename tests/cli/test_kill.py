@@ -18,7 +18,7 @@ FIT = [
 # baselines, which come after the training, would take most of the time.
 KILLING = """
 import json, os, random, re, signal, sys, time
-import sklearn.datasets, torch
+import sklearn.datasets, torch, torch._dynamo
 import vaekit.estimator, vaekit.evaluation.held_out, vaekit.report, vaekit.cli.progress
 from vaekit.cli import main
 

@@ -16,7 +16,10 @@ from vaekit.artifact import read_artifact
 from vaekit.cli import main
 
 FAST = ["--epochs", "3", "--network", "mlp:hidden=8", "--latent", "2", "--samples", "5"]
-LONG = ["--epochs", "1000000", "--network", "mlp:hidden=8", "--latent", "2", "--patience", "none"]
+LONG = [
+    *("--epochs", "1000000", "--network", "mlp:hidden=8", "--latent", "2", "--patience", "none"),
+    *("--samples", "5", "--compile", "off"),  # so many epochs would be compiled first
+]
 
 
 @pytest.fixture(autouse=True)

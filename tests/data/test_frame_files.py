@@ -105,3 +105,24 @@ def test_errors_of_standard_input_name_it(monkeypatch):
         DataError, match=r"^standard input.csv: line 3 has 1 field|^standard input: line 3 has 1 field"
     ):
         read("-")
+
+
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl"])
+def test_a_column_of_lists_is_left_out_by_name(tmp_path, name):
+    nested = FRAME.assign(tags=[["a"], [], ["b", "c"]], place=[None, {"x": 1}, None])
+    write(nested, tmp_path / name)
+    found = read(tmp_path / name)
+    assert found.columns == ("size", "count", "kind")
+    assert found.left_out == ("tags", "place")
+    assert (
+        "'tags': left out, since it holds values of several parts, such as ['a'] in row 0" in found.notes[0]
+    )
+    with pytest.raises(
+        DataError, match=r"'place' holds .* {'x': 1} in row 1 .*; a label is a number or text"
+    ):
+        read(tmp_path / name, label="place")
+    with pytest.raises(DataError, match=r"'tags' holds .*; a condition is"):
+        read(tmp_path / name, conditions=["tags"])
+    write(nested[["tags"]], tmp_path / name)
+    with pytest.raises(DataError, match=r"no column that can be modelled; column 'tags'"):
+        read(tmp_path / name)

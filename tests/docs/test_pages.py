@@ -36,7 +36,8 @@ def name_of(path: Path) -> str:
 def inventory(tmp_path_factory) -> dict[str, dict[str, str]]:
     """Page and anchor of every documented thing by kind and name, from a build of the reference alone.
 
-    The build is in a copy of the sources of the pages, runs none of their code, and takes warnings as errors.
+    The build is one long page, which leaves out the pages of source code; it runs none of the pages' code, and takes
+    warnings as errors.
     """
     folder = tmp_path_factory.mktemp("reference")
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
@@ -45,7 +46,7 @@ def inventory(tmp_path_factory) -> dict[str, dict[str, str]]:
         "-m",
         "sphinx",
         "--builder",
-        "html",
+        "singlehtml",
         "--fail-on-warning",
         "--keep-going",
         "--quiet",

@@ -11,7 +11,11 @@ from typing import Any
 
 import torch
 
-_MODULES = ["torch", "torch.distributed", "vaekit.training", "vaekit.sentence", "training.tasks_of_ranks"]
+# torch's optimisers import the compiler, which takes longer than all the rest.
+_MODULES = [
+    *("torch", "torch.distributed", "torch._dynamo"),
+    *("vaekit.training", "vaekit.sentence", "training.tasks_of_ranks"),
+]
 
 
 def free_port():

@@ -38,6 +38,8 @@ class RowMaker(Protocol):
     """Columns that have holes in the source, and none in made-up rows."""
     left_out: Mapping[str, str]
     """Columns that are not modelled, and why."""
+    fixed: tuple[tuple[str, ...], ...]
+    """Columns that determine each other, and take only combinations of values that the source has."""
 
     def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
         """Return the constraints, and refuse what cannot be given."""
@@ -88,6 +90,7 @@ class SynthesizerRows(RowMaker):
             others = schema.align(others, what=table.source, outside="keep")
             self.held_out = restore_table(schema, _without_unknown(others, self._rows).values)
         self.columns = len(self._synthesizer.table_.columns)
+        self.fixed = tuple(each.names for each in self._synthesizer.fixed_)
         self.filled = () if keep_missing else tuple(schema.missing_rates)
 
     def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
@@ -167,7 +170,7 @@ class ArtifactRows(RowMaker):
             int(schema.kept.sum()),
             dict.fromkeys(self._estimator.left_out_, "by the fit"),
         )
-        self.filled = tuple(schema.missing_rates)
+        self.filled, self.fixed = tuple(schema.missing_rates), ()
 
     def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
         """Return the constraints, and refuse what is no condition of the model."""

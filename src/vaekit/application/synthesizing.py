@@ -45,6 +45,8 @@ class SynthesisResult:
         The share of the rows drawn that meet the constraints.
     filled
         Names of the columns that have holes in the source, and none in the file.
+    fixed
+        Groups of columns that determine each other, and take only combinations of values that the source has.
     report
         The rows judged beside real ones, where that was asked for.
     page
@@ -58,6 +60,7 @@ class SynthesisResult:
     fitted_columns: int
     acceptance: float
     filled: tuple[str, ...]
+    fixed: tuple[tuple[str, ...], ...]
     report: SyntheticReport | None = field(default=None, repr=False)
     page: Path | None = None
 
@@ -70,6 +73,7 @@ class SynthesisResult:
             "fitted_rows": self.fitted_rows,
             "acceptance": self.acceptance,
             "filled": list(self.filled),
+            "fixed": [list(names) for names in self.fixed],
             "left_out": self.left_out,
             "report": None if self.report is None else self.report.to_json(),
             "page": None if self.page is None else str(self.page),
@@ -199,6 +203,7 @@ def synthesize_to_file(
         maker.columns,
         made.acceptance,
         maker.filled,
+        maker.fixed,
         found,
         page,
     )

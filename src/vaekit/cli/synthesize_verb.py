@@ -126,6 +126,10 @@ def _lines(result: "SynthesisResult", *, constraints: bool) -> list[str]:
     lines = [
         f"fitted to    {result.fitted_rows:,} rows, {result.fitted_columns} columns",
     ]
+    lines += [
+        f"fixed        {', '.join(names[:-1])} and {names[-1]} determine each other: only combinations in the data"
+        for names in result.fixed
+    ]
     if constraints:
         lines.append(
             f"constraints  met by {result.acceptance:.1%} of the rows drawn; the others are left out"

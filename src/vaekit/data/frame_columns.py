@@ -22,8 +22,9 @@ from vaekit.errors import DataError
 if TYPE_CHECKING:
     import pandas
 
-__all__ = ["ReadColumn", "read_column", "shows_decimal_comma", "text_categories"]
+__all__ = ["ReadColumn", "nested_values", "read_column", "shows_decimal_comma", "text_categories"]
 
+_NESTED = (list, dict, set, np.ndarray)
 _CATEGORIES_AT_MOST = 100  # of a column of text, in a file of any size; a schema may allow fewer
 
 
@@ -159,6 +160,22 @@ def _read_text(
     numbers = np.full(len(column), np.nan)
     numbers[present] = codes
     return ReadColumn(numbers, tuple(str(category) for category in names))
+
+
+def nested_values(column: "pandas.Series") -> str:
+    """Return what a column holds whose values are lists or dictionaries, as in JSON; empty text for any other.
+
+    >>> import pandas as pd
+    >>> nested_values(pd.Series([None, [1, 2], [3]])), nested_values(pd.Series(["a"]))
+    ('values of several parts, such as [1, 2] in row 1 (counted from 0)', '')
+    """
+    if column.dtype.kind != "O":
+        return ""
+    nested = next((i for i, value in enumerate(column) if isinstance(value, _NESTED)), None)
+    if nested is None:
+        return ""
+    found = column.iloc[nested]
+    return f"values of several parts, such as {found!r:.60} in row {nested} (counted from 0)"
 
 
 def shows_decimal_comma(column: "pandas.Series") -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from vaekit.data.arrays import as_labels, dataset_from_array
 from vaekit.data.condition_columns import LABELS
 from vaekit.data.dataset import Dataset, StoredAs
-from vaekit.data.frame_columns import read_column, shows_decimal_comma
+from vaekit.data.frame_columns import ReadColumn, nested_values, read_column, shows_decimal_comma
 from vaekit.data.messages import few, ignored_columns, plural
 from vaekit.data.missing_values import MARKS, frame_without_marks
 from vaekit.errors import DataError, MissingLabelError
@@ -95,6 +95,12 @@ def dataset_from_frame(
     unneeded = unneeded_columns(names, only, (*conditions, *([] if label is None else [label])))
     frame = frame.drop(columns=unneeded)
     ignored = [name for name in unneeded if name not in keep]
+    for name in {*conditions, *([] if label is None else [label])} & {*names}:
+        if parts := nested_values(cast("pandas.Series", whole[name])):
+            raise DataError(
+                f"{source}: column {name!r} holds {parts}; a {'label' if name == label else 'condition'} is "
+                "a number or text in every row"
+            )
     if label is not None:
         labels = label_values(cast("pandas.Series", frame[label]))
         frame = frame.drop(columns=label)
@@ -109,11 +115,14 @@ def dataset_from_frame(
         raise DataError(
             f"{source}: no rows (0 samples) below {plural(len(names), 'column name')} ({few(names)})"
         )
-    frame = frame_without_marks(frame, missing_values)
+    nested = {name: nested_values(cast("pandas.Series", frame[name])) for name in frame.columns}
+    nested = {name: f"left out, since it holds {parts}" for name, parts in nested.items() if parts}
+    frame = frame_without_marks(frame.drop(columns=list(nested)), missing_values)
     comma = prefer_decimal_comma or any(
         shows_decimal_comma(cast("pandas.Series", frame[name])) for name in frame.columns
     )
-    read = {
+    read = {name: ReadColumn(None, note=note) for name, note in nested.items()}
+    read |= {
         name: read_column(
             cast("pandas.Series", frame[name]),
             name,

@@ -287,6 +287,13 @@ def test_columns_are_read_alike_in_all_tables():
     assert "of another type than in the training table: 'n (int64 became" in tables.notes[0]
 
 
+def test_columns_of_lists_are_left_out_with_a_note():
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "tags": [[1], [2, 3], []]})
+    found = compare_tables(frame, frame[:0], frame)
+    assert [column.name for column in found.columns] == ["a"]
+    assert "of values of several parts, such as lists, and left out: 'tags'" in found.notes
+
+
 def test_hard_tables_do_not_crash_and_say_so():
     rng = np.random.default_rng(0)
     n = 400

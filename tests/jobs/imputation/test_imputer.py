@@ -130,6 +130,25 @@ def test_categories_numbers_dates_and_truth_values_come_back_as_they_were():
     assert names["height"].coverage > 0.7
 
 
+def test_what_is_expected_stays_within_the_bounds_that_nature_sets():
+    generator = np.random.default_rng(0)
+    drive = generator.normal(0, 1, 300)
+    truth = np.stack([drive, drive - drive.min(), np.rint(np.clip(3 * drive, -2, 2)), 3 * drive + 1], 1)
+    holes = generator.random(truth.shape) < 0.2
+    holes[:, 0] = False
+    x = np.where(holes, np.nan, truth)
+    imputer = Imputer(steps=60, anchor="gaussian").fit(x)
+    far = np.array([[drive, np.nan, np.nan, np.nan] for drive in (-60.0, 60.0)])
+    low, high = imputer.transform(far)
+    assert low[1] == np.nanmin(x[:, 1])  # positive
+    assert high[1] == np.nanmax(x[:, 1])
+    assert (low[2], high[2]) == (-2.0, 2.0)  # few whole numbers
+    assert low[3] < np.nanmin(x[:, 3])  # of both signs: it may go further
+    assert high[3] > np.nanmax(x[:, 3])
+    beyond = np.array([[0.0, -5.0, np.nan, 0.0]])
+    assert imputer.transform(beyond)[0, 1] == -5.0  # what is observed stays
+
+
 def test_empty_and_constant_columns():
     x = with_holes(gaussian_rows(40, 3), 0.2, 4)
     x[:, 1], x[:, 2] = np.nan, np.where(np.isnan(x[:, 2]), np.nan, 7.0)

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from vaekit.data.frame_columns import nested_values
 from vaekit.data.messages import few
 from vaekit.data.missing_values import frame_without_marks
 from vaekit.errors import DataError
@@ -99,11 +100,16 @@ def compare_tables(
 
     frames = {"training": train, "held-out": held_out, "synthetic": synthetic}
     notes = _check(frames)
-    frames = {what: frame_without_marks(frame) for what, frame in frames.items()}
+    nested = [
+        name
+        for name in train
+        if any(nested_values(cast("pandas.Series", frame[name])) for frame in frames.values())
+    ]
+    frames = {what: frame_without_marks(frame.drop(columns=nested)) for what, frame in frames.items()}
     sizes = [len(frame) for frame in frames.values()]
     ends = np.cumsum(sizes)[:-1]
     columns, coded, empty = list[ComparedColumn](), list[Floats](), list[str]()
-    for name in train.columns:
+    for name in frames["training"].columns:
         if bool(np.asarray(frames["training"][name].isna()).all()):
             empty.append(str(name))
             continue
@@ -112,6 +118,8 @@ def compare_tables(
         column, values = _coded(together, str(name), len(train))
         columns.append(column)
         coded.append(values)
+    if nested:
+        notes.append(f"of values of several parts, such as lists, and left out: {few(nested)}")
     if empty:
         notes.append(f"without a value in the training rows, and left out: {few(empty)}")
     if not columns:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from vaekit.data import Dataset, Schema
+from vaekit.data import Column, Dataset, Schema
 from vaekit.data.frame_types import is_frame
 from vaekit.data.messages import few, plural
 from vaekit.data.missing_values import read_codes, without_codes
@@ -27,11 +27,15 @@ __all__ = ["Imputer"]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
+_FEW_WHOLE_NUMBERS = 20
+
 
 class Imputer(TransformerMixin, TakesHoles):
     r"""The holes of a table filled in, by small variational autoencoders that give any columns given any others.
 
-    Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category;
+    Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category.
+    The mean stays between the smallest and the largest value of the fit where nature bounds a column: it has one sign,
+    or is of few whole numbers.
     :meth:`sample` draws whole rows from it, and :meth:`interval` gives intervals that are calibrated on cells hidden
     again. The nearest rows and trees take part as far as they help with such cells: see
     :mod:`vaekit.jobs.imputation.imputation`.
@@ -244,7 +248,12 @@ class Imputer(TransformerMixin, TakesHoles):
         return self.imputation_.complete(self.coding_.code(table, what="the data"), draws=draws)
 
     def _expected(self, table: Dataset, found: Completed) -> Floats:
-        return self._filled(table, found.numbers, [each.argmax(1) for each in found.probabilities])
+        filled = self._filled(table, found.numbers, [each.argmax(1) for each in found.probabilities])
+        if self.mnar == "self":  # holes lie beyond what is seen
+            return filled
+        bounded = np.array([_is_bounded(column) for column in self.schema_.columns])
+        holes = np.isnan(np.asarray(table.values, dtype=np.float64))
+        return np.where(holes & bounded, np.clip(filled, *self._range), filled)
 
     def _drawn(self, table: Dataset, found: Completed) -> Iterator[Floats]:
         """Yield the table as often as it was drawn, within the range of the fit; observed cells stay as they are."""
@@ -287,3 +296,14 @@ class Imputer(TransformerMixin, TakesHoles):
             for k, j in enumerate(np.flatnonzero(self._with_holes)):
                 frame[f"missingindicator_{names[j]}"] = indicator[:, k].astype(np.float64)
         return frame
+
+
+def _is_bounded(column: Column) -> bool:
+    """Return whether a column looks as if nature bounded it: all its values have one sign, or are few whole numbers.
+
+    >>> counts = Column("children", 0, 7, mean=1.2, standard_deviation=1, constant=False, integer=True, missing_rate=0)
+    >>> _is_bounded(counts)
+    True
+    """
+    span = column.maximum - column.minimum
+    return column.minimum >= 0 or column.maximum <= 0 or (column.integer and span < _FEW_WHOLE_NUMBERS)

@@ -9,20 +9,25 @@ proportion to
 with the set :math:`A_j` of the values of column j that are allowed: one, or those of a range, of which one is drawn at
 once. No row is drawn and thrown away, so a condition that hardly any row meets takes as long as one that half of
 them meet. The rows that come out are those of the model as the number of draws grows (Rubin 1987).
+
+Columns that belong together (:mod:`vaekit.jobs.synthesis.fixed_combinations`) take, one after another, only codes that
+some combination has beside those drawn before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vaekit.jobs.synthesis.discrete_columns import Codes
+from vaekit.jobs.synthesis.fixed_combinations import FixedCombinations, StillPossible
 from vaekit.jobs.synthesis.row_networks import RowNetworks
 
 __all__ = ["DrawnRows", "draw_rows"]
 
-_AT_ONCE = 8192
+_AT_ONCE, _MOST_FLAGS = 8192, 1 << 24
 _POOL, _LEAST_POOL = 8, 4096  # draws of the prior for every row, and at least, where something is given
 
 
@@ -36,15 +41,23 @@ class DrawnRows(NamedTuple):
     effective
         The effective number of the latents that the rows were resampled from, divided by n; infinite where nothing is
         given.
+    combinations
+        For each kind of fixed combinations ``(n,)``: the one that each row has.
     """
 
     codes: Tensor
     effective: float
+    combinations: list[Codes]
 
 
 @torch.no_grad()
 def draw_rows(
-    networks: RowNetworks, n: int, generator: torch.Generator, *, allowed: Mapping[int, Tensor] | None = None
+    networks: RowNetworks,
+    n: int,
+    generator: torch.Generator,
+    *,
+    allowed: Mapping[int, Tensor] | None = None,
+    fixed: Sequence[FixedCombinations] = (),
 ) -> DrawnRows:
     """Draw rows.
 
@@ -58,6 +71,8 @@ def draw_rows(
         Of latents and codes.
     allowed
         For each given column ``(codes,)``: the share of each code's rows that are allowed, from 0 to 1.
+    fixed
+        Columns that belong together, with those of their combinations that what is given allows.
 
     Examples
     --------
@@ -67,38 +82,56 @@ def draw_rows(
     [1, 1, 1, 1]
     """
     found, effective = [torch.empty(0, networks.columns, dtype=torch.long)], np.inf
+    chosen = [[np.empty(0, dtype=np.int64)] for _ in fixed]
     told = {j: share.log() for j, share in sorted((allowed or {}).items())}
-    for start in range(0, n, _AT_ONCE):
-        m = min(_AT_ONCE, n - start)
+    at_once = min(_AT_ONCE, _MOST_FLAGS // max((len(each.values) for each in fixed), default=1))
+    for start in range(0, n, at_once):
+        m = min(at_once, n - start)
         codes = torch.empty(m, networks.columns, dtype=torch.long)
+        still = StillPossible(fixed, networks.sizes, m)
         if told:
-            known, given, share = _given_rows(networks, m, told, generator)
+            known, given, share = _given_rows(networks, m, told, fixed, at_once, generator)
             codes[:, list(told)], effective = given, min(effective, share)
+            for column in told:
+                still.tell(column, codes[:, column])
         else:
             known = networks.begin(torch.randn(m, networks.latent, generator=generator))
         for column in range(networks.columns):
             if column not in told:
-                codes[:, column] = _drawn(networks.table(known, column), generator)
+                table = networks.table(known, column).masked_fill(~still.allowed(column), -torch.inf)
+                codes[:, column] = _drawn(table, generator)
+                still.tell(column, codes[:, column])
                 known = networks.tell(known, column, codes[:, column])
         found.append(codes)
-    return DrawnRows(torch.cat(found), effective)
+        for each, mine in zip(chosen, still.chosen(generator), strict=True):
+            each.append(mine)
+    return DrawnRows(torch.cat(found), effective, [np.concatenate(each) for each in chosen])
 
 
 def _given_rows(
-    networks: RowNetworks, m: int, told: Mapping[int, Tensor], generator: torch.Generator
+    networks: RowNetworks,
+    m: int,
+    told: Mapping[int, Tensor],
+    fixed: Sequence[FixedCombinations],
+    at_once: int,
+    generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, float]:
     """Return what is known of m rows, the codes of their given columns, and the effective share of latents."""
     pool = max(_LEAST_POOL, _POOL * m)
     parts, weights = [], torch.empty(0)
-    for start in range(0, pool, _AT_ONCE):
-        k = min(_AT_ONCE, pool - start)
+    for start in range(0, pool, at_once):
+        k = min(at_once, pool - start)
         known = networks.begin(torch.randn(k, networks.latent, generator=generator))
         codes, log_weight = torch.empty(k, len(told), dtype=torch.long), torch.zeros(k)
+        still = StillPossible(fixed, networks.sizes, k)
         for i, (column, log_share) in enumerate(told.items()):
-            table = networks.table(known, column) + log_share
+            table = (networks.table(known, column) + log_share).masked_fill(
+                ~still.allowed(column), -torch.inf
+            )
             total = table.logsumexp(-1)
             log_weight = log_weight + total
             codes[:, i] = _drawn(table - total[:, None], generator)
+            still.tell(column, codes[:, i])
             known = networks.tell(known, column, codes[:, i])
         parts.append((known, codes))
         weights = torch.cat([weights, log_weight])

@@ -22,6 +22,7 @@ from vaekit.estimator.given_rows import TakesHoles, as_dataset
 from vaekit.jobs.constraints.accepted_rows import draw_accepted
 from vaekit.jobs.constraints.constraints import Constraint
 from vaekit.jobs.synthesis.discrete_table import DiscreteTable
+from vaekit.jobs.synthesis.fixed_combinations import FixedCombinations, find_fixed
 from vaekit.jobs.synthesis.fresh_ids import FreshIds, with_new_ids
 from vaekit.jobs.synthesis.given_values import GivenValue, read_given
 from vaekit.jobs.synthesis.row_networks import RowNetworks
@@ -67,7 +68,9 @@ class Synthesizer(TakesHoles):
 
     Every column is made discrete (categories as they are, numbers as values that come often and bins of the others),
     and a variational autoencoder with a decoder that goes from column to column is fitted to the codes: see
-    :mod:`vaekit.jobs.synthesis.discrete_columns` and :mod:`vaekit.jobs.synthesis.row_networks`.
+    :mod:`vaekit.jobs.synthesis.discrete_columns` and :mod:`vaekit.jobs.synthesis.row_networks`. Columns that determine
+    each other, such as a town and its country, are made up in combinations that the source has:
+    :mod:`vaekit.jobs.synthesis.fixed_combinations`.
 
     Parameters
     ----------
@@ -107,6 +110,9 @@ class Synthesizer(TakesHoles):
     n_features_in_: int
     schema_: Schema  #: The columns that are modelled, with their types.
     table_: DiscreteTable  #: Their codes.
+    fixed_: tuple[
+        FixedCombinations, ...
+    ]  #: Columns that determine each other, and the combinations they take.
     networks_: RowNetworks  #: The model of the codes.
     left_out_: dict[str, str]  #: The columns that are not modelled, and why.
 
@@ -178,6 +184,8 @@ class Synthesizer(TakesHoles):
         self._gives_frames = is_frame(X) or isinstance(X, Dataset)
         self.schema_ = Schema.fit(table, scaling="none", categorical=table.columns or ())
         self.table_ = DiscreteTable.fit(self.schema_, table, keep_missing=self.keep_missing)
+        own = np.asarray(table.values, dtype=np.float64)[:, list(self.table_.places)]
+        self.fixed_ = find_fixed(self.table_.columns, own)
         return table
 
     def check(
@@ -192,6 +200,8 @@ class Synthesizer(TakesHoles):
         """
         names = [column.name for column in self.schema_.columns]
         told = read_given(given or {}, self.table_, self.left_out_)
+        for each in self.fixed_:
+            each.between({one.column: (one.low, one.high) for one in told})
         return told, [Constraint.parse(text, names) for text in constraints]
 
     def train(self, rows: Dataset) -> Self:
@@ -324,11 +334,15 @@ class Synthesizer(TakesHoles):
     ) -> "tuple[pd.DataFrame, float]":
         """Return rows with what is given, and the effective share of their latents."""
         allowed = {each.column: torch.from_numpy(each.allowed(self.table_)).float() for each in told}
-        drawn = draw_rows(self.networks_, n, noise, allowed=allowed)
         between = {each.column: (each.low, each.high) for each in told}
-        return restore_table(
-            self.schema_, self.table_.decode(drawn.codes.numpy(), random, between)
-        ), drawn.effective
+        fixed = [each.between(between) for each in self.fixed_]
+        drawn = draw_rows(self.networks_, n, noise, allowed=allowed, fixed=fixed)
+        values = self.table_.decode(drawn.codes.numpy(), random, between)
+        for each, chosen in zip(fixed, drawn.combinations, strict=True):
+            for k, column in enumerate(each.columns):
+                place = self.table_.places[column]
+                values[:, place] = np.where(np.isnan(values[:, place]), np.nan, each.values[chosen, k])
+        return restore_table(self.schema_, values), drawn.effective
 
     def _without_ids(self, X: Any) -> tuple[Any, dict[str, Any]]:
         """Return data without the columns that tell rows apart, and those columns by name."""
