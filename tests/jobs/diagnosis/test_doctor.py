@@ -12,6 +12,7 @@ from vaekit import VariationalAutoencoder, diagnose
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Estimate
 from vaekit.jobs.diagnosis.diagnose_columns import coverage, recalibration_gain
+from vaekit.jobs.diagnosis.diagnose_rows import _gap, _places  # pyright: ignore[reportPrivateUsage]
 from vaekit.jobs.diagnosis.diagnosis import matters
 
 HELD_OUT, TRAIN = TRUTH.draw(400, seed=1), TRUTH.draw(800, seed=2)
@@ -123,6 +124,28 @@ def test_over_fitting():
     found = diagnose(vae, x[70:], train=x[:70])
     assert "over-fitting" in found.names
     assert finding(found, "over-fitting").nats.mean > 1
+
+
+def test_rows_that_are_further_out_are_no_over_fitting():
+    """Their bound is nats lower under the true model, as that of training rows as far out is."""
+    x = torch.cat([HELD_OUT, TRAIN])
+    held_out = (x / x.std(0)).square().sum(1) + torch.linspace(0, 3, len(x)) > 6
+    found = diagnose(TRUTH.vae(exact=True), x[held_out], train=x[~held_out])
+    assert "over-fitting" not in found.names
+    told = next(text for text in found.passed if text.startswith("the bound of training rows"))
+    assert abs(float(told.split("is ")[1].split(" ")[0])) < 0.25
+
+
+def test_a_small_gap_is_told_from_the_scatter_of_rows():
+    rng = np.random.default_rng(3)
+    places = rng.normal(size=(700, 4))
+    part = np.arange(700) < 70
+    values = -0.5 * np.square(places).sum(1) + 0.5 * part + 0.3 * rng.normal(size=700)
+    train, rest = torch.from_numpy(values[part]), torch.from_numpy(values[~part])
+    gap = _gap(train, rest, _places(torch.from_numpy(places[part]), torch.from_numpy(places[~part])))
+    assert gap.mean == pytest.approx(0.5, abs=4 * gap.standard_error)
+    assert gap.standard_error == pytest.approx(0.3 / np.sqrt(70), rel=0.25)
+    assert train.std() / np.sqrt(70) > 4 * gap.standard_error
 
 
 def test_rows_in_both_parts():

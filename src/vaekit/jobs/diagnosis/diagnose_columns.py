@@ -25,7 +25,7 @@ from torch.distributions import Distribution
 
 from vaekit.errors import UsageError
 from vaekit.evaluation import Estimate
-from vaekit.evaluation.column_families import compare
+from vaekit.evaluation.column_families import fit_marginal
 from vaekit.evaluation.column_models import fit_column
 from vaekit.jobs.diagnosis.diagnosis import Chart, Finding, Patient, matters
 from vaekit.likelihoods.conventions import InDataUnits
@@ -46,6 +46,7 @@ _TAILS = np.array([0.0, 0.005, 0.995, 1.0])
 _LEAST_UNEVEN, _LEAST_WORSE, _LEAST_TAIL, _LEAST_NOISE = 0.05, 0.1, 0.03, 0.05  # nats a cell
 _LEAST_MASS = 0.05  # the share of one value in a column of real numbers
 _SHOWN = 5
+_FOLDS = 4
 _SCALED = ("gaussian", "laplace")  # kinds whose noise has a scale
 
 
@@ -100,8 +101,10 @@ def diagnose_columns(patient: Patient, chart: Chart) -> None:
     likelihood = patient.model.decode(q.sample(), patient.c)
     _noise(patient, chart, likelihood)
     inner = np.stack([likelihood.sample().double().cpu().numpy() for _ in range(_CONDITIONAL_DRAWS)])
-    residual = (patient.x - likelihood.mean).double().cpu().numpy()
-    _family(patient, chart, x, _transform_by_row(x, inner, uniform), drawn, residual)
+    errors = None
+    if "gaussian" in patient.kinds:  # in units of the noise, which may differ from row to row
+        errors = ((patient.x - likelihood.mean) / likelihood.variance.sqrt()).double().cpu().numpy()
+    _family(patient, chart, x, _transform_by_row(x, inner, uniform), drawn, errors)
 
 
 def _marginal_draws(patient: Patient) -> _Array:
@@ -303,7 +306,9 @@ def _known_deviation(x: Tensor) -> list[float]:
     return [max(float(column[~column.isnan()].std()), 1e-12) for column in x.unbind(1)]
 
 
-def _family(patient: Patient, chart: Chart, x: _Array, u: _Array, drawn: _Array, residual: _Array) -> None:
+def _family(
+    patient: Patient, chart: Chart, x: _Array, u: _Array, drawn: _Array, errors: _Array | None
+) -> None:
     """Look for tails that are heavier than the likelihood's, and for values with a mass of their own."""
     tails: list[tuple[str, Estimate, str]] = []
     masses: list[tuple[str, Estimate, str]] = []
@@ -316,8 +321,8 @@ def _family(patient: Patient, chart: Chart, x: _Array, u: _Array, drawn: _Array,
         gain = recalibration_gain(u[known, j], _TAILS)
         if beyond > 0.01 and matters(gain, _LEAST_TAIL):
             tails.append((name, gain, f"; {beyond:.1%} of values beyond where 1% should be"))
-        elif patient.kinds and patient.kinds[j] == "gaussian":
-            gain = _gain_of_t(residual[known, j])
+        elif errors is not None and kinds[j] == "gaussian":
+            gain = _gain_of_t(errors[known, j])
             if matters(gain, _LEAST_TAIL):
                 tails.append((name, gain, "; by a Student's t in the place of the Gaussian"))
         values, counts = np.unique(x[known, j], return_counts=True)
@@ -337,15 +342,21 @@ def _family(patient: Patient, chart: Chart, x: _Array, u: _Array, drawn: _Array,
         chart.passed.append("the likelihood of each column has the tails and the frequent values of the data")
 
 
-def _gain_of_t(residual: _Array) -> Estimate:
-    """Return the gain of Student's t over a Gaussian, both fitted to two thirds of the errors, on the others.
+def _gain_of_t(errors: _Array) -> Estimate:
+    """Return the gain of Student's t over a Gaussian, each error by families fitted to the other folds.
 
     Of one error at most a nat is counted, which makes the gain smaller, and keeps single outliers from deciding.
     """
-    found = compare(residual, ColumnFacts(), ("gaussian", "student-t"))
-    if len(found) < 2:
-        return Estimate(0.0, 0.0)
-    return Estimate.of(np.minimum(found["student-t"] - found["gaussian"], 1.0))
+    gains, fold = np.empty(len(errors)), np.arange(len(errors)) % _FOLDS
+    for k in range(_FOLDS):
+        rest, mine = errors[fold != k], errors[fold == k]
+        if rest.min() == rest.max():
+            return Estimate(0.0, 0.0)
+        gaussian, heavier = (fit_marginal(kind, rest, ColumnFacts()) for kind in ("gaussian", "student-t"))
+        if gaussian is None or heavier is None:
+            return Estimate(0.0, 0.0)
+        gains[fold == k] = np.minimum(heavier.log_density(mine) - gaussian.log_density(mine), 1.0)
+    return Estimate.of(gains)
 
 
 def _tell_tails(

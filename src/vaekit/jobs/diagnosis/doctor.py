@@ -158,9 +158,9 @@ def _kinds_of(model: Any) -> tuple[str, ...]:
 def _of_estimator(
     estimator: VariationalAutoencoder, x: Any, train: Any, conditions: Any, train_conditions: Any
 ) -> tuple[Patient, tuple[str, ...]]:
-    fitted = estimator._fitted()  # pyright: ignore[reportPrivateUsage]
-    rows = _first(estimator._rows(x, conditions), _ROWS)  # pyright: ignore[reportPrivateUsage]
-    known = None if train is None else _first(estimator._rows(train, train_conditions), _TRAINING_ROWS)  # pyright: ignore[reportPrivateUsage]
+    fitted = estimator.fitted_model()
+    rows = _first(estimator.checked_rows(x, conditions), _ROWS)
+    known = None if train is None else _first(estimator.checked_rows(train, train_conditions), _TRAINING_ROWS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # of missing cells, which are told of elsewhere
         fitted = fitted.taking(rows, known)
