@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from vaekit import report
 from vaekit.application.sources import Source, open_artifact
-from vaekit.data import Dataset, partition
+from vaekit.data import Dataset, partition, write_text
 from vaekit.data.split import split_indices
 from vaekit.errors import DataWarning
 from vaekit.jobs import Diagnosis, diagnose
 from vaekit.jobs.diagnosis.doctor import FEWEST_ROWS
 
-__all__ = ["ArtifactDiagnosis", "diagnose_artifact"]
+__all__ = ["ArtifactDiagnosis", "diagnose_artifact", "write_diagnosis"]
 
 _FEWEST = 200  # held-out rows; with fewer test rows the validation rows are joined to them
 
@@ -101,6 +102,15 @@ def diagnose_artifact(
             estimator, held_out, train=train, seed=seed, artifact=str(artifact), data=opened.source
         )
     return ArtifactDiagnosis(artifact=Path(artifact), source=opened.source, split=split, diagnosis=found)
+
+
+def write_diagnosis(result: ArtifactDiagnosis, output: str | Path) -> Path:
+    """Write a diagnosis as one self-contained HTML page, with a picture of the calibration of each column."""
+    path = Path(output)
+    name = result.artifact.absolute().stem
+    page = report.render_diagnosis(result.diagnosis, name=name, source=result.source, split=result.split)
+    write_text(path, page)
+    return path
 
 
 def _parts(dataset: Dataset, seed: int, validation: float) -> tuple[Dataset | None, Dataset, str]:

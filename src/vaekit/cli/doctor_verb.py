@@ -2,12 +2,13 @@
 
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from vaekit.cli.options import ModelVerb
-from vaekit.cli.printing import print_json
+from vaekit.cli.printing import print_json, say
 
 if TYPE_CHECKING:
     from vaekit.application import ArtifactDiagnosis
@@ -25,13 +26,21 @@ class Doctor(ModelVerb):
     Exit status 0: healthy, 1: there are findings.
     """
 
+    report: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="OUT.html", help="Write a page as well, with a picture of the calibration of each column."
+        ),
+    ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of the noise.")] = 0
 
     def run(self) -> int:
         """Diagnose and print."""
-        from vaekit.application import diagnose_artifact
+        from vaekit.application import diagnose_artifact, write_diagnosis
 
         result = diagnose_artifact(self.artifact, self.data, seed=self.seed, **self.opening())
+        if self.report is not None:
+            say(f"{write_diagnosis(result, self.report)}: the same with pictures")
         if self.json:
             print_json(result.to_json())
         else:

@@ -11,7 +11,7 @@ from oracles.ailing_models import COLLINEAR, TRUTH
 from vaekit import VariationalAutoencoder, diagnose
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Estimate
-from vaekit.jobs.diagnosis.diagnose_columns import coverage, recalibration_gain
+from vaekit.jobs.diagnosis.diagnose_calibration import coverage, recalibration_gain
 from vaekit.jobs.diagnosis.diagnose_rows import _gap, _places  # pyright: ignore[reportPrivateUsage]
 from vaekit.jobs.diagnosis.diagnosis import matters
 

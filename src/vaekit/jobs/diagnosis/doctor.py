@@ -13,6 +13,7 @@ from vaekit.data import Dataset
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.evaluation.importance_sampling import require_log_likelihood
+from vaekit.jobs.diagnosis.diagnose_calibration import diagnose_calibration
 from vaekit.jobs.diagnosis.diagnose_columns import diagnose_columns
 from vaekit.jobs.diagnosis.diagnose_inference import diagnose_inference
 from vaekit.jobs.diagnosis.diagnose_latents import diagnose_latents
@@ -35,6 +36,7 @@ _EXAMINATIONS: tuple[Callable[[Patient, Chart], None], ...] = (
     diagnose_rows,
     diagnose_columns,
 )
+_QUICK = (diagnose_rows, diagnose_calibration)
 
 
 @plain_arithmetic()
@@ -48,6 +50,7 @@ def diagnose(
     train_conditions: Any = None,
     columns: Sequence[str] | None = None,
     seed: int = 0,
+    quick: bool = False,
     artifact: str = "NAME.vae",
     data: str = "DATA",
 ) -> Diagnosis:
@@ -75,6 +78,8 @@ def diagnose(
         The names of the columns of a tensor ``(n, columns)``; by default ``x0``, ``x1``...
     seed
         The seed of all noise: the same seed gives the same findings.
+    quick
+        Whether to look only at what takes about a second: over-fitting, rows in both parts, calibration and noise.
     artifact, data
         How the commands of the advice name both.
 
@@ -118,7 +123,7 @@ def diagnose(
         require_log_likelihood(patient.model)
         chart = Chart()
         with _evaluating(patient.model), shared_threads(work_of(patient.model, len(patient.x))):
-            for examine in _EXAMINATIONS:
+            for examine in _QUICK if quick else _EXAMINATIONS:
                 examine(patient, chart)
     return chart.closed(len(patient.x))
 
