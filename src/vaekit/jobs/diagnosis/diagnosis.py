@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class ColumnCalibration:
-    """Where the values of a column lie in the model's own distribution of it: evenly, where the model is right.
+    """The place of the values of a column in the model's own distribution of it: even, where the model is right.
 
     Parameters
     ----------
