@@ -27,7 +27,7 @@ _ROWS_OF_REPORT = 400  # which keep the section below a second
 
 @dataclass(frozen=True)
 class _Checks:
-    """What the doctor sees at a glance: findings as notices, what is in order, and pictures of calibration."""
+    """The checks at a glance: findings as notices, what is in order, and pictures of calibration."""
 
     notices: list[Notice]
     passed: list[str]
