@@ -37,8 +37,8 @@ def test_sick_data_are_told_in_words(fitted, capsys):
     np.save(fitted / "sick.npy", x)
     page = fitted / "doctor.html"
     assert main(["doctor", str(fitted / "x.vae"), str(fitted / "sick.npy"), "--report", str(page)]) == 1
-    out, told = capsys.readouterr()
-    assert f"{page}: the same with pictures" in told
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == f"{page}: the same with pictures"
     assert "x2: F(x)" in page.read_text()
     assert "finding" in out.splitlines()[0]
     assert "(all: 200 rows" in out.splitlines()[0]

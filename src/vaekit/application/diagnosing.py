@@ -53,7 +53,7 @@ class ArtifactDiagnosis:
 
 
 def diagnose_artifact(
-    artifact: str | Path, data: Source, *, seed: int = 0, **opening: Any
+    artifact: str | Path, data: Source, *, seed: int = 0, seeds: int = 0, **opening: Any
 ) -> ArtifactDiagnosis:
     """Say what is wrong with the model of an artifact; see :func:`vaekit.diagnose`.
 
@@ -69,6 +69,8 @@ def diagnose_artifact(
         A path, the name of a data set, or data in memory.
     seed
         The seed of all noise.
+    seeds
+        How often to fit the model again with another seed, as :func:`vaekit.diagnose` does.
     opening
         Device, label, data_dir and memory_limit, as :func:`vaekit.application.open_artifact` takes them.
 
@@ -99,7 +101,13 @@ def diagnose_artifact(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # of missing cells, said when the artifact was evaluated
         found = diagnose(
-            estimator, held_out, train=train, seed=seed, artifact=str(artifact), data=opened.source
+            estimator,
+            held_out,
+            train=train,
+            seed=seed,
+            seeds=seeds,
+            artifact=str(artifact),
+            data=opened.source,
         )
     return ArtifactDiagnosis(artifact=Path(artifact), source=opened.source, split=split, diagnosis=found)
 

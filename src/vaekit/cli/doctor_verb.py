@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from vaekit.cli.options import ModelVerb
-from vaekit.cli.printing import print_json, say
+from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
     from vaekit.application import ArtifactDiagnosis
@@ -33,18 +33,27 @@ class Doctor(ModelVerb):
         ),
     ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of the noise.")] = 0
+    seeds: Annotated[
+        int,
+        tyro.conf.arg(
+            metavar="N",
+            help="Fit the model N times more, on few rows, and say which findings hang on the seed.",
+        ),
+    ] = 0
 
     def run(self) -> int:
         """Diagnose and print."""
         from vaekit.application import diagnose_artifact, write_diagnosis
 
-        result = diagnose_artifact(self.artifact, self.data, seed=self.seed, **self.opening())
-        if self.report is not None:
-            say(f"{write_diagnosis(result, self.report)}: the same with pictures")
+        result = diagnose_artifact(
+            self.artifact, self.data, seed=self.seed, seeds=self.seeds, **self.opening()
+        )
+        page = None if self.report is None else str(write_diagnosis(result, self.report))
         if self.json:
-            print_json(result.to_json())
+            print_json(result.to_json() | ({} if page is None else {"report": page}))
         else:
-            print("\n".join(_lines(result)))
+            end = [] if page is None else ["", f"{page}: the same with pictures"]
+            print("\n".join([*_lines(result), *end]))
         return 0 if result.diagnosis.healthy else 1
 
 

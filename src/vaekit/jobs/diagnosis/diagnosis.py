@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekit.contracts import Model
 from vaekit.evaluation import Estimate
 
-__all__ = ["Chart", "ColumnCalibration", "Diagnosis", "Finding", "Patient", "matters"]
+__all__ = ["Chart", "ColumnCalibration", "Diagnosis", "Finding", "Patient", "SeedRun", "matters"]
 
 _ERRORS = 4.0  # standard errors that an effect is to be beyond: over some hundred tests, hardly a false alarm
 
@@ -79,6 +79,32 @@ class ColumnCalibration:
 
 
 @dataclass(frozen=True)
+class SeedRun:
+    """A fit of the same model with another seed.
+
+    Parameters
+    ----------
+    seed
+        The seed.
+    bound
+        The evidence lower bound of held-out rows in nats; NaN where training diverged.
+    active
+        The number of latent dimensions with a mean KL above 0.01 nats; None where the KL is no sum over dimensions.
+    findings
+        The names of what the doctor found.
+    """
+
+    seed: int
+    bound: Estimate
+    active: int | None
+    findings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {**vars(self), "bound": self.bound._asdict(), "findings": list(self.findings)}
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """All findings about a model, the worst first.
 
@@ -94,6 +120,8 @@ class Diagnosis:
         The number of rows that it was looked at with.
     calibration
         Of each column of a table, in their order.
+    seeds
+        Fits with other seeds, where they were asked for.
 
     Examples
     --------
@@ -108,6 +136,7 @@ class Diagnosis:
     not_checked: Sequence[str] = ()
     rows: int = 0
     calibration: Sequence[ColumnCalibration] = ()
+    seeds: Sequence[SeedRun] = ()
 
     @property
     def healthy(self) -> bool:
@@ -133,6 +162,7 @@ class Diagnosis:
             "in_order": list(self.passed),
             "not_checked": list(self.not_checked),
             "calibration": [each.to_json() for each in self.calibration],
+            "seeds": [each.to_json() for each in self.seeds],
         }
 
 

@@ -19,6 +19,7 @@ from vaekit.jobs.diagnosis.diagnose_inference import diagnose_inference
 from vaekit.jobs.diagnosis.diagnose_latents import diagnose_latents
 from vaekit.jobs.diagnosis.diagnose_rows import diagnose_rows
 from vaekit.jobs.diagnosis.diagnosis import Chart, Diagnosis, Patient
+from vaekit.jobs.diagnosis.seed_sensitivity import fit_again, tell_of_seeds
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.runtime.threads import shared_threads, work_of
@@ -39,8 +40,6 @@ _EXAMINATIONS: tuple[Callable[[Patient, Chart], None], ...] = (
 _QUICK = (diagnose_rows, diagnose_calibration)
 
 
-@plain_arithmetic()
-@torch.no_grad()
 def diagnose(
     model: Any,
     x: Any,
@@ -51,6 +50,7 @@ def diagnose(
     columns: Sequence[str] | None = None,
     seed: int = 0,
     quick: bool = False,
+    seeds: int = 0,
     artifact: str = "NAME.vae",
     data: str = "DATA",
 ) -> Diagnosis:
@@ -80,6 +80,9 @@ def diagnose(
         The seed of all noise: the same seed gives the same findings.
     quick
         Whether to look only at what takes about a second: over-fitting, rows in both parts, calibration and noise.
+    seeds
+        How often to fit the model again with another seed, on at most 2,000 of the training rows, to tell which
+        findings and numbers hang on it. Takes as many fits, and a fitted estimator with ``train``.
     artifact, data
         How the commands of the advice name both.
 
@@ -109,6 +112,45 @@ def diagnose(
     >>> diagnose(model, x).names
     ['collapse']
     """
+    if seeds < 0:
+        raise UsageError(f"seeds={seeds}: give the number of fits, from 1, or 0 for none")
+
+    def examine(fitted: Any, rows: Any, known: Any) -> Diagnosis:
+        told = (conditions, train_conditions) if fitted is model else (None, None)
+        return _examined(fitted, rows, known, *told, columns, seed, quick, artifact, data)
+
+    found = examine(model, x, train)
+    if not seeds:
+        return found
+    if not isinstance(model, VariationalAutoencoder) or train is None:
+        missing = (
+            "the training rows are not known" if train is None else "the model is no estimator of vaekit"
+        )
+        return replace(found, not_checked=[*found.not_checked, f"sensitivity to the seed: {missing}"])
+    rows, known = model.checked_rows(x, conditions), model.checked_rows(train, train_conditions)
+    refits = fit_again(model, rows, known, seeds, examine)
+    told, runs = tell_of_seeds(refits), [refit.run for refit in refits]
+    if isinstance(told, str):
+        return replace(found, passed=[*found.passed, told], seeds=runs)
+    findings = sorted([*found.findings, told], key=lambda finding: -finding.nats.mean)
+    return replace(found, findings=findings, seeds=runs)
+
+
+@plain_arithmetic()
+@torch.no_grad()
+def _examined(
+    model: Any,
+    x: Any,
+    train: Any,
+    conditions: Any,
+    train_conditions: Any,
+    columns: Sequence[str] | None,
+    seed: int,
+    quick: bool,
+    artifact: str,
+    data: str,
+) -> Diagnosis:
+    """Examine a model; the arguments as of :func:`diagnose`."""
     with seeded(seed):
         if isinstance(model, VariationalAutoencoder):
             patient, kinds = _of_estimator(model, x, train, conditions, train_conditions)
