@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ SPEAKS_WITH_PARTS = [
 LOOKS = {"estimator/given_rows.py": 6}  # at what a user gives as data
 
 
+@cache
 def modules():
     return sorted(SOURCE.rglob("*.py"))
 
@@ -65,13 +67,24 @@ def dotted(path: Path) -> str:
 
 
 KNOWN = {dotted(path): path for path in modules()}
-TREES = {path: ast.parse(path.read_text()) for path in modules()}
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """The statements and expressions of a module, inside functions too."""
+    return list(ast.walk(tree(path)))
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """The modules of vaekit that a module imports, for type checkers and inside functions too."""
     found = set()
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -191,7 +204,7 @@ def test_the_language_needs_no_torch(path):
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_no_assertions_and_no_pickle_in_the_source(path):
-    for node in ast.walk(TREES[path]):
+    for node in nodes(path):
         assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}: raise an error with a message"
         if isinstance(node, ast.Import):
             assert not {alias.name for alias in node.names} & {"pickle", "dill", "cloudpickle", "joblib"}
@@ -201,7 +214,7 @@ def test_no_assertions_and_no_pickle_in_the_source(path):
 def test_nothing_looks_for_attributes_of_a_part(path):
     calls = [
         ast.unparse(node)
-        for node in ast.walk(TREES[path])
+        for node in nodes(path)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in ("hasattr", "getattr")
@@ -242,18 +255,22 @@ def test_modules_and_what_they_offer_are_there_and_documented(path):
         return
     defined = {
         node.name
-        for node in TREES[path].body
+        for node in tree(path).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
     }
-    imported_elsewhere = {
-        alias.name
-        for other in modules()
-        if other != path
-        for node in ast.walk(TREES[other])
-        if isinstance(node, ast.ImportFrom) and node.module == loaded.__name__
-        for alias in node.names
-    }
+    imported_elsewhere = {name for name, importer in names_imported()[loaded.__name__] if importer != path}
     assert not (defined & imported_elsewhere) - set(offered), "imported elsewhere, and not in __all__"
+
+
+@cache
+def names_imported() -> dict[str, set[tuple[str, Path]]]:
+    """Of every module the names that are imported from it, each with who does."""
+    found = defaultdict(set)
+    for path in modules():
+        for node in nodes(path):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found[node.module] |= {(alias.name, path) for alias in node.names}
+    return found
 
 
 RIDDLE = re.compile(r"(What|Which|Whose|Where|Who|How|When)\b")
@@ -261,7 +278,6 @@ RIDDLE = re.compile(r"(What|Which|Whose|Where|Who|How|When)\b")
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_docstrings_open_with_what_the_thing_is_or_does(path):
-    nodes = [n for n in ast.walk(TREES[path]) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
-    for node in nodes:
+    for node in [n for n in nodes(path) if isinstance(n, ast.FunctionDef | ast.ClassDef)]:
         text = ast.get_docstring(node) or ""
         assert not RIDDLE.match(text), f"{name_of(path)}:{node.lineno}: {text.splitlines()[0]}"

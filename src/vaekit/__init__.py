@@ -1,7 +1,8 @@
 """vaekit: variational autoencoders that are correct the first time, and divergences that are never wrong."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from vaekit.language.front_door import HOMES, at_front_door
 
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
@@ -30,29 +31,10 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Names that need torch are imported when they are first asked for: `vaekit --help` answers without it.
-_HOMES = {
-    "Diagnosis": "vaekit.jobs",
-    "ExplorationPage": "vaekit.explorer",
-    "FitResult": "vaekit.application",
-    "Imputer": "vaekit.jobs",
-    "OutlierDetector": "vaekit.jobs",
-    "Synthesizer": "vaekit.jobs",
-    "VAE": "vaekit.vae",
-    "VariationalAutoencoder": "vaekit.estimator",
-    "diagnose": "vaekit.jobs",
-    "fit_and_prove": "vaekit.application",
-    "load": "vaekit.estimator",
-    "pool": "vaekit.jobs",
-    "register": "vaekit.sentence",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'vaekit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return at_front_door(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *HOMES])

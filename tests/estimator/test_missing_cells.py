@@ -99,7 +99,7 @@ def test_mixed_columns_of_every_kind_are_fitted_and_saved(tmp_path):
 def test_no_gradient_is_lost_to_a_hole(objective):
     frame = mixed()
     vae = VariationalAutoencoder(**SMALL, epochs=1, objective=objective).fit(frame)
-    x = vae._to_model(vae._rows(frame).values)
+    x = vae.fitted_model().to_model(vae.checked_rows(frame).values)
     assert x.isnan().any()
     vae.sentence_.objective.build()(vae.model_, x).surrogate.sum().backward()
     for name, parameter in vae.model_.named_parameters():
@@ -288,6 +288,6 @@ def test_whole_rows_are_modelled_as_they_were_before_holes_were_known(tmp_path):
     assert untyped(vae.model_.encoder).layers[0].in_features == 4
     assert vae.to_artifact().format_version == 1
     assert "missing_values" not in vae.schema_.to_json()
-    assert vae._fitted().taking(vae._rows(x)).model is vae.model_
+    assert vae.fitted_model().taking(vae.checked_rows(x)).model is vae.model_
     holes = VariationalAutoencoder(**SMALL, epochs=1).fit(holed(x))
     assert untyped(holes.model_.encoder).network.layers[0].in_features == 8

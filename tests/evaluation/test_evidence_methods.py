@@ -61,7 +61,7 @@ def test_missing_cells_are_integrated_out():
     x = IRIS.copy()
     x[::3, 1], x[::5, 2], x[7] = np.nan, np.nan, np.nan
     vae = linear(x)
-    rows = vae._to_model(x)
+    rows = vae.fitted_model().to_model(x)
     exact = exact_log_likelihood(vae.model_, rows)
     with seeded(0):
         sampled = log_likelihood(vae.model_, rows, samples=4000)

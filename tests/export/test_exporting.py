@@ -49,7 +49,7 @@ def test_a_table_with_holes_and_categories_in_onnx(tmp_path):
     assert not found.refused
     assert max(found.differences.values()) < 1e-5
 
-    rows = vae.schema_.align(vae._rows(table.head(50)), what="rows").values.astype(np.float64)
+    rows = vae.schema_.align(vae.checked_rows(table.head(50)), what="rows").values.astype(np.float64)
     encoder = onnxruntime.InferenceSession(found.folder / "encoder.onnx")
     mean, deviation = encoder.run(None, {"rows": rows})
     np.testing.assert_allclose(mean, vae.transform(table.head(50)), atol=1e-5)

@@ -1,5 +1,6 @@
 """Parts of a program's own, and of packages: known to the grammar, the estimator and artifacts."""
 
+import os
 from functools import partial
 
 import numpy as np
@@ -126,6 +127,24 @@ class Point:
         if isinstance(self.loaded, Exception):
             raise self.loaded
         return self.loaded
+
+
+def test_packages_are_read_again_when_a_folder_of_them_has_changed(monkeypatch, tmp_path):
+    points, read = [], []
+
+    def entry_points(group):
+        read.append(group)
+        return list(points)
+
+    monkeypatch.setattr(the_registry, "entry_points", entry_points)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert "peaked" not in PARTS["prior"]
+    assert "flat" not in PARTS["prior"]
+    assert read == ["vaekit.parts"], "once for all questions"
+    points.append(Point("prior.peaked", Peaked))
+    os.utime(tmp_path, ns=(0, 0))
+    assert "peaked" in PARTS["prior"]
+    assert len(read) == 2
 
 
 def test_a_broken_package_costs_only_its_own_part(monkeypatch):

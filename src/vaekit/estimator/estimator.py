@@ -12,7 +12,6 @@ import numpy.typing as npt
 from sklearn.base import TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 import vaekit.estimator.inference as inference
 import vaekit.estimator.scoring as scoring
@@ -47,6 +46,7 @@ from vaekit.estimator.model_of_rows import ModelOfRows
 from vaekit.estimator.model_rows import FittedModel, Floats, Given
 from vaekit.evaluation import Evaluation
 from vaekit.evaluation.evidence import EvidenceMethod, SampleCount
+from vaekit.language.front_door import at_front_door
 from vaekit.language.settings import Compilation, OutputBias, Precision, TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.networks.own_networks import own_network
@@ -265,7 +265,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         settings = recipe.settings(rows, self.sentence_.network)
         self.settings_ = settings if held_out is not None else replace(settings, patience=None)
         train_model(
-            self._fitted(),
+            self.fitted_model(),
             rows,
             held_out,
             self.settings_,
@@ -285,7 +285,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
             self._begin(recipe, rows, draw_seed(self.random_state))
             self.settings_ = settings
         progress = self._progress or Progress(self.history_)
-        self._progress = train_more(self._fitted(), rows, progress, settings, verbose=self.verbose)
+        self._progress = train_more(self.fitted_model(), rows, progress, settings, verbose=self.verbose)
         return self
 
     def fit_prior(
@@ -331,14 +331,14 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         >>> str(vae.fit_prior("gmm:components=2", x).sentence_.prior)
         'gmm:components=2'
         """
-        rows, held_out = self._rows(X, conditions), None
+        rows, held_out = self.checked_rows(X, conditions), None
         if validation is None:
             rows, held_out = hold_out(rows, self.seed_)
         elif validation is not False:
-            held_out = self._rows(validation, validation_conditions)
+            held_out = self.checked_rows(validation, validation_conditions)
         seed = self.seed_ + 3 if random_state is None else random_state
         self.sentence_, self.prior_fit_ = replace_prior(
-            self._fitted(), prior, rows, held_out, recipe=self._recipe(), seed=seed
+            self.fitted_model(), prior, rows, held_out, recipe=self._recipe(), seed=seed
         )
         self._progress = None
         return self
@@ -350,7 +350,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         rows' conditions, as columns of ``X`` or given beside it as to :meth:`fit`; a model that learns labels takes the
         most probable one where there is none.
         """
-        return inference.encode(self._fitted(), self._rows(X, conditions))
+        return inference.encode(self.fitted_model(), self.checked_rows(X, conditions))
 
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return the names of the columns of :meth:`transform`, ``z0``, ``z1``, ..., as ``vaekit encode`` writes them.
@@ -368,7 +368,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ['z0', 'z1']
         """
         check_is_fitted(self, "model_")
-        return inference.latent_names(self._fitted(), input_features, self.n_features_in_)
+        return inference.latent_names(self.fitted_model(), input_features, self.n_features_in_)
 
     def to_module(self, *, missing: bool = False) -> ModelOfRows:
         """Return the model as a torch module of rows in the units of the data; see :class:`ModelOfRows`.
@@ -376,7 +376,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ``model_`` itself takes rows in its own, scaled units, as ``schema_.transform`` gives them. With ``missing``,
         NaN is a missing cell, also where training had none; a UsageError where the likelihood cannot do that.
         """
-        fitted = self._fitted().taking_missing() if missing else self._fitted()
+        fitted = self.fitted_model().taking_missing() if missing else self.fitted_model()
         return ModelOfRows(fitted.model, fitted.schema)
 
     def inverse_transform(
@@ -386,7 +386,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
 
         ``given`` is the condition, and ``as_frame`` says whether rows are a data frame, as for :meth:`sample`.
         """
-        return self._in_types(inference.decode(self._fitted(), Z, given), as_frame)
+        return self._in_types(inference.decode(self.fitted_model(), Z, given), as_frame)
 
     def reconstruct(self, X: Any, *, conditions: Any = None, as_frame: bool | None = None) -> Any:
         """Encode and decode, in the units of the data, ``(n, *event)``; no noise. Conditions as for `transform`.
@@ -394,7 +394,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ``as_frame`` says whether rows are a data frame, as for :meth:`sample`; of a data frame they are one by default.
         Cells that are missing in ``X`` get a value as all others do.
         """
-        values = inference.reconstruct(self._fitted(), self._rows(X, conditions))
+        values = inference.reconstruct(self.fitted_model(), self.checked_rows(X, conditions))
         index = X.index if is_frame(X) else None
         return self._in_types(values, is_frame(X) or None if as_frame is None else as_frame, index)
 
@@ -424,9 +424,9 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ((150, 4), True, 5)
         """
         return fill_given(
-            self._fitted(),
+            self.fitted_model(),
             X,
-            lambda given: self._rows(given, conditions),
+            lambda given: self.checked_rows(given, conditions),
             draws=draws,
             samples=samples,
             seed=self.seed_ + 4 if random_state is None else random_state,
@@ -462,7 +462,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         seed = inference.seed_for(n_samples, random_state)
         blocks = self.sample_blocks(n_samples, given=given, random_state=seed, noise=noise)
         values = np.concatenate(list(blocks))
-        told = inference.sampled_conditions(self._fitted(), n_samples, given=given, random_state=seed)
+        told = inference.sampled_conditions(self.fitted_model(), n_samples, given=given, random_state=seed)
         return self._in_types(values, as_frame, conditions=told)
 
     def sample_blocks(
@@ -470,20 +470,24 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
     ) -> Iterator[Rows]:
         """Give the rows of :meth:`sample` some thousand at a time, for more than memory holds."""
         return inference.sample_blocks(
-            self._fitted(), n_samples, given=given, random_state=random_state, noise=noise
+            self.fitted_model(), n_samples, given=given, random_state=random_state, noise=noise
         )
 
     def sample_conditions(
         self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
     ) -> dict[str, np.ndarray] | None:
         """Return the conditions of the rows of :meth:`sample`, an array for each name; None where there are none."""
-        return inference.sampled_conditions(self._fitted(), n_samples, given=given, random_state=random_state)
+        return inference.sampled_conditions(
+            self.fitted_model(), n_samples, given=given, random_state=random_state
+        )
 
     def sample_latents(
         self, n_samples: int = 1, *, given: Given = None, random_state: int | None = None
     ) -> Rows:
         r"""Draw :math:`z \sim p(z)`, ``(n, *latent)``, the points that :meth:`sample` decodes. Arguments as there."""
-        return inference.sample_latents(self._fitted(), n_samples, given=given, random_state=random_state)
+        return inference.sample_latents(
+            self.fitted_model(), n_samples, given=given, random_state=random_state
+        )
 
     def score_samples(self, X: Any, *, conditions: Any = None, samples: int = 100) -> Rows:
         r"""Estimate :math:`\log p(x)` of each row by importance sampling, in nats and the units of the data.
@@ -517,7 +521,8 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         >>> found.log_likelihood.shape, found.standard_error.shape, found.reliable.dtype
         ((150,), (150,), dtype('bool'))
         """
-        return scoring.score_rows(self._fitted(), self._rows(X, conditions, outside="keep"), samples)
+        rows = self.checked_rows(X, conditions, outside="keep")
+        return scoring.score_rows(self.fitted_model(), rows, samples)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Average the log-likelihood of rows by 100 importance samples: higher is better.
@@ -525,8 +530,9 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         As in :meth:`score_samples`, but a column that was constant in training plays no part: in one of the folds of a
         cross-validation, a rare value may be missing.
         """
-        rows = self._rows(X, self._or_labels(None, y), outside="keep")
-        return float(scoring.score_rows(self._fitted(), rows, 100, constants=False).log_likelihood.mean())
+        rows = self.checked_rows(X, self._or_labels(None, y), outside="keep")
+        scored = scoring.score_rows(self.fitted_model(), rows, 100, constants=False)
+        return float(scored.log_likelihood.mean())
 
     def evaluate(
         self,
@@ -549,15 +555,25 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         refused, or left out with a :class:`~vaekit.errors.DataWarning`. Conditions as for :meth:`fit`.
         """
         return inference.evaluate_rows(
-            self._fitted(),
-            self._rows(X, conditions),
+            self.fitted_model(),
+            self.checked_rows(X, conditions),
             samples=samples,
             split=split,
-            train=None if train is None else self._rows(train),
+            train=None if train is None else self.checked_rows(train),
             seed=self.seed_ if seed is None else seed,
             method=method,
             leave_out=outside == "leave out",
         )
+
+    def fitted_model(self) -> FittedModel:
+        """Return the model with all that brings rows to it, for jobs that need its densities and latents themselves."""
+        check_is_fitted(self, "model_")
+        return FittedModel(self.model_, self.sentence_, self.schema_, self.seed_, choose_device(self.device))
+
+    def checked_rows(self, X: Any, conditions: Any = None, *, outside: Outside = "refuse") -> Dataset:
+        """Return rows checked against the schema; values outside it are refused or kept; conditions as for `fit`."""
+        check_is_fitted(self, "model_")
+        return self._read(X, conditions, self.schema_, outside)
 
     def explore(self, X: Any = None, y: Any = None, *, conditions: Any = None) -> Any:
         """Return a page to move in the latent space, a :class:`vaekit.ExplorationPage`: a notebook shows it.
@@ -565,13 +581,11 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ``X`` are the rows on the map, coloured by ``y`` where it is given; without them draws from the prior are shown.
         Conditions as for :meth:`fit`. ``vaekit explore`` shows the same page, and decodes any point of it.
         """
-        from vaekit import ExplorationPage  # by the front door: the page stands on a floor above this one
-
         check_is_fitted(self, "model_")
-        rows = None if X is None else self._rows(X, conditions)
+        rows = None if X is None else self.checked_rows(X, conditions)
         if rows is not None and y is not None:
             rows = replace(rows, labels=np.asarray(y))
-        return ExplorationPage.of(self, rows)
+        return at_front_door("ExplorationPage").of(self, rows)
 
     def transform_to_codes(self, X: Any, *, conditions: Any = None) -> npt.NDArray[np.int64]:
         """Encode to codes: the most probable of each position, from 0, ``(n, positions)``; level after level.
@@ -588,7 +602,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ((150, 3), dtype('int64'), True)
         """
         self.code_space()
-        return inference.encode_to_codes(self._fitted(), self._rows(X, conditions))
+        return inference.encode_to_codes(self.fitted_model(), self.checked_rows(X, conditions))
 
     def inverse_transform_codes(
         self, codes: Any, *, given: Given = None, as_frame: bool | None = None
@@ -598,26 +612,26 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         ``given`` and ``as_frame`` are as for :meth:`sample`. Raises a :class:`~vaekit.errors.DataError` for another
         number of positions, and for numbers that are no codes.
         """
-        return self._in_types(inference.decode_codes(self._fitted(), codes, given), as_frame)
+        return self._in_types(inference.decode_codes(self.fitted_model(), codes, given), as_frame)
 
     def code_space(self) -> CodeSpace:
         """Return the space of codes: how many positions there are, how many codes for each, and their latents.
 
         Raises a :class:`~vaekit.errors.UsageError` if the model's latents are no codes.
         """
-        return inference.code_space(self._fitted())
+        return inference.code_space(self.fitted_model())
 
     def label_names(self) -> tuple[str, ...]:
         """Return the names of the labels that the model has learned, in the order of their probabilities.
 
         Raises a :class:`~vaekit.errors.UsageError` if it has learned none.
         """
-        return inference.label_names(self._fitted())
+        return inference.label_names(self.fitted_model())
 
     def predict_label_probabilities(self, X: Any) -> Floats:
         r"""Return :math:`q(y \mid x)` of each row, ``(n, labels)``, in the order of :meth:`label_names`."""
         self.label_names()
-        return inference.label_probabilities(self._fitted(), self._rows(X))
+        return inference.label_probabilities(self.fitted_model(), self.checked_rows(X))
 
     def predict_labels(self, X: Any) -> npt.NDArray[np.str_]:
         """Return the most probable label of each row, by name; labels that are there are not looked at."""
@@ -677,15 +691,6 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         self.seed_, self.history_, self.origin_, self._progress = seed, History(), {}, None
         self.left_out_ = rows.left_out
 
-    def _fitted(self) -> FittedModel:
-        check_is_fitted(self, "model_")
-        device = choose_device(self.device)
-        return FittedModel(self.model_, self.sentence_, self.schema_, self.seed_, device)
-
-    def _to_model(self, values: npt.NDArray[Any]) -> Tensor:
-        """Return rows in the units of the data in the coordinates of the model, on its device."""
-        return self._fitted().to_model(values)
-
     def _in_types(
         self,
         values: Rows,
@@ -700,10 +705,6 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
             raise UsageError("as_frame=True: the model makes images, not rows of a table; leave it out")
         table = restore_table(self.schema_, values, conditions)
         return table if index is None else table.set_axis(index)
-
-    def _rows(self, X: Any, conditions: Any = None, *, outside: Outside = "refuse") -> Dataset:
-        check_is_fitted(self, "model_")
-        return self._read(X, conditions, self.schema_, outside)
 
     def _read(self, X: Any, conditions: Any, schema: Schema | None, outside: Outside = "refuse") -> Dataset:
         codes = read_codes(self.missing_values) if schema is None else schema.missing_values

@@ -21,6 +21,7 @@ __all__ = ["ClassMixture", "Rows", "expectation_maximisation", "fit_classes"]
 _Array = npt.NDArray[np.float64]
 
 _RIDGE = 1e-6
+_ROWS_TO_CLUSTER = 1_000  # where expectation maximisation begins, of all rows
 _STEPS, _ENOUGH = 40, 1e-3  # at most so many steps of expectation maximisation; nats that are no progress
 
 
@@ -74,8 +75,9 @@ class ClassMixture:
         for k, (mean, factor) in enumerate(zip(self.means, self.factors, strict=True)):
             scales = factor.diagonal()
             if complete:
-                whitened = solve_triangular(factor, (t - mean).T, lower=True)
-                found[:, k] -= 0.5 * np.square(whitened).sum(0) + np.log(scales).sum()
+                inverse = solve_triangular(factor, np.eye(len(mean)), lower=True)
+                whitened = (t - mean) @ inverse.T
+                found[:, k] -= 0.5 * np.einsum("ij,ij->i", whitened, whitened) + np.log(scales).sum()
             else:  # covariances are diagonal
                 whitened = np.where(known, (t - mean) / scales, 0.0)
                 found[:, k] -= 0.5 * np.square(whitened).sum(1) + known @ np.log(scales)
@@ -139,7 +141,9 @@ def expectation_maximisation(rows: Rows, shares: _Array, classes: int, seed: int
     from sklearn.cluster import KMeans
 
     features = np.hstack([np.nan_to_num(rows.scores), rows.codes.toarray()]).astype(np.float32)
-    found = KMeans(classes, n_init=3, max_iter=20, random_state=seed).fit_predict(features)  # pyright: ignore[reportArgumentType]
+    some = features[np.random.default_rng(seed).permutation(len(features))[:_ROWS_TO_CLUSTER]]
+    clusters = KMeans(classes, n_init=3, max_iter=20, random_state=seed).fit(some)  # pyright: ignore[reportArgumentType]
+    found = clusters.predict(features)
     mixture = fit_classes(rows, shares, 0.9 * np.eye(classes)[found] + 0.1 / classes)
     previous = -np.inf
     for _ in range(_STEPS):

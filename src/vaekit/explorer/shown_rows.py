@@ -17,7 +17,6 @@ from torch.distributions import Distribution
 from vaekit.data import Dataset
 from vaekit.errors import DataError
 from vaekit.estimator import VariationalAutoencoder
-from vaekit.estimator.model_rows import FittedModel
 from vaekit.objectives import Elbo
 from vaekit.report.scene import evenly_spread
 from vaekit.runtime.randomness import seeded
@@ -163,9 +162,7 @@ def _finite_means(values: Floats) -> Floats:
 @usual_surroundings()
 def _described(estimator: VariationalAutoencoder, rows: Dataset) -> dict[str, Floats]:
     """Return what is known of each row, an array ``(n, width)`` by name."""
-    model = estimator.model_
-    device = next(model.parameters()).device
-    fitted = FittedModel(model, estimator.sentence_, estimator.schema_, estimator.seed_, device).taking(rows)
+    fitted = estimator.fitted_model().taking(rows)
     widths: dict[str, int] = {}
 
     def describe(x: Tensor, c: Tensor | None) -> Tensor:

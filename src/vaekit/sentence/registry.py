@@ -14,11 +14,12 @@ Our own parts go through the same door. Packages are imported when a name that i
 names are listed, never by importing vaekit.
 """
 
+import os
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
 
@@ -99,9 +100,23 @@ class Kinds(Mapping[str, Any]):
 def _points(room: Room) -> dict[str, EntryPoint]:
     return {
         point.name.removeprefix(f"{room}."): point
-        for point in entry_points(group=_GROUP)
+        for point in _offered(entry_points, tuple((place, _changed(place)) for place in sys.path))
         if point.name.startswith(f"{room}.")
     }
+
+
+@lru_cache(maxsize=1)
+def _offered(read: Callable[..., Iterable[EntryPoint]], folders: object) -> tuple[EntryPoint, ...]:
+    """Read what all installed packages offer; again only after a folder of packages has changed."""
+    return tuple(read(group=_GROUP))
+
+
+def _changed(folder: str) -> int:
+    """Return when a folder was last changed, in nanoseconds; 0 where there is none."""
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _imported(room: Room, name: str) -> Any:

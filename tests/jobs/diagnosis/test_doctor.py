@@ -11,8 +11,10 @@ from oracles.ailing_models import COLLINEAR, TRUTH
 from vaekit import VariationalAutoencoder, diagnose
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Estimate
-from vaekit.jobs.diagnosis.diagnose_columns import coverage, recalibration_gain
-from vaekit.jobs.diagnosis.diagnosis import matters
+from vaekit.jobs.diagnosis.diagnose_calibration import coverage, recalibration_gain
+from vaekit.jobs.diagnosis.diagnose_rows import _gap, _places  # pyright: ignore[reportPrivateUsage]
+from vaekit.jobs.diagnosis.diagnosis import Finding, SeedRun, matters
+from vaekit.jobs.diagnosis.seed_sensitivity import Refit, tell_of_seeds
 
 HELD_OUT, TRAIN = TRUTH.draw(400, seed=1), TRUTH.draw(800, seed=2)
 
@@ -123,6 +125,28 @@ def test_over_fitting():
     found = diagnose(vae, x[70:], train=x[:70])
     assert "over-fitting" in found.names
     assert finding(found, "over-fitting").nats.mean > 1
+
+
+def test_rows_that_are_further_out_are_no_over_fitting():
+    """Their bound is nats lower under the true model, as that of training rows as far out is."""
+    x = torch.cat([HELD_OUT, TRAIN])
+    held_out = (x / x.std(0)).square().sum(1) + torch.linspace(0, 3, len(x)) > 6
+    found = diagnose(TRUTH.vae(exact=True), x[held_out], train=x[~held_out])
+    assert "over-fitting" not in found.names
+    told = next(text for text in found.passed if text.startswith("the bound of training rows"))
+    assert abs(float(told.split("is ")[1].split(" ")[0])) < 0.25
+
+
+def test_a_small_gap_is_told_from_the_scatter_of_rows():
+    rng = np.random.default_rng(3)
+    places = rng.normal(size=(700, 4))
+    part = np.arange(700) < 70
+    values = -0.5 * np.square(places).sum(1) + 0.5 * part + 0.3 * rng.normal(size=700)
+    train, rest = torch.from_numpy(values[part]), torch.from_numpy(values[~part])
+    gap = _gap(train, rest, _places(torch.from_numpy(places[part]), torch.from_numpy(places[~part])))
+    assert gap.mean == pytest.approx(0.5, abs=4 * gap.standard_error)
+    assert gap.standard_error == pytest.approx(0.3 / np.sqrt(70), rel=0.25)
+    assert train.std() / np.sqrt(70) > 4 * gap.standard_error
 
 
 def test_rows_in_both_parts():
@@ -296,3 +320,46 @@ def test_an_effect_matters_beyond_its_error():
     assert not matters(Estimate(float("nan"), 0.0), 0.1)
     assert not matters(Estimate(1.0, 0.3), 0.1)
     assert matters(Estimate(1.0, 0.2), 0.1)
+
+
+def test_fits_with_other_seeds_are_beside_each_other():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1)) @ rng.normal(size=(1, 4)) + 0.5 * rng.normal(size=(400, 4))
+    vae = VariationalAutoencoder(
+        1, likelihood="gaussian", network="mlp:hidden=8", epochs=15, learning_rate=0.01, random_state=0
+    ).fit(x[:300])
+    found = diagnose(vae, x[300:], train=x[:300], seeds=2, quick=True)
+    assert [run.seed for run in found.seeds] == [1, 2]
+    assert [run.active for run in found.seeds] == [1, 1]
+    assert found.seeds[0].bound.mean != found.seeds[1].bound.mean
+    assert found.passed[-1].startswith("of 2 refits with other seeds")
+    assert len(found.to_json()["seeds"]) == 2
+    assert not diagnose(vae, x[300:], quick=True).seeds
+    unknown = diagnose(vae, x[300:], seeds=2, quick=True)
+    foreign = diagnose(TRUTH.vae(exact=True), HELD_OUT, train=TRAIN, seeds=1, quick=True)
+    for told in (unknown, foreign):
+        assert told.not_checked[-1].startswith("sensitivity to the seed: ")
+    with pytest.raises(UsageError, match="seeds=-1"):
+        diagnose(vae, x[300:], seeds=-1)
+
+
+def refit(seed, bound, findings=()):
+    active = None if np.isnan(bound).any() else 2
+    return Refit(SeedRun(seed, Estimate.of(np.asarray(bound)), active, tuple(findings)), torch.tensor(bound))
+
+
+def test_a_fit_that_hangs_on_its_seed():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=200)  # the same rows: what they share is no error of the difference
+    near = [refit(i, rows + 0.1 * i + 0.1 * rng.normal(size=200), ["noise"] * (i == 1)) for i in range(3)]
+    told = tell_of_seeds(near)
+    assert isinstance(told, str)
+    assert "noise in 1" in told
+    far = tell_of_seeds([*near, refit(4, rows - 2)])
+    assert isinstance(far, Finding)
+    assert far.name == "seed"
+    assert far.nats.mean == pytest.approx(2.2, abs=0.05)
+    assert far.nats.standard_error < 0.02
+    diverged = tell_of_seeds([*near, refit(5, np.full(200, np.nan), ["diverged"])])
+    assert isinstance(diverged, Finding)
+    assert diverged.title == "1 of 4 refits with other seeds diverged"
