@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    started, alarms, fits = time.perf_counter(), [], []
+    started, alarms, fits = time.process_time(), [], []
     for seed in range(options.fits):
         kind, vae, held_out, train = healthy(seed)
         begun = time.perf_counter()
@@ -179,7 +179,7 @@ def main() -> None:
         "false_alarms": len(alarms),
         "healthy": fits,
         "illnesses": named,
-        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time() - started,
         "load_of_the_machine": os.getloadavg(),
         "machine": describe("torch", "numpy", "scikit-learn"),
     }

@@ -1,6 +1,7 @@
 """Every verb from the outside: exit status, stdout, stderr, files."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from narrowing import untyped
 from vaekit.cli import main
+from warm_processes import start_vaekit
 
 FAST = ["--epochs", "2", "--network", "mlp:hidden=8", "--latent", "2", "--samples", "5"]
 
@@ -332,34 +334,22 @@ def test_divergence_ends_with_4_and_keeps_the_best_model(capsys, tmp_path, place
     assert not (tmp_path / "m.vae.training").exists(), "there is nothing to go on with"
 
 
-ANNOUNCING = """
-import signal, sys
-from vaekit.cli import main, progress
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores Ctrl-C
-progress.Progress.epoch = lambda self, metrics, is_best: print("epoch", metrics.epoch, flush=True)
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_saves_the_best_so_far_and_ends_with_130(tmp_path, place):
     folder = tmp_path / "m.vae"
     options = ["--epochs", "100000", "--network", "mlp:hidden=8", "--latent", "2", "--patience", "none"]
     options += ["--samples", "5", "--compile", "off"]  # so many epochs would be compiled first
-    process = subprocess.Popen(
-        [sys.executable, "-c", ANNOUNCING, "fit", str(place / "table.csv"), "-o", str(folder), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    while process.stdout.readline() != "epoch 5\n":
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert "interrupted" in out
-    assert "--resume" in err
+    printed = (tmp_path / "out", tmp_path / "err")
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    arguments = ("fit", place / "table.csv", "-o", folder, *options)
+    process = start_vaekit(arguments, printed, folder=tmp_path, epochs=theirs)
+    while ours.recv() < 5:
+        assert process.is_alive()
+    os.kill(process.pid, signal.SIGINT)
+    process.join(120)
+    assert process.exitcode == 130, printed[1].read_text()
+    assert "interrupted" in printed[0].read_text()
+    assert "--resume" in printed[1].read_text()
     assert json.loads((folder / "model.json").read_text())["stopped"] == "interrupted"
     assert main(["info", str(folder)]) == 0
 

@@ -35,8 +35,11 @@ def test_sick_data_are_told_in_words(fitted, capsys):
     x = np.load(fitted / "x.npy")[:200]
     x[::3, 2] += 30
     np.save(fitted / "sick.npy", x)
-    assert main(["doctor", str(fitted / "x.vae"), str(fitted / "sick.npy")]) == 1
+    page = fitted / "doctor.html"
+    assert main(["doctor", str(fitted / "x.vae"), str(fitted / "sick.npy"), "--report", str(page)]) == 1
     out = capsys.readouterr().out
+    assert out.splitlines()[-1] == f"{page}: the same with pictures"
+    assert "x2: F(x)" in page.read_text()
     assert "finding" in out.splitlines()[0]
     assert "(all: 200 rows" in out.splitlines()[0]
     assert "try  " in out

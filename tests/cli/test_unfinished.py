@@ -2,9 +2,8 @@
 
 import errno
 import json
+import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from narrowing import untyped
 from vaekit.artifact import read_artifact
 from vaekit.cli import main
+from warm_processes import start_vaekit
 
 FAST = ["--epochs", "3", "--network", "mlp:hidden=8", "--latent", "2", "--samples", "5"]
 LONG = [
@@ -57,30 +57,22 @@ def stopped(tmp_path, table, monkeypatch):
     return tmp_path / "m.vae"
 
 
-ANNOUNCING = """
-import sys
-from vaekit.cli import main, progress
-progress.Progress.epoch = lambda self, metrics, is_best: print("epoch", metrics.epoch, flush=True)
-sys.exit(main(sys.argv[1:]))
-"""
-
-
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_sigterm_saves_says_how_to_go_on_and_ends_with_143(tmp_path, table):
     folder = tmp_path / "m.vae"
-    process = subprocess.Popen(
-        [sys.executable, "-c", ANNOUNCING, "fit", table, "-o", str(folder), *LONG],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    printed = (tmp_path / "out", tmp_path / "err")
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = start_vaekit(["fit", table, "-o", folder, *LONG], printed, folder=tmp_path, epochs=theirs)
+    while ours.recv() < 5:
+        assert process.is_alive()
+    process.terminate()
+    process.join(120)
+    assert process.exitcode == 143, printed[1].read_text()
+    assert (
+        printed[1]
+        .read_text()
+        .endswith("\nvaekit: terminated; to go on, give the same command with --resume\n")
     )
-    assert process.stdout is not None
-    while process.stdout.readline() != "epoch 5\n":
-        assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 143, err
-    assert err.endswith("\nvaekit: terminated; to go on, give the same command with --resume\n")
     assert read_artifact(folder).history.stopped == "interrupted"
     assert len(list((tmp_path / "m.vae.training").glob("checkpoint-*.safetensors"))) >= 1
 

@@ -1,7 +1,6 @@
 """The example of a package with parts of its own, installed into a folder and used from the command line."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from warm_processes import vaekit_in_a_process
+
 PACKAGE = Path(__file__).resolve().parents[2] / "examples" / "vaekit-gamma"
-SOURCE = Path(__file__).resolve().parents[2] / "src"
 
 pytest.importorskip("hatchling", reason="the backend that builds the package is not installed")
 
@@ -44,20 +44,14 @@ def rain(tmp_path_factory):
     return folder
 
 
-def vaekit(*arguments, folder, packages=()):
-    """The command line, with or without the package."""
-    path = os.pathsep.join([*map(str, packages), str(SOURCE)])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vaekit", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def fitted(installed, rain):
     """A model with both of the package's parts."""
     options = ["--latent", "1", "--network", "mlp:hidden=16", "--epochs", "40", "--samples", "20", "--json"]
     parts = ["--likelihood", "gamma", "--prior", "laplace"]
-    done = vaekit("fit", "rain.csv", *parts, *options, "-o", "rain.vae", folder=rain, packages=[installed])
+    done = vaekit_in_a_process(
+        "fit", "rain.csv", *parts, *options, "-o", "rain.vae", folder=rain, packages=[installed]
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -73,13 +67,15 @@ def test_the_command_line_fits_with_the_packages_parts_beside_its_baseline(fitte
 
 
 def test_a_process_with_the_package_loads_the_model(fitted, installed, rain):
-    done = vaekit("score", "rain.vae", "rain.csv", "-o", "scores.csv", folder=rain, packages=[installed])
+    done = vaekit_in_a_process(
+        "score", "rain.vae", "rain.csv", "-o", "scores.csv", folder=rain, packages=[installed]
+    )
     assert done.returncode == 0, done.stderr
     assert np.isfinite(np.loadtxt(rain / "scores.csv", delimiter=",", skiprows=1, usecols=0)).all()
 
 
 def test_a_process_without_it_says_what_to_install(fitted, rain):
-    done = vaekit("info", "rain.vae", folder=rain)
+    done = vaekit_in_a_process("info", "rain.vae", folder=rain)
     assert done.returncode != 0
     assert "vaekit-gamma" in done.stderr
     assert "likelihood gamma" in done.stderr
@@ -98,22 +94,24 @@ def test_columns_may_be_of_the_packages_kind(installed, rain):
         "-o",
         "columns.vae",
     ]
-    done = vaekit("fit", "rain.csv", "--column", "b=gamma", *options, folder=rain, packages=[installed])
+    done = vaekit_in_a_process(
+        "fit", "rain.csv", "--column", "b=gamma", *options, folder=rain, packages=[installed]
+    )
     assert done.returncode == 0, done.stderr
     assert "gamma" in done.stdout
-    assert "vaekit-gamma" in vaekit("info", "columns.vae", folder=rain).stderr
+    assert "vaekit-gamma" in vaekit_in_a_process("info", "columns.vae", folder=rain).stderr
 
 
 def test_zeros_are_refused_with_what_was_expected(installed, rain):
     (rain / "zeros.csv").write_text("a,b\n" + "0,1\n2,3\n4,5\n" * 10)
-    done = vaekit("fit", "zeros.csv", "--likelihood", "gamma", folder=rain, packages=[installed])
+    done = vaekit_in_a_process("fit", "zeros.csv", "--likelihood", "gamma", folder=rain, packages=[installed])
     assert done.returncode == 3
     assert "gamma accepts positive numbers, but the data run from 0 to 5" in done.stderr
 
 
 def test_vaekit_models_lists_what_packages_offer(installed, rain):
-    done = vaekit("models", folder=rain, packages=[installed])
+    done = vaekit_in_a_process("models", folder=rain, packages=[installed])
     assert done.returncode == 0, done.stderr
     assert "likelihood=gamma" in done.stdout
     assert "vaekit-gamma" in done.stdout
-    assert "vaekit-gamma" not in vaekit("models", folder=rain).stdout
+    assert "vaekit-gamma" not in vaekit_in_a_process("models", folder=rain).stdout

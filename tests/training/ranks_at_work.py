@@ -1,7 +1,6 @@
 """Real processes that form a process group on this machine, started from one that has torch already."""
 
 import datetime
-import multiprocessing
 import os
 import pickle
 import socket
@@ -11,11 +10,7 @@ from typing import Any
 
 import torch
 
-# torch's optimisers import the compiler, which takes longer than all the rest.
-_MODULES = [
-    *("torch", "torch.distributed", "torch._dynamo"),
-    *("vaekit.training", "vaekit.sentence", "training.tasks_of_ranks"),
-]
+from warm_processes import context_of_forks
 
 
 def free_port():
@@ -44,8 +39,7 @@ def answer(end, seconds):
 
 def start(task, size, *arguments):
     """Start the ranks; give the processes and the pipes that their results come through."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_MODULES)
+    context = context_of_forks()
     port, processes, ends = free_port(), [], []
     for rank in range(size):
         ours, theirs = context.Pipe(duplex=False)

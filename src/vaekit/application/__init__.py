@@ -7,7 +7,7 @@ frozen results; the command line parses, calls one of them, and prints.
 """
 
 from vaekit.application.detecting import DetectionResult, detect_to_file
-from vaekit.application.diagnosing import ArtifactDiagnosis, diagnose_artifact
+from vaekit.application.diagnosing import ArtifactDiagnosis, diagnose_artifact, write_diagnosis
 from vaekit.application.exploring import (
     OpenedExploration,
     WrittenExploration,
@@ -72,6 +72,7 @@ __all__ = [
     "sample_to_file",
     "score_to_file",
     "synthesize_to_file",
+    "write_diagnosis",
     "write_exploration",
     "write_report",
 ]

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from vaekit import report
 from vaekit.application.sources import Source, open_artifact
-from vaekit.data import Dataset, partition
+from vaekit.data import Dataset, partition, write_text
 from vaekit.data.split import split_indices
 from vaekit.errors import DataWarning
 from vaekit.jobs import Diagnosis, diagnose
 from vaekit.jobs.diagnosis.doctor import FEWEST_ROWS
 
-__all__ = ["ArtifactDiagnosis", "diagnose_artifact"]
+__all__ = ["ArtifactDiagnosis", "diagnose_artifact", "write_diagnosis"]
 
 _FEWEST = 200  # held-out rows; with fewer test rows the validation rows are joined to them
 
@@ -52,7 +53,7 @@ class ArtifactDiagnosis:
 
 
 def diagnose_artifact(
-    artifact: str | Path, data: Source, *, seed: int = 0, **opening: Any
+    artifact: str | Path, data: Source, *, seed: int = 0, seeds: int = 0, **opening: Any
 ) -> ArtifactDiagnosis:
     """Say what is wrong with the model of an artifact; see :func:`vaekit.diagnose`.
 
@@ -68,6 +69,8 @@ def diagnose_artifact(
         A path, the name of a data set, or data in memory.
     seed
         The seed of all noise.
+    seeds
+        How often to fit the model again with another seed, as :func:`vaekit.diagnose` does.
     opening
         Device, label, data_dir and memory_limit, as :func:`vaekit.application.open_artifact` takes them.
 
@@ -98,9 +101,24 @@ def diagnose_artifact(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)  # of missing cells, said when the artifact was evaluated
         found = diagnose(
-            estimator, held_out, train=train, seed=seed, artifact=str(artifact), data=opened.source
+            estimator,
+            held_out,
+            train=train,
+            seed=seed,
+            seeds=seeds,
+            artifact=str(artifact),
+            data=opened.source,
         )
     return ArtifactDiagnosis(artifact=Path(artifact), source=opened.source, split=split, diagnosis=found)
+
+
+def write_diagnosis(result: ArtifactDiagnosis, output: str | Path) -> Path:
+    """Write a diagnosis as one self-contained HTML page, with a picture of the calibration of each column."""
+    path = Path(output)
+    name = result.artifact.absolute().stem
+    page = report.render_diagnosis(result.diagnosis, name=name, source=result.source, split=result.split)
+    write_text(path, page)
+    return path
 
 
 def _parts(dataset: Dataset, seed: int, validation: float) -> tuple[Dataset | None, Dataset, str]:

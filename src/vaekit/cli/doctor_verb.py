@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
@@ -25,17 +26,34 @@ class Doctor(ModelVerb):
     Exit status 0: healthy, 1: there are findings.
     """
 
+    report: Annotated[
+        Path | None,
+        tyro.conf.arg(
+            metavar="OUT.html", help="Write a page as well, with a picture of the calibration of each column."
+        ),
+    ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of the noise.")] = 0
+    seeds: Annotated[
+        int,
+        tyro.conf.arg(
+            metavar="N",
+            help="Fit the model N times more, on few rows, and say which findings hang on the seed.",
+        ),
+    ] = 0
 
     def run(self) -> int:
         """Diagnose and print."""
-        from vaekit.application import diagnose_artifact
+        from vaekit.application import diagnose_artifact, write_diagnosis
 
-        result = diagnose_artifact(self.artifact, self.data, seed=self.seed, **self.opening())
+        result = diagnose_artifact(
+            self.artifact, self.data, seed=self.seed, seeds=self.seeds, **self.opening()
+        )
+        page = None if self.report is None else str(write_diagnosis(result, self.report))
         if self.json:
-            print_json(result.to_json())
+            print_json(result.to_json() | ({} if page is None else {"report": page}))
         else:
-            print("\n".join(_lines(result)))
+            end = [] if page is None else ["", f"{page}: the same with pictures"]
+            print("\n".join([*_lines(result), *end]))
         return 0 if result.diagnosis.healthy else 1
 
 

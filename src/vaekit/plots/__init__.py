@@ -5,6 +5,7 @@ returns the Axes. Without ``ax`` it makes a new ``matplotlib.figure.Figure``, wh
 ``matplotlib.pyplot``: no backend is chosen, no window opens, and no figure has to be closed.
 """
 
+from vaekit.plots.calibration_bars import calibration_histogram
 from vaekit.plots.category_bars import category_accuracy, category_scores, category_shares
 from vaekit.plots.fit_quality import ACTIVE_KL, kl_per_dimension, learning_curve, log_likelihood_comparison
 from vaekit.plots.image_grids import image_grid, montage, reconstruction_pairs, shrink
@@ -14,6 +15,7 @@ from vaekit.plots.traversals import latent_manifold, latent_traversals, traversa
 
 __all__ = [
     "ACTIVE_KL",
+    "calibration_histogram",
     "category_accuracy",
     "category_scores",
     "category_shares",

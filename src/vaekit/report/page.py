@@ -1,32 +1,30 @@
 """The page of the report: the template filled with verdict, numbers and pictures."""
 
-import re
 from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from markupsafe import Markup, escape
 
 import vaekit.report.image_sections as image_sections
 import vaekit.report.table_sections as table_sections
 from vaekit.plots import kl_per_dimension, latent_scatter, learning_curve, log_likelihood_comparison
+from vaekit.report.doctor_page import quick_checks
 from vaekit.report.drawing import drawn, theme
 from vaekit.report.numbers import count, estimate, main_result, number_rows
+from vaekit.report.page_templates import page_templates
 from vaekit.report.provenance import command, data_name, facts, parts
 from vaekit.report.scene import Picture, Scene, Section
 from vaekit.report.verdict import judge
 from vaekit.runtime.surroundings import usual_surroundings
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
     from vaekit.artifact import Artifact
     from vaekit.data import Dataset
     from vaekit.estimator import VariationalAutoencoder
     from vaekit.evaluation import Evaluation
 
-__all__ = ["page_templates", "render_report"]
+__all__ = ["render_report"]
 
 
 @usual_surroundings()
@@ -74,37 +72,12 @@ def render_report(
             rows=number_rows(results, noun=scene.noun) if results else [],
             comparison=_comparison(result) if result is not None and result.baselines else None,
             sections=_sections(scene),
+            checks=quick_checks(estimator, shown),
             rows_shown=scene.shown is not None,
             facts=facts(estimator, artifact, shown),
             command=command(artifact),
         )
     )
-
-
-def page_templates() -> "Environment":
-    """Return the templates of pages, with the filters that they use."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("vaekit.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = _code
-    environment.filters["breakable"] = _breakable
-    return environment
-
-
-def _code(text: str) -> Markup:
-    """Return text as HTML, with what stands between back quotes set as code."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
-
-
-def _breakable(text: str) -> Markup:
-    """Return text as HTML in which a line may break behind a comma or a colon."""
-    return Markup(re.sub(r"([,:])", r"\1<wbr>", str(escape(text))))
 
 
 def _kl_per_dimension(estimator: "VariationalAutoencoder", result: "Evaluation | None") -> list[float] | None:

@@ -9,7 +9,7 @@ from vaekit.jobs.comparison.synthetic_figures import NO_GUARANTEE
 from vaekit.plots import category_shares, marginal_histogram
 from vaekit.report.drawing import drawn_panel, panel, theme
 from vaekit.report.numbers import count, number
-from vaekit.report.page import page_templates
+from vaekit.report.page_templates import page_templates
 from vaekit.report.scene import Picture
 from vaekit.report.verdict import Notice
 from vaekit.runtime.surroundings import usual_surroundings

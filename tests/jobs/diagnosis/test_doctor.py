@@ -11,9 +11,10 @@ from oracles.ailing_models import COLLINEAR, TRUTH
 from vaekit import VariationalAutoencoder, diagnose
 from vaekit.errors import DataError, UsageError
 from vaekit.evaluation import Estimate
-from vaekit.jobs.diagnosis.diagnose_columns import coverage, recalibration_gain
+from vaekit.jobs.diagnosis.diagnose_calibration import coverage, recalibration_gain
 from vaekit.jobs.diagnosis.diagnose_rows import _gap, _places  # pyright: ignore[reportPrivateUsage]
-from vaekit.jobs.diagnosis.diagnosis import matters
+from vaekit.jobs.diagnosis.diagnosis import Finding, SeedRun, matters
+from vaekit.jobs.diagnosis.seed_sensitivity import Refit, tell_of_seeds
 
 HELD_OUT, TRAIN = TRUTH.draw(400, seed=1), TRUTH.draw(800, seed=2)
 
@@ -319,3 +320,46 @@ def test_an_effect_matters_beyond_its_error():
     assert not matters(Estimate(float("nan"), 0.0), 0.1)
     assert not matters(Estimate(1.0, 0.3), 0.1)
     assert matters(Estimate(1.0, 0.2), 0.1)
+
+
+def test_fits_with_other_seeds_are_beside_each_other():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1)) @ rng.normal(size=(1, 4)) + 0.5 * rng.normal(size=(400, 4))
+    vae = VariationalAutoencoder(
+        1, likelihood="gaussian", network="mlp:hidden=8", epochs=15, learning_rate=0.01, random_state=0
+    ).fit(x[:300])
+    found = diagnose(vae, x[300:], train=x[:300], seeds=2, quick=True)
+    assert [run.seed for run in found.seeds] == [1, 2]
+    assert [run.active for run in found.seeds] == [1, 1]
+    assert found.seeds[0].bound.mean != found.seeds[1].bound.mean
+    assert found.passed[-1].startswith("of 2 refits with other seeds")
+    assert len(found.to_json()["seeds"]) == 2
+    assert not diagnose(vae, x[300:], quick=True).seeds
+    unknown = diagnose(vae, x[300:], seeds=2, quick=True)
+    foreign = diagnose(TRUTH.vae(exact=True), HELD_OUT, train=TRAIN, seeds=1, quick=True)
+    for told in (unknown, foreign):
+        assert told.not_checked[-1].startswith("sensitivity to the seed: ")
+    with pytest.raises(UsageError, match="seeds=-1"):
+        diagnose(vae, x[300:], seeds=-1)
+
+
+def refit(seed, bound, findings=()):
+    active = None if np.isnan(bound).any() else 2
+    return Refit(SeedRun(seed, Estimate.of(np.asarray(bound)), active, tuple(findings)), torch.tensor(bound))
+
+
+def test_a_fit_that_hangs_on_its_seed():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=200)  # the same rows: what they share is no error of the difference
+    near = [refit(i, rows + 0.1 * i + 0.1 * rng.normal(size=200), ["noise"] * (i == 1)) for i in range(3)]
+    told = tell_of_seeds(near)
+    assert isinstance(told, str)
+    assert "noise in 1" in told
+    far = tell_of_seeds([*near, refit(4, rows - 2)])
+    assert isinstance(far, Finding)
+    assert far.name == "seed"
+    assert far.nats.mean == pytest.approx(2.2, abs=0.05)
+    assert far.nats.standard_error < 0.02
+    diverged = tell_of_seeds([*near, refit(5, np.full(200, np.nan), ["diverged"])])
+    assert isinstance(diverged, Finding)
+    assert diverged.title == "1 of 4 refits with other seeds diverged"

@@ -19,7 +19,7 @@ from vaekit.contracts import Model, traits_of
 from vaekit.evaluation import Estimate
 from vaekit.jobs.diagnosis.diagnosis import Chart, Finding, Patient, matters
 
-__all__ = ["diagnose_rows"]
+__all__ = ["diagnose_rows", "terms_of_bound"]
 
 _LEAST_OVERFIT = 0.25  # nats
 _LEAST_REPEATED = 0.02  # of the held-out rows
@@ -39,10 +39,10 @@ def diagnose_rows(patient: Patient, chart: Chart) -> None:
         chart.not_checked.append("over-fitting: the posterior has no density, and there is no bound")
         _tell_repeated(chart, repeated, None)
         return
-    held_out = _terms(patient.model, patient.x, patient.c)
+    held_out = terms_of_bound(patient.model, patient.x, patient.c)
     _tell_repeated(chart, repeated, held_out[0])
     fresh = ~repeated if 0 < int(repeated.sum()) < len(repeated) - 40 else torch.ones_like(repeated)
-    train = _terms(patient.model, patient.train, patient.train_c)
+    train = terms_of_bound(patient.model, patient.train, patient.train_c)
     places = _places(patient.train, patient.x[fresh.to(patient.x.device)])
     bound, reconstruction, kl = (_gap(a, b[fresh], places) for a, b in zip(train, held_out, strict=True))
     told = (
@@ -68,7 +68,7 @@ def diagnose_rows(patient: Patient, chart: Chart) -> None:
     )
 
 
-def _terms(model: Model, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def terms_of_bound(model: Model, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return bound, reconstruction and KL of each row, ``(n,)`` float64 on the CPU, by the mean of some draws."""
     q, p = model.encode(x, c), model.prior(c)
     reconstruction, kl = [], []

@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekit.contracts import Model
 from vaekit.evaluation import Estimate
 
-__all__ = ["Chart", "Diagnosis", "Finding", "Patient", "matters"]
+__all__ = ["Chart", "ColumnCalibration", "Diagnosis", "Finding", "Patient", "SeedRun", "matters"]
 
 _ERRORS = 4.0  # standard errors that an effect is to be beyond: over some hundred tests, hardly a false alarm
 
@@ -49,6 +49,62 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class ColumnCalibration:
+    """The place of the values of a column in the model's own distribution of it: even, where the model is right.
+
+    Parameters
+    ----------
+    column
+        Its name.
+    rows
+        The number of its values that were looked at.
+    shares
+        The share of them in each of ten equal bins of the probability integral transform, 0.1 where all is well.
+    coverage
+        The share of them in the central intervals that should hold 50, 90 and 99 %, and its standard error.
+    gain
+        The nats a value that these bins would gain, on rows not used for them.
+    """
+
+    column: str
+    rows: int
+    shares: tuple[float, ...]
+    coverage: dict[str, Estimate]
+    gain: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        covered = {share: estimate._asdict() for share, estimate in self.coverage.items()}
+        return {**vars(self), "shares": list(self.shares), "coverage": covered, "gain": self.gain._asdict()}
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """A fit of the same model with another seed.
+
+    Parameters
+    ----------
+    seed
+        The seed.
+    bound
+        The evidence lower bound of held-out rows in nats; NaN where training diverged.
+    active
+        The number of latent dimensions with a mean KL above 0.01 nats; None where the KL is no sum over dimensions.
+    findings
+        The names of what the doctor found.
+    """
+
+    seed: int
+    bound: Estimate
+    active: int | None
+    findings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {**vars(self), "bound": self.bound._asdict(), "findings": list(self.findings)}
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """All findings about a model, the worst first.
 
@@ -62,6 +118,10 @@ class Diagnosis:
         What could not be looked at, each with the reason.
     rows
         The number of rows that it was looked at with.
+    calibration
+        Of each column of a table, in their order.
+    seeds
+        Fits with other seeds, where they were asked for.
 
     Examples
     --------
@@ -75,6 +135,8 @@ class Diagnosis:
     passed: Sequence[str] = ()
     not_checked: Sequence[str] = ()
     rows: int = 0
+    calibration: Sequence[ColumnCalibration] = ()
+    seeds: Sequence[SeedRun] = ()
 
     @property
     def healthy(self) -> bool:
@@ -99,6 +161,8 @@ class Diagnosis:
             "findings": [finding.to_json() for finding in self.findings],
             "in_order": list(self.passed),
             "not_checked": list(self.not_checked),
+            "calibration": [each.to_json() for each in self.calibration],
+            "seeds": [each.to_json() for each in self.seeds],
         }
 
 
@@ -140,11 +204,12 @@ class Chart:
     findings: list[Finding] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
+    calibration: list[ColumnCalibration] = field(default_factory=list)
 
     def closed(self, rows: int) -> Diagnosis:
         """Return the diagnosis, with the worst finding first."""
         ordered = sorted(self.findings, key=lambda finding: -finding.nats.mean)
-        return Diagnosis(ordered, self.passed, self.not_checked, rows)
+        return Diagnosis(ordered, self.passed, self.not_checked, rows, self.calibration)
 
 
 def matters(effect: Estimate, least: float) -> bool:

@@ -13,11 +13,13 @@ from vaekit.data import Dataset
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.evaluation.importance_sampling import require_log_likelihood
+from vaekit.jobs.diagnosis.diagnose_calibration import diagnose_calibration
 from vaekit.jobs.diagnosis.diagnose_columns import diagnose_columns
 from vaekit.jobs.diagnosis.diagnose_inference import diagnose_inference
 from vaekit.jobs.diagnosis.diagnose_latents import diagnose_latents
 from vaekit.jobs.diagnosis.diagnose_rows import diagnose_rows
 from vaekit.jobs.diagnosis.diagnosis import Chart, Diagnosis, Patient
+from vaekit.jobs.diagnosis.seed_sensitivity import fit_again, tell_of_seeds
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.runtime.threads import shared_threads, work_of
@@ -35,10 +37,9 @@ _EXAMINATIONS: tuple[Callable[[Patient, Chart], None], ...] = (
     diagnose_rows,
     diagnose_columns,
 )
+_QUICK = (diagnose_rows, diagnose_calibration)
 
 
-@plain_arithmetic()
-@torch.no_grad()
 def diagnose(
     model: Any,
     x: Any,
@@ -48,6 +49,8 @@ def diagnose(
     train_conditions: Any = None,
     columns: Sequence[str] | None = None,
     seed: int = 0,
+    quick: bool = False,
+    seeds: int = 0,
     artifact: str = "NAME.vae",
     data: str = "DATA",
 ) -> Diagnosis:
@@ -75,6 +78,11 @@ def diagnose(
         The names of the columns of a tensor ``(n, columns)``; by default ``x0``, ``x1``...
     seed
         The seed of all noise: the same seed gives the same findings.
+    quick
+        Whether to look only at what takes about a second: over-fitting, rows in both parts, calibration and noise.
+    seeds
+        How often to fit the model again with another seed, on at most 2,000 of the training rows, to tell which
+        findings and numbers hang on it. Takes as many fits, and a fitted estimator with ``train``.
     artifact, data
         How the commands of the advice name both.
 
@@ -104,6 +112,45 @@ def diagnose(
     >>> diagnose(model, x).names
     ['collapse']
     """
+    if seeds < 0:
+        raise UsageError(f"seeds={seeds}: give the number of fits, from 1, or 0 for none")
+
+    def examine(fitted: Any, rows: Any, known: Any) -> Diagnosis:
+        told = (conditions, train_conditions) if fitted is model else (None, None)
+        return _examined(fitted, rows, known, *told, columns, seed, quick, artifact, data)
+
+    found = examine(model, x, train)
+    if not seeds:
+        return found
+    if not isinstance(model, VariationalAutoencoder) or train is None:
+        missing = (
+            "the training rows are not known" if train is None else "the model is no estimator of vaekit"
+        )
+        return replace(found, not_checked=[*found.not_checked, f"sensitivity to the seed: {missing}"])
+    rows, known = model.checked_rows(x, conditions), model.checked_rows(train, train_conditions)
+    refits = fit_again(model, rows, known, seeds, examine)
+    told, runs = tell_of_seeds(refits), [refit.run for refit in refits]
+    if isinstance(told, str):
+        return replace(found, passed=[*found.passed, told], seeds=runs)
+    findings = sorted([*found.findings, told], key=lambda finding: -finding.nats.mean)
+    return replace(found, findings=findings, seeds=runs)
+
+
+@plain_arithmetic()
+@torch.no_grad()
+def _examined(
+    model: Any,
+    x: Any,
+    train: Any,
+    conditions: Any,
+    train_conditions: Any,
+    columns: Sequence[str] | None,
+    seed: int,
+    quick: bool,
+    artifact: str,
+    data: str,
+) -> Diagnosis:
+    """Examine a model; the arguments as of :func:`diagnose`."""
     with seeded(seed):
         if isinstance(model, VariationalAutoencoder):
             patient, kinds = _of_estimator(model, x, train, conditions, train_conditions)
@@ -118,7 +165,7 @@ def diagnose(
         require_log_likelihood(patient.model)
         chart = Chart()
         with _evaluating(patient.model), shared_threads(work_of(patient.model, len(patient.x))):
-            for examine in _EXAMINATIONS:
+            for examine in _QUICK if quick else _EXAMINATIONS:
                 examine(patient, chart)
     return chart.closed(len(patient.x))
 
