@@ -14,6 +14,7 @@ from sklearn.linear_model import BayesianRidge
 
 __all__ = [
     "RIVALS",
+    "IterativeImputer",
     "categories",
     "chained_trees",
     "enable_iterative_imputer",  # makes IterativeImputer importable

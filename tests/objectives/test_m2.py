@@ -174,7 +174,7 @@ def digits(tmp_path_factory):
     given = y[:1500].copy()
     given[100:] = -1
     vae = VariationalAutoencoder(
-        10, objective="m2", condition="labels", network="mlp:hidden=128", epochs=10, random_state=0
+        10, objective="m2", condition="labels", network="mlp:hidden=128", epochs=5, random_state=0
     ).fit(x[:1500], given)
     path = tmp_path_factory.mktemp("m2") / "digits.vae"
     vae.save(path)

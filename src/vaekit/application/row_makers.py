@@ -1,6 +1,6 @@
 """The ways to make rows up: a synthesizer that is fitted to a table, or a model that was fitted before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -67,6 +67,8 @@ class SynthesizerRows(RowMaker):
         The table, with its ids in ``kept``.
     unique
         Columns of ids.
+    given, constraints
+        What will be asked of the rows.
     keep_missing
         Whether holes are made up too.
     hold_out
@@ -76,9 +78,24 @@ class SynthesizerRows(RowMaker):
     """
 
     def __init__(
-        self, table: Dataset, *, unique: Sequence[str], keep_missing: bool, hold_out: bool, seed: int
+        self,
+        table: Dataset,
+        *,
+        unique: Sequence[str],
+        given: Collection[str],
+        constraints: Sequence[str],
+        keep_missing: bool,
+        hold_out: bool,
+        seed: int,
     ) -> None:
-        self._synthesizer = Synthesizer(unique=unique, keep_missing=keep_missing, random_state=seed)
+        rules = [Constraint.parse(text, table.columns or ()) for text in constraints]
+        self._synthesizer = Synthesizer(
+            unique=unique,
+            # a column that is modelled as its distance from another cannot be given
+            constraints=[rule.text for rule in rules if not {*given} & {*rule.columns}],
+            keep_missing=keep_missing,
+            random_state=seed,
+        )
         split = split_indices(len(table), seed, validation=0.0, test=_HELD_OUT) if hold_out else None
         learned = table if split is None else replace(table.take(split.train), kept=table.kept)
         self._rows = self._synthesizer.look(learned)

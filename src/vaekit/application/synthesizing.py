@@ -163,7 +163,15 @@ def synthesize_to_file(
     table = None
     if model is None:
         table = read_table(data, names, missing_values, data_dir)
-        maker = SynthesizerRows(table, unique=names, keep_missing=keep_missing, hold_out=report, seed=seed)
+        maker = SynthesizerRows(
+            table,
+            unique=names,
+            given=given or {},
+            constraints=constraints,
+            keep_missing=keep_missing,
+            hold_out=report,
+            seed=seed,
+        )
     else:
         if keep_missing:
             raise UsageError("keep_missing=True: a model's rows have no holes; leave it out, or the model")

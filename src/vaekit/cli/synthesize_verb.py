@@ -131,9 +131,8 @@ def _lines(result: "SynthesisResult", *, constraints: bool) -> list[str]:
         for names in result.fixed
     ]
     if constraints:
-        lines.append(
-            f"constraints  met by {result.acceptance:.1%} of the rows drawn; the others are left out"
-        )
+        others = "; the others are left out" if result.acceptance < 1 else ""
+        lines.append(f"constraints  met by {result.acceptance:.1%} of the rows drawn{others}")
     if result.filled:
         lines.append(
             f"holes        none, but in the data in {', '.join(result.filled[:9])}; --keep-missing leaves as many "

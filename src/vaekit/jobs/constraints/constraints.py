@@ -113,6 +113,31 @@ class Constraint:
         """
         return ~self.truth(frame).false
 
+    def orders(self) -> list[tuple[str, str]]:
+        """Return the pairs of columns of which the constraint says that the first is at most the second.
+
+        >>> Constraint.parse("0 < a < b and d >= c", ["a", "b", "c", "d"]).orders()
+        [('a', 'b'), ('c', 'd')]
+        >>> Constraint.parse("a <= b or c == 1", ["a", "b", "c"]).orders()
+        []
+        """
+        found: list[tuple[str, str]] = []
+        parts: list[ast.expr] = [self.expression.tree]
+        while parts:
+            part = parts.pop(0)
+            if isinstance(part, ast.BoolOp) and isinstance(part.op, ast.And):
+                parts = [*part.values, *parts]
+            elif isinstance(part, ast.Compare):
+                sides = [part.left, *part.comparators]
+                for left, operator, right in zip(sides, part.ops, sides[1:], strict=False):
+                    if isinstance(left, ast.Name) and isinstance(right, ast.Name):
+                        pair = self.expression.name_of(left.id), self.expression.name_of(right.id)
+                        if isinstance(operator, ast.Lt | ast.LtE):
+                            found.append(pair)
+                        elif isinstance(operator, ast.Gt | ast.GtE):
+                            found.append(pair[::-1])
+        return found
+
     def truth(self, frame: "pandas.DataFrame") -> Truth:
         """Return for each row whether the constraint is true, and whether it is false; a missing cell leaves it open.
 

@@ -25,6 +25,13 @@ from vaekit.jobs.synthesis.discrete_table import DiscreteTable
 from vaekit.jobs.synthesis.fixed_combinations import FixedCombinations, find_fixed
 from vaekit.jobs.synthesis.fresh_ids import FreshIds, with_new_ids
 from vaekit.jobs.synthesis.given_values import GivenValue, read_given
+from vaekit.jobs.synthesis.ordered_columns import (
+    OrderedColumns,
+    as_distances,
+    find_ordered,
+    from_distances,
+    refuse_distances,
+)
 from vaekit.jobs.synthesis.row_networks import RowNetworks
 from vaekit.jobs.synthesis.row_sampling import draw_rows
 from vaekit.jobs.synthesis.row_training import RowSettings, train_rows
@@ -76,6 +83,10 @@ class Synthesizer(TakesHoles):
     ----------
     unique
         Names of columns that tell rows apart, such as ids: they are not modelled, and get new values of the same kind.
+    constraints
+        Conditions that every made-up row meets, beside those that :meth:`sample` is given. Where one says that a column
+        is at most another, as in ``start <= end``, the second is modelled as what it is above the first:
+        :mod:`vaekit.jobs.synthesis.ordered_columns`. Rows that break another are drawn again.
     keep_missing
         Whether holes are made up as often, and where, as in the source; otherwise no cell is empty.
     missing_values
@@ -110,6 +121,7 @@ class Synthesizer(TakesHoles):
     n_features_in_: int
     schema_: Schema  #: The columns that are modelled, with their types.
     table_: DiscreteTable  #: Their codes.
+    ordered_: tuple[OrderedColumns, ...]  #: Columns that are modelled as their distance from another.
     fixed_: tuple[
         FixedCombinations, ...
     ]  #: Columns that determine each other, and the combinations they take.
@@ -120,12 +132,14 @@ class Synthesizer(TakesHoles):
         self,
         *,
         unique: str | Sequence[str] = (),
+        constraints: Sequence[str] = (),
         keep_missing: bool = False,
         missing_values: Any = np.nan,
         passes: int | None = None,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.unique = unique
+        self.constraints = constraints
         self.keep_missing = keep_missing
         self.missing_values = missing_values
         self.passes = passes
@@ -183,9 +197,12 @@ class Synthesizer(TakesHoles):
         )
         self._gives_frames = is_frame(X) or isinstance(X, Dataset)
         self.schema_ = Schema.fit(table, scaling="none", categorical=table.columns or ())
-        self.table_ = DiscreteTable.fit(self.schema_, table, keep_missing=self.keep_missing)
-        own = np.asarray(table.values, dtype=np.float64)[:, list(self.table_.places)]
-        self.fixed_ = find_fixed(self.table_.columns, own)
+        rules = self._rules(self.constraints)
+        self.ordered_ = find_ordered(rules, self.schema_.columns, np.asarray(table.values, dtype=np.float64))
+        modelled = as_distances(self.ordered_, table)
+        schema = Schema.fit(modelled, scaling="none", categorical=table.columns or ())
+        self.table_ = DiscreteTable.fit(schema, modelled, keep_missing=self.keep_missing)
+        self.fixed_ = find_fixed(self.table_.columns, modelled.values[:, list(self.table_.places)])
         return table
 
     def check(
@@ -198,11 +215,11 @@ class Synthesizer(TakesHoles):
         UsageError
             For what cannot be.
         """
-        names = [column.name for column in self.schema_.columns]
+        refuse_distances(self.ordered_, self.schema_.columns, given or {})
         told = read_given(given or {}, self.table_, self.left_out_)
         for each in self.fixed_:
             each.between({one.column: (one.low, one.high) for one in told})
-        return told, [Constraint.parse(text, names) for text in constraints]
+        return told, self._rules((*self.constraints, *constraints))
 
     def train(self, rows: Dataset) -> Self:
         """Train the model on the rows that :meth:`look` has returned: the second half of :meth:`fit`.
@@ -212,7 +229,7 @@ class Synthesizer(TakesHoles):
         rows
             Those.
         """
-        codes, _ = self.table_.encode(rows)
+        codes, _ = self.table_.encode(as_distances(self.ordered_, rows))
         seed = draw_seed(self.random_state) % 2**63
         settings = RowSettings.for_rows(len(codes), self.passes)
         ranks = [column.ranks() for column in self.table_.columns]
@@ -320,7 +337,7 @@ class Synthesizer(TakesHoles):
             out = {*read_column_names(self.unique), *self.left_out_}
             rows = X.drop(columns=[name for name in X.columns if str(name) in out])
         table = self.schema_.align(self._read(rows, reset=False), what="the data", outside="keep")
-        codes, within = self.table_.encode(table)
+        codes, within = self.table_.encode(as_distances(self.ordered_, table))
         found, noise = np.empty(len(codes)), torch.Generator().manual_seed(0)
         with torch.no_grad():
             for part in chunks(len(codes)):
@@ -342,7 +359,13 @@ class Synthesizer(TakesHoles):
             for k, column in enumerate(each.columns):
                 place = self.table_.places[column]
                 values[:, place] = np.where(np.isnan(values[:, place]), np.nan, each.values[chosen, k])
+        from_distances(self.ordered_, values)
         return restore_table(self.schema_, values), drawn.effective
+
+    def _rules(self, texts: Sequence[str]) -> list[Constraint]:
+        """Read constraints, each once."""
+        names = [column.name for column in self.schema_.columns]
+        return [Constraint.parse(text, names) for text in dict.fromkeys(texts)]
 
     def _without_ids(self, X: Any) -> tuple[Any, dict[str, Any]]:
         """Return data without the columns that tell rows apart, and those columns by name."""
