@@ -3,12 +3,13 @@
     python benchmarks/defaults/run.py --data-dir DIR --name after [--output benchmarks/defaults/results.json]
     python benchmarks/defaults/run.py --data-dir DIR --name "dropout" --set network=mlp:dropout=0.1 --data digits iris
 
-``DIR`` holds ``mnist/``, ``fashion_mnist/`` and ``tables/``. Without ``--set`` the defaults are measured; ``--set
-parameter=value ...`` changes some of ``VariationalAutoencoder``'s. Rows are divided as ``vaekit fit`` divides them:
-training, validation, test. Printed for each data set, means over the seeds: log p of the test rows in nats with its
-standard error, the advantage over the strongest baseline, active latents (KL above 0.01 nat), the accuracy of a
-logistic regression on the latents beside one on as many principal components, and the seconds of the fit. Nats of two
-settings compare only where both likelihoods have the same measure; the last column says which.
+``DIR`` holds ``mnist/``, ``fashion_mnist/``, ``tables/``, and ``outliers/`` with ADBench's ``.npz`` files. Without
+``--set`` the defaults are measured; ``--set parameter=value ...`` changes some of ``VariationalAutoencoder``'s. Rows
+are divided as ``vaekit fit`` divides them: training, validation, test. Printed for each data set, means over the
+seeds: log p of the test rows in nats with its standard error, the advantage over the strongest baseline, active latents
+(KL above 0.01 nat), the accuracy of a logistic regression on the latents beside one on as many principal components,
+and the seconds of the fit. Nats of two settings compare only where both likelihoods have the same measure; the last
+column says which.
 """
 
 import argparse
@@ -171,6 +172,10 @@ def _adult(folder: Path) -> Dataset:
     return from_object(frame.drop(columns=[2, 14]).rename(columns=str), labels=frame[14].to_numpy())
 
 
+def _adbench(folder: Path, name: str) -> Dataset:
+    return from_object(np.load(folder / "outliers" / name)["X"].astype(float))
+
+
 LOADERS: dict[str, Any] = {
     "digits": lambda folder: read("digits"),
     "mnist": _mnist,
@@ -181,6 +186,8 @@ LOADERS: dict[str, Any] = {
     "iris": lambda folder: _of_scikit_learn("iris"),
     "auto-mpg": _auto_mpg,
     "adult": _adult,
+    "pendigits": lambda folder: _adbench(folder, "28_pendigits.npz"),
+    "satellite": lambda folder: _adbench(folder, "30_satellite.npz"),
 }
 
 if __name__ == "__main__":

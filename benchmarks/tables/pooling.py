@@ -65,7 +65,7 @@ WAYS = {"vaekit": vaekit_draws, "mice": mice}
 
 
 def one_repeat(population: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, Any]:
-    """Return for each way which coefficients' intervals cover the truth, and how wide they are."""
+    """Return for each way how many of the four intervals cover the truth, and how wide they are."""
     random = np.random.default_rng(seed)
     whole = population[random.permutation(len(population))[:ROWS]]
     holes = hide(whole, "MAR", seed)
@@ -78,38 +78,40 @@ def one_repeat(population: np.ndarray, truth: np.ndarray, seed: int) -> dict[str
             continue
         estimate, variance = regression(rows)
         half = student_t.ppf(0.5 + LEVEL / 2, len(rows) - len(INPUTS) - 1) * np.sqrt(finite * variance)
-        found[name] = told(estimate - half, estimate + half, truth)
+        found |= told(name, estimate - half, estimate + half, truth)
     for name, draw in WAYS.items():
         start = time.process_time()
         results = [regression(filled) for filled in draw(table, seed)]
         estimates, variances = (np.array(each) for each in zip(*results, strict=True))
         low, high = pool(estimates, finite * variances, degrees_of_freedom=FREEDOM).interval(LEVEL)
-        found[name] = told(low, high, truth) | {"cpu_seconds": round(time.process_time() - start, 1)}
+        found |= told(name, low, high, truth)
+        found[f"{name} cpu_seconds"] = round(time.process_time() - start, 1)
     return found
 
 
-def told(low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Return which intervals cover the truth, and their mean width."""
-    return {
-        "covers": [bool(each) for each in (low <= truth) & (truth <= high)],
-        "width": round(float((high - low).mean()), 4),
-    }
+def told(name: str, low: np.ndarray, high: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Return how many of the intervals cover the truth, and their mean width."""
+    covers = (low <= truth) & (truth <= high)
+    return {f"{name} covers": int(covers.sum()), f"{name} width": round(float((high - low).mean()), 4)}
 
 
 def document(repeats: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the results with their summary."""
-    summary = {}
+    summary = []
     for name in ("whole rows", "complete cases", *WAYS):
-        there = [repeat[name] for repeat in repeats if name in repeat]
+        there = [repeat for repeat in repeats if f"{name} covers" in repeat]
         if len(there) < 2:
             continue
-        shares = np.array([np.mean(each["covers"]) for each in there])
-        summary[name] = {
-            "repeats": len(there),
-            "coverage_of_95": round(float(shares.mean()), 4),
-            "standard_error": round(float(shares.std(ddof=1) / np.sqrt(len(shares))), 4),
-            "mean_width": round(float(np.mean([each["width"] for each in there])), 4),
-        }
+        shares = np.array([each[f"{name} covers"] for each in there]) / (len(INPUTS) + 1)
+        summary.append(
+            {
+                "way": name,
+                "repeats": len(there),
+                "coverage_of_95": round(float(shares.mean()), 4),
+                "standard_error": round(float(shares.std(ddof=1) / np.sqrt(len(shares))), 4),
+                "mean_width": round(float(np.mean([each[f"{name} width"] for each in there])), 4),
+            }
+        )
     return {
         "summary": summary,
         "repeats": repeats,

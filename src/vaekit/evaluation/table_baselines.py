@@ -29,12 +29,13 @@ from vaekit.evaluation.column_families import REAL_FAMILIES
 from vaekit.evaluation.column_models import ColumnModel, fit_column
 from vaekit.likelihoods.histogram_cells import ColumnFacts
 
-__all__ = ["table_baselines"]
+__all__ = ["MOST_ROWS", "table_baselines"]
 
 _Array = npt.NDArray[np.float64]
 _Named = tuple[str, _Array]
 
-_MOST_ROWS, _MOST_COLUMNS, _FEWEST_ROWS = 6_000, 200, 40
+MOST_ROWS = 6_000  # that are learned from
+_MOST_COLUMNS, _FEWEST_ROWS = 200, 40
 _CLASSES = (2, 3, 4, 6, 8, 12, 20, 32)
 _MOST_CATEGORIES, _MOST_CANDIDATES = 30, 4
 
@@ -75,7 +76,7 @@ def table_baselines(
     ('independent columns', [-2.079, -1.569, -1.569])
     """
     rng = np.random.default_rng(seed)
-    train = train[np.sort(rng.permutation(len(train))[:_MOST_ROWS])]
+    train = train[np.sort(rng.permutation(len(train))[:MOST_ROWS])]
     known = facts or [ColumnFacts(float((c == np.floor(c))[np.isfinite(c)].all())) for c in train.T]
     models = [fit_column(*column) for column in zip(columns, train.T, known, strict=True)]
     found = [("independent columns", _independent(models, held_out))]

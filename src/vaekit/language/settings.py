@@ -106,16 +106,19 @@ class TrainingOptions:
         """Return the settings of a run over so many training rows.
 
         A batch is about a twentieth of the rows, a power of two from 16 to 128; one that is asked for is at most all of
-        them. Epochs make about 3,500 steps, but are at least 30 and at most 300; a staircase has its own 3,280. With
-        convolutions, which learn more of each step, and take longer for it, they make 2,000 steps, and are at least 15.
+        them. Epochs make about 3,500 steps, or 2,000 of 128 rows, but are at least 30 and at most 300; a staircase has
+        its own 3,280. With convolutions, which learn more of each step, and take longer for it, they make 2,000 steps,
+        and are at least 15.
 
         Examples
         --------
         >>> settings = TrainingOptions().filled_in(1450)
         >>> settings.epochs, settings.batch_size, settings.learning_rate, settings.schedule
         (152, 64, 0.003, 'cosine')
-        >>> TrainingOptions().filled_in(54_000).epochs, TrainingOptions().filled_in(54_000, convolutions=True).epochs
-        (30, 15)
+        >>> [TrainingOptions().filled_in(rows).epochs for rows in (8_000, 54_000)]
+        [31, 30]
+        >>> TrainingOptions().filled_in(54_000, convolutions=True).epochs
+        15
         """
         batch_size, epochs = self.batch_size, self.epochs
         if batch_size is None:
@@ -124,7 +127,7 @@ class TrainingOptions:
             batch_size = min(batch_size, max(rows, 1))
         if epochs is None:
             steps = -(-rows // batch_size)
-            wanted, fewest = (2000, 15) if convolutions else (3500, 30)
+            wanted, fewest = (2000, 15) if convolutions else (min(3500, 2000 * 128 // batch_size), 30)
             epochs = min(300, max(fewest, wanted // steps))
             epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else epochs
         settings: dict[str, Any] = {**asdict(self), "epochs": epochs, "batch_size": batch_size}
