@@ -43,7 +43,8 @@ class ExampleFormat:
         schema = replace(schema, frame=None)  # columns by their names as text
         if schema.kind == "images":
             return cls(schema, np.zeros(0), np.zeros(0))
-        low, high = _quantiles(np.asarray(rows, np.float64))
+        numbers = np.asarray(rows, np.float64)
+        low, high = _quantiles(np.where(np.isfinite(numbers), numbers, np.nan))
         return cls(schema, low, high)
 
     @property

@@ -299,6 +299,30 @@ def test_few_rows_and_other_mistakes_are_refused():
         diagnose(TRUTH.vae(exact=True), HELD_OUT, columns=["a", "b"])
 
 
+def test_a_diverged_model_and_rows_without_values_are_told_in_a_sentence():
+    with pytest.raises(DataError, match="all values of the rows are missing"):
+        diagnose(TRUTH.vae(exact=True), torch.full_like(HELD_OUT, torch.nan))
+
+    def diverging(rows):
+        """The true posterior, but of the first rows."""
+        vae = TRUTH.vae(exact=True)
+
+        def encode(x):
+            mean = vae.encode(x).mean.detach().clone()
+            mean[torch.isin(x[:, 0], HELD_OUT[:rows, 0])] = torch.inf
+            return torch.distributions.MultivariateNormal(
+                mean, TRUTH.posterior_covariance.expand(len(x), 2, 2), validate_args=False
+            )
+
+        return ailing.composed(encode)
+
+    with pytest.raises(DataError, match=r"encodes 0 of 400 rows to finite numbers.*training diverged"):
+        diagnose(diverging(400), HELD_OUT, quick=True)
+    found = diagnose(diverging(7), HELD_OUT, quick=True)
+    assert found.not_checked[0].startswith("7 of 400 rows")
+    assert found.calibration[0].rows == 393
+
+
 def test_an_uneven_transform_costs_its_divergence():
     rng = np.random.default_rng(0)
     u = rng.beta(2, 2, size=20_000)

@@ -24,7 +24,7 @@ from vaekit.runtime.randomness import seeded
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.sentence import PARTS
-from vaekit.vae import VAE
+from vaekit.vae import VAE, code_of
 
 __all__ = ["FEWEST_ROWS", "diagnose"]
 
@@ -93,7 +93,7 @@ def diagnose(
     Raises
     ------
     DataError
-        For fewer than 40 rows.
+        For fewer than 40 rows that have values and codes which are finite.
     UsageError
         For a model without a log-likelihood.
 
@@ -165,9 +165,32 @@ def _examined(
         require_log_likelihood(patient.model)
         chart = Chart()
         with _evaluating(patient.model), shared_threads(work_of(patient.model, len(patient.x))):
+            patient = _with_finite_codes(patient, chart)
             for examine in _QUICK if quick else _EXAMINATIONS:
                 examine(patient, chart)
     return chart.closed(len(patient.x))
+
+
+def _with_finite_codes(patient: Patient, chart: Chart) -> Patient:
+    """Leave out rows of which nothing is known, and those that the model encodes to numbers that are not finite."""
+    fine = ~patient.x.flatten(1).isnan().all(1)
+    if not fine.any():
+        raise DataError("all values of the rows are missing: there is nothing to diagnose the model with")
+    q = patient.model.encode(patient.x[fine], None if patient.c is None else patient.c[fine])
+    fine[fine.clone()] = code_of(q).flatten(1).isfinite().all(1)
+    count = int(fine.sum())
+    if count == len(fine):
+        return patient
+    if count < FEWEST_ROWS:
+        raise DataError(
+            f"the model encodes {count} of {len(fine)} rows to finite numbers, and {FEWEST_ROWS} are needed: its "
+            "training diverged, or the rows are far from those of the training; fit it again, with a smaller learning "
+            "rate"
+        )
+    chart.not_checked.append(
+        f"{len(fine) - count} of {len(fine)} rows, without values or encoded to numbers that are not finite"
+    )
+    return replace(patient, x=patient.x[fine], c=None if patient.c is None else patient.c[fine])
 
 
 @contextmanager
