@@ -111,3 +111,39 @@ def test_later_pictures_go_the_way_of_those_of_the_fit(tmp_path):
         ).shape == (30, 2)
     with pytest.raises(UsageError, match="the data are in memory"):
         fit_and_prove(np.zeros((9, 1, 4, 4)), tmp_path / "b.vae", estimator=vae, resize=(6, 8))
+
+
+def test_rows_of_a_conditional_model_are_written_with_their_conditions(tmp_path):
+    rng = np.random.default_rng(0)
+    kind = rng.choice(["left", "right"], 80)
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(size=80),
+            "b": rng.integers(0, 9, 80),
+            "kind": kind,
+            "year": 2000 + rng.integers(0, 3, 80),
+        }
+    )
+    vae = VariationalAutoencoder(
+        2, condition=["kind", "year"], network="mlp:hidden=8", epochs=1, random_state=0
+    ).fit(frame)
+    vae.save(tmp_path / "m.vae")
+
+    def written(function, *arguments, **options):
+        function(tmp_path / "m.vae", *arguments, tmp_path / "out.csv", **options)
+        return pd.read_csv(tmp_path / "out.csv")
+
+    rows = written(application.reconstruct_to_file, frame)
+    assert list(rows) == ["a", "b", "kind", "year"], "as the data frame of the fit has them"
+    for name in ("kind", "year"):
+        assert rows[name].tolist() == frame[name].tolist()
+    assert list(written(application.reconstruct_to_file, frame, keep=["kind"])) == ["kind", "a", "b", "year"]
+    points = vae.transform(frame)
+    left = written(application.decode_to_file, points, given={"kind": "left", "year": 2001})
+    assert list(left) == ["a", "b", "kind", "year"]
+    assert set(left["kind"]) == {"left"}
+    assert set(left["year"]) == {2001}
+    drawn = written(application.decode_to_file, points, given="data")
+    same = drawn[(drawn["kind"] == "left") & (drawn["year"] == 2001)]
+    assert 0 < len(same) < 80
+    np.testing.assert_allclose(same["a"], left["a"][same.index], rtol=1e-5)

@@ -117,7 +117,11 @@ def encode_to_file(
 def reconstruct_to_file(
     artifact: str | Path, data: Source, output: str | Path, **opening: Any
 ) -> WrittenRows:
-    """Write the model's version of each row, in the units of the data; warns as :func:`encode_to_file` does."""
+    """Write the model's version of each row, in the units of the data; warns as :func:`encode_to_file` does.
+
+    Of a conditional model a table has the conditions too, under which each row was reconstructed: first, or where a
+    data frame of the fit had them. Labels that the model learns may be missing, and are left out.
+    """
     opened = open_artifact(artifact, data, **opening)
     _warn_of_far_rows(opened)
     estimator = opened.estimator
@@ -125,7 +129,9 @@ def reconstruct_to_file(
     def reconstruct(rows: Dataset) -> np.ndarray:
         return estimator.reconstruct(rows, as_frame=False)
 
-    return _map_to_file(opened, output, reconstruct, schema=estimator.schema_)
+    return _map_to_file(
+        opened, output, reconstruct, schema=estimator.schema_, conditions=_conditions_beside(opened)
+    )
 
 
 def score_to_file(
@@ -185,13 +191,16 @@ def decode_to_file(
 ) -> WrittenRows:
     r"""Write the mean of :math:`p(x \mid z)` for each latent point, or with ``codes`` for each row of codes.
 
-    In a table with the columns that :func:`encode_to_file` writes, others are ignored.
+    In a table with the columns that :func:`encode_to_file` writes, others are ignored. Of a conditional model a table
+    of rows has the conditions under which each was decoded, as in :func:`reconstruct_to_file`.
     """
     estimator = load(artifact, device=device)
     points = _latent_points(latents, _latent_names(estimator, codes=codes))
     decode = estimator.inverse_transform_codes if codes else estimator.inverse_transform
     rows = decode(points, given=given, as_frame=False)
-    return WrittenRows(Path(output), write(Path(output), rows, schema=estimator.schema_))
+    conditions = estimator.sample_conditions(len(rows), given=given, random_state=estimator.seed_)
+    shape = write(Path(output), rows, schema=estimator.schema_, conditions=conditions)
+    return WrittenRows(Path(output), shape)
 
 
 def sample_to_file(
@@ -251,6 +260,16 @@ def _warn_of_far_rows(opened: Opened) -> None:
         )
 
 
+def _conditions_beside(opened: Opened) -> dict[str, np.ndarray] | None:
+    """Return the conditions of every row, but for those that are kept of the data already."""
+    told, dataset = opened.estimator.schema_.conditions, opened.dataset
+    if told is None or told.missing:
+        return None
+    found = told.decode(told.encode(dataset.conditions, what=opened.source, rows=len(dataset)))
+    kept = () if dataset.kept is None else dataset.kept.columns
+    return {name: values for name, values in found.items() if name not in kept}
+
+
 def _map_to_file(
     opened: Opened,
     output: str | Path,
@@ -259,6 +278,7 @@ def _map_to_file(
     columns: tuple[str, ...] | None = None,
     categories: Categories = None,
     schema: Schema | None = None,
+    conditions: dict[str, np.ndarray] | None = None,
 ) -> WrittenRows:
     """Write what a function makes of each row; of rows that were left in their file, block by block.
 
@@ -270,6 +290,7 @@ def _map_to_file(
         "columns": columns,
         "categories": categories,
         "schema": schema,
+        "conditions": conditions,
         "beside": dataset.kept,
     }
     if not isinstance(dataset.values, StoredRows):
