@@ -83,11 +83,8 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         f"size {evaluation.effective_sample_size:.1f} on average, {evaluation.smallest_effective_sample_size:.1f} "
         "at the least"
     )
-    if evaluation.importance is None and (evaluation.mended or evaluation.unreliable):
-        lines.append(
-            f"  {evaluation.mended} of {evaluation.examples} examples estimated with proposals of their own; "
-            f"{evaluation.unreliable} not well estimated, and counted by a lower bound"
-        )
+    if evaluation.importance is None:
+        lines += _trust(evaluation)
     if evaluation.conditional:
         told = ", of which the baselines know nothing" if evaluation.baselines else ""
         lines.append(f"  all of the model's numbers are given the conditions of the examples{told}")
@@ -107,6 +104,27 @@ def evaluation_lines(evaluation: "Evaluation") -> list[str]:
         lines.append(
             "  the posterior has no density: samples, ELBO and KL are of Gaussians fitted around the codes here; "
             "training had no bound"
+        )
+    return lines
+
+
+def _trust(evaluation: "Evaluation") -> list[str]:
+    """Say how far the importance samples are enough."""
+    lines: list[str] = []
+    if evaluation.mended:
+        lines.append(
+            f"  {evaluation.mended} of {evaluation.examples} examples estimated with proposals of their own"
+        )
+    if evaluation.unreliable:
+        rise = evaluation.gain_of_doubling
+        told = (
+            ""
+            if rise is None
+            else f": with half of the samples the mean is {rise:.2f} nats lower, with more higher"
+        )
+        lines.append(
+            f"  {evaluation.unreliable} of {evaluation.examples} examples have most of the weight on few samples, and "
+            f"are lower bounds{told}"
         )
     return lines
 

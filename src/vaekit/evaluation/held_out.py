@@ -12,7 +12,7 @@ from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.evidence import Annealing, EvidenceMethod, SampleCount, measure_evidence
-from vaekit.evaluation.importance_sampling import require_log_likelihood
+from vaekit.evaluation.importance_sampling import LogLikelihood, require_log_likelihood
 from vaekit.evaluation.pareto import tail_size
 from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
@@ -56,6 +56,9 @@ class Evaluation:
     unreliable
         How many examples could not be estimated well, so that their log-likelihoods are lower bounds; None where there
         are too few importance samples to tell.
+    gain_of_doubling
+        By how many nats the mean log-likelihood is above that of half as many importance samples. It is hardly more
+        than 0 where there are enough of them; None for a single one.
     code_usage
         The use of the codes, or None where latents are not codes.
     bits_per_dimension
@@ -90,6 +93,7 @@ class Evaluation:
     conditional: bool = False
     mended: int = 0
     unreliable: int | None = None
+    gain_of_doubling: float | None = None
     code_usage: CodeUsage | None = None
     bits_per_dimension: float
     baselines: list[Baseline]
@@ -218,6 +222,7 @@ def evaluate(
         conditional=c is not None,
         mended=int(likelihood.mended.sum()),
         unreliable=int((~likelihood.reliable).sum()) if tail_size(likelihood.samples) else None,
+        gain_of_doubling=_gain_of_doubling(likelihood) if likelihood.samples > 1 else None,
         code_usage=usage,
         bits_per_dimension=-found.mean / (_observed_cells(x) * log(2)),
         baselines=baselines,
@@ -228,6 +233,12 @@ def evaluate(
         annealing=evidence.annealing,
         draws=evidence.draws,
     )
+
+
+def _gain_of_doubling(likelihood: LogLikelihood) -> float:
+    """Return how much lower half of the samples are, over the examples of which both are numbers."""
+    gain = likelihood.values - likelihood.halved
+    return float(gain[gain.isfinite()].mean()) if gain.isfinite().any() else 0.0
 
 
 def _observed_cells(x: Tensor) -> float:
