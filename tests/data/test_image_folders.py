@@ -280,3 +280,24 @@ def test_a_recipe_for_anything_else_is_refused(tmp_path):
     (tmp_path / "bad" / "a.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"none of 1 file can be read; .*a.png"):
         read(tmp_path / "bad", skip_unreadable=True)
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_the_names_of_files_are_kept_beside_results(tmp_path, limit):
+    for name in ("b/1.png", "a/2.png", "a/ä 1.png"):
+        save(tmp_path / name, GREY)
+    kept = known(read(tmp_path, keep=["file", "labels"], memory_limit=limit).kept)
+    assert kept.to_dict("list") == {"file": ["a/2.png", "a/ä 1.png", "b/1.png"], "labels": ["a", "a", "b"]}
+    with pytest.raises(DataError, match="no column 'name' to keep; there are 'labels', 'file'"):
+        read(tmp_path, keep=["name"])
+    assert read(tmp_path).kept is None
+
+
+def test_a_file_that_is_passed_over_has_no_name_beside_results(tmp_path):
+    for name in ("1.png", "3.png"):
+        save(tmp_path / name, GREY)
+    (tmp_path / "2.png").write_bytes(b"none")
+    assert known(read(tmp_path, keep=["file"], skip_unreadable=True).kept)["file"].tolist() == [
+        "1.png",
+        "3.png",
+    ]

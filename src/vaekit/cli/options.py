@@ -138,7 +138,8 @@ class RowVerb(ModelVerb):
         str | None,
         tyro.conf.arg(
             metavar="COLUMN,...",
-            help="Columns of the data to write first, as they stand there: --keep id,label.",
+            help="Columns of the data to write first, as they stand there: --keep id,label. Of a folder of pictures: "
+            "--keep file,labels, the names of the files and of their subfolders.",
         ),
     ] = None
 

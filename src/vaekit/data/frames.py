@@ -158,8 +158,10 @@ def dataset_from_frame(
     )
 
 
-def keep_columns(dataset: Dataset, keep: Sequence[str]) -> "pandas.DataFrame":
-    """Return columns of a data set to write beside results; ``labels`` are its labels.
+def keep_columns(
+    dataset: Dataset, keep: Sequence[str], *, files: Sequence[str] | None = None
+) -> "pandas.DataFrame":
+    """Return columns of a data set to write beside results; ``labels`` are its labels, ``file`` the names of files.
 
     Raises
     ------
@@ -179,8 +181,14 @@ def keep_columns(dataset: Dataset, keep: Sequence[str]) -> "pandas.DataFrame":
             found[name] = dataset.values[:, columns.index(name)]
         elif name == LABELS and dataset.labels is not None:
             found[name] = dataset.labels
+        elif name == "file" and files is not None:
+            found[name] = [file.encode(errors="surrogateescape").decode(errors="replace") for file in files]
         else:
-            has = [*columns, *(() if dataset.labels is None else (LABELS,))]
+            has = [
+                *columns,
+                *(() if dataset.labels is None else (LABELS,)),
+                *(() if files is None else ("file",)),
+            ]
             there = f"there are {few(has, 9)}" if has else "there are no columns with names, and no labels"
             raise DataError(f"{dataset.source}: no column {name!r} to keep; {there}")
     return pd.DataFrame(found)

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from vaekit.data.dataset import Dataset
+from vaekit.data.frames import keep_columns
 from vaekit.data.messages import few, plural
 from vaekit.data.picture_decoding import Decoder, Picture
 from vaekit.data.picture_recipe import PictureRecipe
@@ -61,7 +63,11 @@ class PictureRows(StoredRows):
 
 
 def read_image_folder(
-    folder: Path, *, memory_limit: int | None = None, recipe: PictureRecipe = AS_FOUND
+    folder: Path,
+    *,
+    memory_limit: int | None = None,
+    recipe: PictureRecipe = AS_FOUND,
+    keep: Sequence[str] = (),
 ) -> Dataset:
     """Return the pictures of a folder, in the order of label and path, in memory or left in their files.
 
@@ -73,6 +79,8 @@ def read_image_folder(
     recipe : PictureRecipe
         The colours and size that every picture is brought to, and whether unreadable files are passed over, which
         decodes every file once more.
+    keep : sequence of str
+        What to keep of each picture: ``file``, its name relative to the folder, or ``labels``.
 
     Returns
     -------
@@ -109,7 +117,8 @@ def read_image_folder(
         rows = np.empty((len(files), *pixels.shape), dtype=pixels.dtype)
         decoder.decode(files, rows, many=False)
     pictures = None if recipe == AS_FOUND else recipe
-    return Dataset(rows, "images", None, labels, None, str(folder), notes=notes, pictures=pictures)
+    dataset = Dataset(rows, "images", None, labels, None, str(folder), notes=notes, pictures=pictures)
+    return replace(dataset, kept=keep_columns(dataset, keep, files=files)) if keep else dataset
 
 
 def _readable(folder: Path, files: list[str], recipe: PictureRecipe) -> tuple[list[str], tuple[str, ...]]:

@@ -83,7 +83,8 @@ def read(
     skip_unreadable : bool
         Leave out files of a folder that cannot be read as pictures, with a note that names them.
     keep : sequence of str
-        Columns to keep as they stand in the source, whatever else becomes of them; ``labels`` are the labels.
+        Columns to keep as they stand in the source, whatever else becomes of them; ``labels`` are the labels, and
+        ``file`` the names of a folder's pictures.
     only : mapping of str to bool, optional
         The columns that a model knows, and whether it needs them: where all that it needs are there, those that
         it does not know are left out without being read, with a note.
@@ -183,7 +184,7 @@ def _reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
         "only": choice.only,
     }
     if path.is_dir():
-        return _folder_reader(path, label, memory_limit, choice.pictures)
+        return _folder_reader(path, choice)
     if not path.is_file():
         raise DataError(f"{path}: neither a file nor a folder; expected {ACCEPTED}")
     if name.removesuffix(".gz").endswith(TEXT_ENDINGS):
@@ -249,15 +250,18 @@ def is_folder_of_pictures(name: str) -> bool:
     return path.is_dir() and not find_mnist_files(path) and not (path / "model.json").is_file()
 
 
-def _folder_reader(
-    path: Path, label: str | None, memory_limit: int | None, recipe: PictureRecipe
-) -> Callable[[], Dataset]:
-    _refuse_label(label, str(path))
+def _folder_reader(path: Path, choice: _Choice) -> Callable[[], Dataset]:
+    _refuse_label(choice.label, str(path))
     if (path / "model.json").is_file():
         raise DataError(f"{path}: a fitted model, not data; expected {ACCEPTED}")
     if find_mnist_files(path):
         return lambda: read_idx_folder(path)
-    return lambda: read_image_folder(path, memory_limit=memory_limit, recipe=recipe)
+    options: dict[str, Any] = {
+        "memory_limit": choice.memory_limit,
+        "recipe": choice.pictures,
+        "keep": choice.keep,
+    }
+    return lambda: read_image_folder(path, **options)
 
 
 def _refuse_label(label: str | None, what: str) -> None:
