@@ -169,6 +169,18 @@ def test_a_compiler_that_fails_leaves_the_plain_step_and_one_warning(monkeypatch
     assert torch.equal(weights(other), weights(plain))
 
 
+def test_a_compiler_that_cannot_begin_leaves_the_plain_step(monkeypatch):
+    def no_folder(*_, **__):
+        raise FileExistsError("[Errno 17] File exists: 'cache'")
+
+    monkeypatch.setattr(torch, "compile", no_folder)
+    plain, other = make(), make()
+    run(plain, table())
+    with pytest.warns(TrainingWarning, match=r"not compiled \(FileExistsError: .*cache"):
+        run(other, table(), options=COMPILED)
+    assert torch.equal(weights(other), weights(plain))
+
+
 def test_a_compiler_that_gives_up_on_the_way_is_done_without():
     model, x = make(), table()[:16]
     loss = CompiledGradient(Elbo(), model, 16, backend="eager")

@@ -156,7 +156,13 @@ def _writer(format: str) -> Callable[[RowFunction, Path, dict[str, Any]], tuple[
 
 def _reason(error: Exception, format: str) -> str:
     """Return in a line why an exporter failed."""
-    causes = [error, *filter(None, [error.__cause__])]
+    causes = list[BaseException]()
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__
+    if isinstance(causes[-1], NotImplementedError):
+        return f"torch's exporter has no {format} for {causes[-1]}"
     operation = next((found for cause in causes if (found := _OPERATION.search(str(cause)))), None)
     if operation is not None:
         return f"torch's exporter has no {format} for {operation[1]}"

@@ -3,6 +3,7 @@
 import json
 import logging
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import onnx
 import onnxruntime
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from vaekit.export.onnx_translations import TRANSLATIONS
 from vaekit.export.row_functions import RowFunction, Run
@@ -30,8 +32,10 @@ def write_onnx(function: RowFunction, folder: Path, description: dict[str, Any])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            with _UncheckedFactors():
+                traced = export_program(function)
             program = torch.onnx.export(
-                export_program(function),
+                traced,
                 dynamo=True,
                 input_names=list(function.inputs),
                 output_names=list(function.outputs),
@@ -56,3 +60,16 @@ def write_onnx(function: RowFunction, folder: Path, description: dict[str, Any])
         return [np.asarray(output) for output in session.run(None, given)]
 
     return path, run
+
+
+class _UncheckedFactors(TorchFunctionMode):
+    """A block in which factors of matrices are found without the check for errors, which ONNX has no word for."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Factorise without a check, and leave all else as it is."""
+        kwargs = {} if kwargs is None else kwargs
+        if func is torch.linalg.cholesky:
+            return torch.linalg.cholesky_ex(*args, **kwargs)[0]
+        return func(*args, **kwargs)

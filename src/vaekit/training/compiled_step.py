@@ -229,6 +229,7 @@ def _compile(run: Run, backend: str | Callable[..., Any]) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the compiler's, of what it finds in torch
+            warnings.simplefilter("always", TrainingWarning)
             _trace(run, gradient)
         run.stepper.differentiate = gradient
     except Exception as error:  # whatever a compiler may raise: there is a way without
