@@ -326,4 +326,5 @@ def _over_labels(fitted: FittedModel, x: Tensor, labels: int, samples: int, seed
         torch.stack([part.pareto_shape for part in found]).amax(0),
         torch.stack([part.mended for part in found]).any(0),
         torch.stack([part.reliable for part in found]).all(0),
+        torch.stack([part.halved for part in found]).logsumexp(0) - log(labels),
     )
