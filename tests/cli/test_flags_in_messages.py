@@ -14,8 +14,9 @@ SOURCE = Path(vaekit.__file__).parent
 FLAG = re.compile(r"(?<![\w`(-])--[a-z][a-z-]*")
 # Commands that a page or a list shows as commands; no error has them.
 COMMANDS = {
-    "jobs/diagnosis/diagnose_columns.py", "jobs/diagnosis/diagnose_inference.py",
-    "jobs/diagnosis/diagnose_latents.py", "jobs/diagnosis/diagnose_rows.py",
+    "jobs/diagnosis/diagnose_calibration.py", "jobs/diagnosis/diagnose_columns.py",
+    "jobs/diagnosis/diagnose_inference.py", "jobs/diagnosis/diagnose_latents.py",
+    "jobs/diagnosis/diagnose_rows.py", "jobs/diagnosis/seed_sensitivity.py",
     "report/provenance.py", "report/verdict.py", "sentence/named_models.py",
 }  # fmt: skip
 # A flag of another program.

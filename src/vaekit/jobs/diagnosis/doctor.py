@@ -243,7 +243,8 @@ def _of_estimator(
         names = tuple(column.name for column, kept in zip(schema.columns, schema.kept, strict=True) if kept)
         kind = fitted.sentence.likelihood.kind
         kinds = part.columns or ((kind,) * len(names) if part.traits.column else ())
-    return Patient(fitted.model, held_out, c, seen, seen_c, names), kinds
+    # Rows that are left in their file are read here.
+    return Patient(fitted.model, held_out[:], c, None if seen is None else seen[:], seen_c, names), kinds
 
 
 def _first(rows: Dataset, most: int) -> Dataset:
