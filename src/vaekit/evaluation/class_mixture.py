@@ -21,7 +21,6 @@ __all__ = ["ClassMixture", "Rows", "expectation_maximisation", "fit_classes"]
 _Array = npt.NDArray[np.float64]
 
 _RIDGE = 1e-6
-_ROWS_TO_CLUSTER = 1_000  # where expectation maximisation begins, of all rows
 _STEPS, _ENOUGH = 40, 1e-3  # at most so many steps of expectation maximisation; nats that are no progress
 
 
@@ -141,9 +140,7 @@ def expectation_maximisation(rows: Rows, shares: _Array, classes: int, seed: int
     from sklearn.cluster import KMeans
 
     features = np.hstack([np.nan_to_num(rows.scores), rows.codes.toarray()]).astype(np.float32)
-    some = features[np.random.default_rng(seed).permutation(len(features))[:_ROWS_TO_CLUSTER]]
-    clusters = KMeans(classes, n_init=3, max_iter=20, random_state=seed).fit(some)  # pyright: ignore[reportArgumentType]
-    found = clusters.predict(features)
+    found = KMeans(classes, n_init=3, max_iter=20, random_state=seed).fit_predict(features)  # pyright: ignore[reportArgumentType]
     mixture = fit_classes(rows, shares, 0.9 * np.eye(classes)[found] + 0.1 / classes)
     previous = -np.inf
     for _ in range(_STEPS):
