@@ -289,7 +289,7 @@ def test_columns_are_read_alike_in_all_tables():
 
 def test_columns_of_lists_are_left_out_with_a_note():
     frame = pd.DataFrame({"a": [1.0, 2.0, 3.0], "tags": [[1], [2, 3], []]})
-    found = compare_tables(frame, frame[:0], frame)
+    found = compare_tables(frame, frame.head(0), frame)
     assert [column.name for column in found.columns] == ["a"]
     assert "of values of several parts, such as lists, and left out: 'tags'" in found.notes
 

@@ -135,7 +135,7 @@ class Constraint:
                         if isinstance(operator, ast.Lt | ast.LtE):
                             found.append(pair)
                         elif isinstance(operator, ast.Gt | ast.GtE):
-                            found.append(pair[::-1])
+                            found.append((pair[1], pair[0]))
         return found
 
     def truth(self, frame: "pandas.DataFrame") -> Truth:
