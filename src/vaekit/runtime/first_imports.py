@@ -5,9 +5,11 @@ import random
 import sys
 import threading
 import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 
-__all__ = ["import_quietly"]
+__all__ = ["import_quietly", "without_filters_of"]
 
 _LOCK = threading.Lock()
 
@@ -39,3 +41,29 @@ def import_quietly(*names: str) -> None:
             os.environ.update(variables)
             warnings.filters[:] = filters  # type: ignore[index]
             random.setstate(state)
+
+
+@contextmanager
+def without_filters_of(library: str) -> Generator[None]:
+    """Run a block in which a library may be imported for the first time, and remove the warning filters that it brings.
+
+    Torch imports SymPy, of which nothing is needed here, where it first broadcasts more than two shapes: in its
+    multivariate normal distribution, say. Where the library is imported already, nothing is done.
+
+    Examples
+    --------
+    >>> before = list(warnings.filters)
+    >>> with without_filters_of("sympy"):
+    ...     import sympy
+    >>> before == warnings.filters
+    True
+    """
+    if library in sys.modules:
+        yield
+        return
+    try:
+        yield
+    finally:
+        if library in sys.modules:
+            kept = [entry for entry in warnings.filters if entry[2].__module__.partition(".")[0] != library]
+            warnings.filters[:] = kept  # type: ignore[index]

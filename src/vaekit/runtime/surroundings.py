@@ -25,6 +25,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from vaekit.runtime.first_imports import without_filters_of
 from vaekit.runtime.processor import SharedSetting, single_thread
 
 __all__ = ["in_usual_surroundings", "plain_arithmetic", "usual_surroundings"]
@@ -50,6 +51,7 @@ def plain_arithmetic() -> Generator[None]:
     (torch.float32, False, torch.bfloat16)
     """
     with ExitStack() as stack:
+        stack.enter_context(without_filters_of("sympy"))
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
         if not torch.is_grad_enabled():
