@@ -76,8 +76,6 @@ class Blame:
     ----------
     conditionals, replaced, marginals
         ``p(x_j | x_-j)``; the column whose value was replaced; the columns by themselves.
-    coding
-        How columns are seen.
     halves
         The rows that the first and the second network were trained on.
     """
@@ -85,19 +83,18 @@ class Blame:
     conditionals: ColumnConditionals
     replaced: ReplacedValues
     marginals: ColumnMarginals
-    coding: TableCoding
     halves: Halves
 
     @classmethod
-    def fit(cls, rows: CodedRows, coding: TableCoding, *, good: np.ndarray, seed: int) -> "Blame":
+    def fit(cls, rows: CodedRows, sizes: tuple[int, ...], *, good: np.ndarray, seed: int) -> "Blame":
         """Train on the good rows.
 
         Parameters
         ----------
         rows
             The rows of the fit.
-        coding
-            How columns are seen.
+        sizes
+            The number of positions of each categorical column.
         good
             ``(n,)``: whether a row is to be learned; an odd one is not.
         seed
@@ -105,19 +102,23 @@ class Blame:
         """
         halves = Halves.deal(len(rows), members=2, generator=np.random.default_rng(seed))
         own = [torch.from_numpy(np.flatnonzero(halves.trained[m][halves.group] & good)) for m in range(2)]
-        marginals = ColumnMarginals.fit(rows.take(torch.from_numpy(np.flatnonzero(good))), coding.sizes)
+        marginals = ColumnMarginals.fit(rows.take(torch.from_numpy(np.flatnonzero(good))), sizes)
         conditionals = ColumnConditionals.fit(rows, own, marginals, seed=seed)
-        replaced = ReplacedValues.fit(rows, own, coding.sizes, seed=seed)
-        return cls(conditionals, replaced, marginals, coding, halves)
+        replaced = ReplacedValues.fit(rows, own, sizes, seed=seed)
+        return cls(conditionals, replaced, marginals, halves)
 
     @torch.no_grad()
-    def reasons(self, rows: CodedRows, unseen: np.ndarray, *, columns: int = 3) -> list[list[Reason]]:
+    def reasons(
+        self, rows: CodedRows, coding: TableCoding, unseen: np.ndarray, *, columns: int = 3
+    ) -> list[list[Reason]]:
         """Return for each row the values to blame, the first one first.
 
         Parameters
         ----------
         rows
             The rows to explain.
+        coding
+            How columns are seen.
         unseen
             ``(2, n)``: which of the networks have not seen a row; what these say is averaged.
         columns
@@ -127,16 +128,18 @@ class Blame:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             block = rows.take(slice(start, start + _ROWS_AT_ONCE))
             each = torch.from_numpy(unseen[:, start : start + _ROWS_AT_ONCE]).double()
-            found += self._of_block(block, each / each.sum(0), columns)
+            found += self._of_block(block, coding, each / each.sum(0), columns)
         return found
 
-    def _of_block(self, rows: CodedRows, share: Tensor, columns: int) -> list[list[Reason]]:
+    def _of_block(
+        self, rows: CodedRows, coding: TableCoding, share: Tensor, columns: int
+    ) -> list[list[Reason]]:
         cells = self.conditionals.of_each_cell(rows)
         order = self._suspicion(cells, rows, share).argsort(dim=1, descending=True, stable=True)[:, :columns]
         tables = [(share[..., None] * table.double().exp()).sum(0) for table in cells.log_probabilities]
         return [
             [
-                _reason(cells, tables, share, self.coding, rows, i, j)
+                _reason(cells, tables, share, coding, rows, i, j)
                 for j in order[i].tolist()
                 if rows.observed[i, j] > 0
             ]
