@@ -32,6 +32,8 @@ from vaekit.networks.bounded import soft_bound
 
 __all__ = ["ConditionalNetworks", "ConditionalSettings", "Expected", "train_conditional"]
 
+Layers = list[tuple[Tensor, Tensor]]
+
 _FREEDOM = 5.0  # degrees of freedom of a number's Student-t
 _LOG_CONSTANT = (
     math.lgamma((_FREEDOM + 1) / 2) - math.lgamma(_FREEDOM / 2) - 0.5 * math.log(_FREEDOM * math.pi)
@@ -133,6 +135,20 @@ class ConditionalNetworks:
     def parameters(self) -> list[Tensor]:
         """Return all weights, each with the members as its first dimension."""
         return [weight for layer in (*self.encoder, *self.prior, *self.decoder) for weight in layer]
+
+    def to_parts(self) -> tuple[GaussianAnchors, int, tuple[int, ...], Layers, Layers, Layers]:
+        """Return the Gaussians, the number of numeric columns, the positions of the others, and all layers."""
+        return self.anchors, self.numbers, self.sizes, self.encoder, self.prior, self.decoder
+
+    @classmethod
+    def from_parts(
+        cls, parts: tuple[GaussianAnchors, int, tuple[int, ...], Layers, Layers, Layers]
+    ) -> "ConditionalNetworks":
+        """Return the networks that have these parts."""
+        found = cls.__new__(cls)
+        found.anchors, found.numbers, found.sizes, found.encoder, found.prior, found.decoder = parts
+        found.members, found.latent = len(found.anchors.mean), found.encoder[-1][1].shape[-1] // 2
+        return found
 
     def told(self, rows: CodedRows, visible: Tensor) -> Tensor:
         """Return the visible cells, and which they are, as networks take them: ``(n, width)``."""

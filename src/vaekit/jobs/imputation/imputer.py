@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,11 @@ from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.restoring import fill_frame
 from vaekit.errors import DataWarning, UsageError
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.given_rows import TakesHoles, as_dataset
+from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.imputation.imputation import DRAWS_OF_INTERVALS, Completed, Imputation
 from vaekit.jobs.imputation.rehidden_cells import ColumnCheck
 from vaekit.jobs.imputation.self_masking import SelfMaskedImputation, self_masked_columns
+from vaekit.jobs.saved_job import SavedJob
 from vaekit.jobs.table_coding import CodedRows, TableCoding
 
 __all__ = ["Imputer"]
@@ -30,7 +31,7 @@ Flags = npt.NDArray[np.bool_]
 _FEW_WHOLE_NUMBERS = 20
 
 
-class Imputer(TransformerMixin, TakesHoles):
+class Imputer(TransformerMixin, SavedJob):
     r"""The holes of a table filled in, by small variational autoencoders that give any columns given any others.
 
     Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category.
@@ -85,11 +86,17 @@ class Imputer(TransformerMixin, TakesHoles):
     True
     """
 
+    job: ClassVar[str] = "imputer"
+
     n_features_in_: int
     imputation_: Imputation | SelfMaskedImputation  #: Networks, and the ways of each column.
     coding_: TableCoding  #: How columns are seen.
     schema_: Schema  #: The columns with their types.
     checks_: list[ColumnCheck]  #: How well each column with holes is filled in.
+    _empty: Flags
+    _with_holes: Flags
+    _constant: Floats
+    _range: Floats
 
     def __init__(
         self,
@@ -129,9 +136,10 @@ class Imputer(TransformerMixin, TakesHoles):
         table = self._read(X, reset=True)
         values = np.asarray(table.values, dtype=np.float64)
         known = ~np.isnan(values)
+        self.source_ = {"source": table.source, "rows": len(table), "columns": len(table.columns or ())}
         self.schema_ = Schema.fit(table, scaling="none")
-        self._empty: Flags = np.logical_not(known.any(axis=0))
-        self._with_holes: Flags = np.logical_not(known.all(axis=0))
+        self._empty = np.logical_not(known.any(axis=0))
+        self._with_holes = np.logical_not(known.all(axis=0))
         self._constant = np.array([column.minimum for column in self.schema_.columns])
         self._range = np.array([[column.minimum, column.maximum] for column in self.schema_.columns]).T
         self.coding_ = TableCoding.fit(table, straight=True)
