@@ -111,6 +111,7 @@ def log_likelihood(
     samples: int = 1000,
     c: Tensor | None = None,
     common_noise: bool = False,
+    mend: bool = True,
     memory: int = 32 * 2**20,
 ) -> LogLikelihood:
     r"""Estimate :math:`\log p(x)` with exactly ``samples`` importance samples an example, encoding once.
@@ -132,6 +133,9 @@ def log_likelihood(
         Whether all examples share the same :math:`K` draws of noise, rather than each its own. Then a value
         depends on its own example alone, whatever the order and the company it comes in; but the errors of
         different examples are no longer independent, so do not average them.
+    mend
+        Whether examples are estimated again where the posterior is no good proposal. Without it the value of every
+        example is the estimate from ``samples`` draws of the posterior, as publications have it.
     memory
         About how many bytes the largest intermediate results may take. By default little enough to stay in the
         caches of a processor, which is faster than larger pieces are.
@@ -187,7 +191,7 @@ def log_likelihood(
                     )
                 )
         return _with_mended_rows(
-            model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
+            model, x, c, results, samples=samples, seed=seed, mend=mend, memory=memory, rows_at_once=rows
         )
 
 
@@ -199,6 +203,7 @@ def _with_mended_rows(
     *,
     samples: int,
     seed: int | None,
+    mend: bool,
     memory: int,
     rows_at_once: int,
 ) -> LogLikelihood:
@@ -224,7 +229,7 @@ def _with_mended_rows(
         values, sizes, samples, elbos, kls, errors, shapes, torch.zeros_like(missed), reliable, halved
     )
     p = model.prior(None if c is None else c[:1])
-    if not tail_size(samples) or not can_be_mended(p):
+    if not mend or not tail_size(samples) or not can_be_mended(p):
         return found
     # The fewer dimensions, the more there is to gain, and the less it costs.
     few = max(2.0, samples / 2 ** max(2, prod(p.event_shape)))
