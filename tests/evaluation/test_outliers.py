@@ -142,7 +142,7 @@ def test_without_mending_every_row_has_the_average_of_its_own_draws_and_says_wha
     with seeded(0):
         mended = log_likelihood(model, x, samples=200)
     with seeded(0):
-        plain = log_likelihood(model, x, samples=200, mend=False)
+        plain = log_likelihood(model, x, samples=200, most_mended=0)
     exact = truth.log_evidence(x)
     assert not plain.mended.any()
     assert mended.mended.any()
