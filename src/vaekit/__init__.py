@@ -6,9 +6,9 @@ from vaekit.language.front_door import HOMES, at_front_door
 
 if TYPE_CHECKING:
     from vaekit.application import FitResult, fit_and_prove
-    from vaekit.estimator import VariationalAutoencoder, load
+    from vaekit.estimator import VariationalAutoencoder
     from vaekit.explorer import ExplorationPage
-    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, Synthesizer, diagnose, pool
+    from vaekit.jobs import Diagnosis, Imputer, OutlierDetector, Synthesizer, diagnose, load, pool
     from vaekit.sentence import register
     from vaekit.vae import VAE
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from narrowing import untyped
-from vaekit import VariationalAutoencoder
+from vaekit import OutlierDetector, VariationalAutoencoder
 from vaekit.cli import main
 
 FAST = ["--members", "4", "--false-alarm-rate", "0.05"]
@@ -132,6 +132,92 @@ def test_what_cannot_be_is_told_in_a_sentence(place, capsys, words, status, mess
     assert run(place / "all.csv", *words, *defaults) == status
     assert message in capsys.readouterr().err
     assert not (place / "never.csv").exists()
+
+
+def test_a_saved_detector_tests_new_rows_without_another_fit(place, capsys, monkeypatch):
+    frame = pd.read_csv(place / "all.csv")
+    frame.loc[frame["size"].isna(), "size"] = -999
+    frame.to_csv(place / "coded.csv", index=False)
+    frame[:20].to_csv(place / "coded_new.csv", index=False)
+    odd, there = place / "odd.vae", [place / "coded.csv", place / "coded_new.csv"]
+    fitted = ["--label", "ok", "--missing-values=-999", "--save", odd, *FAST]
+    assert run(*there, "-o", place / "fitted.csv", *fitted) == 0
+    assert f"{odd}: the detector, for --model" in capsys.readouterr().out
+    assert run(*there, "-o", place / "fitted.csv", *fitted) == 3
+    assert "odd.vae exists; choose another --save, or give --force to replace it" in capsys.readouterr().err
+    monkeypatch.setattr("vaekit.OutlierDetector.fit", None)
+    assert run(there[1], "--model", odd, "-o", place / "loaded.csv") == 0
+    printed = capsys.readouterr()
+    assert "fitted to    200 rows, 3 columns" in printed.out
+    assert "p <= 0.05" in printed.out
+    assert "AUROC" in printed.out
+    assert (place / "loaded.csv").read_bytes() == (place / "fitted.csv").read_bytes()
+    assert run(place / "changed.csv", "--model", odd, "-o", place / "changed_odd.csv", "--json") == 0
+    printed = capsys.readouterr()
+    assert "changed.csv: column 'one' has other values than the one in" in printed.err
+    assert json.loads(printed.out)["left_out"] == {"one": "it has only one value"}
+    assert run(there[1], "--model", odd, "-o", place / "strict.csv", "--false-alarm-rate", "0.005") == 0
+    strict, usual = (untyped(pd.read_csv(place / f"{name}.csv")) for name in ("strict", "loaded"))
+    assert strict["flagged"].sum() < usual["flagged"].sum()
+    assert main(["info", str(odd)]) == 0
+    told = capsys.readouterr().out
+    assert "outlier detector  serves `vaekit detect` as its model, and OutlierDetector.load" in told
+    assert f"200 rows of 4 columns, from {there[0]}" in told
+    assert main(["info", str(odd), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["missing_values"] == ["-999"]
+
+
+def test_a_detector_of_python_flags_what_its_contamination_says(place, capsys):
+    rows = pd.read_csv(place / "all.csv").drop(columns="ok")
+    detector = OutlierDetector(4, contamination=0.1, steps=40).fit(rows)
+    detector.save(place / "contaminated.vae")
+    assert (
+        run(place / "all.csv", "--label", "ok", "--model", place / "contaminated.vae", "-o", place / "c.csv")
+        == 0
+    )
+    assert "flagged      20 of 200 rows: p <= 0.104" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (
+            ["all.csv", "new.csv", "--model"],
+            2,
+            "the model is a detector, which knows the rows that it was fitted to",
+        ),
+        (["other.csv", "--model"], 3, "no column 'weight', which the data of the fit have"),
+        (
+            ["new.csv", "--false-alarm-rate", "0.001", "--model"],
+            2,
+            "needs at least 999 rows, and there are 200",
+        ),
+        (["new.csv", "--missing-values=-1", "--model"], 2, "missing_values is of the fit"),
+        (["all.csv", "--label", "nothing", "--model"], 3, "no column 'nothing' for the label"),
+        (["new.csv", "--save", "x.vae", "--model"], 2, "--save is for a detector that is fitted here"),
+    ],
+)
+def test_what_a_saved_detector_cannot_do_is_told(place, saved, capsys, words, status, message):
+    words = [place / word if word.endswith((".csv", ".vae")) else word for word in words]
+    assert run(*words, saved, "-o", place / "never.csv") == status
+    assert message in capsys.readouterr().err
+    assert not (place / "never.csv").exists()
+
+
+def test_other_verbs_say_what_a_saved_detector_is_for(place, saved, capsys):
+    for words in (["score", saved, place / "new.csv"], ["impute", place / "new.csv", "--model", saved]):
+        assert main([*map(str, words), "-o", str(place / "never.csv")]) == 3
+        assert (
+            "is no model but a fitted outlier detector, which serves `vaekit detect`"
+            in capsys.readouterr().err
+        )
+
+
+@pytest.fixture(scope="module")
+def saved(place):
+    rows = pd.read_csv(place / "all.csv").drop(columns="ok")
+    OutlierDetector(2, false_alarm_rate=0.05, steps=20).fit(rows).save(place / "saved.vae")
+    return place / "saved.vae"
 
 
 @pytest.fixture(scope="module")

@@ -58,6 +58,8 @@ def test_no_message_of_python_names_a_flag(name):
     ("python", "flags"),
     [
         ("there is one already; give force=True to replace it", "there is one already; give --force to replace it"),
+        ("it exists; choose another save, or give force=True", "it exists; choose another --save, or give --force"),
+        ("save is for a detector that is fitted here", "--save is for a detector that is fitted here"),
         ("start all processes again with resume=True", "start all processes again with --resume"),
         ("shard=True spreads a model, and this is one", "--shard spreads a model, and this is one"),
         ("remove it, or give fit_and_prove label='id' to keep it", "remove it, or give --label id to keep it"),

@@ -2,6 +2,7 @@
 
 import json
 import lzma
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from vaekit.cli import main
 from vaekit.errors import DataError, UsageError
 from vaekit.objectives import Elbo
 from vaekit.reproductions import PROTOCOLS, find_protocol, reproduce
+from vaekit.reproductions.curved_spaces import POINCARE, S_VAE
 from vaekit.reproductions.mnist_images import DynamicBinarisation, ThreeSets, read_images
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
@@ -58,6 +60,33 @@ def test_a_run_measures_and_says_what_is_inside_its_spread(made_up, tmp_path, ca
     assert figures["negative ELBO, epoch 13"]["measured"] is None
     assert (result["epochs"], result["epochs_of_the_protocol"]) == (1, 167)
     assert "outside its spread" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", [S_VAE, POINCARE])
+def test_the_rows_of_a_table_differ_in_their_latent_space_alone(table):
+    first = table[0]
+    for row in table:
+        assert (row.images, row.held_out, row.samples) == (first.images, first.held_out, first.samples)
+        assert row.settings == first.settings
+        assert row.parts["network"] == first.parts["network"]
+        assert row.parts["objective"] == first.parts["objective"]
+        flat = "gaussian" in row.name
+        assert ("posterior" not in row.parts) is flat
+        sphere = row.parts.get("prior") == "uniform-sphere"
+        # a sphere of d dimensions lies in a space of d + 1
+        assert row.name.endswith((f"-{row.latent - sphere}", "-mnist"))
+    assert len({(row.latent, row.parts.get("posterior")) for row in table}) == len(table)
+
+
+@pytest.mark.parametrize(
+    "name", ["s-vae-mnist-2", "s-vae-gaussian-2", "poincare-mnist-2", "poincare-gaussian-2"]
+)
+def test_rows_on_curved_and_flat_spaces_run(made_up, name):
+    result = reproduce(replace(find_protocol(name), samples=8), epochs=1)
+    bound, likelihood = (row["measured"] for row in result["figures"])
+    assert likelihood <= bound
+    assert likelihood == pytest.approx(784 * np.log(2), rel=0.1), "made-up images are pure noise"
+    assert result["figures"][1]["published"] > 100
 
 
 def test_the_same_seed_gives_the_same_figures(made_up):

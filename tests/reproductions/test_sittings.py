@@ -141,19 +141,28 @@ def test_a_stopped_run_s_json_is_the_result_so_far(tiny, capsys):
 
 def test_departures_from_the_protocol_are_stated(tiny):
     protocol = find_protocol("tiny")
-    result = reproduce(protocol, data_dir=tiny, epochs=1, batch_size=25, learning_rate=2e-3)
+    result = reproduce(protocol, data_dir=tiny, epochs=1, batch_size=25, learning_rate=2e-3, samples=2)
     stated = result["protocol"]["deviations"]
     assert stated.startswith(protocol.deviations)
     for each in (
         "epochs 1 instead of 3",
         "batch size 25 instead of 16",
         "learning rate 0.002 instead of 0.001",
+        "importance samples 2 instead of 4",
     ):
         assert each in stated
     assert result["protocol"]["settings"]["batch_size"] == 25
+    assert result["protocol"]["importance_samples"] == 2
     assert result["epochs_of_the_protocol"] == 3
-    assert protocol.changed(batch_size=16) == protocol
-    for wrong in ({"epochs": 4}, {"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1.0}):
+    assert protocol.changed(batch_size=16, samples=4) == protocol
+    for wrong in (
+        {"epochs": 4},
+        {"epochs": 0},
+        {"batch_size": 0},
+        {"learning_rate": -1.0},
+        {"samples": 0},
+        {"samples": 5},
+    ):
         with pytest.raises(UsageError, match=f"{next(iter(wrong))}="):
             protocol.changed(**untyped(wrong))
 

@@ -1,5 +1,6 @@
 import copy
 
+import pytest
 import torch
 
 from vaekit.runtime.fused_adam import FusedAdam
@@ -30,9 +31,9 @@ def take_steps(optimizers, sets, steps, seed):
             optimizer.step()
 
 
-def both():
+def both(amsgrad=False):
     ours, theirs = parameters(), parameters()
-    options = {"lr": 0.1, "betas": (0.8, 0.99), "eps": 1e-4}
+    options = {"lr": 0.1, "betas": (0.8, 0.99), "eps": 1e-4, "amsgrad": amsgrad}
     return (
         (
             FusedAdam(groups(ours), **options),
@@ -42,8 +43,9 @@ def both():
     )
 
 
-def test_steps_are_those_of_torch_to_the_last_bit():
-    optimizers, sets = both()
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_steps_are_those_of_torch_to_the_last_bit(amsgrad):
+    optimizers, sets = both(amsgrad)
     take_steps(optimizers, sets, 7, seed=1)
     for own, other, start in zip(*sets, parameters(), strict=True):
         assert torch.equal(own, other)
@@ -53,8 +55,22 @@ def test_steps_are_those_of_torch_to_the_last_bit():
     assert [float(optimizers[0].state[p]["step"]) for p in sets[0]] == [7, 7, 5]
 
 
-def test_it_goes_on_from_the_state_of_torch_and_from_its_own():
-    optimizers, sets = both()
+def test_amsgrad_divides_by_the_largest_average_so_far():
+    x = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = FusedAdam([x], lr=1.0, betas=(0.0, 0.5), eps=1e-300, amsgrad=True)
+    averages = []
+    for gradient, average in ((4.0, 8.0), (1.0, 8.0), (2.0, 8.0)):  # 16/2, then (8 + 1)/2, then (4.5 + 4)/2
+        before = x.detach().clone()
+        x.grad = torch.full_like(x, gradient)
+        optimizer.step()
+        corrected = 1 - 0.5 ** (len(averages) + 1)
+        averages.append(corrected * (gradient / float(before - x.detach())) ** 2)
+        assert averages[-1] == pytest.approx(average, rel=1e-6)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_it_goes_on_from_the_state_of_torch_and_from_its_own(amsgrad):
+    optimizers, sets = both(amsgrad)
     take_steps(optimizers, sets, 4, seed=1)
     states = [copy.deepcopy(optimizer.state_dict()) for optimizer in optimizers]
     went_on = []

@@ -89,6 +89,7 @@ def test_every_schedule_trains(text):
     [
         ("adam:epsilon=1e-4", lambda p: torch.optim.Adam(p, lr=0.01, eps=1e-4, fused=True)),
         ("adam:beta1=0.5,beta2=0.9", lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.5, 0.9), fused=True)),
+        ("adam:amsgrad=true", lambda p: torch.optim.Adam(p, lr=0.01, amsgrad=True, fused=True)),
         ("rmsprop", lambda p: torch.optim.RMSprop(p, lr=0.01)),
         (
             "rmsprop:centered=true,decay=0.9",
@@ -133,7 +134,7 @@ def test_the_optimizer_s_options_reach_the_training():
         ),
         ({"schedule": "one-cycle:warmup=1"}, "warmup=1; give a share"),
         ({"optimizer": "adan"}, "did you mean 'adam'"),
-        ({"optimizer": "adam:eps=1"}, "There are: beta1, beta2, epsilon"),
+        ({"optimizer": "adam:eps=1"}, "There are: beta1, beta2, epsilon, amsgrad"),
         ({"optimizer": "rmsprop:centered=yes"}, "centered=yes: expected true or false"),
         ({"optimizer": "adam:beta2=1"}, "beta2=1; give a number of at least 0 and below 1"),
         ({"optimizer": "adam:epsilon=0"}, "epsilon=0; give a positive number"),

@@ -2,23 +2,27 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaekit.application.sources import Source, read_for_model, read_source, source_name
+from vaekit.artifact import check_destination
 from vaekit.data import Dataset
+from vaekit.data.missing_values import read_codes
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
-from vaekit.estimator import VariationalAutoencoder, load
+from vaekit.estimator import VariationalAutoencoder
 from vaekit.jobs import OutlierDetector, Reason, benjamini_hochberg
+from vaekit.jobs.any_artifact import load_for
 from vaekit.jobs.detection.conformal import check_rate, p_values
 from vaekit.jobs.detection.model_reasons import blame_by_model
 
 __all__ = ["DetectionResult", "detect_to_file"]
 
+_RATE = 0.01
 _AS_EXPECTED = 0.2  # the p-value above which a value is none to blame, but for the first one of a row
 
 
@@ -31,7 +35,9 @@ class DetectionResult:
     path
         The file that was written.
     detector
-        The fitted detector; None where a model was given.
+        The detector; None where a model was given.
+    saved
+        The artifact that the detector was saved as.
     fitted_rows
         The number of rows it was fitted to, or that p-values are ranks among.
     columns
@@ -63,6 +69,7 @@ class DetectionResult:
     reasons: dict[int, list[Reason]] = field(repr=False)
     auroc: float | None
     odd_label: str | None
+    saved: Path | None = None
 
     def flagged_rows(self) -> list[int]:
         """Return the positions of the rows that are flagged, the oddest first."""
@@ -81,6 +88,7 @@ class DetectionResult:
         ]
         return {
             "path": str(self.path),
+            **({} if self.saved is None else {"saved": str(self.saved)}),
             "fitted_rows": self.fitted_rows,
             "rows": len(self.surprise),
             "false_alarm_rate": None if self.fdr is not None else self.rate,
@@ -98,7 +106,9 @@ def detect_to_file(
     *,
     new: Source | None = None,
     model: str | Path | None = None,
-    false_alarm_rate: float = 0.01,
+    save: str | Path | None = None,
+    force: bool = False,
+    false_alarm_rate: float | None = None,
     fdr: float | None = None,
     reasons: int = 3,
     members: int = 16,
@@ -123,10 +133,15 @@ def detect_to_file(
         Another table to test instead, against the rows of ``data``.
     model
         A ``NAME.vae`` that was fitted to a table of the same columns, to be asked instead of a detector that is fitted
-        to ``data``: the surprise of a row is its negative log-likelihood, and its p-value is its rank among the rows of
-        ``data``, which is exact only if the model was not fitted to them.
+        to ``data``. Of a model the surprise of a row is its negative log-likelihood, and its p-value is its rank among
+        the rows of ``data``, which is exact only if the model was not fitted to them. A saved detector knows the rows
+        that it was fitted to: ``data`` are then the rows to test.
+    save
+        A folder to save the fitted detector in: see :meth:`vaekit.OutlierDetector.save`.
+    force
+        Whether an artifact that is there is replaced.
     false_alarm_rate
-        The share of good rows that may be flagged.
+        The share of good rows that may be flagged; None: 0.01, or that of a saved detector.
     fdr
         Instead, the share of false ones among the flagged rows, in expectation: Benjamini and Hochberg's procedure.
     reasons
@@ -161,15 +176,25 @@ def detect_to_file(
         )
     if reasons < 0:
         raise UsageError(f"reasons={reasons}: give the number of values to blame for a row, or 0 for none")
-    rate = false_alarm_rate if fdr is None else fdr
+    asked = false_alarm_rate if fdr is None else fdr
     opening: dict[str, Any] = {"data_dir": data_dir}
+    if save is not None:
+        if model is not None:
+            raise UsageError(
+                "save is for a detector that is fitted here, and the model is fitted; leave it out"
+            )
+        check_destination(Path(save), force=force, argument="save")
+    rate = _RATE if asked is None else asked
     if model is None:
         opening["missing_values"] = missing_values
         judged = _by_detector(data, new, rate, members, label, seed, opening)
     elif missing_values is not None:
         raise UsageError("missing_values is of the fit, and the model is fitted; leave it out")
+    elif isinstance(fitted := load_for(OutlierDetector, model), OutlierDetector):
+        judged = _by_saved(fitted, data, new, asked, label, opening)
+        rate = _rate_of(fitted) if asked is None else asked
     else:
-        judged = _by_model(load(model), data, new, rate, label, opening)
+        judged = _by_model(fitted, data, new, rate, label, opening)
     surprise, ranks = judged.surprise, judged.p_values
     flagged = judged.flagged if fdr is None else benjamini_hochberg(ranks, fdr)
     found = np.flatnonzero(flagged)
@@ -180,6 +205,8 @@ def detect_to_file(
     }
     auroc, odd_label = _auroc(judged.tested, surprise)
     _write(output, surprise, ranks, flagged, blamed, reasons)
+    if save is not None and judged.detector is not None:
+        judged.detector.save(save, force=force)
     return DetectionResult(
         path=output,
         detector=judged.detector,
@@ -194,6 +221,7 @@ def detect_to_file(
         reasons=blamed,
         auroc=auroc,
         odd_label=odd_label,
+        saved=None if save is None else Path(save),
     )
 
 
@@ -226,22 +254,71 @@ def _by_detector(
     tested = table if new is None else _read_new(new, label, opening)
     name = None if new is None else source_name(new) or tested.source
     detector = OutlierDetector(members, false_alarm_rate=rate, random_state=seed).fit(table)
+    detector.source_ |= {"label": label, "missing_values": list(read_codes(opening["missing_values"]))}
     for column, reason in detector.coding_.left_out.items():
         warnings.warn(f"{table.source}: column {column!r} plays no part: {reason}", DataWarning, stacklevel=3)
     if name is not None:
-        detector.coding_.code(tested, what=name)  # other columns are told with the name of the file
-        for column in detector.coding_.changes_left_out(tested):
-            message = (
-                f"{name}: column {column!r} has other values than the one in {table.source}: it plays no part"
-            )
-            warnings.warn(message, DataWarning, stacklevel=3)
+        _check_columns(detector, tested, name)
+    return _judged(detector, tested)
+
+
+def _by_saved(
+    detector: OutlierDetector,
+    data: Source,
+    new: Source | None,
+    rate: float | None,
+    label: str | None,
+    opening: dict[str, Any],
+) -> _Judged:
+    """Judge rows by a detector that was fitted before; at its own rate of false alarms where no other is asked for."""
+    if new is not None:
+        raise UsageError(
+            "the model is a detector, which knows the rows that it was fitted to; give one table, to test"
+        )
+    if rate is not None:
+        check_rate(rate, len(detector.surprise_))
+    reading: dict[str, Any] = {
+        **opening,
+        "missing_values": detector.source_.get("missing_values"),
+        "categorical": [column.name for column in detector.coding_.categorical],
+    }
+    if label is None:
+        tested = _read_new(data, detector.source_.get("label"), reading)
+    else:
+        tested = read_source(data, label=label, **reading)
+    _check_columns(detector, tested, source_name(data) or tested.source)
+    judged = _judged(detector, tested)
+    return judged if rate is None else replace(judged, flagged=_flagged(judged.p_values, rate))
+
+
+def _rate_of(detector: OutlierDetector) -> float:
+    """Return the rate of false alarms of a detector, that of its contamination if that is what it was fitted with."""
+    if detector.contamination == "auto":
+        return detector.false_alarm_rate
+    return float(p_values(detector.surprise_, np.array([-detector.offset_]))[0])
+
+
+def _flagged(ranks: np.ndarray, rate: float) -> np.ndarray:
+    return ranks <= rate * (1 + 1e-12)  # 0.07 may lie a digit below 7/100
+
+
+def _check_columns(detector: OutlierDetector, tested: Dataset, name: str) -> None:
+    """Refuse other columns, and warn of values in those that play no part, with the name of the file."""
+    detector.coding_.code(tested, what=name)
+    for column in detector.coding_.changes_left_out(tested):
+        fitted = detector.source_["source"]
+        message = f"{name}: column {column!r} has other values than the one in {fitted}: it plays no part"
+        warnings.warn(message, DataWarning, stacklevel=4)
+
+
+def _judged(detector: OutlierDetector, tested: Dataset) -> _Judged:
     return _Judged(
         tested,
         -detector.score_samples(tested),
         detector.p_values(tested),
         detector.predict(tested) == -1,
         lambda rows, count: detector.explain(tested.take(rows), columns=count),
-        len(table),
+        len(detector.surprise_),
         len(detector.coding_.coded),
         detector.coding_.left_out,
         detector,
@@ -269,7 +346,7 @@ def _by_model(
         tested,
         surprise,
         ranks,
-        ranks <= rate * (1 + 1e-12),  # 0.07 may lie a digit below 7/100
+        _flagged(ranks, rate),
         lambda rows, count: blame_by_model(estimator, tested.take(rows), columns=count, seed=estimator.seed_),
         len(table),
         int(schema.kept.sum()),

@@ -12,13 +12,29 @@ from vaekit.sentence import MissingCells, Sentence, build_vae, imports_of
 from vaekit.training import History
 from vaekit.vae import VAE
 
-__all__ = ["DESCRIPTION", "FORMAT_VERSION", "METRICS", "MODEL", "Artifact", "Description", "build_model"]
+__all__ = [
+    "DESCRIPTION",
+    "FORMAT_VERSION",
+    "JOBS",
+    "JOBS_FORMAT_VERSION",
+    "METRICS",
+    "MODEL",
+    "Artifact",
+    "Description",
+    "build_model",
+]
 
-FORMAT_VERSION = (
-    4  # 1; 2: schema.conditions; 3: imports; 4: missing values. The oldest that will do is written.
-)
+# 1; 2: schema.conditions; 3: imports; 4: missing values; 5: fitted jobs. The oldest that will do is written.
+FORMAT_VERSION = 5
+MISSING_FORMAT_VERSION, JOBS_FORMAT_VERSION = 4, 5
 
 MODEL, DESCRIPTION, METRICS = "model.safetensors", "model.json", "metrics.jsonl"
+
+# The fitted jobs that have an artifact too, and what each serves.
+JOBS = {
+    "synthesizer": "`vaekit synthesize` as its model, and Synthesizer.load",
+    "outlier detector": "`vaekit detect` as its model, and OutlierDetector.load",
+}
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,7 @@ class Artifact:
     def format_version(self) -> int:
         """The version of the format that it is written in."""
         if self.schema.missing_values or self.schema.missing_rates:
-            return FORMAT_VERSION
+            return MISSING_FORMAT_VERSION
         if self.imports:
             return 3
         return 1 if self.schema.conditions is None else 2

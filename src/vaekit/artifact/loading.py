@@ -1,14 +1,13 @@
 """Reading an artifact: everything is checked before it is believed."""
 
-import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from vaekit.artifact.checked_files import checked, inside, read_document, read_tensors
 from vaekit.artifact.contents import (
     DESCRIPTION,
-    FORMAT_VERSION,
+    JOBS,
     METRICS,
     MODEL,
     Artifact,
@@ -18,7 +17,6 @@ from vaekit.artifact.contents import (
 from vaekit.data import Schema
 from vaekit.data.strict_json import from_document
 from vaekit.errors import ArtifactError, UsageError
-from vaekit.language.grammar import nearest
 from vaekit.language.settings import TrainingSettings
 from vaekit.networks import NetworkRecipe
 from vaekit.runtime.surroundings import usual_surroundings
@@ -27,8 +25,6 @@ from vaekit.training import EpochMetrics, History
 from vaekit.vae import VAE
 
 __all__ = ["read_artifact"]
-
-T = TypeVar("T")
 
 
 @usual_surroundings()
@@ -51,26 +47,13 @@ def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Arti
         If it is missing, damaged, or from a newer format, or has a part that is not known here; the message says
         which and what to do.
     """
-    from safetensors.torch import load
-
-    if not folder.is_dir():
-        raise ArtifactError(_no_artifact(folder))
     found = _read_description(folder)
-    settings = _checked(folder, "training", lambda: TrainingSettings(**found.training))
-    sentence = _checked(folder, "sentence", lambda: _read_sentence(found))
-    schema = _checked(folder, "schema", lambda: Schema.from_json(found.schema))
+    settings = checked(folder, "training", lambda: TrainingSettings(**found.training))
+    sentence = checked(folder, "sentence", lambda: _read_sentence(found))
+    schema = checked(folder, "schema", lambda: Schema.from_json(found.schema))
     _check_network(folder, sentence, network)
-    weights = _inside(folder, MODEL).read_bytes()
-    if hashlib.sha256(weights).hexdigest() != found.weights_sha256:
-        raise ArtifactError(
-            f"{folder}: {MODEL} is not the file that {DESCRIPTION} describes (its hash differs): it was "
-            "truncated, altered or exchanged; restore it from a copy or fit again"
-        )
-    try:
-        state = load(weights)
-    except Exception as error:  # whatever the library raises on bytes that it cannot read
-        raise ArtifactError(f"{folder}: {MODEL} cannot be read: {error}") from error
-    model = _checked(folder, "sentence", lambda: _build(sentence, schema, found.latent, state, network))
+    state = read_tensors(folder, found.weights_sha256)
+    model = checked(folder, "sentence", lambda: _build(sentence, schema, found.latent, state, network))
     return Artifact(
         model=model.eval(),
         sentence=sentence,
@@ -84,43 +67,12 @@ def read_artifact(folder: Path, *, network: NetworkRecipe | None = None) -> Arti
     )
 
 
-def _no_artifact(folder: Path) -> str:
-    if folder.is_file():
-        return (
-            f"{folder} is a file; an artifact is a folder made by `vaekit fit`, and is named before the data"
-        )
-    beside = {path.stem: path.name for path in folder.absolute().parent.glob("*.vae")}
-    near = nearest(folder.stem, beside)
-    hint = f"; did you mean {beside[near]!r}?" if near else ";"
-    return f"there is no artifact {folder}{hint} expected a folder made by `vaekit fit`"
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """Return the path of a file of the artifact; refuse one that is missing, or a link that leaves the folder."""
-    path = folder / name
-    if not path.is_file():
-        raise ArtifactError(f"{folder} has no {name}; expected a folder made by `vaekit fit`")
-    if path.resolve().parent != folder.resolve():
-        raise ArtifactError(f"{folder}: {name} is a link that leaves the folder; it will not be followed")
-    return path
-
-
 def _read_description(folder: Path) -> Description:
-    path = _inside(folder, DESCRIPTION)
-    try:
-        document = json.loads(path.read_bytes())
-    except ValueError as error:
+    document = read_document(folder)
+    if isinstance(job := document.get("job"), str):
+        served = JOBS.get(job, "no verb of this version")
         raise ArtifactError(
-            f"{path} is no valid JSON: {error}; restore it from a copy or fit again"
-        ) from error
-    if not isinstance(document, dict) or document.get("format") != "vaekit":
-        raise ArtifactError(f'{path} does not describe a vaekit artifact (no "format": "vaekit" in it)')
-    version, writer = document.get("format_version"), document.get("versions")
-    if isinstance(version, int) and version > FORMAT_VERSION:
-        by = writer.get("vaekit", "?") if isinstance(writer, dict) else "?"
-        raise ArtifactError(
-            f"{folder} has format {version}, made by vaekit {by}; this version reads up to format {FORMAT_VERSION}: "
-            "upgrade vaekit"
+            f"{folder} is no model but a fitted {job}, which serves {served}; fit a model with `vaekit fit`"
         )
     try:
         return from_document(document, Description, DESCRIPTION)
@@ -144,16 +96,6 @@ def _read_sentence(found: Description) -> Sentence:
         )
         raise UsageError(f"{names}: not a part of vaekit; {', and '.join(remedies)}")
     return Sentence.parse(**found.sentence)
-
-
-def _checked(folder: Path, key: str, make: Callable[[], T]) -> T:
-    """Run a constructor on what the description says; its complaints become an ArtifactError."""
-    try:
-        return make()
-    except ArtifactError as error:
-        raise ArtifactError(f"{folder}: {error}") from error
-    except (TypeError, ValueError, KeyError) as error:
-        raise ArtifactError(f"{folder / DESCRIPTION}: {key} cannot be used: {error}") from error
 
 
 def _check_network(folder: Path, sentence: Sentence, network: NetworkRecipe | None) -> None:
@@ -198,7 +140,7 @@ def _build(
 def _read_metrics(folder: Path) -> list[EpochMetrics]:
     if not (folder / METRICS).exists():
         return []
-    path = _inside(folder, METRICS)
+    path = inside(folder, METRICS)
     try:
         return [EpochMetrics(**json.loads(line)) for line in path.read_text().splitlines()]
     except (ValueError, TypeError) as error:

@@ -14,11 +14,20 @@ from typing import Any
 from vaekit.artifact.contents import DESCRIPTION, METRICS, MODEL, Artifact, Description
 from vaekit.errors import ArtifactError
 
-__all__ = ["check_destination", "write_artifact", "write_folder"]
+__all__ = ["check_destination", "versions_here", "write_artifact", "write_files"]
 
 
-def check_destination(folder: Path, *, force: bool) -> None:
+def check_destination(folder: Path, *, force: bool, argument: str = "path") -> None:
     """Refuse, before any work is done, a destination that could not be written at the end.
+
+    Parameters
+    ----------
+    folder
+        The destination.
+    force
+        Whether to replace an artifact that is there.
+    argument
+        The name of the argument that says it, for messages.
 
     Raises
     ------
@@ -28,15 +37,19 @@ def check_destination(folder: Path, *, force: bool) -> None:
     if folder.exists() or folder.is_symlink():
         if not (folder / DESCRIPTION).is_file() and not (folder.is_dir() and not any(folder.iterdir())):
             raise ArtifactError(
-                f"{folder} exists and is no vaekit artifact: it will not be replaced; choose another path"
+                f"{folder} exists and is no vaekit artifact: it will not be replaced; choose another {argument}"
             )
         if not force:
-            raise ArtifactError(f"{folder} exists; choose another path, or give force=True to replace it")
+            raise ArtifactError(
+                f"{folder} exists; choose another {argument}, or give force=True to replace it"
+            )
     parent = folder.absolute().parent
     if not parent.is_dir():
-        raise ArtifactError(f"the folder {parent} does not exist; make it first, or choose another path")
+        raise ArtifactError(
+            f"the folder {parent} does not exist; make it first, or choose another {argument}"
+        )
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise ArtifactError(f"the folder {parent} cannot be written to; choose another path")
+        raise ArtifactError(f"the folder {parent} cannot be written to; choose another {argument}")
 
 
 def write_artifact(
@@ -76,6 +89,17 @@ def write_artifact(
         METRICS: "".join(line + "\n" for line in lines).encode(),
         **{name: text.encode() for name, text in (files or {}).items()},
     }
+    write_files(folder, contents)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files of an artifact as :func:`write_folder` does; a disk that gives out is told in a sentence.
+
+    Raises
+    ------
+    ArtifactError
+        If the disk gives out; nothing that was there before is harmed.
+    """
     try:
         write_folder(folder.absolute(), contents)
     except OSError as error:
@@ -95,13 +119,14 @@ def _describe(artifact: Artifact, weights: bytes) -> Description:
         data=artifact.data,
         best_epoch=artifact.history.best_epoch,
         stopped=artifact.history.stopped,
-        versions=artifact.versions or _versions(),
+        versions=artifact.versions or versions_here(),
         weights_sha256=hashlib.sha256(weights).hexdigest(),
         imports=artifact.imports,
     )
 
 
-def _versions() -> dict[str, str]:
+def versions_here() -> dict[str, str]:
+    """Return the versions of the software that writes an artifact."""
     import numpy
     import torch
 

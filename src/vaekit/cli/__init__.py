@@ -46,6 +46,8 @@ _IN_FLAGS = (
     (re.compile(r"\bsplit=all\b"), "--split all"),
     (re.compile(r"\bleave split out\b"), "leave --split out"),
     (re.compile(r"\bchoose another path\b"), "choose another --output"),
+    (re.compile(r"\bchoose another save\b"), "choose another --save"),
+    (re.compile(r"^save (is for|keeps)\b"), r"--save \1"),
     (re.compile(r"\btake out a column\b"), "give --label for a column"),
 )
 

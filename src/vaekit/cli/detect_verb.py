@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption, SeedOption
+from vaekit.cli.options import (
+    DataArgument,
+    DataDirOption,
+    ForceFlag,
+    JsonFlag,
+    MissingValuesOption,
+    SaveOption,
+    SeedOption,
+)
 from vaekit.cli.printing import print_json
 
 if TYPE_CHECKING:
@@ -34,9 +42,12 @@ class Detect:
         Path | None,
         tyro.conf.arg(
             metavar="NAME.vae",
-            help="Ask a model that was fitted to such a table, rather than a detector that is fitted to DATA.",
+            help="Ask a model that was fitted to such a table, or a detector that --save wrote, whose rows to test are "
+            "DATA, rather than a detector that is fitted to DATA.",
         ),
     ] = None
+    save: SaveOption = None
+    force: ForceFlag = False
     output: Annotated[
         Path,
         tyro.conf.arg(
@@ -44,8 +55,12 @@ class Detect:
         ),
     ]
     false_alarm_rate: Annotated[
-        float, tyro.conf.arg(help="Share of good rows that may be flagged; at least 1/(n + 1) for n rows.")
-    ] = 0.01
+        float | None,
+        tyro.conf.arg(
+            help="Share of good rows that may be flagged, at least 1/(n + 1) for n rows; by default 0.01, or that of a "
+            "saved detector."
+        ),
+    ] = None
     fdr: Annotated[
         float | None,
         tyro.conf.arg(help="Instead: share of false ones among the flagged rows (Benjamini and Hochberg)."),
@@ -72,6 +87,8 @@ class Detect:
             self.output,
             new=self.new,
             model=self.model,
+            save=self.save,
+            force=self.force,
             false_alarm_rate=self.false_alarm_rate,
             fdr=self.fdr,
             reasons=self.reasons,
@@ -115,4 +132,6 @@ def _lines(result: "DetectionResult") -> list[str]:
     if len(found) > _SHOWN:
         lines.append(f"             and {len(found) - _SHOWN:,} more rows in the file")
     lines.append(f"{result.path}: {n:,} rows" + (", counted from 0 here" if found else ""))
+    if result.saved is not None:
+        lines.append(f"{result.saved}: the detector, for --model")
     return lines

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from vaekit.cli.options import ModelVerb
+from vaekit.cli.options import ForceFlag, ModelVerb
 from vaekit.cli.printing import NO_LOG_LIKELIHOOD, evaluation_lines, print_json
 
 __all__ = ["FitPrior"]
@@ -25,7 +25,7 @@ class FitPrior(ModelVerb):
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="OUT.vae", help="The artifact to write.")]
     samples: Annotated[int, tyro.conf.arg(help="Importance samples for the held-out log-likelihood.")] = 200
     seed: Annotated[int, tyro.conf.arg(help="Of the draws and the fit.")] = 0
-    force: Annotated[bool, tyro.conf.arg(help="Replace an artifact that is there.")] = False
+    force: ForceFlag = False
 
     def run(self) -> int:
         """Fit, write and print."""

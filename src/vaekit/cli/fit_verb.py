@@ -13,6 +13,7 @@ from vaekit.cli.options import (
     DataDirOption,
     DecimalOption,
     Device,
+    ForceFlag,
     JsonFlag,
     LabelOption,
     MemoryOption,
@@ -181,7 +182,7 @@ class Fit:
     tensorboard: Annotated[
         Path | None, tyro.conf.arg(metavar="DIR", help="Log to TensorBoard there, while training.")
     ] = None
-    force: Annotated[bool, tyro.conf.arg(help="Replace an artifact that is there.")] = False
+    force: ForceFlag = False
     json: JsonFlag = False
 
     def run(self) -> int:

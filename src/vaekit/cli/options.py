@@ -12,6 +12,7 @@ __all__ = [
     "DataDirOption",
     "DecimalOption",
     "Device",
+    "ForceFlag",
     "GivenOption",
     "JsonFlag",
     "LabelOption",
@@ -20,6 +21,7 @@ __all__ = [
     "ModelVerb",
     "OutputOption",
     "RowVerb",
+    "SaveOption",
     "SeedOption",
     "ThousandsOption",
     "destination",
@@ -90,6 +92,13 @@ MissingValuesOption = Annotated[
         help="Values of a table that stand for missing ones, such as unknown,-999, beside empty fields, ?, NA and NaN.",
     ),
 ]
+SaveOption = Annotated[
+    Path | None,
+    tyro.conf.arg(
+        metavar="NAME.vae", help="Save what was fitted, which --model then takes in the place of another fit."
+    ),
+]
+ForceFlag = Annotated[bool, tyro.conf.arg(help="Replace an artifact that is there.")]
 SeedOption = Annotated[int, tyro.conf.arg(help="The same seed writes the same bytes.")]
 Device = Annotated[Literal["auto", "cpu", "cuda"], tyro.conf.arg(help="Where to compute.")]
 

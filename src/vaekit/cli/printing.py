@@ -115,6 +115,12 @@ def _trust(evaluation: "Evaluation") -> list[str]:
         lines.append(
             f"  {evaluation.mended} of {evaluation.examples} examples estimated with proposals of their own"
         )
+    if evaluation.mean_gain is not None:
+        gain = evaluation.mean_gain
+        lines.append(
+            f"  {evaluation.raised} more need one, and were raised by what examples drawn from among them gained: "
+            f"{gain.mean:.3f} ± {gain.standard_error:.3f} nats, as the errors shown count"
+        )
     if evaluation.unreliable:
         rise = evaluation.gain_of_doubling
         told = (

@@ -38,6 +38,12 @@ class Reproduce:
         float | None,
         tyro.conf.arg(help="To go with another batch size, stated as well; by default the protocol's."),
     ] = None
+    samples: Annotated[
+        int | None,
+        tyro.conf.arg(
+            help="Importance samples of log p(x), at most the protocol's, stated as well; by default all of them."
+        ),
+    ] = None
     seed: Annotated[int, tyro.conf.arg(help="Of initialisation, order, noise and binarisation.")] = 0
     device: Device = "auto"
     minutes: Annotated[
@@ -76,6 +82,7 @@ class Reproduce:
             epochs=self.epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            samples=self.samples,
             folder=folder,
             resume=self.resume,
             stop=stop,

@@ -127,6 +127,7 @@ def evaluate_rows(
     seed: int,
     method: EvidenceMethod = "importance",
     leave_out: bool = False,
+    most_mended: int | None = None,
 ) -> Evaluation:
     """Evaluate held-out rows beside baselines; see ``VariationalAutoencoder.evaluate``."""
     fitted, schema = fitted.taking(rows, train), fitted.schema
@@ -149,6 +150,7 @@ def evaluate_rows(
         seed=seed,
         split=split,
         method=method,
+        most_mended=most_mended,
         train=None if train is None else fitted.to_model(train.values),
         log_jacobian=schema.column_log_jacobians if schema.kind == "table" else schema.log_jacobian,
         facts=column_facts(train.values, schema) if train is not None else None,

@@ -23,7 +23,7 @@ from vaekit.data.messages import plural
 from vaekit.data.stored import StoredRows, few_rows
 from vaekit.estimator.model_rows import FittedModel
 from vaekit.evaluation import log_likelihood
-from vaekit.evaluation.importance_sampling import LogLikelihood
+from vaekit.evaluation.judged_weights import LogLikelihood
 from vaekit.evaluation.pareto import tail_size
 from vaekit.runtime.randomness import seeded
 

@@ -11,7 +11,8 @@ from vaekit.evaluation.bound import BoundSummary, Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.exact_evidence import exact_log_likelihood
 from vaekit.evaluation.held_out import Evaluation, evaluate
-from vaekit.evaluation.importance_sampling import LogLikelihood, log_likelihood
+from vaekit.evaluation.importance_sampling import log_likelihood
+from vaekit.evaluation.judged_weights import LogLikelihood
 
 __all__ = [
     "AnnealedLogLikelihood",

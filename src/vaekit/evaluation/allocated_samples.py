@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from vaekit.contracts import Model
-from vaekit.evaluation.importance_sampling import LogLikelihood, log_likelihood
+from vaekit.evaluation.importance_sampling import log_likelihood
+from vaekit.evaluation.judged_weights import LogLikelihood
 from vaekit.evaluation.pareto import shape_limit
 
 __all__ = ["AllocatedLogLikelihood", "allocated_log_likelihood"]
@@ -73,7 +74,7 @@ def allocated_log_likelihood(
     >>> found.likelihood.values.shape, bool(found.saving > 0)
     (torch.Size([50]), True)
     """
-    pilot = log_likelihood(model, x, c=c, samples=_PILOT)
+    pilot = log_likelihood(model, x, c=c, samples=_PILOT, most_mended=0)
     variance = _PILOT / pilot.effective_sample_size - 1
     needed = torch.full((len(x),), most, dtype=torch.int64)
     steps = [_PILOT]

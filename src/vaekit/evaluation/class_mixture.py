@@ -21,7 +21,8 @@ __all__ = ["ClassMixture", "Rows", "expectation_maximisation", "fit_classes"]
 _Array = npt.NDArray[np.float64]
 
 _RIDGE = 1e-6
-_STEPS, _ENOUGH = 40, 1e-3  # at most so many steps of expectation maximisation; nats that are no progress
+_STEPS = 40  # of expectation maximisation, at most
+_CLUSTERED = 2_000  # rows among which clusters are looked for
 
 
 class Rows(NamedTuple):
@@ -127,8 +128,21 @@ def fit_classes(rows: Rows, shares: _Array, memberships: _Array) -> ClassMixture
     return ClassMixture(np.log(weights), means, np.linalg.cholesky(covariances), log_shares)
 
 
-def expectation_maximisation(rows: Rows, shares: _Array, classes: int, seed: int) -> ClassMixture:
-    """Fit a mixture of latent classes, from the clusters of k-means.
+def expectation_maximisation(
+    rows: Rows, shares: _Array, classes: int, seed: int, *, enough: float = 1e-3
+) -> ClassMixture:
+    """Fit a mixture of latent classes, from the clusters of k-means among 2,000 of the rows.
+
+    Parameters
+    ----------
+    rows, shares
+        As for :func:`fit_classes`.
+    classes
+        Their number.
+    seed
+        The seed of the clusters.
+    enough
+        Nats a row that a step must gain for another one to follow.
 
     Examples
     --------
@@ -140,13 +154,15 @@ def expectation_maximisation(rows: Rows, shares: _Array, classes: int, seed: int
     from sklearn.cluster import KMeans
 
     features = np.hstack([np.nan_to_num(rows.scores), rows.codes.toarray()]).astype(np.float32)
-    found = KMeans(classes, n_init=3, max_iter=20, random_state=seed).fit_predict(features)  # pyright: ignore[reportArgumentType]
+    some = features[np.random.default_rng(seed).permutation(len(features))[:_CLUSTERED]]
+    clusters = KMeans(classes, n_init=3, max_iter=20, random_state=seed).fit(some)  # pyright: ignore[reportArgumentType]
+    found = clusters.predict(features)
     mixture = fit_classes(rows, shares, 0.9 * np.eye(classes)[found] + 0.1 / classes)
     previous = -np.inf
     for _ in range(_STEPS):
         joint = mixture.joint(rows)
         evidence = np.asarray(logsumexp(joint, axis=1, keepdims=True))
-        if evidence.mean() - previous < _ENOUGH:
+        if evidence.mean() - previous < enough:
             break
         previous = evidence.mean()
         mixture = fit_classes(rows, shares, np.exp(joint - evidence))

@@ -20,7 +20,8 @@ from vaekit.evaluation.allocated_samples import allocated_log_likelihood
 from vaekit.evaluation.annealed_importance import AnnealingStart, annealed_log_likelihood, sandwich
 from vaekit.evaluation.bound import Estimate
 from vaekit.evaluation.exact_evidence import exact_log_likelihood
-from vaekit.evaluation.importance_sampling import LogLikelihood, log_likelihood
+from vaekit.evaluation.importance_sampling import log_likelihood
+from vaekit.evaluation.judged_weights import LogLikelihood
 from vaekit.language.grammar import there_are
 from vaekit.vae import VAE
 
@@ -29,6 +30,8 @@ __all__ = ["Annealing", "Evidence", "EvidenceMethod", "SampleCount", "measure_ev
 EvidenceMethod = Literal["importance", "annealed", "exact"]
 SampleCount = int | Literal["auto"]
 
+_DRAWS_OF_MENDED = 2500  # importance samples that take as long as a row's own proposal
+_FEWEST_MENDED = 32
 _SIMULATED = 50  # rows, between whose bounds the gap is measured
 
 
@@ -86,7 +89,13 @@ class Evidence(NamedTuple):
 
 
 def measure_evidence(
-    model: VAE, x: Tensor, *, c: Tensor | None, samples: SampleCount, method: EvidenceMethod
+    model: VAE,
+    x: Tensor,
+    *,
+    c: Tensor | None,
+    samples: SampleCount,
+    method: EvidenceMethod,
+    most_mended: int | None = None,
 ) -> Evidence:
     """Measure log p(x) of rows ``(n, *event)`` by a method, with torch's global generator.
 
@@ -98,6 +107,9 @@ def measure_evidence(
         Importance samples a row, whatever the method; ``auto``: as many as each row needs.
     method
         One of the three.
+    most_mended
+        How many rows are given a proposal of their own, where all have the same number of samples; None: as many as
+        take twice as long as all other draws.
 
     Raises
     ------
@@ -112,12 +124,22 @@ def measure_evidence(
     annealed, annealing = _annealed(model, x, c) if method == "annealed" else (None, None)
     draws = None
     if isinstance(samples, int):
-        importance = log_likelihood(model, x, c=c, samples=samples)
+        most = _rows_to_mend(len(x), samples) if most_mended is None else most_mended
+        importance = log_likelihood(model, x, c=c, samples=samples, most_mended=most)
     else:
         allocated = allocated_log_likelihood(model, x, c=c)
         importance, draws = allocated.likelihood, allocated.draws
     values = exact if exact is not None else annealed if annealed is not None else importance.values
     return Evidence(values, importance, annealing, draws)
+
+
+def _rows_to_mend(rows: int, samples: int) -> int:
+    """Return how many rows are worth a proposal of their own: they take twice as long as all other draws.
+
+    >>> _rows_to_mend(1000, 200), _rows_to_mend(1000, 5000)
+    (160, 4000)
+    """
+    return max(_FEWEST_MENDED, 2 * rows * samples // _DRAWS_OF_MENDED)
 
 
 def _annealed(model: VAE, x: Tensor, c: Tensor | None) -> tuple[Tensor, Annealing]:

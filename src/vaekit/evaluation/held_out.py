@@ -12,7 +12,8 @@ from vaekit.evaluation.baselines import Baseline, fit_baselines
 from vaekit.evaluation.bound import Estimate, evaluate_bound
 from vaekit.evaluation.codes import CodeUsage, code_usage, warn_of_collapse
 from vaekit.evaluation.evidence import Annealing, EvidenceMethod, SampleCount, measure_evidence
-from vaekit.evaluation.importance_sampling import LogLikelihood, require_log_likelihood
+from vaekit.evaluation.importance_sampling import require_log_likelihood
+from vaekit.evaluation.judged_weights import LogLikelihood
 from vaekit.evaluation.pareto import tail_size
 from vaekit.likelihoods.histogram_cells import ColumnFacts
 from vaekit.objectives import Elbo
@@ -53,6 +54,12 @@ class Evaluation:
         Whether the examples were evaluated given their conditions, which the baselines do not use.
     mended
         How many examples were estimated with proposals of their own, because the posterior is none.
+    raised
+        How many examples need such a proposal as well, but were not drawn for one: their log-likelihoods are raised by
+        what those that were drawn gained on average.
+    mean_gain
+        That mean with its standard error, in nats, which the standard error of ``log_likelihood`` counts; None where no
+        example is raised.
     unreliable
         How many examples could not be estimated well, so that their log-likelihoods are lower bounds; None where there
         are too few importance samples to tell.
@@ -92,6 +99,8 @@ class Evaluation:
     prior_samples: int | None = None
     conditional: bool = False
     mended: int = 0
+    raised: int = 0
+    mean_gain: Estimate | None = None
     unreliable: int | None = None
     gain_of_doubling: float | None = None
     code_usage: CodeUsage | None = None
@@ -111,6 +120,7 @@ class Evaluation:
             "elbo": self.elbo._asdict(),
             "code_usage": None if self.code_usage is None else self.code_usage._asdict(),
             "log_likelihood": self.log_likelihood._asdict(),
+            "mean_gain": None if self.mean_gain is None else self.mean_gain._asdict(),
             "importance": None if self.importance is None else self.importance._asdict(),
             "annealing": None if self.annealing is None else self.annealing.to_json(),
             "baselines": [
@@ -137,6 +147,7 @@ def evaluate(
     log_jacobian: float | Sequence[float] = 0.0,
     c: Tensor | None = None,
     facts: Sequence[ColumnFacts] | None = None,
+    most_mended: int | None = None,
 ) -> Evaluation:
     """Evaluate a model on held-out data, beside baselines fitted on the training data.
 
@@ -165,6 +176,9 @@ def evaluate(
         Conditions of ``x``, ``(n, d)``; the baselines do not use them.
     facts
         The facts about the columns of a table, for its baselines; None for images.
+    most_mended
+        How many examples are given a proposal of their own at most, see :func:`vaekit.evaluation.log_likelihood`; None:
+        as many as take twice as long as all other draws.
 
     Returns
     -------
@@ -183,8 +197,10 @@ def evaluate(
     require_log_likelihood(model)
     with seeded(seed):
         bound = evaluate_bound(model, Elbo(), x, c=c) if model.has_density else None
-        evidence = measure_evidence(model, x, c=c, samples=samples, method=method)
+        evidence = measure_evidence(model, x, c=c, samples=samples, method=method, most_mended=most_mended)
     likelihood, found = evidence.importance, Estimate.of(evidence.values.numpy())
+    if method == "importance":
+        found = likelihood.with_error_of_gain(found)
     # The ELBO of all the importance samples, rather than of the single draw behind `bound`.
     elbo = Estimate.of(likelihood.elbo.numpy())
     baselines: list[Baseline] = []
@@ -203,6 +219,8 @@ def evaluate(
             model_values=evidence.values.numpy(),
             seed=seed,
         )
+    if method == "importance":
+        baselines = [_with_error_of_gain(baseline, likelihood) for baseline in baselines]
     usage = code_usage(model, x, c=c)
     warn_of_collapse(usage)
     kl = float(likelihood.kl.mean()) if bound is None else bound.kl
@@ -221,6 +239,8 @@ def evaluate(
         prior_samples=traits_of(model.prior(None if c is None else c[:1])).bound_samples,
         conditional=c is not None,
         mended=int(likelihood.mended.sum()),
+        raised=int(likelihood.raised.sum()),
+        mean_gain=likelihood.gain,
         unreliable=int((~likelihood.reliable).sum()) if tail_size(likelihood.samples) else None,
         gain_of_doubling=_gain_of_doubling(likelihood) if likelihood.samples > 1 else None,
         code_usage=usage,
@@ -232,6 +252,13 @@ def evaluate(
         importance=None if method == "importance" else likelihood.estimate,
         annealing=evidence.annealing,
         draws=evidence.draws,
+    )
+
+
+def _with_error_of_gain(baseline: Baseline, likelihood: LogLikelihood) -> Baseline:
+    advantage = baseline.advantage
+    return baseline._replace(
+        advantage=None if advantage is None else likelihood.with_error_of_gain(advantage)
     )
 
 

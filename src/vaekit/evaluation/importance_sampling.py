@@ -12,7 +12,6 @@ size :math:`(\sum_k w_k)^2 / \sum_k w_k^2`, the standard error and the Pareto sh
 
 from contextlib import nullcontext
 from math import log, prod
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,76 +19,15 @@ from torch.distributions import Distribution
 
 from vaekit.contracts import Model
 from vaekit.errors import UsageError
-from vaekit.evaluation.bound import Estimate
+from vaekit.evaluation.judged_weights import LogLikelihood, judged_and_mended
 from vaekit.evaluation.log_weights import LogWeights, choose_log_weights, proposal
-from vaekit.evaluation.mending import MendedRows, can_be_mended, mend_rows
-from vaekit.evaluation.pareto import largest_weights, pareto_shape, shape_limit, tail_size
-from vaekit.evaluation.probe import misses_mass
+from vaekit.evaluation.pareto import largest_weights
 from vaekit.runtime.randomness import seeded
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.runtime.threads import shared_threads, work_of
 from vaekit.vae import VAE
 
-__all__ = ["LogLikelihood", "log_likelihood", "require_log_likelihood"]
-
-
-_NOT_KNOWN = torch.empty(0)
-_ROWS_OF_TAILS = 4096  # whose tails are fitted at once
-_EVEN = 0.9  # of the samples: from such an effective size on, weights are too even for their tail to matter
-_LARGEST_ERROR = 0.1  # nats: the standard error above which a mended row is not reliable
-_ROUNDED_OFF = 0.05  # nats: rounding errors above which a row is mended in double precision
-
-
-class LogLikelihood(NamedTuple):
-    r"""Importance-sampling estimates of :math:`\log p(x)`.
-
-    Parameters
-    ----------
-    values
-        ``(n,)`` float64, in nats.
-    effective_sample_size
-        ``(n,)`` float64, between 1 and ``samples``.
-    samples
-        The number of importance samples behind each value.
-    elbo
-        ``(n,)`` float64, in nats: the mean of the same draws' :math:`\log w_k`, hence never above ``values``,
-        and equal to them where the posterior is exact.
-    kl
-        ``(n,)`` float64, in nats: the mean of the same draws' :math:`\log q(z_k \mid x) - \log p(z_k)`.
-    standard_error
-        ``(n,)`` float64, in nats: that of each value, by the spread of its weights. It is too small where few weights
-        have all the mass, which the Pareto shape tells.
-    pareto_shape
-        ``(n,)`` float64: the Pareto shape :math:`k` of each example's weights; NaN where there are fewer than 25.
-    mended
-        ``(n,)`` of booleans: the examples whose samples are not drawn from the posterior, which misses
-        :math:`p(x, z)`, but from a proposal of their own, with more draws than ``samples``; their ``elbo`` and ``kl``
-        are still those of the posterior.
-    reliable
-        ``(n,)`` of booleans: False where the value cannot be trusted, because the Pareto shape is too large for so
-        many draws of weights that are not nearly all the same, or is not known. Such a value is a lower bound, and may
-        be far too low.
-    halved
-        ``(n,)`` float64, in nats: the mean of the values that either half of the samples gives, never above
-        ``values`` where their number is even. How much lower they are, on average over the examples, is by how much
-        the number of samples matters. Of mended examples it is the value itself.
-    """
-
-    values: Tensor
-    effective_sample_size: Tensor
-    samples: int
-    elbo: Tensor
-    kl: Tensor
-    standard_error: Tensor = _NOT_KNOWN
-    pareto_shape: Tensor = _NOT_KNOWN
-    mended: Tensor = _NOT_KNOWN
-    reliable: Tensor = _NOT_KNOWN
-    halved: Tensor = _NOT_KNOWN
-
-    @property
-    def estimate(self) -> Estimate:
-        """Mean over the examples with its standard error, in nats."""
-        return Estimate.of(self.values.cpu().numpy())
+__all__ = ["log_likelihood", "require_log_likelihood"]
 
 
 def require_log_likelihood(model: Model) -> None:
@@ -112,6 +50,7 @@ def log_likelihood(
     c: Tensor | None = None,
     common_noise: bool = False,
     memory: int = 32 * 2**20,
+    most_mended: int | None = None,
 ) -> LogLikelihood:
     r"""Estimate :math:`\log p(x)` with exactly ``samples`` importance samples an example, encoding once.
 
@@ -135,6 +74,11 @@ def log_likelihood(
     memory
         About how many bytes the largest intermediate results may take. By default little enough to stay in the
         caches of a processor, which is faster than larger pieces are.
+    most_mended
+        How many examples are given a proposal of their own where more than that need one: they are drawn at random,
+        and the others' values are raised by the mean of what these gained (double sampling: Cochran, 1977, "Sampling
+        Techniques", chapter 12), so that the mean over the examples is as right as if all had been mended. None: all
+        that need one, as also where noise is common; 0: none, whose values are left as they are.
 
     Returns
     -------
@@ -186,91 +130,17 @@ def log_likelihood(
                         None if common_noise else weigh,
                     )
                 )
-        return _with_mended_rows(
-            model, x, c, results, samples=samples, seed=seed, memory=memory, rows_at_once=rows
+        return judged_and_mended(
+            model,
+            x,
+            c,
+            results,
+            samples=samples,
+            seed=seed,
+            memory=memory,
+            rows_at_once=rows,
+            most=None if common_noise and most_mended != 0 else most_mended,
         )
-
-
-def _with_mended_rows(
-    model: Model,
-    x: Tensor,
-    c: Tensor | None,
-    results: list[list[Tensor]],
-    *,
-    samples: int,
-    seed: int | None,
-    memory: int,
-    rows_at_once: int,
-) -> LogLikelihood:
-    """Judge the weights of every row, and estimate again where they are not fit to be averaged."""
-    if not results:
-        none = torch.zeros(0, dtype=torch.float64)
-        return LogLikelihood(none, none, samples, none, none, none, none, none.bool(), none.bool(), none)
-    values, sizes, elbos, kls, halved = (torch.cat([part[i] for part in results]) for i in range(5))
-    tails = torch.cat([part[5] for part in results], 1)
-    empty = torch.cat([part[6] for part in results]).bool()
-    missed = torch.zeros(len(x), dtype=torch.bool)
-    if tail_size(samples):
-        missed = misses_mass(model, x, c, rows_at_once=rows_at_once)
-        shapes = torch.cat([pareto_shape(part) for part in tails.split(_ROWS_OF_TAILS, 1)])
-    else:
-        shapes = torch.full_like(values, torch.nan)
-    errors = (1 / sizes - 1 / samples).clamp_min(0).sqrt()
-    values[empty], halved[empty], errors[empty] = 0.0, 0.0, 0.0  # of nothing the probability is 1
-    even = sizes >= _EVEN * samples
-    trusted = (shapes <= shape_limit(samples)) | even & ~shapes.isnan()
-    reliable = (values.isfinite() & trusted & ~missed) | empty
-    found = LogLikelihood(
-        values, sizes, samples, elbos, kls, errors, shapes, torch.zeros_like(missed), reliable, halved
-    )
-    p = model.prior(None if c is None else c[:1])
-    if not tail_size(samples) or not can_be_mended(p):
-        return found
-    # The fewer dimensions, the more there is to gain, and the less it costs.
-    few = max(2.0, samples / 2 ** max(2, prod(p.event_shape)))
-    poor = ((shapes > shape_limit(samples)) & ~(sizes >= few)) | (sizes < few / 4)
-    rounded = values.abs() * torch.finfo(x[:1].dtype).eps > _ROUNDED_OFF * max(1.0, prod(x.shape[1:]) / 1000)
-    rows = ((poor | rounded | missed | ~values.isfinite()) & ~empty).nonzero()[:, 0]
-    if not len(rows):
-        return found
-    mended = _mend(
-        model,
-        _rows_at(x, rows),
-        None if c is None else c[rows.to(c.device)],
-        samples=samples,
-        seed=int(torch.randint(2**62, ())) if seed is None else seed,
-        common_noise=seed is not None,
-        memory=memory,
-    )
-    if mended is None:
-        return found
-    limits = torch.tensor([shape_limit(int(draws)) for draws in mended.draws], dtype=torch.float64)
-    good = (
-        mended.values.isfinite() & (mended.pareto_shape <= limits) & (mended.standard_error <= _LARGEST_ERROR)
-    )
-    # Of two lower bounds of which neither can be trusted, the larger is nearer.
-    taken = good | ~(mended.values <= values[rows])
-    rows, mended = rows[taken], MendedRows(*(term[taken] for term in mended))
-    halved[rows] = mended.values
-    values[rows], errors[rows], shapes[rows] = mended.values, mended.standard_error, mended.pareto_shape
-    sizes[rows] = mended.effective_sample_size.clamp_max(samples)
-    found.mended[rows], found.reliable[rows] = True, good[taken]
-    return found
-
-
-def _rows_at(x: Any, rows: Tensor) -> Tensor:
-    """Return rows of a tensor, or of rows that are left in a file."""
-    return x[rows.to(x.device)] if isinstance(x, Tensor) else x[rows.numpy()]
-
-
-def _mend(model: Model, *given: Any, **options: Any) -> MendedRows | None:
-    """Mend rows; None for a model of somebody else's that cannot be evaluated where its posterior does not go."""
-    if isinstance(model, VAE):
-        return mend_rows(model, *given, **options)
-    try:
-        return mend_rows(model, *given, **options)
-    except Exception:  # its distributions may refuse parameters far out, or lack what draws of others need
-        return None
 
 
 def _samples_at_once(samples: int, most: int) -> int:

@@ -37,6 +37,7 @@ _Named = tuple[str, _Array]
 MOST_ROWS = 6_000  # that are learned from
 _MOST_COLUMNS, _FEWEST_ROWS = 200, 40
 _CLASSES = (2, 3, 4, 6, 8, 12, 20, 32)
+_PROGRESS = 0.01  # nats that a step gains a row, while numbers of classes are compared
 _MOST_CATEGORIES, _MOST_CANDIDATES = 30, 4
 
 
@@ -199,7 +200,7 @@ def _with_classes(
             known.append((quality(fit_classes(train, view.shares, members[inner])), v, j))
         before = -np.inf
         for classes in (size for size in _CLASSES if size <= len(inner) // 10):
-            found = quality(expectation_maximisation(train, view.shares, classes, seed))
+            found = quality(expectation_maximisation(train, view.shares, classes, seed, enough=_PROGRESS))
             latent.append((found, v, classes))
             if found < before:
                 break

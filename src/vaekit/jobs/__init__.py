@@ -1,6 +1,7 @@
 """Jobs on tables, and on models of them: odd rows with p-values and the columns to blame, holes filled in with
 intervals that hold, made-up rows with a report, and what is wrong with a model."""
 
+from vaekit.jobs.any_artifact import load
 from vaekit.jobs.comparison.synthetic_figures import ColumnReport, Figure, SyntheticReport
 from vaekit.jobs.comparison.synthetic_report import report_synthetic
 from vaekit.jobs.constraints.constraints import BrokenConstraint, Constraint, check_constraints
@@ -32,6 +33,7 @@ __all__ = [
     "benjamini_hochberg",
     "check_constraints",
     "diagnose",
+    "load",
     "pool",
     "report_synthetic",
 ]

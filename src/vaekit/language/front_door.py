@@ -20,7 +20,7 @@ HOMES = {
     "VariationalAutoencoder": "vaekit.estimator",
     "diagnose": "vaekit.jobs",
     "fit_and_prove": "vaekit.application",
-    "load": "vaekit.estimator",
+    "load": "vaekit.jobs",
     "pool": "vaekit.jobs",
     "register": "vaekit.sentence",
 }

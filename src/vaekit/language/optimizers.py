@@ -9,6 +9,8 @@ Adam (Kingma and Ba, 2015, algorithm 1), with the gradient :math:`g_t`:
     \theta_t = \theta_{t-1} - \alpha\,
         \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon}
 
+AMSGrad (Reddi, Kale and Kumar, 2018, algorithm 2) divides by the root of the largest :math:`v_t` so far.
+
 RMSprop (Tieleman and Hinton, 2012), with :math:`v_t` as above and no :math:`m_t`; *centered* (Graves, 2013,
 equation 40) subtracts the squared average of the gradient from :math:`v_t`. The steps are torch's.
 """
@@ -31,11 +33,14 @@ class Adam:
         Decay of the averages of the gradient and of its square.
     epsilon
         :math:`\epsilon`; 1e-4 in the protocol of Burda et al. (2015).
+    amsgrad
+        Whether the largest :math:`v_t` so far stands in the place of :math:`v_t`.
     """
 
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
+    amsgrad: bool = False
 
     def __post_init__(self) -> None:
         _require_shares(self, "beta1", "beta2")

@@ -38,6 +38,7 @@ def reproduce(
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
+    samples: int | None = None,
     folder: Path | None = None,
     resume: bool = False,
     stop: StopRequest | None = None,
@@ -55,7 +56,7 @@ def reproduce(
         The seed of initialisation, order, noise and binarisation.
     device
         ``auto``, ``cpu`` or ``cuda``.
-    epochs, batch_size, learning_rate
+    epochs, batch_size, learning_rate, samples
         Values other than the protocol's, which the result then states among its deviations.
     folder
         The folder for checkpoints and measured numbers until the experiment is finished; None keeps nothing.
@@ -83,7 +84,9 @@ def reproduce(
     CheckpointError
         If ``folder`` holds an unfinished run and ``resume`` was not given, or the run of another experiment.
     """
-    done = protocol.changed(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    done = protocol.changed(
+        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, samples=samples
+    )
     stop = StopRequest() if stop is None else stop
     where = choose_device(device)
     here = {
@@ -190,7 +193,7 @@ def _measure(model: VAE, x: Tensor, samples: int, seed: int) -> dict[str, float]
         if samples:
             memory = _ACCELERATOR_MEMORY if x.is_cuda else _PROCESSOR_MEMORY
             found["negative log-likelihood"] = -log_likelihood(
-                model, x, samples=samples, memory=memory
+                model, x, samples=samples, most_mended=0, memory=memory
             ).estimate.mean
     model.train(training)
     return found

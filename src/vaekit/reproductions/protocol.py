@@ -85,13 +85,14 @@ class Protocol:
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
+        samples: int | None = None,
     ) -> "Protocol":
-        """Return the protocol with other training settings, which its deviations then state; None keeps a setting.
+        """Return the protocol with other settings, which its deviations then state; None keeps a setting.
 
         Raises
         ------
         UsageError
-            If a value makes no sense, or there are more epochs than in the publication.
+            If a value makes no sense, or there are more epochs or importance samples than in the publication.
         """
         asked = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
         new = {k: v for k, v in asked.items() if v is not None and v != getattr(self.settings, k)}
@@ -101,8 +102,15 @@ class Protocol:
             f"{name.replace('_', ' ')} {v:g} instead of {getattr(self.settings, name):g}"
             for name, v in new.items()
         ]
+        if samples is None:
+            samples = self.samples
+        elif not 1 <= samples <= self.samples:
+            most = "at most as many, and at least 1" if self.samples else "none"
+            raise UsageError(f"samples={samples}: {self.name} has {self.samples}; give {most}")
+        if samples != self.samples:
+            stated.append(f"importance samples {samples} instead of {self.samples}")
         deviations = "; ".join(filter(None, [self.deviations, *stated]))
-        return replace(self, settings=replace(self.settings, **new), deviations=deviations)
+        return replace(self, settings=replace(self.settings, **new), samples=samples, deviations=deviations)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that makes its numbers comparable, as a dictionary for JSON."""

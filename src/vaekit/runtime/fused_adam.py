@@ -9,6 +9,9 @@ Optimization", algorithm 1):
     \theta_t = \theta_{t-1} - \eta \,
     \frac{m_t / (1 - \beta_1^t)}{\sqrt{v_t / (1 - \beta_2^t)} + \epsilon} .
 
+AMSGrad (Reddi, Kale and Kumar, 2018, "On the Convergence of Adam and Beyond", algorithm 2) divides by the largest
+:math:`v_t` so far in the place of :math:`v_t`.
+
 ``torch.optim.Adam(fused=True)`` takes the same steps, to the last bit. But the first of torch's optimisers that a
 process makes imports torch's compiler, which takes about as long as importing torch itself, and every step passes
 through hooks and checks that cost a small step more than its arithmetic.
@@ -35,13 +38,16 @@ class FusedAdam:
         The learning rate of groups that have none of their own; ``param_groups`` holds it.
     betas, eps
         Decays of the averages of the gradient and its square, and what is added to the root.
+    amsgrad
+        Whether the largest average of the squared gradient so far stands in the place of the present one.
 
     Attributes
     ----------
     param_groups : list of dict
-        ``params``, ``lr``, ``betas`` and ``eps`` of each group; what changes there counts from the next step on.
+        ``params``, ``lr``, ``betas``, ``eps`` and ``amsgrad`` of each group; what changes there counts from the next
+        step on.
     state : dict
-        ``step``, ``exp_avg`` and ``exp_avg_sq`` of every tensor that was moved.
+        ``step``, ``exp_avg`` and ``exp_avg_sq`` of every tensor that was moved; for AMSGrad ``max_exp_avg_sq`` too.
 
     Examples
     --------
@@ -61,13 +67,21 @@ class FusedAdam:
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
+        amsgrad: bool = False,
     ) -> None:
         given = list(parameters)
         groups = [group for group in given if isinstance(group, dict)]
         if len(groups) < len(given):
             groups = [{"params": given}]
         self.param_groups: list[dict[str, Any]] = [
-            {"lr": lr, "betas": betas, "eps": eps, **group, "params": list(group["params"])}
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "amsgrad": amsgrad,
+                **group,
+                "params": list(group["params"]),
+            }
             for group in groups
         ]
         self.state: dict[Tensor, dict[str, Tensor]] = {}
@@ -83,7 +97,10 @@ class FusedAdam:
                     moved.append(parameter)
                     gradients.append(parameter.grad)
             for moved, gradients in alike.values():
-                states = [self.state.get(parameter) or self._begin(parameter) for parameter in moved]
+                states = [
+                    self.state.get(parameter) or self._begin(parameter, group["amsgrad"])
+                    for parameter in moved
+                ]
                 steps = [state["step"] for state in states]
                 _foreach_add_(steps, 1)
                 _fused_adam_(
@@ -91,22 +108,22 @@ class FusedAdam:
                     gradients,
                     [state["exp_avg"] for state in states],
                     [state["exp_avg_sq"] for state in states],
-                    [],
+                    [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
                     steps,
                     lr=group["lr"],
                     beta1=group["betas"][0],
                     beta2=group["betas"][1],
                     weight_decay=0.0,
                     eps=group["eps"],
-                    amsgrad=False,
+                    amsgrad=group["amsgrad"],
                     maximize=False,
                 )
 
-    def _begin(self, parameter: Tensor) -> dict[str, Tensor]:
+    def _begin(self, parameter: Tensor, amsgrad: bool) -> dict[str, Tensor]:
+        averages = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
         state = {
             "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-            "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-            "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            **{name: torch.zeros_like(parameter, memory_format=torch.preserve_format) for name in averages},
         }
         self.state[parameter] = state
         return state
@@ -137,7 +154,7 @@ class FusedAdam:
         parameters = self._parameters()
         self.state = {parameters[number]: dict(state) for number, state in state_dict["state"].items()}
         for group, given in zip(self.param_groups, state_dict["param_groups"], strict=True):
-            group.update({name: given[name] for name in ("lr", "betas", "eps")})
+            group.update({name: given[name] for name in ("lr", "betas", "eps", "amsgrad") if name in given})
 
     def _parameters(self) -> list[Tensor]:
         return [parameter for group in self.param_groups for parameter in group["params"]]

@@ -73,7 +73,8 @@ def build_optimizer(spec: str, parameters: Iterable[nn.Parameter], learning_rate
     """
     options = parse_optimizer(spec)
     if isinstance(options, Adam):
-        return adam(parameters, learning_rate, (options.beta1, options.beta2), options.epsilon)
+        betas = (options.beta1, options.beta2)
+        return adam(parameters, learning_rate, betas, options.epsilon, amsgrad=options.amsgrad)
     import_quietly("torch._dynamo")  # which torch's optimisers import
     return torch.optim.RMSprop(
         _groups(parameters),
@@ -90,9 +91,11 @@ def adam(
     learning_rate: float,
     betas: tuple[float, float],
     epsilon: float = 1e-8,
+    *,
+    amsgrad: bool = False,
 ) -> FusedAdam:
     """Return Adam, whose kernel moves all parameters in one go."""
-    return FusedAdam(_groups(parameters), lr=learning_rate, betas=betas, eps=epsilon)
+    return FusedAdam(_groups(parameters), lr=learning_rate, betas=betas, eps=epsilon, amsgrad=amsgrad)
 
 
 def _groups(parameters: Iterable[nn.Parameter]) -> list[dict[str, list[nn.Parameter]]]:

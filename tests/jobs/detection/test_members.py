@@ -37,7 +37,7 @@ def in_double(networks):
 @pytest.fixture
 def networks():
     generator = torch.Generator().manual_seed(0)
-    return in_double(MemberNetworks(3, 2, (3,), hidden=8, latent=1, generator=generator))
+    return in_double(MemberNetworks.begin(3, 2, (3,), hidden=8, latent=1, generator=generator))
 
 
 def doubled(rows):
@@ -87,7 +87,9 @@ def test_the_bound_is_below_the_evidence_and_its_divergence_exact(networks):
 
 def test_a_member_learns_nothing_from_the_others():
     rows = rows_of(40)
-    networks = MemberNetworks(2, 2, (3,), hidden=8, latent=1, generator=torch.Generator().manual_seed(0))
+    networks = MemberNetworks.begin(
+        2, 2, (3,), hidden=8, latent=1, generator=torch.Generator().manual_seed(0)
+    )
     weights = [weight.requires_grad_() for weight in networks.parameters()]
     networks.bound(rows, torch.zeros(2, 40, 1))[0].sum().backward()
     for weight in weights:

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 __all__ = ["BoostedTrees"]
 
@@ -46,6 +45,8 @@ class BoostedTrees:
         rounds: int,
         numbers: bool = False,
     ) -> None:
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
         self._discrete = discrete
         self._empty = np.isnan(x).all(0)  # scikit-learn finds no bins for a column without a value
         options: dict[str, Any] = {

@@ -13,6 +13,7 @@ of stacks.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,33 +28,36 @@ _LOG_SCALE_LIMIT = 3.0  # a cell's standard deviation is from 5 % of the column'
 _LOG_TWO_PI = math.log(2 * math.pi)
 
 
+@dataclass(eq=False)
 class MemberNetworks:
     """Encoders and decoders of all members.
 
     Parameters
     ----------
-    members
-        The number of members.
-    numbers
-        The number of numeric columns.
     sizes
         The number of positions of each categorical column.
-    hidden, latent
-        Units of the two hidden layers of each network, and latent dimensions.
-    generator
-        Of the weights that training begins with.
+    encoder, decoder
+        Weights and biases of each layer, ``(members, in, out)`` and ``(members, 1, out)``.
+    log_scale
+        ``(members, 1, numbers)``: of each numeric column, before it is bounded.
 
     Examples
     --------
-    >>> networks = MemberNetworks(3, 2, (), hidden=8, latent=2, generator=torch.Generator().manual_seed(0))
+    >>> networks = MemberNetworks.begin(3, 2, (), hidden=8, latent=2, generator=torch.Generator().manual_seed(0))
     >>> rows = CodedRows(torch.zeros(5, 2), torch.zeros(5, 0).long(), torch.ones(5, 2))
     >>> mean, log_deviation = networks.encode(networks.inputs(rows))
     >>> mean.shape, networks.cells(mean, rows).shape
     (torch.Size([3, 5, 2]), torch.Size([3, 5, 2]))
     """
 
-    def __init__(
-        self,
+    sizes: tuple[int, ...]
+    encoder: list[tuple[Tensor, Tensor]]
+    decoder: list[tuple[Tensor, Tensor]]
+    log_scale: Tensor
+
+    @classmethod
+    def begin(
+        cls,
         members: int,
         numbers: int,
         sizes: tuple[int, ...],
@@ -61,13 +65,42 @@ class MemberNetworks:
         hidden: int,
         latent: int,
         generator: torch.Generator,
-    ) -> None:
-        self.members, self.numbers, self.sizes, self.latent = members, numbers, sizes, latent
+    ) -> "MemberNetworks":
+        """Return networks that are yet to be trained.
+
+        Parameters
+        ----------
+        members
+            The number of members.
+        numbers
+            The number of numeric columns.
+        sizes
+            The number of positions of each categorical column.
+        hidden, latent
+            Units of the two hidden layers of each network, and latent dimensions.
+        generator
+            Of the weights.
+        """
         coded = numbers + sum(sizes)
         inputs = coded + numbers + len(sizes)
-        self.encoder = make_layers(members, [inputs, hidden, hidden, 2 * latent], generator)
-        self.decoder = make_layers(members, [latent, hidden, hidden, coded], generator)
-        self.log_scale = torch.zeros(members, 1, numbers)
+        encoder = make_layers(members, [inputs, hidden, hidden, 2 * latent], generator)
+        decoder = make_layers(members, [latent, hidden, hidden, coded], generator)
+        return cls(sizes, encoder, decoder, torch.zeros(members, 1, numbers))
+
+    @property
+    def members(self) -> int:
+        """The number of members."""
+        return self.log_scale.shape[0]
+
+    @property
+    def numbers(self) -> int:
+        """The number of numeric columns."""
+        return self.log_scale.shape[2]
+
+    @property
+    def latent(self) -> int:
+        """The number of latent dimensions."""
+        return self.decoder[0][0].shape[1]
 
     def parameters(self) -> list[Tensor]:
         """Return all weights, each with the members as its first dimension."""

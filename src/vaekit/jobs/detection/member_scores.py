@@ -61,7 +61,7 @@ class Members:
         """Train members, and return them with the surprise of each row by those that have not seen it."""
         halves = Halves.deal(len(rows), members=members, generator=np.random.default_rng(seed))
         generator = torch.Generator().manual_seed(seed)
-        networks = MemberNetworks(
+        networks = MemberNetworks.begin(
             members,
             len(coding.numeric),
             coding.sizes,

@@ -1,6 +1,6 @@
 """OutlierDetector: the odd rows of a table, with a rate of false alarms that holds, as a scikit-learn estimator."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +10,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from vaekit.errors import UsageError
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.given_rows import TakesHoles, as_dataset
-from vaekit.jobs.detection.blame import Reason, blame
-from vaekit.jobs.detection.column_conditionals import ColumnConditionals
+from vaekit.estimator.given_rows import as_dataset
+from vaekit.jobs.detection.blame import Blame, Reason
 from vaekit.jobs.detection.conformal import check_rate, p_values, threshold
 from vaekit.jobs.detection.member_scores import Members
 from vaekit.jobs.detection.member_training import MemberSettings
+from vaekit.jobs.saved_job import SavedJob
 from vaekit.jobs.table_coding import CodedRows, TableCoding
 
 __all__ = ["OutlierDetector"]
@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 _TOO_ODD_TO_LEARN = 0.05  # the p-value up to which a row is not learned by what explains others
 
 
-class OutlierDetector(OutlierMixin, TakesHoles):
+class OutlierDetector(OutlierMixin, SavedJob):
     r"""Odd rows of a table, found by small variational autoencoders that have not seen them.
 
     Members are trained in pairs on complementary halves of the rows, and each drops the rows that it thinks least of on
@@ -79,12 +79,16 @@ class OutlierDetector(OutlierMixin, TakesHoles):
     True
     """
 
+    job: ClassVar[str] = "outlier detector"
+
     n_features_in_: int
     offset_: float  #: A row is flagged where :meth:`score_samples` is below it.
     surprise_: Floats  #: The surprise of each row of the fit, by members that have not seen it, in nats.
     coding_: TableCoding  #: How columns are seen.
     members_: Members  #: The ensemble.
-    _conditionals: ColumnConditionals | None = None
+    _fitted_rows: CodedRows
+    _fitted_seed: int
+    _blame: Blame | None = None
 
     def __init__(
         self,
@@ -135,8 +139,9 @@ class OutlierDetector(OutlierMixin, TakesHoles):
             seed=seed,
         )
         self.coding_ = coding
-        self._fitted_rows, self._fitted_seed, self._conditionals = rows, seed, None
-        self._known = _mean_of_equals(rows, self.surprise_)
+        self._fitted_rows, self._fitted_seed, self._blame = rows, seed, None
+        self.source_ = {"source": table.source, "rows": len(table), "columns": len(coding.columns)}
+        self._derive()
         scores = self._score(rows)
         if self.contamination == "auto":
             self.offset_ = -threshold(self.surprise_, self.false_alarm_rate)
@@ -167,7 +172,7 @@ class OutlierDetector(OutlierMixin, TakesHoles):
         """Return for each row the values to blame, with what the row's other values let expect.
 
         Give it the rows that are flagged: every row has values that are the least expected ones. The first call trains
-        two networks for it, on the rows of the fit with a p-value above a twentieth.
+        networks for it, twice two, on the rows of the fit with a p-value above a twentieth.
 
         Parameters
         ----------
@@ -188,17 +193,18 @@ class OutlierDetector(OutlierMixin, TakesHoles):
         rows = self._coded(X)
         if columns < 1:
             raise UsageError(f"columns={columns}: give a whole number of at least 1")
-        if self._conditionals is None:
+        if self._blame is None:
             good = p_values(self.surprise_, self.surprise_) > _TOO_ODD_TO_LEARN
-            sizes, seed = self.coding_.sizes, self._fitted_seed
-            self._conditionals = ColumnConditionals.fit(self._fitted_rows, sizes, good=good, seed=seed)
-        halves = self._conditionals.halves
+            self._blame = Blame.fit(self._fitted_rows, self.coding_.sizes, good=good, seed=self._fitted_seed)
         position = {key: i for i, key in enumerate(self._fitted_rows.row_bytes())}
         places = [position.get(key, -1) for key in rows.row_bytes()]
-        unseen = np.array([[place < 0 or not seen[place] for place in places] for seen in ~halves.unseen()])
-        return blame(
-            self._conditionals, self.members_.histograms, self.coding_, rows, unseen, columns=columns
+        unseen = np.array(
+            [[place < 0 or not seen[place] for place in places] for seen in ~self._blame.halves.unseen()]
         )
+        return self._blame.reasons(rows, self.coding_, unseen, columns=columns)
+
+    def _derive(self) -> None:
+        self._known = _mean_of_equals(self._fitted_rows, self.surprise_)
 
     def _coded(self, X: Any) -> CodedRows:
         check_is_fitted(self)
