@@ -156,8 +156,8 @@ def test_a_detector_that_has_explained_before_is_saved_with_what_explains(tmp_pa
     reasons = saved.explain(numbers[:5])
     saved.save(tmp_path / "d.vae")
     loaded = OutlierDetector.load(tmp_path / "d.vae")
-    conditionals = untyped(loaded)._conditionals
-    assert conditionals is not None
+    blame = untyped(loaded)._blame
+    assert blame is not None
     assert loaded.explain(numbers[:5]) == reasons
 
 
