@@ -101,7 +101,7 @@ def pack(value: Any, where: str, arrays: dict[str, Tensor]) -> Any:
         case InParts():
             return {_KIND: type(value).__name__, "parts": pack(value.to_parts(), where, arrays)}
         case _ if is_dataclass(value):
-            own = {field.name: vars(value)[field.name] for field in fields(value)}
+            own = {field.name: getattr(value, field.name) for field in fields(value)}
             return {_KIND: type(value).__name__} | pack(own, where, arrays)
         case _:
             raise UsageError(
