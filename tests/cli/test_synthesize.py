@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from narrowing import untyped
+from vaekit import Synthesizer
 from vaekit.cli import main
 
 
@@ -179,3 +180,55 @@ def test_a_model_that_was_fitted_before_makes_rows_up_too(place, artifact, capsy
     ]:
         assert run(*words, *more) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_saved_synthesizer_makes_up_rows_without_the_table(place, capsys, monkeypatch):
+    kept, shop = place / "kept.vae", place / "shop.csv"
+    words = ["-n", 25, "--unique", "customer", "--constraint", "low <= high + 60", "--save", kept]
+    assert run(shop, *words, "-o", place / "fitted.csv") == 0
+    assert f"{kept}: the synthesizer, for --model" in capsys.readouterr().out
+    assert run(shop, *words, "-o", place / "fitted.csv") == 3
+    assert "kept.vae exists; choose another --save, or give --force to replace it" in capsys.readouterr().err
+    monkeypatch.setattr("vaekit.Synthesizer.train", None)
+    assert run(shop, "-n", 25, "--model", kept, "-o", place / "loaded.csv") == 0
+    assert (place / "loaded.csv").read_bytes() == (place / "fitted.csv").read_bytes()
+    assert run("-n", 25, "--model", kept, "-o", place / "alone.parquet") == 0
+    assert "fitted to    120 rows, 5 columns" in capsys.readouterr().out
+    alone, source = pd.read_parquet(place / "alone.parquet"), pd.read_csv(place / "loaded.csv")
+    assert list(alone.columns) == list(source.columns)
+    np.testing.assert_allclose(alone["price"], source["price"])
+    given = ["--given", "home town=Bonn", "--seed", 5, "--json"]
+    assert run("-n", 9, "--model", kept, "-o", place / "given.csv", *given) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 9
+    assert set(pd.read_csv(place / "given.csv")["home town"]) == {"Bonn"}
+    assert main(["info", str(kept)]) == 0
+    assert "synthesizer       serves `vaekit synthesize` as its model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ([], 2, "no data: give a table to make up rows like its own, or a synthesizer that was saved"),
+        (["shop.csv", "--save", "x.vae", "--given", "low=3"], 2, "--save keeps a synthesizer for any rows"),
+        (
+            ["shop.csv", "--save", "x.vae", "--model", "y.vae"],
+            2,
+            "--save is for a synthesizer that is fitted here",
+        ),
+        (["shop.csv", "--save", "shop.csv"], 3, "exists and is no vaekit artifact"),
+        (["--model", "small.vae", "--report"], 2, "no row is left that it has not seen"),
+        (["--model", "small.vae", "--keep-missing"], 2, "keep_missing is of the fit"),
+        (["--model", "small.vae", "--given", "x0=99"], 2, "the data hold"),
+        (["--model", "small.vae", "-n", "0"], 2, "give a whole number of at least 1"),
+    ],
+)
+def test_what_saving_cannot_be_is_told(place, small, capsys, words, status, message):
+    words = [place / word if word.endswith((".csv", ".vae")) else word for word in words]
+    assert run(*(words if "-n" in words else [*words, "-n", 5]), "-o", place / "never.csv") == status
+    assert message in capsys.readouterr().err
+    assert not (place / "never.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def small(place):
+    Synthesizer(passes=1).fit(np.random.default_rng(0).normal(size=(40, 2))).save(place / "small.vae")

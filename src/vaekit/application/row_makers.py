@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 
 from vaekit.application.sources import Source, open_artifact
-from vaekit.data import Dataset, partition, restore_table, split_indices
-from vaekit.data.column_selection import take_columns
+from vaekit.data import Dataset, Schema, partition, restore_table, split_indices
+from vaekit.data.column_selection import read_column_names, take_columns
+from vaekit.data.missing_values import read_codes
 from vaekit.errors import DataError, UsageError
 from vaekit.jobs import Constraint, Synthesized, Synthesizer
 from vaekit.jobs.constraints.accepted_rows import draw_accepted
@@ -18,7 +19,7 @@ from vaekit.jobs.synthesis.fresh_ids import FreshIds, with_new_ids
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ArtifactRows", "RowMaker", "SynthesizerRows"]
+__all__ = ["ArtifactRows", "RowMaker", "SavedRows", "SynthesizerRows"]
 
 _HELD_OUT = 0.2
 _DENSITY_SAMPLES = 5
@@ -28,10 +29,12 @@ _ARTIFACT_SAMPLES = 50
 class RowMaker(Protocol):
     """A way to make up rows like those of one table."""
 
+    rows: int
+    """The number of rows that the model is fitted to."""
     columns: int
     """The number of columns that are modelled."""
     known: "pd.DataFrame"
-    """The rows that the model is fitted to, in the types of the source."""
+    """The rows that the model is fitted to, in the types of the source; of a saved synthesizer others like them."""
     held_out: "pd.DataFrame | None"
     """Rows that are kept from the model for a report; None where none is asked for."""
     filled: tuple[str, ...]
@@ -105,8 +108,8 @@ class SynthesizerRows(RowMaker):
         if split is not None:
             others = take_columns(table.take(split.test), (*self.left_out, *unique))
             others = schema.align(others, what=table.source, outside="keep")
-            self.held_out = restore_table(schema, _without_unknown(others, self._rows).values)
-        self.columns = len(self._synthesizer.table_.columns)
+            self.held_out = restore_table(schema, _known_values(others, schema))
+        self.rows, self.columns = len(self.known), len(self._synthesizer.table_.columns)
         self.fixed = tuple(each.names for each in self._synthesizer.fixed_)
         self.filled = () if keep_missing else tuple(schema.missing_rates)
 
@@ -121,6 +124,53 @@ class SynthesizerRows(RowMaker):
     def draw(self, n: int, given: Mapping[str, Any], constraints: Sequence[str]) -> Synthesized:
         """Make up rows."""
         return self._synthesizer.draw(n, given=given, constraints=constraints)
+
+    def log_density(self, rows: "pd.DataFrame") -> np.ndarray:
+        """Return an importance estimate with five samples."""
+        return self._synthesizer.log_density(rows, samples=_DENSITY_SAMPLES)
+
+    def save(self, folder: Path, *, force: bool, missing_values: Any) -> None:
+        """Save the synthesizer, with the values that stand for missing ones in its table."""
+        self._synthesizer.source_ |= {"missing_values": list(read_codes(missing_values))}
+        self._synthesizer.save(folder, force=force)
+
+
+class SavedRows(RowMaker):
+    """Rows by a synthesizer that was fitted and saved before.
+
+    Parameters
+    ----------
+    synthesizer
+        The synthesizer.
+    table
+        A table like the one that it was fitted to; None where there is none.
+    seed
+        Of the rows.
+    """
+
+    def __init__(self, synthesizer: Synthesizer, table: Dataset | None, *, seed: int) -> None:
+        self._synthesizer, self._seed = synthesizer, seed
+        schema = synthesizer.schema_
+        if table is not None:
+            table = take_columns(table, (*synthesizer.left_out_, *read_column_names(synthesizer.unique)))
+            table = schema.align(table, what=table.source, outside="keep")
+        values = np.empty((0, len(schema.columns))) if table is None else _known_values(table, schema)
+        self.known, self.held_out = restore_table(schema, values), None
+        self.rows, self.columns = synthesizer.source_["rows"], len(synthesizer.table_.columns)
+        self.left_out = synthesizer.left_out_
+        self.fixed = tuple(each.names for each in synthesizer.fixed_)
+        self.filled = () if synthesizer.keep_missing else tuple(schema.missing_rates)
+
+    def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
+        """Return the constraints, and refuse what cannot be given."""
+        return self._synthesizer.check(given, constraints)[1]
+
+    def train(self) -> None:
+        """Leave the synthesizer as it is."""
+
+    def draw(self, n: int, given: Mapping[str, Any], constraints: Sequence[str]) -> Synthesized:
+        """Make up rows."""
+        return self._synthesizer.draw(n, given=given, constraints=constraints, random_state=self._seed)
 
     def log_density(self, rows: "pd.DataFrame") -> np.ndarray:
         """Return an importance estimate with five samples."""
@@ -183,10 +233,8 @@ class ArtifactRows(RowMaker):
             self.known, self.held_out = (
                 restore_table(schema, part.values, part.conditions) for part in (parts.train, parts.test)
             )
-        self.columns, self.left_out = (
-            int(schema.kept.sum()),
-            dict.fromkeys(self._estimator.left_out_, "by the fit"),
-        )
+        self.rows, self.columns = len(self.known), int(schema.kept.sum())
+        self.left_out = dict.fromkeys(self._estimator.left_out_, "by the fit")
         self.filled, self.fixed = tuple(schema.missing_rates), ()
 
     def check(self, given: Mapping[str, Any], constraints: Sequence[str]) -> list[Constraint]:
@@ -223,10 +271,10 @@ class ArtifactRows(RowMaker):
         return self._estimator.score_samples(rows, samples=_ARTIFACT_SAMPLES)
 
 
-def _without_unknown(others: Dataset, learned: Dataset) -> Dataset:
-    """Return rows with holes in the place of categories that the rows of the fit do not have."""
-    values = np.array(others.values, dtype=np.float64)
-    for j, names in enumerate(learned.categories or ()):
-        if names is not None:
-            values[values[:, j] >= len(names), j] = np.nan
-    return replace(others, values=values)
+def _known_values(rows: Dataset, schema: Schema) -> np.ndarray:
+    """Return the values of rows, with holes in the place of categories that the rows of the fit do not have."""
+    values = np.array(rows.values, dtype=np.float64)
+    for j, column in enumerate(schema.columns):
+        if column.categories is not None:
+            values[values[:, j] >= len(column.categories), j] = np.nan
+    return values

@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from vaekit.application.row_makers import ArtifactRows, RowMaker, SynthesizerRows
+from vaekit.application.row_makers import ArtifactRows, RowMaker, SavedRows, SynthesizerRows
 from vaekit.application.sources import Source, source_name
 from vaekit.application.table_text import as_written, read_table
+from vaekit.artifact import check_destination
 from vaekit.data import write_text
 from vaekit.data.column_selection import read_column_names
 from vaekit.data.messages import few
 from vaekit.data.result_tables import TABLES
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
-from vaekit.jobs import SyntheticReport, check_constraints, report_synthetic
+from vaekit.jobs import Synthesizer, SyntheticReport, check_constraints, report_synthetic
+from vaekit.jobs.any_artifact import load_for
 from vaekit.language.grammar import did_you_mean
 from vaekit.report import render_synthetic_report
 
@@ -51,6 +53,8 @@ class SynthesisResult:
         The rows judged beside real ones, where that was asked for.
     page
         The page of the report, ``NAME.report.html`` beside the file.
+    saved
+        The artifact that the synthesizer was saved as.
     """
 
     path: Path
@@ -63,6 +67,7 @@ class SynthesisResult:
     fixed: tuple[tuple[str, ...], ...]
     report: SyntheticReport | None = field(default=None, repr=False)
     page: Path | None = None
+    saved: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain dictionaries, lists, strings and numbers."""
@@ -77,11 +82,12 @@ class SynthesisResult:
             "left_out": self.left_out,
             "report": None if self.report is None else self.report.to_json(),
             "page": None if self.page is None else str(self.page),
+            **({} if self.saved is None else {"saved": str(self.saved)}),
         }
 
 
 def synthesize_to_file(
-    data: Source,
+    data: Source | None,
     output: str | Path,
     n_samples: int,
     *,
@@ -90,6 +96,8 @@ def synthesize_to_file(
     unique: str | Sequence[str] = (),
     keep_missing: bool = False,
     model: str | Path | None = None,
+    save: str | Path | None = None,
+    force: bool = False,
     report: bool = False,
     target: str | None = None,
     missing_values: Any = None,
@@ -103,7 +111,7 @@ def synthesize_to_file(
     Parameters
     ----------
     data
-        The table: a path, or data in memory.
+        The table: a path, or data in memory; None where a saved synthesizer is given.
     output
         A ``.csv``, ``.tsv``, ``.parquet`` or ``.json``.
     n_samples
@@ -117,8 +125,13 @@ def synthesize_to_file(
     keep_missing
         Whether there are holes as in the source.
     model
-        A ``NAME.vae`` that was fitted to the table before, which then makes the rows up; what is given are its
-        conditions.
+        A ``NAME.vae`` that was fitted to the table before, which then makes the rows up: a model, of which what is
+        given are its conditions; or a synthesizer that was saved, which needs no table. With one, numbers are written
+        as they are in it.
+    save
+        A folder to save the fitted synthesizer in: see :meth:`vaekit.Synthesizer.save`.
+    force
+        Whether an artifact that is there is replaced.
     report
         Whether the rows are judged beside real ones by :func:`vaekit.jobs.report_synthetic`. A fifth of the rows of the
         source, chosen by chance, is then held out, and no part of the fit; of a model it is its own test rows.
@@ -159,9 +172,23 @@ def synthesize_to_file(
             f"{output}: unknown ending {output.suffix!r} for made-up rows; expected one of {', '.join(TABLES)}"
         )
     names = read_column_names(unique)
+    if save is not None:
+        _check_save(Path(save), force=force, model=model, given=given)
     maker: RowMaker
     table = None
-    if model is None:
+    fitted = None if model is None else load_for(Synthesizer, model)
+    if isinstance(fitted, Synthesizer):
+        of_the_fit = {"unique": names, "keep_missing": keep_missing, "missing_values": missing_values}
+        _refuse_with_saved(report=report, **of_the_fit)
+        if data is not None:
+            ids, codes = read_column_names(fitted.unique), fitted.source_.get("missing_values")
+            table = read_table(data, ids, codes, data_dir)
+        maker = SavedRows(fitted, table, seed=seed)
+    elif data is None:
+        raise UsageError(
+            "no data: give a table to make up rows like its own, or a synthesizer that was saved as the model"
+        )
+    elif fitted is None:
         table = read_table(data, names, missing_values, data_dir)
         maker = SynthesizerRows(
             table,
@@ -175,8 +202,10 @@ def synthesize_to_file(
     else:
         if keep_missing:
             raise UsageError("keep_missing=True: a model's rows have no holes; leave it out, or the model")
-        maker = ArtifactRows(Path(model), data, unique=names, hold_out=report, seed=seed, data_dir=data_dir)
-    source, asked = source_name(data) or "the data", dict(given or {})
+        maker = ArtifactRows(
+            Path(str(model)), data, unique=names, hold_out=report, seed=seed, data_dir=data_dir
+        )
+    source, asked = source_name(data if data is not None else model) or "the data", dict(given or {})
     rules = maker.check(asked, constraints)
     if n_samples < 1:
         raise UsageError(f"n_samples={n_samples}: give a whole number of at least 1")
@@ -186,6 +215,8 @@ def synthesize_to_file(
         warnings.warn(f"{source}: {broken}; made-up rows meet it", DataWarning, stacklevel=2)
     maker.train()
     made = maker.draw(n_samples, asked, constraints)
+    if save is not None and isinstance(maker, SynthesizerRows):
+        maker.save(Path(save), force=force, missing_values=missing_values)
     if made.effective < _FEW_LATENTS:
         warnings.warn(
             f"{source}: what is given is rare: {made.effective * n_samples:,.0f} different latents stand behind the "
@@ -207,14 +238,39 @@ def synthesize_to_file(
         output,
         made.frame,
         dict(maker.left_out),
-        len(maker.known),
+        maker.rows,
         maker.columns,
         made.acceptance,
         maker.filled,
         maker.fixed,
         found,
         page,
+        None if save is None else Path(save),
     )
+
+
+def _check_save(folder: Path, *, force: bool, model: object, given: Mapping[str, Any] | None) -> None:
+    if model is not None:
+        raise UsageError(
+            "save is for a synthesizer that is fitted here, and the model is fitted; leave it out"
+        )
+    if given:
+        raise UsageError(
+            "save keeps a synthesizer for any rows, and what is given is of these alone: save it first, and give it as "
+            "the model then"
+        )
+    check_destination(folder, force=force, argument="save")
+
+
+def _refuse_with_saved(*, report: bool, **of_the_fit: Any) -> None:
+    if report:
+        raise UsageError(
+            "report=True: the synthesizer was fitted before, so that no row is left that it has not seen; ask for the "
+            "report when it is fitted"
+        )
+    asked = [name for name, value in of_the_fit.items() if value]
+    if asked:
+        raise UsageError(f"{asked[0]} is of the fit, and the synthesizer is fitted; leave it out")
 
 
 def _check_target(target: str, columns: Sequence[str], *, report: bool) -> None:

@@ -47,7 +47,7 @@ _IN_FLAGS = (
     (re.compile(r"\bleave split out\b"), "leave --split out"),
     (re.compile(r"\bchoose another path\b"), "choose another --output"),
     (re.compile(r"\bchoose another save\b"), "choose another --save"),
-    (re.compile(r"^save is for\b"), "--save is for"),
+    (re.compile(r"^save (is for|keeps)\b"), r"--save \1"),
     (re.compile(r"\btake out a column\b"), "give --label for a column"),
 )
 

@@ -62,9 +62,10 @@ class Info:
     def _of_job(self) -> int:
         """Describe a fitted job and print."""
         from vaekit.artifact import read_job
+        from vaekit.jobs.saved_state import unpack
 
         fitted = read_job(self.artifact)
-        parameters = fitted.state["parameters"]
+        parameters = unpack(fitted.state["parameters"], Any, "parameters", {})
         document = {
             "artifact": str(self.artifact),
             "format_version": fitted.format_version,

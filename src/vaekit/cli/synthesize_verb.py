@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from vaekit.cli.options import DataArgument, DataDirOption, JsonFlag, MissingValuesOption, SeedOption
+from vaekit.cli.options import (
+    DataDirOption,
+    ForceFlag,
+    JsonFlag,
+    MissingValuesOption,
+    SaveOption,
+    SeedOption,
+)
 from vaekit.cli.printing import print_json
 from vaekit.errors import UsageError
 
@@ -24,7 +31,15 @@ class Synthesize:
     No row is copied, but there is no formal guarantee of privacy. No cell is empty, unless with --keep-missing.
     """
 
-    data: DataArgument
+    data: Annotated[
+        str | None,
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            metavar="DATA",
+            help="A table (.csv .tsv .parquet .npy), or - for standard input; not needed where --model is a saved "
+            "synthesizer.",
+        ),
+    ] = None
     output: Annotated[
         Path, tyro.conf.arg(aliases=["-o"], metavar="OUT", help="Where to: .csv .tsv .parquet .json.")
     ]
@@ -61,9 +76,12 @@ class Synthesize:
         Path | None,
         tyro.conf.arg(
             metavar="NAME.vae",
-            help="A model that was fitted to DATA before, to make up rows by it; --given are then its conditions.",
+            help="A model that was fitted to DATA before, to make up rows by it; --given are then its conditions. Or a "
+            "synthesizer that --save wrote.",
         ),
     ] = None
+    save: SaveOption = None
+    force: ForceFlag = False
     report: Annotated[
         bool,
         tyro.conf.arg(
@@ -96,6 +114,8 @@ class Synthesize:
             unique=self.unique,
             keep_missing=self.keep_missing,
             model=self.model,
+            save=self.save,
+            force=self.force,
             report=self.report,
             target=self.target,
             missing_values=self.missing_values,
@@ -139,6 +159,8 @@ def _lines(result: "SynthesisResult", *, constraints: bool) -> list[str]:
             "cells empty"
         )
     lines.append(f"{result.path}: {len(result.frame):,} rows x {len(result.frame.columns)} columns")
+    if result.saved is not None:
+        lines.append(f"{result.saved}: the synthesizer, for --model")
     if result.report is not None:
         lines += ["", *result.report.lines(), f"{result.page}: the same with pictures"]
     return lines

@@ -9,13 +9,14 @@ from vaekit.estimator import VariationalAutoencoder
 from vaekit.estimator import load as load_model
 from vaekit.jobs.detection.outlier_detector import OutlierDetector
 from vaekit.jobs.saved_job import SavedJob
+from vaekit.jobs.synthesis.synthesizer import Synthesizer
 from vaekit.networks import NetworkRecipe
 
 __all__ = ["load", "load_for"]
 
 Job = TypeVar("Job", bound=SavedJob)
 
-_JOBS: dict[str, type[SavedJob]] = {each.job: each for each in (OutlierDetector,)}
+_JOBS: dict[str, type[SavedJob]] = {each.job: each for each in (OutlierDetector, Synthesizer)}
 
 
 def load(
@@ -41,7 +42,7 @@ def load(
 
     Returns
     -------
-    VariationalAutoencoder or OutlierDetector
+    VariationalAutoencoder, OutlierDetector or Synthesizer
         Whatever was saved; ``load`` of that class returns it too, and nothing else.
 
     Raises

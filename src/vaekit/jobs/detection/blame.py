@@ -1,15 +1,17 @@
 r"""The columns to blame for an odd row: values that the other values of the row do not let expect.
 
-Columns are ordered by how much less probable the value is given the others than it is by itself,
+Columns are ordered by how probable it is that this value, and no other of the row, is one from elsewhere. If the value
+of column j was replaced by one that differs from it, of a density :math:`r_j`
+(:mod:`vaekit.jobs.detection.column_marginals`), then Bayes' rule gives, each column being as likely as any other,
 
-.. math:: \tfrac 1 2 \log h_j(x_j) - \log p(x_j \mid x_{-j}),
+.. math:: p(j \mid x) \propto r_j(x_j) \, \frac{1 - P_j(x_j \mid x_{-j})}{p_j(x_j \mid x_{-j})}
 
-with the conditionals of :mod:`vaekit.jobs.detection.column_conditionals`. If the value of column j had been replaced by
-one from elsewhere, with density r, then the ratio :math:`r(x_j) / p(x_j \mid x_{-j})` says how probable that is beside
-the same in another column; the square root of the column's own density h lies between a value of another row, h itself,
-and any value at all.
+with the conditionals of :mod:`vaekit.jobs.detection.column_conditionals`; P is the probability of exactly this value,
+which is zero for a number that is no point: a category that the others make certain cannot have replaced another one.
+Its logarithm is added to that of the probability that :mod:`vaekit.jobs.detection.replaced_values` gives to the column.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +19,16 @@ import torch
 from torch import Tensor
 
 from vaekit.jobs.detection.column_conditionals import CellDistributions, ColumnConditionals
-from vaekit.jobs.detection.column_histograms import ColumnHistograms
+from vaekit.jobs.detection.column_marginals import POINT_SCALE, ColumnMarginals
+from vaekit.jobs.detection.complementary_halves import Halves
+from vaekit.jobs.detection.replaced_values import ReplacedValues
 from vaekit.jobs.table_coding import CodedRows, TableCoding
 
-__all__ = ["Reason", "blame"]
+__all__ = ["Blame", "Reason"]
 
 _ROWS_AT_ONCE = 64
+_MOST_CERTAIN = 1 - 1e-6  # a probability that networks can give
+_AT_POINT = 6 * POINT_SCALE  # as far from a point as its density reaches
 _HALVINGS = 40  # of the interval in which a quantile is sought: 1e-12 of its length
 
 
@@ -62,59 +68,93 @@ class Reason:
         return f"{self.column} {_in_words(self.value)}, expected {_in_words(self.expected, 5)}{interval}, {chance}"
 
 
-@torch.no_grad()
-def blame(
-    conditionals: ColumnConditionals,
-    histograms: ColumnHistograms,
-    coding: TableCoding,
-    rows: CodedRows,
-    unseen: np.ndarray,
-    *,
-    columns: int = 3,
-) -> list[list[Reason]]:
-    """Return for each row the values to blame, the first one first.
+@dataclass(frozen=True)
+class Blame:
+    """The networks that find values to blame, and which rows each was trained on.
 
     Parameters
     ----------
-    conditionals, histograms, coding
-        ``p(x_j | x_-j)``; the columns by themselves; how columns are seen.
-    rows
-        The rows to explain.
-    unseen
-        ``(2, n)``: which of the two networks have not seen a row; their distributions are averaged.
-    columns
-        The number of values for each row; fewer where a row has fewer.
+    conditionals, replaced, marginals
+        ``p(x_j | x_-j)``; the column whose value was replaced; the columns by themselves.
+    halves
+        The rows that the first and the second network were trained on.
     """
-    found: list[list[Reason]] = []
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        block = rows.take(slice(start, start + _ROWS_AT_ONCE))
-        each = torch.from_numpy(unseen[:, start : start + _ROWS_AT_ONCE]).double()
-        found += _blame_block(conditionals, histograms, coding, block, each / each.sum(0), columns)
-    return found
 
+    conditionals: ColumnConditionals
+    replaced: ReplacedValues
+    marginals: ColumnMarginals
+    halves: Halves
 
-def _blame_block(
-    conditionals: ColumnConditionals,
-    histograms: ColumnHistograms,
-    coding: TableCoding,
-    rows: CodedRows,
-    share: Tensor,
-    columns: int,
-) -> list[list[Reason]]:
-    cells = conditionals.of_each_cell(rows)
-    by_itself = histograms.cells(rows).double().logsumexp(0) - np.log(len(histograms.low))
-    given_others = (cells.log_density(rows).double() + share.log()[..., None]).logsumexp(0)
-    key = torch.where(rows.observed > 0, 0.5 * by_itself - given_others, -torch.inf)
-    order = key.argsort(dim=1, descending=True, stable=True)[:, :columns]
-    tables = [(share[..., None] * table.double().exp()).sum(0) for table in cells.log_probabilities]
-    return [
-        [
-            _reason(cells, tables, share, coding, rows, i, j)
-            for j in order[i].tolist()
-            if rows.observed[i, j] > 0
+    @classmethod
+    def fit(cls, rows: CodedRows, sizes: tuple[int, ...], *, good: np.ndarray, seed: int) -> "Blame":
+        """Train on the good rows.
+
+        Parameters
+        ----------
+        rows
+            The rows of the fit.
+        sizes
+            The number of positions of each categorical column.
+        good
+            ``(n,)``: whether a row is to be learned; an odd one is not.
+        seed
+            Of halves, weights, hidden and replaced cells.
+        """
+        halves = Halves.deal(len(rows), members=2, generator=np.random.default_rng(seed))
+        own = [torch.from_numpy(np.flatnonzero(halves.trained[m][halves.group] & good)) for m in range(2)]
+        marginals = ColumnMarginals.fit(rows.take(torch.from_numpy(np.flatnonzero(good))), sizes)
+        conditionals = ColumnConditionals.fit(rows, own, marginals, seed=seed)
+        replaced = ReplacedValues.fit(rows, own, sizes, seed=seed)
+        return cls(conditionals, replaced, marginals, halves)
+
+    @torch.no_grad()
+    def reasons(
+        self, rows: CodedRows, coding: TableCoding, unseen: np.ndarray, *, columns: int = 3
+    ) -> list[list[Reason]]:
+        """Return for each row the values to blame, the first one first.
+
+        Parameters
+        ----------
+        rows
+            The rows to explain.
+        coding
+            How columns are seen.
+        unseen
+            ``(2, n)``: which of the networks have not seen a row; what these say is averaged.
+        columns
+            The number of values for each row; fewer where a row has fewer.
+        """
+        found: list[list[Reason]] = []
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            block = rows.take(slice(start, start + _ROWS_AT_ONCE))
+            each = torch.from_numpy(unseen[:, start : start + _ROWS_AT_ONCE]).double()
+            found += self._of_block(block, coding, each / each.sum(0), columns)
+        return found
+
+    def _of_block(
+        self, rows: CodedRows, coding: TableCoding, share: Tensor, columns: int
+    ) -> list[list[Reason]]:
+        cells = self.conditionals.of_each_cell(rows)
+        order = self._suspicion(cells, rows, share).argsort(dim=1, descending=True, stable=True)[:, :columns]
+        tables = [(share[..., None] * table.double().exp()).sum(0) for table in cells.log_probabilities]
+        return [
+            [
+                _reason(cells, tables, share, coding, rows, i, j)
+                for j in order[i].tolist()
+                if rows.observed[i, j] > 0
+            ]
+            for i in range(len(rows))
         ]
-        for i in range(len(rows))
-    ]
+
+    def _suspicion(self, cells: CellDistributions, rows: CodedRows, share: Tensor) -> Tensor:
+        """Return what columns are ordered by, ``(n, columns)``, in nats."""
+        given_others = (cells.log_density(rows).double() + share.log()[..., None]).logsumexp(0)
+        point = torch.ones(rows.observed.shape[1]).double()
+        point[: rows.numbers.shape[1]] = POINT_SCALE * math.sqrt(2 * math.pi)
+        certain = (given_others.exp() * point).clamp(max=_MOST_CERTAIN)
+        by_density = self.marginals.log_density(rows).double() - given_others + torch.log1p(-certain)
+        by_name = (self.replaced.log_posterior(rows).double() * share[..., None]).sum(0)
+        return torch.where(rows.observed > 0, by_density + by_name, -torch.inf)
 
 
 def _reason(
@@ -135,10 +175,9 @@ def _reason(
     weight = (share[:, i, None] * cells.log_weight[:, i, j].double().exp()).flatten()
     mean, scale = cells.mean[:, i, j].double().flatten(), cells.log_scale[:, i, j].double().exp().flatten()
     value = rows.numbers[i, j].double()
-    u = (value - mean) / scale
-    tail = 2 * min(
-        float((weight * torch.special.ndtr(u)).sum()), float((weight * torch.special.ndtr(-u)).sum())
-    )
+    # a point counts whole on either side
+    below, above = (value + _AT_POINT - mean) / scale, (mean - value + _AT_POINT) / scale
+    tail = 2 * min(float((weight * torch.special.ndtr(u)).sum()) for u in (below, above))
     quantiles = mixture_quantiles(weight, mean, scale, torch.tensor([0.5, 0.05, 0.95]).double())
     expected, low, high, seen = column.unbend(torch.cat([quantiles, value[None]]).numpy()).tolist()
     return Reason(column.name, seen, expected, low, high, min(tail, 1.0))

@@ -1,7 +1,8 @@
 r"""Every column given any others, by networks that see rows with holes at random.
 
-A network is told the visible cells of a row, and which they are, and gives one distribution for each column: a mixture
-of Gaussians for a number, a softmax for a category. It maximises the mean over rows, and over random sets H of hidden
+A network is told the visible cells of a row, and which they are, and gives one distribution for each column: a softmax
+for a category; for a number a mixture of Gaussians, and of the values that many rows have (0 hours, 40 hours), each of
+which is a point with a probability of its own. It maximises the mean over rows, and over random sets H of hidden
 cells,
 
 .. math:: \frac 1 {|H|} \sum_{j \in H} \log p(x_j \mid x_{\bar H}),
@@ -11,14 +12,15 @@ with Arbitrary Conditioning", hide cells in the same way. There are two such net
 the fit is judged by the one that has not seen it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vaekit.jobs.detection.complementary_halves import Halves
-from vaekit.jobs.detection.member_training import one_cycle
+from vaekit.jobs.detection.column_marginals import POINT_SCALE, ColumnMarginals
+from vaekit.jobs.detection.one_cycle import minimise
 from vaekit.jobs.layers_and_optimiser import apply_layers, make_layers, one_hot
 from vaekit.jobs.table_coding import CodedRows
 from vaekit.networks.bounded import soft_bound
@@ -26,7 +28,7 @@ from vaekit.networks.bounded import soft_bound
 __all__ = ["CellDistributions", "ColumnConditionals"]
 
 _HIDDEN = 128
-_COMPONENTS = 3  # of the mixture of Gaussians of a number
+_COMPONENTS = 3  # Gaussians of a number
 _FEWEST_PASSES, _MOST_STEPS = 100, 1500  # a small table is not to be learned by heart
 _BATCH = 192
 _LEARNING_RATE = 4e-3
@@ -42,7 +44,7 @@ class CellDistributions:
     Parameters
     ----------
     log_weight, mean, log_scale
-        ``(2, n, numeric columns, components)``: mixtures of Gaussians.
+        ``(2, n, numeric columns, components)``: mixtures of Gaussians, and of points, which are very narrow ones.
     log_probabilities
         For each categorical column ``(2, n, positions)``.
     """
@@ -65,7 +67,7 @@ class CellDistributions:
 
 @dataclass(frozen=True)
 class ColumnConditionals:
-    """Two trained networks, and which rows each was trained on.
+    """Two trained networks, on complementary halves.
 
     Parameters
     ----------
@@ -73,44 +75,42 @@ class ColumnConditionals:
         Weights and biases, ``(2, in, out)`` and ``(2, 1, out)``.
     sizes
         The number of positions of each categorical column.
-    halves
-        The rows that each was trained on.
+    points
+        ``(numeric columns, points)``: values that are points, infinite where a column has fewer.
     """
 
     layers: list[tuple[Tensor, Tensor]]
     sizes: tuple[int, ...]
-    halves: Halves
+    points: Tensor
 
     @classmethod
     def fit(
-        cls, rows: CodedRows, sizes: tuple[int, ...], *, good: np.ndarray, seed: int
+        cls, rows: CodedRows, own: Sequence[Tensor], marginals: ColumnMarginals, *, seed: int
     ) -> "ColumnConditionals":
-        """Train on the good rows.
+        """Train on rows of the fit.
 
         Parameters
         ----------
         rows
             The rows of the fit.
-        sizes
-            The number of positions of each categorical column.
-        good
-            ``(n,)``: whether a row is to be learned; an odd one is not.
+        own
+            The positions of the rows that each of the two is trained on.
+        marginals
+            The columns by themselves, with the values that are points.
         seed
-            Of halves, weights and hidden cells.
+            Of weights and hidden cells.
         """
-        halves = Halves.deal(len(rows), members=2, generator=np.random.default_rng(seed))
         generator = torch.Generator().manual_seed(seed)
+        sizes, points = marginals.sizes, marginals.points
         d, columns = rows.numbers.shape[1], rows.observed.shape[1]
-        widths = [d + sum(sizes) + columns, _HIDDEN, _HIDDEN, 3 * _COMPONENTS * d + sum(sizes)]
-        networks = cls(make_layers(2, widths, generator), sizes, halves)
-        own = [torch.from_numpy(np.flatnonzero(halves.trained[m][halves.group] & good)) for m in range(2)]
-        weights = [weight.requires_grad_() for layer in networks.layers for weight in layer]
+        heads = d * (3 * _COMPONENTS + points.shape[1]) + sum(sizes)
+        widths = [d + sum(sizes) + columns, _HIDDEN, _HIDDEN, heads]
+        networks = cls(make_layers(2, widths, generator), sizes, points)
         fewest = min(map(len, own))
         batch_size = min(_BATCH, fewest)
         steps = min(_MOST_STEPS, max(_FEWEST_PASSES * fewest // batch_size, fewest))
-        optimizer = torch.optim.AdamW(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-        schedule = one_cycle(optimizer, _LEARNING_RATE, steps)
-        for _ in range(steps):
+
+        def loss(_: int) -> Tensor:
             drawn = torch.stack(
                 [mine[torch.randint(len(mine), (batch_size,), generator=generator)] for mine in own]
             )
@@ -119,13 +119,10 @@ class ColumnConditionals:
             visible = (torch.rand(2, batch_size, columns, generator=generator) > share) * batch.observed
             hidden = batch.observed - visible
             found = networks.given(batch, visible).log_density(batch) * hidden
-            loss = -(found.sum((1, 2)) / hidden.sum((1, 2)).clamp(min=1)).sum()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-        for weight in weights:
-            weight.requires_grad_(False)
+            return -(found.sum((1, 2)) / hidden.sum((1, 2)).clamp(min=1)).sum()
+
+        weights = [weight for layer in networks.layers for weight in layer]
+        minimise(weights, loss, steps=steps, learning_rate=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
         return networks
 
     def given(self, rows: CodedRows, visible: Tensor) -> CellDistributions:
@@ -142,14 +139,19 @@ class ColumnConditionals:
         inputs = torch.cat([told.numbers, *one_hot(told, self.sizes), visible], dim=-1)
         d = rows.numbers.shape[-1]
         features = apply_layers(self.layers, inputs.expand(2, -1, -1))
-        numbers, *logits = features.split([3 * _COMPONENTS * d, *self.sizes], dim=-1)
+        a = self.points.shape[1]
+        numbers, of_points, *logits = features.split([3 * _COMPONENTS * d, a * d, *self.sizes], dim=-1)
         weight, mean, log_scale = numbers.unflatten(-1, (3, d, _COMPONENTS)).unbind(-3)
+        of_points = of_points.unflatten(-1, (d, a)).masked_fill(self.points.isinf(), -torch.inf)
         # components begin apart, and narrow enough to differ
         start = torch.linspace(-1, 1, _COMPONENTS)
+        at = torch.where(self.points.isinf(), 0.0, self.points).expand_as(of_points)
         return CellDistributions(
-            weight.log_softmax(-1),
-            mean + start,
-            soft_bound(log_scale, _LOG_SCALE_LIMIT),
+            torch.cat([weight, of_points], -1).log_softmax(-1),
+            torch.cat([mean + start, at], -1),
+            torch.cat(
+                [soft_bound(log_scale, _LOG_SCALE_LIMIT), torch.full_like(at, np.log(POINT_SCALE))], -1
+            ),
             [each.log_softmax(-1) for each in logits],
         )
 

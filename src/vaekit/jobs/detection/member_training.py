@@ -7,9 +7,10 @@ from torch import Tensor
 
 from vaekit.jobs.detection.complementary_halves import Halves
 from vaekit.jobs.detection.member_networks import MemberNetworks
+from vaekit.jobs.detection.one_cycle import minimise
 from vaekit.jobs.table_coding import CodedRows
 
-__all__ = ["MemberSettings", "one_cycle", "train_members"]
+__all__ = ["MemberSettings", "train_members"]
 
 _PASSES, _MOST_STEPS = 150, 600
 
@@ -68,33 +69,19 @@ def train_members(
     """
     own = _own_rows(halves, settings.most_rows, generator)
     kept = own
-    weights = [weight.requires_grad_() for weight in networks.parameters()]
     steps = settings.steps_for(own.shape[1])
-    optimizer = torch.optim.Adam(weights, lr=settings.learning_rate)
-    schedule = one_cycle(optimizer, settings.learning_rate, steps)
     batch = min(settings.batch_size, own.shape[1])
     cuts = {steps // 3, steps // 2, 2 * steps // 3}
-    for step in range(steps):
+
+    def loss(step: int) -> Tensor:
+        nonlocal kept
         if step in cuts:
             kept = _without_the_oddest(networks, rows, own, settings.trim, generator)
         drawn = kept.gather(1, torch.randint(kept.shape[1], (networks.members, batch), generator=generator))
-        loss = -networks.bound(rows.take(drawn), _noise(networks, batch, generator)).mean(1).sum()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    for weight in weights:
-        weight.requires_grad_(False)
+        return -networks.bound(rows.take(drawn), _noise(networks, batch, generator)).mean(1).sum()
+
+    minimise(networks.parameters(), loss, steps=steps, learning_rate=settings.learning_rate)
     return kept
-
-
-def one_cycle(
-    optimizer: torch.optim.Optimizer, highest: float, steps: int
-) -> torch.optim.lr_scheduler.OneCycleLR:
-    """Return a learning rate that rises for a tenth of the steps and falls along a cosine, the momentum against it."""
-    # PyTorch divides by the length of the rise less one step, which is nothing where a tenth is one step.
-    share = 0.1 if steps != 10 else 0.2
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps, pct_start=share)
 
 
 @torch.no_grad()

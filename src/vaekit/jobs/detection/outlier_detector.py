@@ -11,8 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from vaekit.errors import UsageError
 from vaekit.estimator.fitting import draw_seed
 from vaekit.estimator.given_rows import as_dataset
-from vaekit.jobs.detection.blame import Reason, blame
-from vaekit.jobs.detection.column_conditionals import ColumnConditionals
+from vaekit.jobs.detection.blame import Blame, Reason
 from vaekit.jobs.detection.conformal import check_rate, p_values, threshold
 from vaekit.jobs.detection.member_scores import Members
 from vaekit.jobs.detection.member_training import MemberSettings
@@ -89,7 +88,7 @@ class OutlierDetector(OutlierMixin, SavedJob):
     members_: Members  #: The ensemble.
     _fitted_rows: CodedRows
     _fitted_seed: int
-    _conditionals: ColumnConditionals | None = None
+    _blame: Blame | None = None
 
     def __init__(
         self,
@@ -140,7 +139,7 @@ class OutlierDetector(OutlierMixin, SavedJob):
             seed=seed,
         )
         self.coding_ = coding
-        self._fitted_rows, self._fitted_seed, self._conditionals = rows, seed, None
+        self._fitted_rows, self._fitted_seed, self._blame = rows, seed, None
         self.source_ = {"source": table.source, "rows": len(table), "columns": len(coding.columns)}
         self._derive()
         scores = self._score(rows)
@@ -173,7 +172,7 @@ class OutlierDetector(OutlierMixin, SavedJob):
         """Return for each row the values to blame, with what the row's other values let expect.
 
         Give it the rows that are flagged: every row has values that are the least expected ones. The first call trains
-        two networks for it, on the rows of the fit with a p-value above a twentieth.
+        networks for it, twice two, on the rows of the fit with a p-value above a twentieth.
 
         Parameters
         ----------
@@ -194,17 +193,15 @@ class OutlierDetector(OutlierMixin, SavedJob):
         rows = self._coded(X)
         if columns < 1:
             raise UsageError(f"columns={columns}: give a whole number of at least 1")
-        if self._conditionals is None:
+        if self._blame is None:
             good = p_values(self.surprise_, self.surprise_) > _TOO_ODD_TO_LEARN
-            sizes, seed = self.coding_.sizes, self._fitted_seed
-            self._conditionals = ColumnConditionals.fit(self._fitted_rows, sizes, good=good, seed=seed)
-        halves = self._conditionals.halves
+            self._blame = Blame.fit(self._fitted_rows, self.coding_.sizes, good=good, seed=self._fitted_seed)
         position = {key: i for i, key in enumerate(self._fitted_rows.row_bytes())}
         places = [position.get(key, -1) for key in rows.row_bytes()]
-        unseen = np.array([[place < 0 or not seen[place] for place in places] for seen in ~halves.unseen()])
-        return blame(
-            self._conditionals, self.members_.histograms, self.coding_, rows, unseen, columns=columns
+        unseen = np.array(
+            [[place < 0 or not seen[place] for place in places] for seen in ~self._blame.halves.unseen()]
         )
+        return self._blame.reasons(rows, self.coding_, unseen, columns=columns)
 
     def _derive(self) -> None:
         self._known = _mean_of_equals(self._fitted_rows, self.surprise_)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from vaekit.data import Dataset, Schema
 from vaekit.jobs.synthesis.discrete_columns import CategoryColumn, Codes, DiscreteColumn, Floats, NumberColumn
@@ -92,6 +94,14 @@ class DiscreteTable:
         for j, column in enumerate(self.columns):
             codes[:, j], within[:, j] = column.encode(values[:, j])
         return codes, within
+
+    def shares(self, codes: Codes) -> list[Tensor]:
+        """Return the shares of the codes of each column among rows ``(n, columns)``, with one row spread over all."""
+        found = []
+        for column, size in zip(codes.T, self.sizes, strict=True):
+            counts = np.bincount(column[column >= 0], minlength=size) + 1 / size
+            found.append(torch.from_numpy(counts / counts.sum()).float())
+        return found
 
     def decode(
         self,

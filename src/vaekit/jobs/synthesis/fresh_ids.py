@@ -54,12 +54,14 @@ class FreshIds:
     name: str
     known: Sequence[Any] = field(repr=False)
 
-    dtype: Any = None  #: The type of the column in the source; None: what the values make.
+    dtype: str | None = (
+        None  #: The type of the column in the source, as pandas writes it; None: what the values make.
+    )
 
     @classmethod
     def of(cls, column: "pd.Series") -> "FreshIds":
         """Take the ids from a column of a data frame; holes are left out."""
-        return cls(str(column.name), column.dropna().tolist(), column.dtype)
+        return cls(str(column.name), column.dropna().tolist(), str(column.dtype))
 
     def __post_init__(self) -> None:
         if len(self.known) == 0:

@@ -22,6 +22,7 @@ embedding and no term: the bound is over the observed cells.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,30 @@ __all__ = ["CodeTable", "RowNetworks", "order_with_first"]
 _NARROWEST = 8  # codes that a column's logits are padded to
 _BUMPS = 8  # that make up what is learned of a number
 _OWN = 0.3  # the part of a code's own vector beside them that training begins with
+
+
+@dataclass(frozen=True)
+class RowNetworksParts:
+    """Everything that trained networks are made of.
+
+    Parameters
+    ----------
+    sizes
+        The number of codes of each column.
+    ordered
+        Whether the codes of a column are those of numbers.
+    hidden, latent, dropout
+        As for :class:`RowNetworks`.
+    weights
+        Its parameters and buffers by name.
+    """
+
+    sizes: tuple[int, ...]
+    ordered: tuple[bool, ...]
+    hidden: int
+    latent: int
+    dropout: float
+    weights: dict[str, Tensor]
 
 
 class RowNetworks(nn.Module):
@@ -84,6 +109,7 @@ class RowNetworks(nn.Module):
         self.register_buffer("first", torch.tensor(first))
         self.register_buffer("own_order", order_with_first(torch.zeros(columns, dtype=torch.bool)))
         bases = [None] * columns if ranks is None else ranks
+        self.ordered = tuple(rank is not None for rank in bases)
         self.told, self.seen, self.asked = (
             CodeTable(self.hole, hidden, dict(zip(first, bases, strict=True)), scale)
             for scale in (columns**-0.5, columns**-0.5, 0.1 * hidden**-0.5)
@@ -98,6 +124,43 @@ class RowNetworks(nn.Module):
         self.bias = nn.Parameter(torch.cat([share.log() for share in shares]))
         padded = [max(_NARROWEST, 1 << (size - 1).bit_length()) for size in self.sizes]
         self.groups = [[j for j, each in enumerate(padded) if each == width] for width in sorted(set(padded))]
+
+    def to_parts(self) -> RowNetworksParts:
+        """Return everything that the trained networks are made of."""
+        return RowNetworksParts(
+            self.sizes,
+            self.ordered,
+            hidden=self.query.shape[1],
+            latent=self.latent,
+            dropout=self.dropout.p,
+            weights=self.state_dict(),
+        )
+
+    @classmethod
+    def from_parts(cls, parts: RowNetworksParts) -> "RowNetworks":
+        """Return trained networks; sizes that do not fit the weights cost no memory, and raise a RuntimeError.
+
+        Examples
+        --------
+        >>> networks = RowNetworks([torch.tensor([0.5, 0.5])], [torch.tensor([0.0, 1.0])], hidden=8, latent=2).eval()
+        >>> again = RowNetworks.from_parts(networks.to_parts())
+        >>> bool((again.table(torch.zeros(1, 8), 0) == networks.table(torch.zeros(1, 8), 0)).all())
+        True
+        """
+        with torch.device("meta"):
+            found = cls(
+                [torch.ones(size) for size in parts.sizes],
+                [
+                    torch.ones(size) if own else None
+                    for size, own in zip(parts.sizes, parts.ordered, strict=True)
+                ],
+                hidden=parts.hidden,
+                latent=parts.latent,
+                layers=sum(name.startswith("layers.") for name in parts.weights) // 2,
+                dropout=parts.dropout,
+            )
+        found.load_state_dict(parts.weights, assign=True)
+        return found.eval().requires_grad_(False)
 
     def encode(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Return means and log-deviations of the latents of rows, each ``(n, latent)``."""

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,10 @@ from vaekit.data.messages import few, plural
 from vaekit.data.missing_values import read_codes
 from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.given_rows import TakesHoles, as_dataset
+from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.constraints.accepted_rows import draw_accepted
 from vaekit.jobs.constraints.constraints import Constraint
+from vaekit.jobs.saved_job import SavedJob
 from vaekit.jobs.synthesis.discrete_table import DiscreteTable
 from vaekit.jobs.synthesis.fixed_combinations import FixedCombinations, find_fixed
 from vaekit.jobs.synthesis.fresh_ids import FreshIds, with_new_ids
@@ -70,7 +71,7 @@ class Synthesized:
 
 
 @in_usual_surroundings
-class Synthesizer(TakesHoles):
+class Synthesizer(SavedJob):
     r"""A table like the one that was given: its types, its shares, and what depends on what, but none of its rows.
 
     Every column is made discrete (categories as they are, numbers as values that come often and bins of the others),
@@ -118,6 +119,8 @@ class Synthesizer(TakesHoles):
     ((50, 5), True, {2})
     """
 
+    job: ClassVar[str] = "synthesizer"
+
     n_features_in_: int
     schema_: Schema  #: The columns that are modelled, with their types.
     table_: DiscreteTable  #: Their codes.
@@ -127,6 +130,9 @@ class Synthesizer(TakesHoles):
     ]  #: Columns that determine each other, and the combinations they take.
     networks_: RowNetworks  #: The model of the codes.
     left_out_: dict[str, str]  #: The columns that are not modelled, and why.
+    _ids: list[FreshIds]
+    _order: tuple[str, ...]
+    _gives_frames: bool
 
     def __init__(
         self,
@@ -181,6 +187,7 @@ class Synthesizer(TakesHoles):
                 f"{table.source}: {plural(len(table), 'row')} (n_samples = {len(table)}); expected at least "
                 f"{_FEWEST_ROWS}: a table that is made up from so few could only repeat them"
             )
+        self.source_ = {"source": table.source, "rows": len(table), "columns": len(table.columns or ())}
         self._ids = [FreshIds.of(values) for values in ids.values()]
         self.left_out_ = {}
         for name, reason in telling_rows_apart(table).items():
@@ -235,7 +242,7 @@ class Synthesizer(TakesHoles):
         ranks = [column.ranks() for column in self.table_.columns]
         with seeded(seed):
             self.networks_ = RowNetworks(
-                _shares(codes, self.table_.sizes),
+                self.table_.shares(codes),
                 [None if found is None else torch.from_numpy(found).float() for found in ranks],
                 hidden=settings.hidden,
                 latent=settings.latent,
@@ -389,12 +396,3 @@ class Synthesizer(TakesHoles):
     def _read(self, X: Any, *, reset: bool) -> Dataset:
         names = [str(name) for name in X.columns] if is_frame(X) else ()
         return as_dataset(self, X, read_codes(self.missing_values), names, reset=reset)
-
-
-def _shares(codes: npt.NDArray[np.int64], sizes: Sequence[int]) -> list[torch.Tensor]:
-    """Return the shares of the codes of each column, with one row spread over all."""
-    found = []
-    for column, size in zip(codes.T, sizes, strict=True):
-        counts = np.bincount(column[column >= 0], minlength=size) + 1 / size
-        found.append(torch.from_numpy(counts / counts.sum()).float())
-    return found
