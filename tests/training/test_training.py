@@ -107,7 +107,9 @@ def test_early_stopping_keeps_the_best_weights_and_says_why_it_stopped(data):
 
 def test_patience_waits_for_the_end_of_the_schedules(data):
     warmup = Elbo(beta=Schedule("linear", 0.0, 1.0, 30))
-    options = settings(epochs=60, learning_rate=1e-12, patience=4)  # nothing is learned, so that no epoch is better
+    options = settings(
+        epochs=60, learning_rate=1e-12, patience=4
+    )  # nothing is learned, so that no epoch is better
     history = train(make(), warmup, data[:20], data[200:], settings=options, seed=0)
     assert history.stopped == "patience"
     assert len(history.epochs) == 34
