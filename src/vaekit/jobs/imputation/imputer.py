@@ -28,6 +28,7 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _FEW_WHOLE_NUMBERS = 20
+_BEYOND = 0.5  # of the range of a column without bounds, that draws may lie beyond it
 
 
 class Imputer(TransformerMixin, TakesHoles):
@@ -156,8 +157,14 @@ class Imputer(TransformerMixin, TakesHoles):
     def sample(self, X: Any, draws: int = 1) -> list[Any]:
         """Return the table several times, with holes filled by draws given the observed cells of each row.
 
-        Fit a model to each, and put the results together by :func:`vaekit.pool`. Drawn numbers stay between the
-        smallest and the largest one of the fit, but under ``mnar="self"``, which draws those that are missing beyond.
+        Fit a model to each, and put the results together by :func:`vaekit.pool`. Each draw is by a fit of its own to a
+        bootstrap sample of the rows, so that draws differ by what the fit does not know as well, and the holes of a row
+        depend on each other as its cells do: see :mod:`vaekit.jobs.imputation.bootstrap_fits`. The first call makes ten
+        such fits, which takes about a third of the time in which the networks were fitted; more draws than ten share
+        them. Under ``mnar="self"`` all draws are of one fit.
+
+        Drawn numbers stay between the smallest and the largest value of the fit where nature bounds a column: it has
+        one sign, or is of few whole numbers; in other columns at most half of that range beyond.
 
         Parameters
         ----------
@@ -174,8 +181,9 @@ class Imputer(TransformerMixin, TakesHoles):
         if draws < 1:
             raise UsageError(f"draws={draws}: give a whole number of at least 1")
         table = self._table(X)
-        found = self._complete(table, draws=draws)
-        return [self._give_back(X, table, drawn) for drawn in self._drawn(table, found)]
+        found = self.imputation_.sample(self.coding_.code(table, what="the data"), draws=draws)
+        beyond = np.where(self._bounded(), 0.0, _BEYOND * (self._range[1] - self._range[0]))
+        return [self._give_back(X, table, drawn) for drawn in self._drawn(table, found, beyond)]
 
     def interval(self, X: Any, level: float = 0.9) -> tuple[Floats, Floats]:
         """Return both ends of intervals that hold a share ``level`` of what was in the holes, each ``(n, columns)``.
@@ -251,14 +259,16 @@ class Imputer(TransformerMixin, TakesHoles):
         filled = self._filled(table, found.numbers, [each.argmax(1) for each in found.probabilities])
         if self.mnar == "self":  # holes lie beyond what is seen
             return filled
-        bounded = np.array([_is_bounded(column) for column in self.schema_.columns])
         holes = np.isnan(np.asarray(table.values, dtype=np.float64))
-        return np.where(holes & bounded, np.clip(filled, *self._range), filled)
+        return np.where(holes & self._bounded(), np.clip(filled, *self._range), filled)
 
-    def _drawn(self, table: Dataset, found: Completed) -> Iterator[Floats]:
-        """Yield the table as often as it was drawn, within the range of the fit; observed cells stay as they are."""
+    def _bounded(self) -> Flags:
+        return np.array([_is_bounded(column) for column in self.schema_.columns])
+
+    def _drawn(self, table: Dataset, found: Completed, beyond: Floats | float = 0.0) -> Iterator[Floats]:
+        """Yield the table as often as it was drawn, at most so far beyond the range of the fit; observed cells stay."""
         values = np.asarray(table.values, dtype=np.float64)
-        low, high = np.fmin(self._range[0], values), np.fmax(self._range[1], values)
+        low, high = np.fmin(self._range[0] - beyond, values), np.fmax(self._range[1] + beyond, values)
         for numbers, codes in zip(found.drawn_numbers, found.drawn_codes, strict=True):
             filled = self._filled(table, numbers, list(codes.T))
             yield filled if self.mnar == "self" else np.clip(filled, low, high)
