@@ -57,7 +57,7 @@ def mice(table: np.ndarray, seed: int) -> list[np.ndarray]:
 
 
 def vaekit_draws(table: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return draws of vaekit's imputer, which all come from one fit."""
+    """Return draws of vaekit's imputer, each by a fit to a bootstrap sample of the rows."""
     return Imputer(steps=STEPS, random_state=seed).fit(table).sample(table, draws=DRAWS)
 
 

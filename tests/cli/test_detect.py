@@ -205,12 +205,18 @@ def test_what_a_saved_detector_cannot_do_is_told(place, saved, capsys, words, st
 
 
 def test_other_verbs_say_what_a_saved_detector_is_for(place, saved, capsys):
-    for words in (["score", saved, place / "new.csv"], ["impute", place / "new.csv", "--model", saved]):
+    for words, said in (
+        (
+            ["score", saved, place / "new.csv"],
+            "is no model but a fitted outlier detector, which serves `vaekit detect`",
+        ),
+        (
+            ["impute", place / "new.csv", "--model", saved],
+            "is an outlier detector, which serves `vaekit detect`",
+        ),
+    ):
         assert main([*map(str, words), "-o", str(place / "never.csv")]) == 3
-        assert (
-            "is no model but a fitted outlier detector, which serves `vaekit detect`"
-            in capsys.readouterr().err
-        )
+        assert said in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from narrowing import untyped
-from vaekit import VariationalAutoencoder
+from vaekit import Imputer, VariationalAutoencoder
 from vaekit.cli import main
 
 FAST = ["--steps", "30"]
@@ -221,3 +221,60 @@ def test_a_model_refuses_what_it_does_not_know(place, model, capsys):
 def test_images_are_no_table(place, capsys):
     assert run("digits", "-o", place / "never.csv") == 3
     assert "images; expected a table" in capsys.readouterr().err
+
+
+def test_a_saved_imputer_fills_the_file_with_the_same_bytes_and_others(place, capsys, monkeypatch):
+    kept, holes = place / "kept.vae", place / "holes.csv"
+    words = ["--interval", "0.9", "--drop", "day", "--save", kept, *FAST]
+    assert run(holes, "-o", place / "fitted.csv", *words) == 0
+    assert f"{kept}: the imputer, for --model" in capsys.readouterr().out
+    assert run(holes, "-o", place / "fitted.csv", *words) == 3
+    assert "kept.vae exists; choose another --save, or give --force to replace it" in capsys.readouterr().err
+    monkeypatch.setattr("vaekit.Imputer.fit", None)
+    assert run(holes, "-o", place / "loaded.csv", "--interval", "0.9", "--model", kept) == 0
+    printed = capsys.readouterr()
+    assert "cells of the fit that were hidden again" in printed.out
+    assert "may have been fitted to these rows" not in printed.out
+    for name in ("", "-interval"):
+        assert (place / f"loaded{name}.csv").read_bytes() == (place / f"fitted{name}.csv").read_bytes()
+    some = (place / "holes.csv").read_bytes().split(b"\r\n")
+    (place / "some.csv").write_bytes(b"\r\n".join([*some[:1], *some[20:30], b""]))
+    assert run(place / "some.csv", "-o", place / "few.csv", "--model", kept, "--json") == 0
+    printed = capsys.readouterr()
+    assert "next to nothing is known" not in printed.err
+    assert json.loads(printed.out)["rows"] == 10
+    whole = (place / "fitted.csv").read_bytes().split(b"\r\n")
+    assert (place / "few.csv").read_bytes().split(b"\r\n")[1:11] == whole[20:30]
+    assert run(place / "some.csv", "-o", place / "draw.csv", "--model", kept, "--draws", "2") == 0
+    assert main(["info", str(kept)]) == 0
+    assert "imputer           serves `vaekit impute` as its model" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (
+            ["holes.csv", "--save", "x.vae", "--model", "y.vae"],
+            2,
+            "--save is for an imputer that is fitted here",
+        ),
+        (["holes.csv", "--save", "holes.csv"], 3, "exists and is no vaekit artifact"),
+        (["holes.csv", "--model", "little.vae"], 3, "the model was fitted to 2: 'a', 'b'"),
+        (["little.csv", "--model", "little.vae", "--steps", "5"], 2, "steps are of the fit"),
+        (["words.csv", "--model", "little.vae"], 3, "'a'"),
+    ],
+)
+def test_what_a_saved_imputer_cannot_do_is_told(place, little, capsys, words, status, message):
+    words = [place / word if word.endswith((".csv", ".vae")) else word for word in words]
+    assert run(*words, "-o", place / "never.csv") == status
+    assert message in capsys.readouterr().err
+    assert not (place / "never.csv").exists()
+
+
+@pytest.fixture(scope="module")
+def little(place):
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    frame.iloc[::5, 0] = np.nan
+    frame.to_csv(place / "little.csv", index=False)
+    frame.assign(a="word").to_csv(place / "words.csv", index=False)
+    Imputer(steps=5).fit(frame).save(place / "little.vae")

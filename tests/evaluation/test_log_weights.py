@@ -15,6 +15,7 @@ PARTS = {
     "pseudo-inputs": {"prior": "vamp:components=4"},
     "flow": {"posterior": "planar"},
     "student-t": {"likelihood": "student-t"},
+    "bernoulli": {"likelihood": "bernoulli"},
 }
 
 

@@ -133,6 +133,27 @@ def test_rows_that_are_fine_are_left_as_they_are_and_each_row_is_on_its_own():
         torch.testing.assert_close(found.standard_error, error, rtol=0.01, atol=0)
 
 
+def test_without_mending_every_row_has_the_average_of_its_own_draws_and_says_what_that_is_worth():
+    truth = LinearGaussian.random(4, 2, scale=0.5)
+    x = torch.cat([truth.draw(3), *(size * truth.draw(2) for size in DISTANCES[2:])])
+    model = truth.vae(exact=False)
+    with torch.no_grad():
+        model.encoder.state_dict()["weight"][:2] *= 0.5
+    with seeded(0):
+        mended = log_likelihood(model, x, samples=200)
+    with seeded(0):
+        plain = log_likelihood(model, x, samples=200, most_mended=0)
+    exact = truth.log_evidence(x)
+    assert not plain.mended.any()
+    assert mended.mended.any()
+    assert not mended.mended.all()
+    assert torch.equal(plain.values[~mended.mended], mended.values[~mended.mended])
+    assert (plain.values < exact - 1)[mended.mended][-1], (
+        "far from the data the posterior's draws miss the mass"
+    )
+    assert not plain.reliable[mended.mended][-1]
+
+
 def test_too_few_samples_tell_nothing():
     model, x = make("student-t", 2), rows("student-t")
     with seeded(0):

@@ -17,7 +17,7 @@ from sklearn.datasets import load_iris
 
 import vaekit
 from narrowing import untyped
-from vaekit import OutlierDetector, Synthesizer, VariationalAutoencoder
+from vaekit import Imputer, OutlierDetector, Synthesizer, VariationalAutoencoder
 from vaekit.artifact import FORMAT_VERSION, job_of
 from vaekit.errors import ArtifactError, UsageError
 from vaekit.jobs.saved_state import pack, unpack
@@ -87,7 +87,37 @@ def said_by_synthesizer(fitted, rows):
     ]
 
 
-SAID = {"outlier detector": (detector, said_by_detector), "synthesizer": (synthesizer, said_by_synthesizer)}
+def imputer(**changes) -> Imputer:
+    return Imputer(**{"steps": 30, **changes})
+
+
+def said_by_imputer(fitted, rows):
+    """All that an imputer says: filled tables, draws and intervals, in the types of the rows; with other holes too."""
+    other = rows.copy()
+    if not isinstance(rows, pd.DataFrame):
+        other[5:9, 0] = np.nan
+        tables = [
+            fitted.transform(rows),
+            fitted.transform(other),
+            *fitted.sample(rows, draws=2),
+            *fitted.interval(rows),
+        ]
+        return [each.tobytes() for each in tables]
+    other.loc[5:9, "size"] = np.nan
+    tables = [fitted.transform(rows), fitted.transform(other), *fitted.sample(rows, draws=2)]
+    return [
+        *((each.to_json(), list(map(str, each.dtypes))) for each in tables),
+        *(each.tobytes() for each in fitted.interval(rows)),
+        list(map(str, fitted.checks_)),
+        fitted.get_feature_names_out().tolist(),
+    ]
+
+
+SAID = {
+    "imputer": (imputer, said_by_imputer),
+    "outlier detector": (detector, said_by_detector),
+    "synthesizer": (synthesizer, said_by_synthesizer),
+}
 
 
 @pytest.fixture(scope="module", params=SAID)
@@ -147,6 +177,28 @@ def test_ids_are_as_new_after_loading(tmp_path, mixed):
     assert made[1]["code"].tolist() == [f"C{i:04}" for i in range(120, 125)]
     assert made[1]["number"].dtype == "int16"
     pd.testing.assert_frame_equal(made[0], made[1])
+
+
+def test_imputers_of_other_kinds(tmp_path, numbers):
+    empty = pd.DataFrame(numbers, columns=list("abcd")).assign(b=np.nan)
+    for i, (rows, options) in enumerate(
+        [
+            (numbers, {"mnar": "self"}),
+            (numbers, {"anchor": "gaussian", "add_indicator": True}),
+            (numbers[~np.isnan(numbers).any(1)], {}),
+            (empty, {"keep_empty_features": True}),
+            (np.where(np.isnan(numbers), -1.0, numbers), {"missing_values": -1}),
+        ]
+    ):
+        saved = imputer(**options).fit(rows)
+        saved.save(tmp_path / f"{i}.vae")
+        loaded, other = Imputer.load(tmp_path / f"{i}.vae"), rows.copy()
+        other[1:4] = other[0:3]
+        for table in (rows, other):
+            assert (
+                np.asarray(loaded.transform(table)).tobytes() == np.asarray(saved.transform(table)).tobytes()
+            )
+        assert np.asarray(loaded.sample(rows)[0]).tobytes() == np.asarray(saved.sample(rows)[0]).tobytes()
 
 
 def test_columns_that_belong_together_and_in_order_still_do(tmp_path):
@@ -262,7 +314,7 @@ def edit(folder, *, sealed=True, **changes):
         ({"format": "zip"}, "does not describe a vaekit artifact"),
         (
             {"job": "oracle"},
-            "job 'oracle' is not known here; expected one of 'synthesizer', 'outlier detector'",
+            "job 'oracle' is not known here; expected one of 'imputer', 'synthesizer', 'outlier detector'",
         ),
         ({"job": ["imputer"]}, "is not known here"),
         ({"summary": {"rows": 3}}, "its hash differs"),
@@ -279,7 +331,11 @@ def test_edited_descriptions_are_refused(folder, changes, message):
         vaekit.load(folder)
 
 
-PARTS = {"outlier detector": ("coding_", "TableCoding"), "synthesizer": ("table_", "DiscreteTable")}
+PARTS = {
+    "imputer": ("coding_", "TableCoding"),
+    "outlier detector": ("coding_", "TableCoding"),
+    "synthesizer": ("table_", "DiscreteTable"),
+}
 
 
 def state_with(folder, **changes):

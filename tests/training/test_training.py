@@ -105,6 +105,27 @@ def test_early_stopping_keeps_the_best_weights_and_says_why_it_stopped(data):
         assert torch.equal(value, snapshots[history.best_epoch][name])
 
 
+def test_patience_waits_for_the_end_of_the_schedules(data):
+    warmup = Elbo(beta=Schedule("linear", 0.0, 1.0, 30))
+    options = settings(
+        epochs=60, learning_rate=1e-12, patience=4
+    )  # nothing is learned, so that no epoch is better
+    history = train(make(), warmup, data[:20], data[200:], settings=options, seed=0)
+    assert history.stopped == "patience"
+    assert len(history.epochs) == 34
+    history = train(make(), Elbo(), data[:20], data[200:], settings=options, seed=0)
+    assert len(history.epochs) < 34
+
+
+def test_patience_follows_from_the_epochs():
+    expected = {3: 10, 50: 10, 100: 20, 300: 50, 3280: 50}
+    assert {n: TrainingSettings.for_rows(500, epochs=n).patience for n in expected} == expected
+    assert TrainingSettings.for_rows(500, patience=7).patience == 7
+    assert TrainingSettings.for_rows(500, patience=None).patience is None
+    with pytest.raises(UsageError, match="patience='soon': give at least 1 epoch, auto, or none"):
+        TrainingSettings.for_rows(500, patience="soon")
+
+
 def test_selection_looks_at_the_bound_and_not_at_the_weighted_surrogate(data):
     # With a huge beta the surrogate is far below the bound: what is reported must be the bound.
     history = train(make(), Elbo(beta=100), data, data[:50], settings=settings(epochs=1), seed=0)

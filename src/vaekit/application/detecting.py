@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from vaekit.application.sources import Source, read_for_model, read_source, source_name
-from vaekit.artifact import check_destination
+from vaekit.application.sources import Source, check_save, read_for_model, read_like, read_source, source_name
 from vaekit.data import Dataset
 from vaekit.data.missing_values import read_codes
 from vaekit.data.writers import write_frame
-from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
+from vaekit.errors import DataError, DataWarning, UsageError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.jobs import OutlierDetector, Reason, benjamini_hochberg
 from vaekit.jobs.any_artifact import load_for
@@ -178,12 +177,7 @@ def detect_to_file(
         raise UsageError(f"reasons={reasons}: give the number of values to blame for a row, or 0 for none")
     asked = false_alarm_rate if fdr is None else fdr
     opening: dict[str, Any] = {"data_dir": data_dir}
-    if save is not None:
-        if model is not None:
-            raise UsageError(
-                "save is for a detector that is fitted here, and the model is fitted; leave it out"
-            )
-        check_destination(Path(save), force=force, argument="save")
+    check_save(save, model=model, force=force, job="a detector")
     rate = _RATE if asked is None else asked
     if model is None:
         opening["missing_values"] = missing_values
@@ -251,7 +245,7 @@ def _by_detector(
 ) -> _Judged:
     """Fit a detector, and judge rows by it."""
     table = read_source(data, label=label, **opening)
-    tested = table if new is None else _read_new(new, label, opening)
+    tested = table if new is None else read_like(new, {"label": label}, **opening)
     name = None if new is None else source_name(new) or tested.source
     detector = OutlierDetector(members, false_alarm_rate=rate, random_state=seed).fit(table)
     detector.source_ |= {"label": label, "missing_values": list(read_codes(opening["missing_values"]))}
@@ -277,15 +271,8 @@ def _by_saved(
         )
     if rate is not None:
         check_rate(rate, len(detector.surprise_))
-    reading: dict[str, Any] = {
-        **opening,
-        "missing_values": detector.source_.get("missing_values"),
-        "categorical": [column.name for column in detector.coding_.categorical],
-    }
-    if label is None:
-        tested = _read_new(data, detector.source_.get("label"), reading)
-    else:
-        tested = read_source(data, label=label, **reading)
+    categorical = [column.name for column in detector.coding_.categorical]
+    tested = read_like(data, detector.source_, label=label, categorical=categorical, **opening)
     _check_columns(detector, tested, source_name(data) or tested.source)
     judged = _judged(detector, tested)
     return judged if rate is None else replace(judged, flagged=_flagged(judged.p_values, rate))
@@ -355,14 +342,6 @@ def _by_model(
             **dict.fromkeys(schema.empty_columns, "it had no value when the model was fitted"),
         },
     )
-
-
-def _read_new(new: Source, label: str | None, opening: dict[str, Any]) -> Dataset:
-    """Read new rows, which need no label."""
-    try:
-        return read_source(new, label=label, **opening)
-    except MissingLabelError:
-        return read_source(new, **opening)
 
 
 def _auroc(table: Dataset, surprise: np.ndarray) -> tuple[float | None, str | None]:

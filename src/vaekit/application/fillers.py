@@ -36,20 +36,18 @@ class Filler(Protocol):
 
 
 class ImputerFiller(Filler):
-    """The holes of a table filled by an imputer that is fitted to it.
+    """The holes of a table filled by an imputer that is fitted to it, or to one like it.
 
     Parameters
     ----------
+    imputer
+        The fitted imputer.
     table
         The table.
-    steps
-        Of training; None: as many as the rows need.
-    seed
-        Of the fit and the draws.
     """
 
-    def __init__(self, table: Dataset, *, steps: int | None, seed: int) -> None:
-        self._table, self._imputer = table, Imputer(steps=steps, random_state=seed).fit(table)
+    def __init__(self, imputer: Imputer, table: Dataset) -> None:
+        self._imputer, self._table = imputer, table
 
     @property
     def checks(self) -> list[ColumnCheck]:

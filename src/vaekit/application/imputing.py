@@ -11,20 +11,21 @@ import numpy as np
 
 from vaekit.application.fillers import FilledColumns, Filler, ImputerFiller
 from vaekit.application.model_filler import ModelFiller
-from vaekit.application.sources import Source, read_for_model, read_source, source_name
+from vaekit.application.sources import Source, check_save, read_for_model, read_like, read_source, source_name
 from vaekit.data import Column, Dataset
-from vaekit.data.column_selection import chosen_columns, read_column_names
+from vaekit.data.column_selection import chosen_columns, read_column_names, take_columns
 from vaekit.data.files_to_fill import FileToFill
 from vaekit.data.mapped import memory_limit
 from vaekit.data.messages import few, plural
+from vaekit.data.missing_values import read_codes
 from vaekit.data.output_files import is_standard_output, write_atomically
 from vaekit.data.reading import standard_input_as_file
 from vaekit.data.restoring import restore_column
 from vaekit.data.writers import write_frame
 from vaekit.errors import DataError, DataWarning, UsageError
-from vaekit.estimator import load
 from vaekit.estimator.given_rows import select_columns
-from vaekit.jobs import ColumnCheck
+from vaekit.jobs import ColumnCheck, Imputer
+from vaekit.jobs.any_artifact import load_for
 
 __all__ = ["ImputationResult", "impute_to_file"]
 
@@ -52,6 +53,10 @@ class ImputationResult:
         The share of missing cells by column, where there are any.
     checks
         How well each column is filled in, measured on cells hidden again.
+    saved
+        The artifact that the imputer was saved as.
+    fitted_before
+        Whether an imputer that was saved has filled the holes, whose checks are those of its fit.
     """
 
     paths: list[Path]
@@ -63,10 +68,13 @@ class ImputationResult:
     rows_with_holes: int
     missing: Mapping[str, float] = field(repr=False)
     checks: list[ColumnCheck] = field(repr=False)
+    saved: Path | None = None
+    fitted_before: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain dictionaries, lists, strings and numbers."""
-        return {**vars(self), "missing": dict(self.missing), "checks": [vars(check) for check in self.checks]}
+        told = {key: value for key, value in vars(self).items() if key != "saved" or value is not None}
+        return {**told, "missing": dict(self.missing), "checks": [vars(check) for check in self.checks]}
 
 
 def impute_to_file(
@@ -74,6 +82,8 @@ def impute_to_file(
     output: str | Path,
     *,
     model: str | Path | None = None,
+    save: str | Path | None = None,
+    force: bool = False,
     draws: int | None = None,
     interval: float | None = None,
     label: str | None = None,
@@ -99,7 +109,11 @@ def impute_to_file(
     model
         A ``NAME.vae`` that was fitted to a table of the same columns, to fill the holes by instead of an imputer that
         is fitted to the file: :meth:`vaekit.VariationalAutoencoder.impute`. Its intervals are as wide as the model
-        says, not calibrated.
+        says, not calibrated. Or an imputer that was saved.
+    save
+        A folder to save the fitted imputer in: see :meth:`vaekit.Imputer.save`.
+    force
+        Whether an artifact that is there is replaced.
     draws
         Number of files with draws, ``OUT-1.csv``, ``OUT-2.csv``..., to be analysed one by one, with the results put
         together by :func:`vaekit.pool`. None: one file with what is expected.
@@ -151,7 +165,8 @@ def impute_to_file(
     with standard_input_as_file() if name == "-" else nullcontext(Path(name).expanduser()) as path:
         place, source = (str(path), "standard input") if name == "-" else (name, name)
         form: dict[str, Any] = {"label": label, "thousands": thousands, "decimal": decimal}
-        estimator = None if model is None else load(model)
+        check_save(save, model=model, force=force, job="an imputer")
+        estimator = None if model is None else load_for(Imputer, model)
         if estimator is None:
             whole = read_source(place, source=source, missing_values=missing_values, **form)
             _require_table(whole)
@@ -162,7 +177,11 @@ def impute_to_file(
                 raise UsageError(
                     "missing_values and steps are of the fit, and the model is fitted; leave them out"
                 )
-            table = whole = replace(read_for_model(estimator, place, **form), source=source)
+            table = whole = (
+                _read_for_imputer(estimator, place, **form, source=source)
+                if isinstance(estimator, Imputer)
+                else replace(read_for_model(estimator, place, **form), source=source)
+            )
             _require_table(whole)
             holes = _holes(table)
             out = chosen_columns([*holes], only=read_column_names(columns), drop=read_column_names(drop))
@@ -173,13 +192,34 @@ def impute_to_file(
         _check_output(file, path, output)
         _refuse_more_than_memory(draws, table)
         filler: Filler | None = None
-        if any(each.any() for each in holes.values()):
+        some = any(each.any() for each in holes.values())
+        if some and not isinstance(estimator, Imputer):
             _warn_of_little(table, holes)
-            if estimator is None:
-                filler = ImputerFiller(table, steps=steps, seed=seed)
-            else:
-                filler = ModelFiller(estimator, table, seed=seed)
-        return _write(file, output, filler, table, holes, draws, interval)
+        if estimator is None and (some or save is not None):
+            estimator = Imputer(steps=steps, random_state=seed).fit(table)
+            estimator.source_ |= {
+                **form,
+                "missing_values": list(read_codes(missing_values)),
+                "source": source,
+            }
+        if some and estimator is not None:
+            fitted = isinstance(estimator, Imputer)
+            filler = ImputerFiller(estimator, table) if fitted else ModelFiller(estimator, table, seed=seed)
+        written = _write(file, output, filler, table, holes, draws, interval)
+        if not isinstance(estimator, Imputer):
+            return written
+        if save is not None:
+            estimator.save(save, force=force)
+        return replace(written, saved=None if save is None else Path(save), fitted_before=model is not None)
+
+
+def _read_for_imputer(imputer: Imputer, place: str, **form: Any) -> Dataset:
+    """Read the columns of an imputer that was saved, as the table of its fit was read where nothing else is asked."""
+    schema = imputer.schema_
+    categorical = [column.name for column in schema.columns if column.categories is not None]
+    table = read_like(place, imputer.source_, categorical=categorical, **form)
+    others = set(table.columns or ()) - {column.name for column in schema.columns}
+    return schema.align(take_columns(table, others), what=table.source)
 
 
 def _require_table(dataset: Dataset) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from vaekit.artifact import check_destination
 from vaekit.data import Dataset, from_object, read
 from vaekit.data.column_selection import chosen_columns, take_columns
 from vaekit.data.condition_columns import take_conditions
@@ -20,7 +21,16 @@ from vaekit.data.schema_check import Outside
 from vaekit.errors import DataError, DataWarning, MissingLabelError, UsageError
 from vaekit.estimator import VariationalAutoencoder, load
 
-__all__ = ["Opened", "Source", "open_artifact", "read_for_model", "read_source", "source_name"]
+__all__ = [
+    "Opened",
+    "Source",
+    "check_save",
+    "open_artifact",
+    "read_for_model",
+    "read_like",
+    "read_source",
+    "source_name",
+]
 
 #: A path, the name of a data set, or data in memory: an array, a data frame, a :class:`vaekit.data.Dataset`.
 Source = Any
@@ -102,6 +112,55 @@ def read_source(
     if dataset.test is not None:
         dataset.test.require_finite()
     return dataset
+
+
+def read_like(
+    data: Source, fitted: Mapping[str, Any], *, label: str | None = None, **options: Any
+) -> Dataset:
+    """Read data as those of a fit were read, but for what is asked otherwise.
+
+    Parameters
+    ----------
+    data
+        The data.
+    fitted
+        How the others were read: ``label``, which these need not have, ``missing_values``, ``thousands`` and
+        ``decimal``, as far as they are there.
+    label
+        A column that is a label, which the data must have.
+    options
+        As for :func:`read_source`; what is None is as it was.
+
+    Raises
+    ------
+    DataError
+        For data that cannot be read.
+    """
+    as_before = {key: fitted.get(key) for key in ("missing_values", "thousands", "decimal")}
+    reading: dict[str, Any] = as_before | {key: each for key, each in options.items() if each is not None}
+    if label is not None or fitted.get("label") is None:
+        return read_source(data, label=label, **reading)
+    try:
+        return read_source(data, label=fitted["label"], **reading)
+    except MissingLabelError:
+        return read_source(data, **reading)
+
+
+def check_save(save: str | Path | None, *, model: object, force: bool, job: str) -> None:
+    """Refuse a place where what is fitted could not be saved at the end, and one where nothing is fitted.
+
+    Raises
+    ------
+    UsageError
+        If a model is given, so that nothing is fitted.
+    ArtifactError
+        As :func:`vaekit.artifact.check_destination` does.
+    """
+    if save is None:
+        return
+    if model is not None:
+        raise UsageError(f"save is for {job} that is fitted here, and the model is fitted; leave it out")
+    check_destination(Path(save), force=force, argument="save")
 
 
 def _from_memory(data: Any, conditions: Sequence[str], **choice: Any) -> Dataset:

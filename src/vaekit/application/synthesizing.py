@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vaekit.application.row_makers import ArtifactRows, RowMaker, SavedRows, SynthesizerRows
-from vaekit.application.sources import Source, source_name
+from vaekit.application.sources import Source, check_save, source_name
 from vaekit.application.table_text import as_written, read_table
-from vaekit.artifact import check_destination
 from vaekit.data import write_text
 from vaekit.data.column_selection import read_column_names
 from vaekit.data.messages import few
@@ -172,8 +171,12 @@ def synthesize_to_file(
             f"{output}: unknown ending {output.suffix!r} for made-up rows; expected one of {', '.join(TABLES)}"
         )
     names = read_column_names(unique)
-    if save is not None:
-        _check_save(Path(save), force=force, model=model, given=given)
+    check_save(save, model=model, force=force, job="a synthesizer")
+    if save is not None and given:
+        raise UsageError(
+            "save keeps a synthesizer for any rows, and what is given is of these alone: save it first, and give it as "
+            "the model then"
+        )
     maker: RowMaker
     table = None
     fitted = None if model is None else load_for(Synthesizer, model)
@@ -247,19 +250,6 @@ def synthesize_to_file(
         page,
         None if save is None else Path(save),
     )
-
-
-def _check_save(folder: Path, *, force: bool, model: object, given: Mapping[str, Any] | None) -> None:
-    if model is not None:
-        raise UsageError(
-            "save is for a synthesizer that is fitted here, and the model is fitted; leave it out"
-        )
-    if given:
-        raise UsageError(
-            "save keeps a synthesizer for any rows, and what is given is of these alone: save it first, and give it as "
-            "the model then"
-        )
-    check_destination(folder, force=force, argument="save")
 
 
 def _refuse_with_saved(*, report: bool, **of_the_fit: Any) -> None:

@@ -32,6 +32,7 @@ MODEL, DESCRIPTION, METRICS = "model.safetensors", "model.json", "metrics.jsonl"
 
 # The fitted jobs that have an artifact too, and what each serves.
 JOBS = {
+    "imputer": "`vaekit impute` as its model, and Imputer.load",
     "synthesizer": "`vaekit synthesize` as its model, and Synthesizer.load",
     "outlier detector": "`vaekit detect` as its model, and OutlierDetector.load",
 }

@@ -11,9 +11,11 @@ import tyro
 from vaekit.cli.options import (
     DataArgument,
     DecimalOption,
+    ForceFlag,
     JsonFlag,
     LabelOption,
     MissingValuesOption,
+    SaveOption,
     SeedOption,
     ThousandsOption,
 )
@@ -50,9 +52,12 @@ class Impute:
         Path | None,
         tyro.conf.arg(
             metavar="NAME.vae",
-            help="Fill by a model that was fitted to such a table, rather than by an imputer that is fitted to DATA.",
+            help="Fill by a model that was fitted to such a table, or by an imputer that --save wrote, rather than by "
+            "one that is fitted to DATA.",
         ),
     ] = None
+    save: SaveOption = None
+    force: ForceFlag = False
     draws: Annotated[
         int | None,
         tyro.conf.arg(
@@ -98,6 +103,8 @@ class Impute:
             self.data,
             self.output,
             model=self.model,
+            save=self.save,
+            force=self.force,
             draws=self.draws,
             interval=self.interval,
             label=self.label,
@@ -113,7 +120,7 @@ class Impute:
             print_json(result.to_json())
         else:
             print(
-                "\n".join(_lines(result, by_model=self.model is not None)),
+                "\n".join(_lines(result, by_model=self.model is not None and not result.fitted_before)),
                 file=sys.stderr if to_standard_output else sys.stdout,
             )
         return 0
@@ -134,6 +141,8 @@ def _lines(result: "ImputationResult", *, by_model: bool) -> list[str]:
         )
     elif not str(result.paths[0]).startswith("-"):
         lines.append(f"{result.paths[0]}: {result.rows:,} rows")
+    if result.saved is not None:
+        lines.append(f"{result.saved}: the imputer, for --model")
     if result.intervals is not None:
         lines.append(f"{result.intervals}: {result.filled:,} intervals, rows counted from 0")
     return lines
@@ -166,7 +175,7 @@ def _table(result: "ImputationResult", *, by_model: bool) -> list[str]:
         lines.append(f"  and {len(ordered) - _MOST_COLUMNS} more columns")
     if checks:
         lines.append(
-            f"  errors on {_hidden(result.checks)} that were hidden again: root mean square beside the column's"
+            f"  errors on {_hidden(result.checks)} {_when(result)}: root mean square beside the column's"
         )
         lines.append("  standard deviation; of categories the share of wrong ones")
     if by_model and checks:
@@ -190,6 +199,10 @@ def _where_others_win(checks: "list[ColumnCheck]") -> list[str]:
             "other columns say little of it"
         )
     return lines
+
+
+def _when(result: "ImputationResult") -> str:
+    return "of the fit that were hidden again" if result.fitted_before else "that were hidden again"
 
 
 def _hidden(checks: "list[ColumnCheck]") -> str:

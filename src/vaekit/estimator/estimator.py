@@ -102,7 +102,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         objective ``m2`` a label may be missing: NaN, None, empty, or -1 among whole numbers.
     epochs, batch_size, learning_rate, patience, schedule, optimizer, clip, averaging, output_bias, compile, precision
         See :class:`vaekit.training.TrainingSettings`; epochs and batch size that are None follow from the
-        number of rows.
+        number of rows, a patience of ``auto`` from the epochs.
     device
         ``cpu``, ``cuda``, or ``auto``.
     memory_limit
@@ -158,7 +158,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 3e-3,
-        patience: int | None = 50,
+        patience: int | Literal["auto"] | None = "auto",
         schedule: str = "cosine",
         optimizer: str = "adam",
         clip: float | Literal["auto"] | None = "auto",
@@ -186,7 +186,7 @@ class VariationalAutoencoder(TransformerMixin, TakesHoles):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.patience = patience
+        self.patience: int | Literal["auto"] | None = patience
         self.schedule = schedule
         self.optimizer = optimizer
         self.clip: float | Literal["auto"] | None = clip

@@ -8,6 +8,7 @@ from vaekit.errors import UsageError
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.estimator import load as load_model
 from vaekit.jobs.detection.outlier_detector import OutlierDetector
+from vaekit.jobs.imputation.imputer import Imputer
 from vaekit.jobs.saved_job import SavedJob
 from vaekit.jobs.synthesis.synthesizer import Synthesizer
 from vaekit.networks import NetworkRecipe
@@ -16,7 +17,7 @@ __all__ = ["load", "load_for"]
 
 Job = TypeVar("Job", bound=SavedJob)
 
-_JOBS: dict[str, type[SavedJob]] = {each.job: each for each in (OutlierDetector, Synthesizer)}
+_JOBS: dict[str, type[SavedJob]] = {each.job: each for each in (OutlierDetector, Imputer, Synthesizer)}
 
 
 def load(
@@ -42,7 +43,7 @@ def load(
 
     Returns
     -------
-    VariationalAutoencoder, OutlierDetector or Synthesizer
+    VariationalAutoencoder, OutlierDetector, Imputer or Synthesizer
         Whatever was saved; ``load`` of that class returns it too, and nothing else.
 
     Raises

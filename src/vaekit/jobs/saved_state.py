@@ -101,7 +101,7 @@ def pack(value: Any, where: str, arrays: dict[str, Tensor]) -> Any:
         case InParts():
             return {_KIND: type(value).__name__, "parts": pack(value.to_parts(), where, arrays)}
         case _ if is_dataclass(value):
-            own = {field.name: vars(value)[field.name] for field in fields(value)}
+            own = {field.name: getattr(value, field.name) for field in fields(value)}
             return {_KIND: type(value).__name__} | pack(own, where, arrays)
         case _:
             raise UsageError(
@@ -169,6 +169,10 @@ def unpack(document: Any, kind: Any, where: str, arrays: Mapping[str, Tensor]) -
 
 
 def _of_union(document: Any, kinds: Sequence[Any], where: str, arrays: Mapping[str, Tensor]) -> Any:
+    tag = document.get(_KIND) if isinstance(document, dict) else None
+    for kind in kinds:
+        if tag is not None and isinstance(kind, type) and tag in [each.__name__ for each in _kinds_of(kind)]:
+            return unpack(document, kind, where, arrays)
     for kind in kinds:
         try:
             return unpack(document, kind, where, arrays)
@@ -213,7 +217,11 @@ def _object(document: Any, kind: Any, where: str, arrays: Mapping[str, Tensor]) 
         field.name: unpack(document[field.name], hints[field.name], f"{where}.{field.name}", arrays)
         for field in own
     }
-    return found(**values)
+    if all(field.init for field in own):
+        return found(**values)
+    restored = found.__new__(found)  # fields that the constructor would fit again are as they were
+    vars(restored).update(values)
+    return restored
 
 
 def _kinds_of(kind: type) -> list[type]:

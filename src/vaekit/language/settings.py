@@ -24,6 +24,7 @@ OutputBias = Literal["auto", "marginal", "none"]
 Precision = Literal["float32", "tf32", "bf16"]
 
 _STAIRCASE_EPOCHS = 3280
+_PATIENCE = (10, 50)  # epochs, at least and at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class TrainingOptions:
     learning_rate
         The optimiser's learning rate, before its schedule.
     patience
-        Stop after this many epochs without a better validation bound; none: never.
+        Stop after this many epochs without a better validation bound, counted from the end of the objective's
+        schedules; auto: a fifth of the epochs, from 10 to 50; none: never.
     schedule
         Schedule of the learning rate: constant, cosine (it falls to zero), one-cycle, plateau:patience=10,
         staircase.
@@ -70,7 +72,7 @@ class TrainingOptions:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float = 3e-3
-    patience: int | None = 50
+    patience: int | Literal["auto"] | None = "auto"
     schedule: str = "cosine"
     optimizer: str = "adam"
     clip: float | Literal["auto"] | None = "auto"
@@ -85,7 +87,9 @@ class TrainingOptions:
                 raise UsageError(f"{name}={value}: give a whole number of at least 1")
         if not 0 < self.learning_rate < float("inf"):
             raise UsageError(f"learning_rate={self.learning_rate:g}: give a positive number, such as 0.001")
-        if self.patience is not None and self.patience < 1:
+        if isinstance(self.patience, str) and self.patience != "auto":
+            raise UsageError(f"patience={self.patience!r}: give at least 1 epoch, auto, or none")
+        if isinstance(self.patience, int) and self.patience < 1:
             raise UsageError(f"patience={self.patience}: give at least 1 epoch, or none to train to the end")
         if isinstance(self.clip, str) and self.clip != "auto":
             raise UsageError(f"clip={self.clip!r}: give a positive number, auto, or none")
@@ -108,13 +112,13 @@ class TrainingOptions:
         A batch is about a twentieth of the rows, a power of two from 16 to 128; one that is asked for is at most all of
         them. Epochs make about 3,500 steps, or 2,000 of 128 rows, but are at least 30 and at most 300; a staircase has
         its own 3,280. With convolutions, which learn more of each step, and take longer for it, they make 2,000 steps,
-        and are at least 15.
+        and are at least 15. A fifth of them, but 10 to 50, may pass without a better validation bound.
 
         Examples
         --------
         >>> settings = TrainingOptions().filled_in(1450)
-        >>> settings.epochs, settings.batch_size, settings.learning_rate, settings.schedule
-        (152, 64, 0.003, 'cosine')
+        >>> settings.epochs, settings.batch_size, settings.learning_rate, settings.schedule, settings.patience
+        (152, 64, 0.003, 'cosine', 30)
         >>> [TrainingOptions().filled_in(rows).epochs for rows in (8_000, 54_000)]
         [31, 30]
         >>> TrainingOptions().filled_in(54_000, convolutions=True).epochs
@@ -130,8 +134,12 @@ class TrainingOptions:
             wanted, fewest = (2000, 15) if convolutions else (min(3500, 2000 * 128 // batch_size), 30)
             epochs = min(300, max(fewest, wanted // steps))
             epochs = _STAIRCASE_EPOCHS if self.schedule == "staircase" else epochs
-        settings: dict[str, Any] = {**asdict(self), "epochs": epochs, "batch_size": batch_size}
-        return TrainingSettings(**settings)
+        patience = self.patience
+        if patience == "auto":
+            low, high = _PATIENCE
+            patience = min(high, max(low, round(epochs / 5)))
+        filled: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "patience": patience}
+        return TrainingSettings(**{**asdict(self), **filled})
 
 
 @dataclass(frozen=True, kw_only=True)

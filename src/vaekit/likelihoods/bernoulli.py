@@ -73,9 +73,50 @@ class BernoulliLikelihood(nn.Module, Likelihood):
     def forward(self, features: Tensor) -> Distribution:
         """Turn features ``(..., *event_shape)``, the logits, into a distribution over the event."""
         bernoulli = Bernoulli(logits=features, validate_args=False)
-        return Independent(bernoulli, len(self.event_shape), validate_args=False)
+        return IndependentBernoullis(bernoulli, len(self.event_shape), validate_args=False)
 
 
+class IndependentBernoullis(Independent):
+    r"""Bernoullis of one event, whose log-probabilities take one logarithm for several in compiled evaluations.
+
+    .. math:: \log p(x) = \sum_i \left[x_i l_i - \max(l_i, 0)\right]
+              - \sum_{\text{groups } g} \log \prod_{i \in g} \left(1 + e^{-|l_i|}\right)
+
+    Factors are between 1 and 2, so that the product of a group of up to 32 neither overflows nor loses digits.
+    Compiled, this takes less than half of the time of a logarithm each. Called operation by operation it would take
+    longer, and so would its derivative: both are left to the usual form.
+
+    Examples
+    --------
+    >>> bernoullis = IndependentBernoullis(Bernoulli(logits=torch.zeros(4)), 1)
+    >>> bernoullis.log_prob(torch.ones(4)).exp().item()
+    0.0625
+    """
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Evaluate ``(..., *event)``, ``(...)`` in nats."""
+        is_compiled = torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting()
+        group = _largest_group(self.event_shape.numel())
+        if not is_compiled or torch.is_grad_enabled() or group == 1:
+            return super().log_prob(value)
+        logits: Tensor = self.base_dist.logits
+        dimensions = len(self.event_shape)
+        linear = (value * logits - logits.clamp_min(0)).flatten(-dimensions).sum(-1)
+        factors = 1 + (-logits.abs()).exp()
+        products = factors.reshape(*factors.shape[:-dimensions], -1, group).prod(-1)
+        return linear - products.log().sum(-1)
+
+
+def _largest_group(numbers: int) -> int:
+    """Return the largest divisor of a number of factors up to 32.
+
+    >>> _largest_group(784), _largest_group(30), _largest_group(37)
+    (28, 30, 1)
+    """
+    return next(size for size in range(min(_MOST_FACTORS, max(numbers, 1)), 0, -1) if numbers % size == 0)
+
+
+_MOST_FACTORS = 32
 _SCALAR = torch.Size()
 _SMALL = (
     0.5  # |eta| below which series are used: the first omitted term is below 1e-14, of the variance 1e-10

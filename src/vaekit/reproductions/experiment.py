@@ -193,7 +193,7 @@ def _measure(model: VAE, x: Tensor, samples: int, seed: int) -> dict[str, float]
         if samples:
             memory = _ACCELERATOR_MEMORY if x.is_cuda else _PROCESSOR_MEMORY
             found["negative log-likelihood"] = -log_likelihood(
-                model, x, samples=samples, memory=memory
+                model, x, samples=samples, most_mended=0, memory=memory
             ).estimate.mean
     model.train(training)
     return found

@@ -180,7 +180,11 @@ class Run:
     def ended(self) -> str | None:
         """``"epochs"`` or ``"patience"`` when there is nothing left to do."""
         done, patience = self.epoch - 1, self.settings.patience
-        if patience is not None and done - max(self.history.best_epoch, self.epochs_before) >= patience:
+        settled = max((schedule.epochs for schedule in self.setup.objective.schedules.values()), default=0.0)
+        if (
+            patience is not None
+            and done - max(self.history.best_epoch, self.epochs_before, settled) >= patience
+        ):
             return "patience"
         return "epochs" if done >= self.last_epoch else None
 

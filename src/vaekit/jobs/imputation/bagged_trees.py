@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import ExtraTreesRegressor
 
+from vaekit.jobs.imputation.tree_nodes import TreeNodes
+
 __all__ = ["BaggedTrees"]
 
 Floats = npt.NDArray[np.float64]
@@ -37,13 +39,24 @@ class BaggedTrees:
 
     def __init__(self, inputs: Floats, target: Floats, left_out: Positions, *, bags: int, seed: int) -> None:
         self.width = target.shape[1]
-        self.bags: list[ExtraTreesRegressor] = []
+        self.bags: list[ExtraTreesRegressor | TreeNodes] = []
         for bag in range(bags):
             rows = np.flatnonzero(left_out != bag)
             if len(rows) == 0:  # a column of very few values: those of all bags
                 rows = np.arange(len(inputs))
             trees = ExtraTreesRegressor(_TREES, random_state=(seed + bag) % 2**32)
             self.bags.append(trees.fit(inputs[rows], target[rows, 0] if self.width == 1 else target[rows]))
+
+    def to_parts(self) -> tuple[int, list[TreeNodes]]:
+        """Return the width of the column, and the nodes of the trees of each bag."""
+        return self.width, [bag if isinstance(bag, TreeNodes) else TreeNodes.of(bag) for bag in self.bags]
+
+    @classmethod
+    def from_parts(cls, parts: tuple[int, list[TreeNodes]]) -> "BaggedTrees":
+        """Return trees that predict the same bits."""
+        found = cls.__new__(cls)
+        found.width, found.bags = parts[0], list[ExtraTreesRegressor | TreeNodes](parts[1])
+        return found
 
     def predict(self, inputs: Floats) -> Floats:
         """Return the mean over all bags, ``(n, width)``, for rows ``(n, features)``."""

@@ -9,6 +9,7 @@ of all columns together. A category is as many columns of zeros and ones as it h
 """
 
 from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -68,7 +69,6 @@ class ColumnFiller:
     )  #: ``(ways, n, width)``: the column by each way, which has not seen the row.
 
     def __post_init__(self) -> None:
-        self._search = NearestNeighbors().fit(self.inputs)
         ways = [self.by_networks, self._nearest(self.inputs, np.arange(len(self.inputs)))]
         if self.with_trees:
             for told, begin in _tasks(self.inputs, self.by_networks):
@@ -77,6 +77,21 @@ class ColumnFiller:
                 ways.append(begin + trees.predict_left_out(told, self.part))
         self.held_out = np.stack(ways)
         self.weight = np.eye(len(ways))[0]
+
+    def to_parts(self) -> tuple[Floats, Floats, list[BaggedTrees], Floats]:
+        """Return what fills the column in: inputs, target, trees and weights; not what only their choice took."""
+        return self.inputs, self.target, self.trees, self.weight
+
+    @classmethod
+    def from_parts(cls, parts: tuple[Floats, Floats, list[BaggedTrees], Floats]) -> "ColumnFiller":
+        """Return a filler that fills in the same."""
+        found = cls.__new__(cls)
+        found.inputs, found.target, found.trees, found.weight = parts
+        return found
+
+    @cached_property
+    def _search(self) -> NearestNeighbors:
+        return NearestNeighbors().fit(self.inputs)
 
     @property
     def share_of_trees(self) -> float:

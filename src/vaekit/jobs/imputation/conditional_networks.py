@@ -32,6 +32,8 @@ from vaekit.networks.bounded import soft_bound
 
 __all__ = ["ConditionalNetworks", "ConditionalSettings", "Expected", "train_conditional"]
 
+Layers = list[tuple[Tensor, Tensor]]
+
 _FREEDOM = 5.0  # degrees of freedom of a number's Student-t
 _LOG_CONSTANT = (
     math.lgamma((_FREEDOM + 1) / 2) - math.lgamma(_FREEDOM / 2) - 0.5 * math.log(_FREEDOM * math.pi)
@@ -58,6 +60,10 @@ class ConditionalSettings:
         Latent dimensions, and rows in a step.
     weight_decay
         Of AdamW.
+    copies
+        The most that training has of each row, with different cells hidden.
+    warm_up
+        The share of the steps in which the weight of the KL rises from 0 to 1.
     """
 
     hidden: int
@@ -66,6 +72,8 @@ class ConditionalSettings:
     latent: int = 8
     batch_size: int = 128
     weight_decay: float = 1e-4
+    copies: int = 32
+    warm_up: float = 0.3
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,32 @@ class ConditionalNetworks:
         found.decoder = [(weight[this], bias[this]) for weight, bias in self.decoder]
         return found
 
+    def begin_again(self, anchors: GaussianAnchors) -> "ConditionalNetworks":
+        """Return a stack with other Gaussians, whose members have the weights of these ones in turn."""
+        found, which = copy.copy(self), torch.arange(len(anchors.mean)) % self.members
+        found.members, found.anchors = len(which), anchors
+        found.encoder = [(weight[which], bias[which]) for weight, bias in self.encoder]
+        found.prior = [(weight[which], bias[which]) for weight, bias in self.prior]
+        found.decoder = [(weight[which], bias[which]) for weight, bias in self.decoder]
+        return found
+
     def parameters(self) -> list[Tensor]:
         """Return all weights, each with the members as its first dimension."""
         return [weight for layer in (*self.encoder, *self.prior, *self.decoder) for weight in layer]
+
+    def to_parts(self) -> tuple[GaussianAnchors, int, tuple[int, ...], Layers, Layers, Layers]:
+        """Return the Gaussians, the number of numeric columns, the positions of the others, and all layers."""
+        return self.anchors, self.numbers, self.sizes, self.encoder, self.prior, self.decoder
+
+    @classmethod
+    def from_parts(
+        cls, parts: tuple[GaussianAnchors, int, tuple[int, ...], Layers, Layers, Layers]
+    ) -> "ConditionalNetworks":
+        """Return the networks that have these parts."""
+        found = cls.__new__(cls)
+        found.anchors, found.numbers, found.sizes, found.encoder, found.prior, found.decoder = parts
+        found.members, found.latent = len(found.anchors.mean), found.encoder[-1][1].shape[-1] // 2
+        return found
 
     def told(self, rows: CodedRows, visible: Tensor) -> Tensor:
         """Return the visible cells, and which they are, as networks take them: ``(n, width)``."""
@@ -237,7 +268,7 @@ class ConditionalNetworks:
 def train_conditional(
     networks: ConditionalNetworks,
     rows: CodedRows,
-    left_out: Tensor,
+    weight: Tensor,
     settings: ConditionalSettings,
     generator: torch.Generator,
 ) -> None:
@@ -249,8 +280,8 @@ def train_conditional(
         Trained in place.
     rows
         Rows with holes: a hole is never told nor asked for.
-    left_out
-        ``(members, n)``: 1 for a row that a member must not see.
+    weight
+        ``(members, n)``: how often a member sees each row; 0 for one that it must not see.
     settings
         For how long.
     generator
@@ -258,15 +289,15 @@ def train_conditional(
     """
     n, columns = rows.observed.shape
     # The conditional moments of Gaussians cost more than a step: they are taken once for a store of hidden cells.
-    copies = max(1, min(32, _MASKS // n))
+    copies = max(1, min(settings.copies, _MASKS // n))
     which = torch.arange(n).repeat(copies)
     share = torch.rand(len(which), 1, generator=generator) * 0.6 + 0.1
     store = rows.take(which)
     visible = (torch.rand(len(which), columns, generator=generator) > share) * rows.observed[which]
     means, deviations = networks.anchors.given(store, visible)
-    seen = (1 - left_out)[:, which]
+    seen = weight[:, which]
     seen = seen / seen.mean(1, keepdim=True).clamp(min=1e-6)
-    weights = [weight.requires_grad_() for weight in networks.parameters()]
+    weights = [each.requires_grad_() for each in networks.parameters()]
     optimizer, schedule = adam_on_one_cycle(
         weights,
         learning_rate=settings.learning_rate,
@@ -274,20 +305,21 @@ def train_conditional(
         steps=settings.steps,
     )
     batch = min(settings.batch_size, len(which))
+    rising = settings.warm_up * settings.steps
     for step in range(settings.steps):
         drawn = torch.randint(len(which), (batch,), generator=generator)
         noise = torch.randn(networks.members, batch, networks.latent, generator=generator)
         anchor = means[:, drawn], deviations[:, drawn]
         reconstruction, divergence = networks.bound(store.take(drawn), visible[drawn], anchor, noise)
-        warmth = min(1.0, step / (0.3 * settings.steps))
+        warmth = min(1.0, step / rising) if rising else 1.0
         loss = ((warmth * divergence - reconstruction) * seen[:, drawn]).mean(1).sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 5.0 * networks.members, foreach=True)
         optimizer.step()
         schedule.step()
-    for weight in weights:
-        weight.requires_grad_(False)
+    for each in weights:
+        each.requires_grad_(False)
 
 
 def student_t_log_density(x: Tensor, location: Tensor, scale: Tensor) -> Tensor:

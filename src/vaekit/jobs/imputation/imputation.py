@@ -7,12 +7,14 @@ first has completed. One factor a column widens or narrows what members draw aro
 holds nine of ten re-hidden cells.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from vaekit.jobs.imputation.bootstrap_fits import BootstrapFits
 from vaekit.jobs.imputation.column_filler import ColumnFiller, stack_weights
 from vaekit.jobs.imputation.conditional_networks import (
     ConditionalNetworks,
@@ -99,25 +101,35 @@ class Imputation:
         How columns are seen.
     networks
         The members.
+    settings
+        How they were trained.
+    trained_on
+        The rows.
     seed
         Of the draws.
     rounds
         For each round the ways of each column that has holes.
     factor
-        ``(numeric columns,)``: what draws are widened by.
+        ``(numeric columns,)``: what draws are widened by, so that 90 % intervals hold.
+    spread
+        ``(numeric columns,)``: what draws are widened by, so that they vary as the networks err.
     checks
         How well each column with holes is filled in.
     """
 
     coding: TableCoding
     networks: ConditionalNetworks
+    settings: ConditionalSettings
+    trained_on: CodedRows
     seed: int
     rounds: list[dict[int, ColumnFiller]] = field(init=False, default_factory=list)
     factor: Floats = field(init=False)
+    spread: Floats = field(init=False)
     checks: list[ColumnCheck] = field(init=False, default_factory=list)
+    _fits: BootstrapFits | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.factor = np.ones(len(self.coding.numeric))
+        self.factor, self.spread = np.ones((2, len(self.coding.numeric)))
 
     @classmethod
     def fit(
@@ -146,9 +158,9 @@ class Imputation:
         generator = torch.Generator().manual_seed(seed)
         anchors = GaussianAnchors.fit(rows, coding.sizes, [np.flatnonzero(part != m) for m in range(parts)])
         networks = ConditionalNetworks(anchors, len(coding.numeric), coding.sizes, settings, generator)
-        left_out = torch.arange(parts)[:, None] == torch.from_numpy(part)
-        train_conditional(networks, rows, left_out.float(), settings, generator)
-        found = cls(coding, networks, seed)
+        seen = torch.arange(parts)[:, None] != torch.from_numpy(part)
+        train_conditional(networks, rows, seen.float(), settings, generator)
+        found = cls(coding, networks, settings, rows, seed)
         if not bool((rows.observed > 0).all()):
             for _ in range(_ROUNDS):
                 found._fit_round(rows, part, with_trees=with_trees)
@@ -197,6 +209,30 @@ class Imputation:
         codes = codes.copy()
         codes[~keep] = (random.random((len(missing), 1)) * cumulative[:, -1:] > cumulative).sum(1)
         return codes
+
+    def sample(self, rows: CodedRows, *, draws: int) -> Completed:
+        """Return what :meth:`complete` does, but for the draws, which are proper ones: for multiple imputation.
+
+        The first call fits to bootstrap samples (see :mod:`vaekit.jobs.imputation.bootstrap_fits`).
+
+        Parameters
+        ----------
+        rows
+            Rows with holes.
+        draws
+            The number of completed rows that are drawn, at least 1.
+        """
+        if self._fits is None:
+            self._fits = BootstrapFits.fit(
+                self.trained_on, self.networks, self.settings, self.spread, seed=self.seed
+            )
+        found = self.complete(rows, draws=0)
+        drawn = list(islice(self._fits.draws(rows), draws))
+        return replace(
+            found,
+            drawn_numbers=np.stack([numbers for numbers, _ in drawn]),
+            drawn_codes=np.stack([codes for _, codes in drawn]),
+        )
 
     def _fill(self, rows: CodedRows, by_networks: Blocks, but: int = -1) -> Blocks:
         """Return what all rounds so far fill in, column by column; ``but`` is a column that is of no interest."""
@@ -282,6 +318,7 @@ class Imputation:
         means += [table.mean(0) for table in expected.probabilities]
         completed = self._completed(rows, [each.double().numpy() for each in means])
         factors: dict[int, float] = {}
+        spreads: dict[int, float] = {}
         for j, filler in fillers.items():
             random = np.random.default_rng([self.seed, j, 1])
             mine = np.sort(random.permutation(len(filler.rows))[:_MOST_CELLS])
@@ -298,6 +335,9 @@ class Imputation:
                 residual = (truth - blend)[:, 0]
                 low, high = np.quantile(unseen.drawn - unseen.said[j][:, 0], [0.05, 0.95], axis=0)
                 factors[j] = conformal_factor(residual, low, high, weight)
+                missed = np.square(truth - unseen.said[j])[:, 0]
+                variance = np.average(unseen.drawn.var(0), weights=weight)
+                spreads[j] = float(np.sqrt(np.average(missed, weights=weight) / variance))
                 coverage = measured_coverage(residual, low, high, weight)
             begin = j if j < d else d + sum(self.coding.sizes[: j - d])
             guesses = {
@@ -318,9 +358,9 @@ class Imputation:
                     **{way: error_of(guess, truth, weight) for way, guess in guesses.items()},
                 )
             )
-        self.factor[:] = np.median([*factors.values()]) if factors else 1.0
-        for j, factor in factors.items():
-            self.factor[j] = factor
+        for factor, found in ((self.factor, factors), (self.spread, spreads)):
+            factor[:] = np.median([*found.values()]) if found else 1.0
+            factor[[*found]] = [*found.values()]
 
 
 def _others(columns: Blocks, j: int) -> Floats:

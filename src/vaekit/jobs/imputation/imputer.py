@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,11 @@ from vaekit.data.missing_values import read_codes, without_codes
 from vaekit.data.restoring import fill_frame
 from vaekit.errors import DataWarning, UsageError
 from vaekit.estimator.fitting import draw_seed
-from vaekit.estimator.given_rows import TakesHoles, as_dataset
+from vaekit.estimator.given_rows import as_dataset
 from vaekit.jobs.imputation.imputation import DRAWS_OF_INTERVALS, Completed, Imputation
 from vaekit.jobs.imputation.rehidden_cells import ColumnCheck
 from vaekit.jobs.imputation.self_masking import SelfMaskedImputation, self_masked_columns
+from vaekit.jobs.saved_job import SavedJob
 from vaekit.jobs.table_coding import CodedRows, TableCoding
 
 __all__ = ["Imputer"]
@@ -28,9 +29,10 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 _FEW_WHOLE_NUMBERS = 20
+_BEYOND = 0.5  # of the range of a column without bounds, that draws may lie beyond it
 
 
-class Imputer(TransformerMixin, TakesHoles):
+class Imputer(TransformerMixin, SavedJob):
     r"""The holes of a table filled in, by small variational autoencoders that give any columns given any others.
 
     Every hole gets the mean of :math:`p(x_j \mid \text{the observed cells of the row})`, or the most probable category.
@@ -85,11 +87,17 @@ class Imputer(TransformerMixin, TakesHoles):
     True
     """
 
+    job: ClassVar[str] = "imputer"
+
     n_features_in_: int
     imputation_: Imputation | SelfMaskedImputation  #: Networks, and the ways of each column.
     coding_: TableCoding  #: How columns are seen.
     schema_: Schema  #: The columns with their types.
     checks_: list[ColumnCheck]  #: How well each column with holes is filled in.
+    _empty: Flags
+    _with_holes: Flags
+    _constant: Floats
+    _range: Floats
 
     def __init__(
         self,
@@ -129,9 +137,10 @@ class Imputer(TransformerMixin, TakesHoles):
         table = self._read(X, reset=True)
         values = np.asarray(table.values, dtype=np.float64)
         known = ~np.isnan(values)
+        self.source_ = {"source": table.source, "rows": len(table), "columns": len(table.columns or ())}
         self.schema_ = Schema.fit(table, scaling="none")
-        self._empty: Flags = np.logical_not(known.any(axis=0))
-        self._with_holes: Flags = np.logical_not(known.all(axis=0))
+        self._empty = np.logical_not(known.any(axis=0))
+        self._with_holes = np.logical_not(known.all(axis=0))
         self._constant = np.array([column.minimum for column in self.schema_.columns])
         self._range = np.array([[column.minimum, column.maximum] for column in self.schema_.columns]).T
         self.coding_ = TableCoding.fit(table, straight=True)
@@ -156,8 +165,14 @@ class Imputer(TransformerMixin, TakesHoles):
     def sample(self, X: Any, draws: int = 1) -> list[Any]:
         """Return the table several times, with holes filled by draws given the observed cells of each row.
 
-        Fit a model to each, and put the results together by :func:`vaekit.pool`. Drawn numbers stay between the
-        smallest and the largest one of the fit, but under ``mnar="self"``, which draws those that are missing beyond.
+        Fit a model to each, and put the results together by :func:`vaekit.pool`. Each draw is by a fit of its own to a
+        bootstrap sample of the rows, so that draws differ by what the fit does not know as well, and the holes of a row
+        depend on each other as its cells do: see :mod:`vaekit.jobs.imputation.bootstrap_fits`. The first call makes ten
+        such fits, which takes about a third of the time in which the networks were fitted; more draws than ten share
+        them. Under ``mnar="self"`` all draws are of one fit.
+
+        Drawn numbers stay between the smallest and the largest value of the fit where nature bounds a column: it has
+        one sign, or is of few whole numbers; in other columns at most half of that range beyond.
 
         Parameters
         ----------
@@ -174,8 +189,9 @@ class Imputer(TransformerMixin, TakesHoles):
         if draws < 1:
             raise UsageError(f"draws={draws}: give a whole number of at least 1")
         table = self._table(X)
-        found = self._complete(table, draws=draws)
-        return [self._give_back(X, table, drawn) for drawn in self._drawn(table, found)]
+        found = self.imputation_.sample(self.coding_.code(table, what="the data"), draws=draws)
+        beyond = np.where(self._bounded(), 0.0, _BEYOND * (self._range[1] - self._range[0]))
+        return [self._give_back(X, table, drawn) for drawn in self._drawn(table, found, beyond)]
 
     def interval(self, X: Any, level: float = 0.9) -> tuple[Floats, Floats]:
         """Return both ends of intervals that hold a share ``level`` of what was in the holes, each ``(n, columns)``.
@@ -251,14 +267,16 @@ class Imputer(TransformerMixin, TakesHoles):
         filled = self._filled(table, found.numbers, [each.argmax(1) for each in found.probabilities])
         if self.mnar == "self":  # holes lie beyond what is seen
             return filled
-        bounded = np.array([_is_bounded(column) for column in self.schema_.columns])
         holes = np.isnan(np.asarray(table.values, dtype=np.float64))
-        return np.where(holes & bounded, np.clip(filled, *self._range), filled)
+        return np.where(holes & self._bounded(), np.clip(filled, *self._range), filled)
 
-    def _drawn(self, table: Dataset, found: Completed) -> Iterator[Floats]:
-        """Yield the table as often as it was drawn, within the range of the fit; observed cells stay as they are."""
+    def _bounded(self) -> Flags:
+        return np.array([_is_bounded(column) for column in self.schema_.columns])
+
+    def _drawn(self, table: Dataset, found: Completed, beyond: Floats | float = 0.0) -> Iterator[Floats]:
+        """Yield the table as often as it was drawn, at most so far beyond the range of the fit; observed cells stay."""
         values = np.asarray(table.values, dtype=np.float64)
-        low, high = np.fmin(self._range[0], values), np.fmax(self._range[1], values)
+        low, high = np.fmin(self._range[0] - beyond, values), np.fmax(self._range[1] + beyond, values)
         for numbers, codes in zip(found.drawn_numbers, found.drawn_codes, strict=True):
             filled = self._filled(table, numbers, list(codes.T))
             yield filled if self.mnar == "self" else np.clip(filled, low, high)

@@ -164,6 +164,10 @@ class SelfMaskedImputation:
         drawn = self.gaussian.draw(_with_nan(rows), max(draws, _MEANS), self.seed)
         return Completed(drawn.mean(0), [], drawn[:draws], np.zeros((draws, len(rows), 0), dtype=np.int64))
 
+    def sample(self, rows: CodedRows, *, draws: int) -> Completed:
+        """Return the same: all draws come from one fit."""
+        return self.complete(rows, draws=draws)
+
 
 def self_masked_columns(coding: TableCoding, rows: CodedRows, seed: int) -> list[str]:
     """Return the names of columns that look as if a value's own size decided whether it is missing.
