@@ -192,7 +192,7 @@ def test_a_detector_of_python_flags_what_its_contamination_says(place, capsys):
             2,
             "needs at least 999 rows, and there are 200",
         ),
-        (["new.csv", "--missing-values=-1", "--model"], 2, "missing_values is of the fit"),
+        (["new.csv", "--missing-values=-1", "--model"], 2, "--missing-values is of the fit"),
         (["all.csv", "--label", "nothing", "--model"], 3, "no column 'nothing' for the label"),
         (["new.csv", "--save", "x.vae", "--model"], 2, "--save is for a detector that is fitted here"),
     ],

@@ -260,7 +260,7 @@ def test_a_saved_imputer_fills_the_file_with_the_same_bytes_and_others(place, ca
         ),
         (["holes.csv", "--save", "holes.csv"], 3, "exists and is no vaekit artifact"),
         (["holes.csv", "--model", "little.vae"], 3, "the model was fitted to 2: 'a', 'b'"),
-        (["little.csv", "--model", "little.vae", "--steps", "5"], 2, "steps are of the fit"),
+        (["little.csv", "--model", "little.vae", "--steps", "5"], 2, "--steps are of the fit"),
         (["words.csv", "--model", "little.vae"], 3, "'a'"),
     ],
 )

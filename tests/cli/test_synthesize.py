@@ -217,7 +217,7 @@ def test_a_saved_synthesizer_makes_up_rows_without_the_table(place, capsys, monk
         ),
         (["shop.csv", "--save", "shop.csv"], 3, "exists and is no vaekit artifact"),
         (["--model", "small.vae", "--report"], 2, "no row is left that it has not seen"),
-        (["--model", "small.vae", "--keep-missing"], 2, "keep_missing is of the fit"),
+        (["--model", "small.vae", "--keep-missing"], 2, "--keep-missing is of the fit"),
         (["--model", "small.vae", "--given", "x0=99"], 2, "the data hold"),
         (["--model", "small.vae", "-n", "0"], 2, "give a whole number of at least 1"),
     ],

@@ -49,6 +49,10 @@ _IN_FLAGS = (
     (re.compile(r"\bchoose another save\b"), "choose another --save"),
     (re.compile(r"^save (is for|keeps)\b"), r"--save \1"),
     (re.compile(r"\btake out a column\b"), "give --label for a column"),
+    (re.compile(r"^unique(?= is of the fit)"), "--unique"),
+    (re.compile(r"^keep_missing(?= is of the fit)"), "--keep-missing"),
+    (re.compile(r"^missing_values(?= is of the fit)"), "--missing-values"),
+    (re.compile(r"^missing_values and steps(?= are of the fit)"), "--missing-values and --steps"),
 )
 
 
