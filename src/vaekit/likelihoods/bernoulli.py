@@ -76,7 +76,7 @@ class BernoulliLikelihood(nn.Module, Likelihood):
         return IndependentBernoullis(bernoulli, len(self.event_shape), validate_args=False)
 
 
-class IndependentBernoullis(Independent):
+class IndependentBernoullis(Independent[Bernoulli]):
     r"""Bernoullis of one event, whose log-probabilities take one logarithm for several in compiled evaluations.
 
     .. math:: \log p(x) = \sum_i \left[x_i l_i - \max(l_i, 0)\right]
