@@ -41,7 +41,9 @@ runpy.run_module("vaekit", run_name="__main__")
 
 def torchrun(*arguments, restarts=0):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return [*command, "--max-restarts", str(restarts), *map(str, arguments)]
+    # torchrun looks at its processes every 2 s, so that one that is left alone has time to say so before it is ended
+    command += ["--monitor-interval", "2", "--max-restarts", str(restarts)]
+    return [*command, *map(str, arguments)]
 
 
 @pytest.fixture

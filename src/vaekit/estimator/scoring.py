@@ -327,4 +327,5 @@ def _over_labels(fitted: FittedModel, x: Tensor, labels: int, samples: int, seed
         torch.stack([part.mended for part in found]).any(0),
         torch.stack([part.reliable for part in found]).all(0),
         torch.stack([part.halved for part in found]).logsumexp(0) - log(labels),
+        torch.stack([part.raised for part in found]).any(0),
     )
