@@ -64,7 +64,7 @@ def seconds_to_evaluate(estimator: VariationalAutoencoder, parts: Parts, samples
                 each = max(0.0, _seconds(trial, more, samples) - once) / (len(more) - len(few))
             total = sum(once + each * (len(part) - len(few)) for part in held_out)
             if parts.test is not None and len(parts.test):
-                total += _seconds_of_baselines(trial, few, parts.train, samples)
+                total += _seconds_of_baselines(trial, few, parts.train, samples, alone=once)
     except (VaekitError, ValueError, RuntimeError):  # the evaluation itself will tell what is wrong
         return None
     return total
@@ -84,9 +84,10 @@ def _seconds(
     return time.perf_counter() - started
 
 
-def _seconds_of_baselines(trial: VariationalAutoencoder, few: Dataset, train: Dataset, samples: int) -> float:
+def _seconds_of_baselines(
+    trial: VariationalAutoencoder, few: Dataset, train: Dataset, samples: int, *, alone: float
+) -> float:
     learned = len(train) if train.kind == "images" else min(len(train), MOST_ROWS)
-    alone = _seconds(trial, few, samples)
     some, more = _first(train, _TRAINING_ROWS), _first(train, _MORE_TRAINING_ROWS)
     # The first time also pays for imports.
     once = max(0.0, min(_seconds(trial, few, samples, some) for _ in range(2)) - alone)
