@@ -18,17 +18,22 @@ import json
 import platform
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
-from imputation_rivals import RIVALS, hide, read_options
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from imputation_rivals import RIVALS, read_options
 
 from vaekit import Imputer
-
-ROWS = 1500
+from vaekit.reproductions.tables.filled_holes import (
+    HIDDEN_TABLES,
+    coverage,
+    read_whole,
+    root_mean_square,
+    standardised_by_seen,
+    standardised_not_at_random,
+)
+from vaekit.reproductions.tables.hidden_cells import hide
 
 
 def main() -> None:
@@ -37,7 +42,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = json.loads(options.output.read_text())["tables"] if options.output.exists() else []
     done = {(row["table"], row["holes"], row["seed"]) for row in rows}
-    whole = read_tables(options.data_dir)
+    whole = {name: read_whole(options.data_dir, name) for name in HIDDEN_TABLES}
     for seed in range(options.seeds):
         for kind in ("MCAR", "MAR"):
             for name, table in whole.items():
@@ -56,10 +61,7 @@ def main() -> None:
 
 def missing_not_at_random(x: np.ndarray) -> dict:
     """Return errors where all values above the mean are missing in half of the columns."""
-    x = (x - x.mean(0)) / x.std(0)
-    holes = np.zeros(x.shape, dtype=bool)
-    holes[:, : x.shape[1] // 2] = x[:, : x.shape[1] // 2] > 0
-    given = np.where(holes, np.nan, x)
+    given, x, holes = standardised_not_at_random(x)
     ways = {
         "mean": RIVALS["mean"](0),
         "ridge": RIVALS["ridge"](0),
@@ -69,33 +71,16 @@ def missing_not_at_random(x: np.ndarray) -> dict:
         name: round(float(np.sqrt(np.square(way.fit_transform(given) - x)[holes].mean())), 4)
         for name, way in ways.items()
     }
-    low, high = Imputer(mnar="self").fit(given).interval(given)
-    return errors | {"coverage_of_90": round(float(((low <= x) & (x <= high))[holes].mean()), 3)}
-
-
-def read_tables(folder: Path) -> dict[str, np.ndarray]:
-    """Return the six tables."""
-    tables = {
-        "wine": load_wine().data,
-        "diabetes": load_diabetes().data,
-        "breast cancer": load_breast_cancer().data,
-    }
-    for name in ("40_vowels", "28_pendigits", "30_satellite"):
-        with np.load(folder / f"{name}.npz") as file:
-            x = file["X"].astype(np.float64)
-        tables[name.split("_")[1]] = x[np.random.default_rng(0).permutation(len(x))[:ROWS]]
-    return tables
+    intervals = Imputer(mnar="self").fit(given).interval(given)
+    return errors | {"coverage_of_90": round(coverage(intervals, x, holes), 3)}
 
 
 def measure(truth: np.ndarray, holes: np.ndarray, seed: int) -> dict:
     """Return errors, coverage of 90 % intervals, and CPU seconds on one table with holes."""
-    x = np.where(holes, np.nan, truth)
-    mean, deviation = np.nanmean(x, 0), np.nanstd(x, 0) + 1e-12
-    x, truth = (x - mean) / deviation, (truth - mean) / deviation
-    unit = truth.std(0) + 1e-12
+    x, truth = standardised_by_seen(truth, holes)
 
     def error(filled: np.ndarray) -> float:
-        return round(float(np.sqrt(np.square((filled - truth) / unit)[holes].mean())), 4)
+        return round(root_mean_square(filled, truth, holes), 4)
 
     found = {}
     for name, make in RIVALS.items():
@@ -105,11 +90,10 @@ def measure(truth: np.ndarray, holes: np.ndarray, seed: int) -> dict:
     imputer = Imputer(random_state=seed).fit(x)
     found["vaekit"] = error(imputer.transform(x))
     seconds = time.process_time() - start
-    low, high = imputer.interval(x, level=0.9)
     return {
         **found,
         "ratio_to_best": round(found["vaekit"] / best, 3),
-        "coverage_of_90": round(float(((low <= truth) & (truth <= high))[holes].mean()), 3),
+        "coverage_of_90": round(coverage(imputer.interval(x, level=0.9), truth, holes), 3),
         "cpu_seconds": round(seconds, 1),
     }
 

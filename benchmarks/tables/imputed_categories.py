@@ -12,47 +12,33 @@ import json
 import time
 from datetime import UTC, datetime
 
-import numpy as np
-import pandas as pd
-from imputation_rivals import categories, chained_trees, read_options
+from imputation_rivals import chained_trees, read_options
 
 from vaekit import Imputer
-
-ROWS, SHARE = 2000, 0.3
+from vaekit.reproductions.tables.hidden_categories import category_accuracy, hide_cells, read_categories
 
 
 def main() -> None:
     """Measure, print, and write the results as they come."""
     options = read_options(__doc__)
-    file = options.data_dir / "tables" / "adult.data"
-    frame = pd.read_csv(file, header=None, skipinitialspace=True, na_values="?").add_prefix("column_")
-    frame = frame.iloc[np.random.default_rng(0).permutation(len(frame))[:ROWS]].reset_index(drop=True)
+    frame = read_categories(options.data_dir)
     found = []
     for seed in range(options.seeds):
-        given = frame.mask(np.random.default_rng(seed).random(frame.shape) < SHARE)
+        given = hide_cells(frame, seed)
         start = time.process_time()
         filled = Imputer(random_state=seed).fit(given).transform(given)
         seconds = time.process_time() - start
         found.append(
             {
                 "seed": seed,
-                "vaekit": accuracy(frame, given, filled),
-                "chained_trees": accuracy(frame, given, chained_trees(given, seed)),
+                "vaekit": round(category_accuracy(frame, given, filled), 4),
+                "chained_trees": round(category_accuracy(frame, given, chained_trees(given, seed)), 4),
                 "cpu_seconds": round(seconds, 1),
             }
         )
         print(found[-1], flush=True)
         document = {"accuracy": found, "date": datetime.now(UTC).date().isoformat()}
         options.output.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def accuracy(frame: pd.DataFrame, given: pd.DataFrame, filled: pd.DataFrame) -> float:
-    """Return the share of hidden categories that are right, as the mean over columns."""
-    right = []
-    for name in categories(frame):
-        hidden = given[name].isna() & frame[name].notna()
-        right.append((filled[name][hidden] == frame[name][hidden]).mean())
-    return round(float(np.mean(right)), 4)
 
 
 if __name__ == "__main__":

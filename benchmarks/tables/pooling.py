@@ -27,27 +27,20 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
-from imputation_rivals import IterativeImputer, hide
+from imputation_rivals import IterativeImputer
 from scipy.stats import t as student_t
-from sklearn.datasets import load_breast_cancer
 
-from vaekit import Imputer, pool
-
-ROWS, DRAWS, STEPS, LEVEL = 190, 10, 300, 0.95
-COLUMNS = [0, 1, 4, 5, 6, 8]
-RESPONSE, INPUTS = 4, [0, 1, 2]
-FREEDOM = ROWS - len(INPUTS) - 1
-
-
-def regression(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients and their variances (HC3), the intercept first."""
-    x = np.column_stack([np.ones(len(table)), table[:, INPUTS]])
-    inverse = np.linalg.inv(x.T @ x)
-    coefficients = inverse @ x.T @ table[:, RESPONSE]
-    residual = table[:, RESPONSE] - x @ coefficients
-    leverage = np.einsum("ij,jk,ik->i", x, inverse, x)
-    middle = (x * np.square(residual / (1 - leverage))[:, None]).T @ x
-    return coefficients, np.diag(inverse @ middle @ inverse)
+from vaekit.reproductions.tables.pooled_regressions import (
+    DRAWS,
+    FINITE,
+    INPUTS,
+    LEVEL,
+    draws_of_imputer,
+    pooled_intervals,
+    read_population,
+    regression,
+    take_sample,
+)
 
 
 def mice(table: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -56,34 +49,24 @@ def mice(table: np.ndarray, seed: int) -> list[np.ndarray]:
     return [IterativeImputer(sample_posterior=True, random_state=each).fit_transform(table) for each in seeds]
 
 
-def vaekit_draws(table: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return draws of vaekit's imputer, each by a fit to a bootstrap sample of the rows."""
-    return Imputer(steps=STEPS, random_state=seed).fit(table).sample(table, draws=DRAWS)
-
-
-WAYS = {"vaekit": vaekit_draws, "mice": mice}
+WAYS = {"vaekit": draws_of_imputer, "mice": mice}
 
 
 def one_repeat(population: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, Any]:
     """Return for each way how many of the four intervals cover the truth, and how wide they are."""
-    random = np.random.default_rng(seed)
-    whole = population[random.permutation(len(population))[:ROWS]]
-    holes = hide(whole, "MAR", seed)
-    table = np.where(holes, np.nan, whole)
-    finite = 1 - ROWS / len(population)
+    sample = take_sample(population, seed)
+    whole, table = sample.whole, sample.given
     found: dict[str, Any] = {"seed": seed}
-    cases = whole[~holes.any(1)]
+    cases = whole[~sample.holes.any(1)]
     for name, rows in {"whole rows": whole, "complete cases": cases}.items():
         if len(rows) < 10:
             continue
         estimate, variance = regression(rows)
-        half = student_t.ppf(0.5 + LEVEL / 2, len(rows) - len(INPUTS) - 1) * np.sqrt(finite * variance)
+        half = student_t.ppf(0.5 + LEVEL / 2, len(rows) - len(INPUTS) - 1) * np.sqrt(FINITE * variance)
         found |= told(name, estimate - half, estimate + half, truth)
     for name, draw in WAYS.items():
         start = time.process_time()
-        results = [regression(filled) for filled in draw(table, seed)]
-        estimates, variances = (np.array(each) for each in zip(*results, strict=True))
-        low, high = pool(estimates, finite * variances, degrees_of_freedom=FREEDOM).interval(LEVEL)
+        low, high = pooled_intervals(draw(table, seed))
         found |= told(name, low, high, truth)
         found[f"{name} cpu_seconds"] = round(time.process_time() - start, 1)
     return found
@@ -132,8 +115,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    population = load_breast_cancer().data[:, COLUMNS]
-    population = (population - population.mean(0)) / population.std(0)
+    population = read_population()
     truth = regression(population)[0]
     repeats = json.loads(options.output.read_text())["repeats"] if options.output.exists() else []
     for seed in range(len(repeats), options.repeats):

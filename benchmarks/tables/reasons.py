@@ -17,23 +17,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from vaekit import OutlierDetector
-
-CHANGED = 500
-ROWS = {"adult": 15_000, "pendigits": 3_000}
-NAMES = [
-    *(
-        "age",
-        "workclass",
-        "fnlwgt",
-        "education",
-        "education_num",
-        "marital_status",
-        "occupation",
-        "relationship",
-    ),
-    *("race", "sex", "capital_gain", "capital_loss", "hours", "country", "income"),
-]
+from vaekit.reproductions.tables.changed_cells import (
+    CHANGED_TABLES,
+    blamed_columns,
+    change_cells,
+    read_clean,
+    shares_blamed,
+)
 
 
 def main() -> None:
@@ -45,11 +35,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     document = {}
-    for name, frame in read_tables(options.data_dir).items():
+    for name in CHANGED_TABLES:
+        frame = read_clean(options.data_dir, name)
         each = [measure(frame, seed) for seed in range(options.seeds)]
         document[name] = {
             "rows": len(frame),
-            "top_three": [round(found["top_three"], 3) for found in each],
+            "top_three": [round(found["top three"], 3) for found in each],
             "first": [round(found["first"], 3) for found in each],
             "conditional_gaussian_top_three": [round(found["gaussian"], 3) for found in each],
             "cpu_seconds": [round(found["seconds"], 1) for found in each],
@@ -59,54 +50,17 @@ def main() -> None:
         options.output.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return Adult, and the good rows of pendigits."""
-    adult = pd.read_csv(
-        folder / "tables" / "adult.data", header=None, names=NAMES, skipinitialspace=True, na_values="?"
-    )
-    with np.load(folder / "outliers" / "28_pendigits.npz") as file:
-        pendigits = pd.DataFrame(file["X"][file["y"] == 0]).add_prefix("x")
-    tables = {"adult": adult, "pendigits": pendigits}
-    return {
-        name: frame.iloc[np.random.default_rng(0).permutation(len(frame))[: ROWS[name]]].reset_index(
-            drop=True
-        )
-        for name, frame in tables.items()
-    }
-
-
 def measure(frame: pd.DataFrame, seed: int) -> dict[str, float]:
     """Return the shares of rows whose changed column is blamed first, and among the first three."""
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(frame))
-    fitted, clean = frame.iloc[order[CHANGED:]], frame.iloc[order[:CHANGED]].reset_index(drop=True)
-    changed, columns = replace_one_cell(clean, fitted, generator)
+    fitted, changed, columns = change_cells(frame, seed)
     start = time.process_time()
-    detector = OutlierDetector(random_state=seed).fit(fitted)
-    reasons = detector.explain(changed)
+    blamed = blamed_columns(fitted, changed, seed)
     seconds = time.process_time() - start
-    blamed = [[reason.column for reason in each] for each in reasons]
     return {
-        "top_three": float(np.mean([column in each for column, each in zip(columns, blamed, strict=True)])),
-        "first": float(np.mean([column == each[0] for column, each in zip(columns, blamed, strict=True)])),
+        **shares_blamed(blamed, columns),
         "gaussian": conditional_gaussian(fitted, changed, columns),
         "seconds": seconds,
     }
-
-
-def replace_one_cell(
-    clean: pd.DataFrame, others: pd.DataFrame, generator: np.random.Generator
-) -> tuple[pd.DataFrame, list[str]]:
-    """Replace one value of each row by another row's, where neither is missing and they differ."""
-    changed, columns = clean.copy(), []
-    while len(columns) < len(clean):
-        i, j = len(columns), int(generator.integers(clean.shape[1]))
-        value = others.iat[int(generator.integers(len(others))), j]
-        if pd.isna(value) or pd.isna(clean.iat[i, j]) or value == clean.iat[i, j]:
-            continue
-        changed.iat[i, j] = value
-        columns.append(clean.columns[j])
-    return changed, columns
 
 
 def conditional_gaussian(fitted: pd.DataFrame, changed: pd.DataFrame, columns: list[str]) -> float:

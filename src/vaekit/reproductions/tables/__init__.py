@@ -4,7 +4,11 @@ Each file holds the kernel of one measurement (how data are cut, and how vaekit'
 in ``benchmarks/tables`` share, and declares it as a :class:`TableExperiment`. The scripts add rivals and seeds.
 """
 
+from vaekit.reproductions.tables.changed_cells import REASONS
 from vaekit.reproductions.tables.false_alarm_rates import FALSE_ALARMS
+from vaekit.reproductions.tables.filled_holes import IMPUTATION, NOT_AT_RANDOM
+from vaekit.reproductions.tables.hidden_categories import CATEGORIES
+from vaekit.reproductions.tables.pooled_regressions import POOLING
 from vaekit.reproductions.tables.ranked_outliers import OUTLIERS
 from vaekit.reproductions.tables.table_experiment import TableExperiment
 from vaekit.reproductions.tables.table_run import run_steps
@@ -12,4 +16,12 @@ from vaekit.reproductions.tables.table_run import run_steps
 __all__ = ["TABLES", "TableExperiment", "run_steps"]
 
 #: All experiments on tables.
-TABLES: tuple[TableExperiment, ...] = (OUTLIERS, FALSE_ALARMS)
+TABLES: tuple[TableExperiment, ...] = (
+    OUTLIERS,
+    FALSE_ALARMS,
+    REASONS,
+    IMPUTATION,
+    NOT_AT_RANDOM,
+    CATEGORIES,
+    POOLING,
+)
