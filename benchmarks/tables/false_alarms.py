@@ -15,11 +15,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vaekit import OutlierDetector
 from vaekit.data import from_object
-
-ROWS = 3000
-RATES = (0.01, 0.05, 0.1)
+from vaekit.reproductions.tables.false_alarm_rates import (
+    RATES,
+    binomial_error,
+    fit_to_half,
+    found_rates,
+    good_rows,
+)
+from vaekit.reproductions.tables.ranked_outliers import OUTLIER_SETS
 
 
 def main() -> None:
@@ -31,16 +35,13 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     tables, inside = {}, 0
-    for path in sorted(options.data_dir.glob("*.npz")):
-        with np.load(path) as file:
-            good = file["X"][file["y"] == 0].astype(np.float64)
-        good = good[np.random.default_rng(0).permutation(len(good))[:ROWS]]
+    for name, file in OUTLIER_SETS.items():
+        good = good_rows(options.data_dir, file)
         n, m = len(good) // 2, len(good) - len(good) // 2
-        found = np.array([measure(good, n, seed) for seed in range(options.seeds)])
-        error = [1.96 * float(np.sqrt(rate * (1 - rate) * (1 / n + 1 / m))) for rate in RATES]
+        found = np.array([measure(good, seed) for seed in range(options.seeds)])
+        error = [binomial_error(rate, len(good)) for rate in RATES]
         conformal, plain = found[:, 0].mean(0), found[:, 1].mean(0)
         inside += int((np.abs(conformal - RATES) <= error).sum())
-        name = path.stem.split("_", 1)[-1]
         tables[name] = {"fitted": n, "tested": m} | {
             f"{rate:g}": {
                 "found": round(float(conformal[k]), 4),
@@ -57,19 +58,16 @@ def main() -> None:
         options.output.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def measure(good: np.ndarray, n: int, seed: int) -> tuple[list[float], list[float]]:
+def measure(good: np.ndarray, seed: int) -> tuple[list[float], list[float]]:
     """Return the rates that are found with p-values, and with quantiles of scores in training."""
-    order = np.random.default_rng(seed).permutation(len(good))
-    fitted, tested = good[order[:n]], good[order[n:]]
-    detector = OutlierDetector(false_alarm_rate=0.1, random_state=seed).fit(fitted)
-    p = detector.p_values(tested)
+    detector, fitted, tested = fit_to_half(good, seed)
     members = detector.members_
     rows = detector.coding_.code(from_object(fitted), what="fitted")
     trained = ~members.halves.unseen()
     seen = (members.surprise_of_each(rows) * trained).sum(0) / trained.sum(0)
     surprise = -detector.score_samples(tested)
     return (
-        [float((p <= rate).mean()) for rate in RATES],
+        found_rates(detector, tested),
         [float((surprise > np.quantile(seen, 1 - rate)).mean()) for rate in RATES],
     )
 

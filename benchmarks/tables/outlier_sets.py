@@ -1,4 +1,4 @@
-"""Tables with known outliers: ADBench's eight given ones, and further ones that are built from classes.
+"""Tables with known outliers that are built from classes, beside ADBench's eight given ones.
 
 A further table is the rows of one class or more, with rows of another class as outliers in the share that its line in
 :data:`FURTHER` says; or clean rows, of which some have two columns swapped with those of another row. Nothing of the
@@ -17,14 +17,6 @@ from sklearn.decomposition import PCA
 
 ROWS = 3000
 Labelled = tuple[np.ndarray, np.ndarray]  # rows, and 1 for an outlier
-
-
-def given(path: Path) -> Labelled:
-    """Return one of ADBench's tables; of a large one the first 3,000 rows of ``default_rng(0).permutation``."""
-    with np.load(path) as file:
-        x, y = file["X"].astype(np.float64), file["y"].astype(int)
-    rows = np.random.default_rng(0).permutation(len(x))[:ROWS]
-    return x[rows], y[rows]
 
 
 def of_classes(x: np.ndarray, odd: np.ndarray, share: float) -> Labelled:

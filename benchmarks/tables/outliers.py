@@ -36,14 +36,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
-from vaekit import OutlierDetector
+from vaekit.reproductions.tables.ranked_outliers import OUTLIER_SETS, outlier_scores, read_outliers
 
 Method = Callable[[np.ndarray, int], np.ndarray]
-
-
-def detector(x: np.ndarray, seed: int) -> np.ndarray:
-    """vaekit's detector: negative log-densities of rows by members that have not seen them."""
-    return -OutlierDetector(false_alarm_rate=0.05, random_state=seed).fit(x).score_samples(x)
 
 
 def forest(x: np.ndarray, seed: int) -> np.ndarray:
@@ -72,7 +67,12 @@ def ecod(x: np.ndarray, seed: int) -> np.ndarray:
     return np.max([part.sum(1) for part in (*tails, automatic)], axis=0)
 
 
-METHODS: dict[str, Method] = {"vaekit": detector, "isolation forest": forest, "kNN": nearest, "ECOD": ecod}
+METHODS: dict[str, Method] = {
+    "vaekit": outlier_scores,
+    "isolation forest": forest,
+    "kNN": nearest,
+    "ECOD": ecod,
+}
 SEEDED = ("vaekit", "isolation forest", "PyOD VAE")
 
 
@@ -106,10 +106,7 @@ def main() -> None:
         "torch": torch.__version__,
         "scikit-learn": sklearn.__version__,
     }
-    given = {
-        path.stem.split("_", 1)[-1]: partial(outlier_sets.given, path)
-        for path in sorted((options.data_dir / "outliers").glob("*.npz"))
-    }
+    given = {name: partial(read_outliers, options.data_dir, file) for name, file in OUTLIER_SETS.items()}
     further = {name: partial(made, options.data_dir) for name, made in outlier_sets.FURTHER.items()}
     for section, tables in (("given", given), ("further", further)):
         results = document.setdefault(section, {"tables": {}})

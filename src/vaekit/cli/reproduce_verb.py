@@ -1,4 +1,4 @@
-"""``vaekit reproduce NAME``: a published experiment, beside its published numbers."""
+"""``vaekit reproduce NAME``: an experiment, beside published numbers or earlier ones."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ __all__ = ["Reproduce"]
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduce:
-    """Repeat a published experiment on MNIST and put what is measured beside what was published."""
+    """Repeat an experiment on MNIST or on tables, and put what is measured beside published or earlier numbers."""
 
     name: Annotated[
         str | None,
@@ -44,11 +44,16 @@ class Reproduce:
             help="Importance samples of log p(x), at most the protocol's, stated as well; by default all of them."
         ),
     ] = None
-    seed: Annotated[int, tyro.conf.arg(help="Of initialisation, order, noise and binarisation.")] = 0
+    seed: Annotated[
+        int, tyro.conf.arg(help="Of initialisation, order, noise, binarisation, halves and holes.")
+    ] = 0
     device: Device = "auto"
     minutes: Annotated[
         float | None,
-        tyro.conf.arg(help="Stop the training at the next step after so many, and keep it for --resume."),
+        tyro.conf.arg(
+            help="Stop at the next step of the training, or after the present table, when so many are over, and keep "
+            "what is done for --resume."
+        ),
     ] = None
     resume: Annotated[bool, tyro.conf.arg(help="Go on with a reproduction that was stopped or killed.")] = (
         False
@@ -62,20 +67,20 @@ class Reproduce:
         """List, or reproduce and print."""
         from vaekit.application.unfinished import checkpoint_folder
         from vaekit.errors import UsageError
-        from vaekit.reproductions import PROTOCOLS, find_protocol, reproduce
+        from vaekit.reproductions import all_experiments, find_experiment, reproduce
         from vaekit.training import StopRequest, TimeLimit
         from vaekit.training.checkpoints import remove_checkpoints
 
         if self.name is None:
-            self._list(PROTOCOLS)
+            self._list(all_experiments())
             return 0
-        protocol = find_protocol(self.name)
+        experiment = find_experiment(self.name)
         if self.output is not None and not self.output.absolute().parent.is_dir():
             raise UsageError(f"the folder of {self.output} does not exist; make it first")
         stop = StopRequest() if self.minutes is None else TimeLimit(self.minutes)
-        folder = checkpoint_folder(self.output or Path(protocol.name))
+        folder = checkpoint_folder(self.output or Path(experiment.name))
         result = reproduce(
-            protocol,
+            experiment,
             data_dir=self.data_dir,
             seed=self.seed,
             device=self.device,
@@ -99,35 +104,48 @@ class Reproduce:
     def _say_how_to_go_on(self, result: dict[str, Any], stopped_by: signal.Signals | None) -> int:
         if self.json:
             print_json(result)
-        of = result["protocol"]["settings"]["epochs"]
-        training = f"{result['epochs']} of {of} epochs" if result["stopped"] == "interrupted" else "trained"
         why = f"{self.minutes:g} minutes are over" if stopped_by is None else stopped_by.name
         print(
-            f"vaekit: {why}: {training}, {result['seconds']:.0f} s so far; to go on, give the same command with "
-            "--resume",
+            f"vaekit: {why}: {result['progress']}, {result['seconds']:.0f} s so far; to go on, give the same command "
+            "with --resume",
             file=sys.stderr,
         )
         return 0 if stopped_by is None else 128 + stopped_by
 
-    def _list(self, protocols: Any) -> None:
+    def _list(self, experiments: Any) -> None:
         if self.json:
-            print_json({"reproductions": [protocol.to_json() for protocol in protocols]})
+            print_json({"reproductions": [experiment.to_json() for experiment in experiments]})
             return
-        for protocol in protocols:
-            print(f"{protocol.name:<24} {protocol.title}")
+        for experiment in experiments:
+            print(f"{experiment.name:<24} {experiment.title}")
 
     def _print(self, result: dict[str, Any]) -> None:
+        from vaekit.reproductions import KINDS
+
         if self.json:
             print_json(result)
             return
-        print(f"{'nats an image':<44} {'measured':>9} {'published':>10}")
+        kinds = {kind for row in result["figures"] for kind in KINDS if row.get(kind) is not None}
+        several = len(kinds) > 1
+        heading = "expected" if several else "".join(kinds or {"published"}).replace("_", " ")
+        print(f"{result['protocol']['unit']:<44} {'measured':>9} {heading:>15}")
         for row in result["figures"]:
-            measured = "-" if row["measured"] is None else f"{row['measured']:.2f}"
-            published = "-" if row["published"] is None else f"{row['published']:.2f}"
+            kind = next((kind for kind in KINDS if row.get(kind) is not None), "published")
             verdict = {None: "", True: "inside its spread", False: "outside its spread"}[row["inside"]]
-            print(f"{row['figure']:<44} {measured:>9} {published:>10}  {verdict}")
-        done = f"{result['epochs']} of {result['epochs_of_the_protocol']} epochs ({result['stopped']})"
+            said = f"{verdict} ({kind.replace('_', ' ')})" if several and verdict else verdict
+            print(f"{row['figure']:<44} {_rounded(row['measured']):>9} {_rounded(row[kind]):>15}  {said}")
         sittings = result["sittings"]
         devices = " and ".join(dict.fromkeys(sitting["device"] for sitting in sittings))
         count = "" if len(sittings) == 1 else f" in {len(sittings)} sittings"
-        print(f"{done}, {result['seconds']:.0f} s{count} on {devices}")
+        print(f"{result['progress']}, {result['seconds']:.0f} s{count} on {devices}")
+
+
+def _rounded(value: float | None) -> str:
+    """Return a number with two decimals, or four where it is small; a dash for none.
+
+    >>> _rounded(104.5), _rounded(0.91823), _rounded(None)
+    ('104.50', '0.9182', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"

@@ -1,14 +1,44 @@
-"""The protocols that ``vaekit reproduce`` knows."""
+"""The experiments that ``vaekit reproduce`` knows: protocols on MNIST, and experiments on tables."""
 
 from collections.abc import Sequence
 
 from vaekit.errors import UsageError
 from vaekit.language.grammar import there_are
 from vaekit.reproductions.curved_spaces import POINCARE, S_VAE
-from vaekit.reproductions.protocol import Figure, Protocol
+from vaekit.reproductions.figures import Figure
+from vaekit.reproductions.protocol import Protocol
+from vaekit.reproductions.tables import TABLES, TableExperiment
 from vaekit.training import TrainingSettings
 
-__all__ = ["PROTOCOLS", "find_protocol"]
+__all__ = ["PROTOCOLS", "all_experiments", "find_experiment", "find_protocol"]
+
+
+def all_experiments() -> tuple[Protocol | TableExperiment, ...]:
+    """Return all protocols on MNIST, and after them all experiments on tables.
+
+    >>> [experiment.name for experiment in all_experiments()][-1].startswith("tables-")
+    True
+    """
+    return (*PROTOCOLS, *TABLES)
+
+
+def find_experiment(name: str) -> Protocol | TableExperiment:
+    """Return the experiment of that name, on MNIST or on tables.
+
+    Raises
+    ------
+    UsageError
+        If there is none; the message suggests the nearest name.
+
+    Examples
+    --------
+    >>> find_experiment("tables-outliers").unit
+    'area under the ROC curve'
+    """
+    by_name = {experiment.name: experiment for experiment in all_experiments()}
+    if name not in by_name:
+        raise UsageError(f"unknown reproduction {name!r}{there_are(name, by_name)}")
+    return by_name[name]
 
 
 def find_protocol(name: str) -> Protocol:
@@ -24,10 +54,10 @@ def find_protocol(name: str) -> Protocol:
     >>> find_protocol("classic-mnist").latent
     20
     """
-    by_name = {protocol.name: protocol for protocol in PROTOCOLS}
-    if name not in by_name:
-        raise UsageError(f"unknown reproduction {name!r}{there_are(name, by_name)}")
-    return by_name[name]
+    found = find_experiment(name)
+    if not isinstance(found, Protocol):
+        raise UsageError(f"{name} is an experiment on tables, and no protocol on MNIST; take find_experiment")
+    return found
 
 
 def _curve(name: str, epochs: Sequence[int], values: Sequence[float], spread: float) -> dict[str, Figure]:

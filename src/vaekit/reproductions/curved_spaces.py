@@ -1,6 +1,7 @@
 """The protocols of two tables that compare a curved latent space with a flat one, each table by one definition."""
 
-from vaekit.reproductions.protocol import Figure, Protocol
+from vaekit.reproductions.figures import Figure
+from vaekit.reproductions.protocol import Protocol
 from vaekit.training import TrainingSettings
 
 __all__ = ["POINCARE", "S_VAE"]

@@ -1,4 +1,4 @@
-"""Run a protocol, and compare the measured numbers with the published ones."""
+"""Run an experiment, and compare the measured numbers with the published ones."""
 
 import signal
 import time
@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekit.errors import UsageError
 from vaekit.evaluation import evaluate_bound, log_likelihood
 from vaekit.objectives import Elbo
+from vaekit.reproductions.figures import beside
 from vaekit.reproductions.mnist_images import DynamicBinarisation, read_images
 from vaekit.reproductions.protocol import Protocol
 from vaekit.reproductions.sittings import Sittings, describe
+from vaekit.reproductions.tables import TableExperiment, run_steps
 from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae
@@ -30,7 +33,7 @@ _PROCESSOR_MEMORY = 32 * 2**20  # small enough for the caches
 
 
 def reproduce(
-    protocol: Protocol,
+    protocol: Protocol | TableExperiment,
     *,
     data_dir: Path | None = None,
     seed: int = 0,
@@ -49,22 +52,24 @@ def reproduce(
     Parameters
     ----------
     protocol
-        The protocol.
+        The protocol, or an experiment on tables.
     data_dir
-        The folder of MNIST's files.
+        The folder of MNIST's files, or of the tables.
     seed
-        The seed of initialisation, order, noise and binarisation.
+        The seed of initialisation, order, noise and binarisation; an experiment on tables says what it decides.
     device
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``; experiments on tables run on the CPU.
     epochs, batch_size, learning_rate, samples
-        Values other than the protocol's, which the result then states among its deviations.
+        Values other than the protocol's, which the result then states among its deviations; None for experiments on
+        tables.
     folder
         The folder for checkpoints and measured numbers until the experiment is finished; None keeps nothing.
     resume
         Continue where an earlier sitting stopped; on the CPU the result is the same as without the stop.
     stop
         A request to stop the training before its next step, such as a :class:`vaekit.training.TimeLimit`. The final
-        measurements are never interrupted, and do not start if the stop was requested before.
+        measurements are never interrupted, and do not start if the stop was requested before. An experiment on tables
+        stops before its next part, such as a table.
     say
         Called with a line of progress after epochs with measurements, and several times a minute.
 
@@ -80,10 +85,33 @@ def reproduce(
     UsageError
         If a setting makes no sense.
     DataError
-        If MNIST's files are missing.
+        If MNIST's files or the tables are missing.
     CheckpointError
         If ``folder`` holds an unfinished run and ``resume`` was not given, or the run of another experiment.
     """
+    if isinstance(protocol, TableExperiment):
+        asked = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "samples": samples,
+            "device": None if device in ("auto", "cpu") else device,
+        }
+        for name, value in asked.items():
+            if value is not None:
+                raise UsageError(
+                    f"{name}={value}: {protocol.name} is an experiment on tables, which runs on the CPU with the "
+                    f"defaults of its estimators; leave {name} out"
+                )
+        return run_steps(
+            protocol,
+            data_dir=data_dir,
+            seed=seed,
+            folder=folder,
+            resume=resume,
+            stop=StopRequest() if stop is None else stop,
+            say=say,
+        )
     done = protocol.changed(
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, samples=samples
     )
@@ -127,6 +155,10 @@ def reproduce(
             sittings.measured[f"test {name}"] = value
             say(f"test {name} {value:.2f}")
         sittings.remove()
+    trained = f"{len(history.epochs)} of {protocol.settings.epochs} epochs ({history.stopped})"
+    if not finished:
+        training = f"{len(history.epochs)} of {done.settings.epochs} epochs"
+        trained = training if history.stopped == "interrupted" else "trained"
     return {
         "protocol": done.to_json(),
         "sentence": sentence.to_json(),
@@ -136,7 +168,8 @@ def reproduce(
         "epochs_of_the_protocol": protocol.settings.epochs,
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
-        "figures": _beside(done, sittings.measured),
+        "progress": trained,
+        "figures": beside(done.published, sittings.measured),
         "seconds": round(sittings.seconds, 1),
         "sittings": sittings.to_json(),
     }
@@ -197,24 +230,6 @@ def _measure(model: VAE, x: Tensor, samples: int, seed: int) -> dict[str, float]
             ).estimate.mean
     model.train(training)
     return found
-
-
-def _beside(protocol: Protocol, measured: dict[str, float]) -> list[dict[str, Any]]:
-    """Return one row for each number, measured or published."""
-    rows = []
-    for name in [*measured, *(name for name in protocol.published if name not in measured)]:
-        figure, value = protocol.published.get(name), measured.get(name)
-        inside = None if figure is None or value is None else abs(value - figure.value) <= figure.spread
-        rows.append(
-            {
-                "figure": name,
-                "measured": value,
-                "published": None if figure is None else figure.value,
-                "spread": None if figure is None else figure.spread,
-                "inside": inside,
-            }
-        )
-    return rows
 
 
 def _name_of(device: torch.device) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from vaekit.errors import UsageError
+from vaekit.reproductions.figures import Figure
 from vaekit.training import TrainingSettings
 
-__all__ = ["Figure", "Images", "Protocol"]
+__all__ = ["Images", "Protocol"]
 
 Images = Literal["grey", "static", "dynamic", "once"]
 
@@ -17,22 +18,6 @@ _BINARISATION: dict[Images, str] = {
     "dynamic": "binarised again from the grey levels at every step; the held-out images once, from the seed",
     "once": "binarised once from the grey levels, from the seed",
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A published number.
-
-    Parameters
-    ----------
-    value
-        In nats per image.
-    spread
-        The largest difference expected of a repetition: the published spread, or that of independent repetitions.
-    """
-
-    value: float
-    spread: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +103,7 @@ class Protocol:
             "name": self.name,
             "title": self.title,
             "source": self.source,
+            "unit": "nats an image",
             "images": _BINARISATION[self.images],
             "training_images": 60_000 - self.held_out,
             "held_out_images": self.held_out,

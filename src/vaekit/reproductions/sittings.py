@@ -1,7 +1,8 @@
 """The record of a reproduction that is done in several sittings: times, machines and measured figures.
 
 A sitting is one run of the command, from its start until it finishes or is stopped. The file ``sittings.json``, beside
-the checkpoints of the training, holds the time and the machine of every sitting, and the figures measured so far.
+the checkpoints of a training where there is one, holds the time and the machine of every sitting, and the figures
+measured so far.
 """
 
 import json
@@ -33,6 +34,9 @@ class Sittings:
         The device and the machine of the present sitting.
     resume
         Whether to continue the record of earlier sittings.
+    identity
+        Facts that all sittings must share. With them a record that is there is refused unless it is resumed; without,
+        that is left to the checkpoints of the training.
 
     Attributes
     ----------
@@ -42,7 +46,7 @@ class Sittings:
     Raises
     ------
     CheckpointError
-        If the record of earlier sittings cannot be read.
+        If the record of earlier sittings cannot be read, is that of another reproduction, or is not resumed.
 
     Examples
     --------
@@ -52,20 +56,41 @@ class Sittings:
     ('cpu', True)
     """
 
-    def __init__(self, folder: Path | None, here: dict[str, Any], *, resume: bool) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        here: dict[str, Any],
+        *,
+        resume: bool,
+        identity: dict[str, Any] | None = None,
+    ) -> None:
         self._path = None if folder is None else folder / _NAME
-        self._here = here
+        self._here, self._identity = here, identity
         self._before: list[dict[str, Any]] = []
         self.measured: dict[str, float] = {}
         self._started = self._written_at = time.perf_counter()
-        if resume and self._path is not None and self._path.is_file():
+        if self._path is None or not self._path.is_file():
+            return
+        if identity is not None and not resume:
+            raise CheckpointError(
+                f"{self._path.parent} holds an unfinished reproduction; resume it (resume=True), or remove the folder "
+                "to begin again"
+            )
+        if resume:
             try:
                 noted = json.loads(self._path.read_text())
                 self._before, self.measured = noted["sittings"], noted["measured"]
+                others: dict[str, Any] = noted.get("identity", {})
             except (OSError, ValueError, KeyError) as error:
                 raise CheckpointError(
                     f"{self._path} cannot be read ({error!r}); remove its folder to begin again"
                 ) from None
+            for name, value in (identity or {}).items():
+                if others.get(name) != value:
+                    raise CheckpointError(
+                        f"{self._path.parent}: {name} was {others.get(name)}, and is {value}; give it as it was, or "
+                        "remove the folder to begin again"
+                    )
 
     @property
     def seconds(self) -> float:
@@ -93,7 +118,10 @@ class Sittings:
         aside = self._path.with_name(f".{_NAME}.partial")
         try:
             self._path.parent.mkdir(exist_ok=True)
-            aside.write_text(json.dumps({"sittings": self.to_json(), "measured": self.measured}))
+            noted = {"sittings": self.to_json(), "measured": self.measured}
+            if self._identity is not None:
+                noted["identity"] = self._identity
+            aside.write_text(json.dumps(noted))
             os.replace(aside, self._path)
         except OSError as error:
             warnings.warn(
