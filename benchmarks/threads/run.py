@@ -5,11 +5,11 @@
 Small and large training steps, and the log-likelihood of some rows, are timed in four ways: on one thread; on one
 thread once more, which tells how far two times of the same thing differ beside such neighbours; on all processors as
 torch's threads wait by default, spinning; and as vaekit runs them (``vaekit.runtime.threads``: one thread for small
-work, and threads that wait asleep for large). The neighbours are processes that this script starts and
-ends: none, one or two that compute in Python alone, or one that multiplies matrices on all processors. The ways take
-turns, and the median of the rounds counts. A ratio is the time over that on one thread beside the same neighbours:
-1.3 is the most that vaekit's way is to have. Leave the machine alone meanwhile; another process would be one more
-neighbour.
+work, and for large threads that sleep while they wait beside busy processes, and spin alone). The neighbours are
+processes that this script starts and ends: none, one or two that compute in Python alone, or one that multiplies
+matrices on all processors. The ways take turns, and the median of the rounds counts. A ratio is the time over that on
+one thread beside the same neighbours: 1.3 is the most that vaekit's way is to have. Leave the machine alone meanwhile;
+another process would be one more neighbour.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -34,6 +35,7 @@ from vaekit.runtime.processor import restored_threads
 from vaekit.runtime.threads import usable_cores
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Examples, RunSetup, TrainingSettings
+from vaekit.training.compiled_step import compile_step
 from vaekit.training.run_state import Run
 from vaekit.vae import VAE
 
@@ -45,6 +47,7 @@ STEPS = {  # network, event shape, latent, batch, steps in a measurement
     "step of MNIST, two layers of 1000, batch 256": ("mlp:hidden=1000x1000", (784,), 20, 256, 4),
     "step of convolutions on MNIST, batch 64": ("convolutional", (1, 28, 28), 16, 64, 4),
 }
+COMPILED = "compiled step of MNIST, batch 128"
 # They end with this script, however that ends.
 SPINNER = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
 MULTIPLIER = (
@@ -78,14 +81,20 @@ def model_of(network: str, event: tuple[int, ...], latent: int) -> VAE:
     return build_vae(Sentence.parse(network=network, likelihood="bernoulli"), event, latent)
 
 
-def training(network: str, event: tuple[int, ...], latent: int, batch: int, steps: int) -> Job:
+def training(
+    network: str, event: tuple[int, ...], latent: int, batch: int, steps: int, *, compiled: bool = False
+) -> Job:
     """Return some training steps, and the block that vaekit runs them in."""
-    settings = TrainingSettings(epochs=1, batch_size=batch, learning_rate=1e-3)
+    choice = "on" if compiled else "off"
+    settings = TrainingSettings(epochs=1, batch_size=batch, learning_rate=1e-3, compile=choice)
     data = Examples(torch.rand(batch, *event))
     setup = RunSetup(
         model=model_of(network, event, latent), objective=Elbo(), data=data, settings=settings, seed=0
     )
     run = Run(setup, setup.build_players())
+    threads_of_a_run = partial(setup.threads, compiled=compiled)
+    with threads_of_a_run():
+        compile_step(run)
     rows = run.data.rows(torch.arange(batch))
 
     def job() -> None:
@@ -93,7 +102,7 @@ def training(network: str, event: tuple[int, ...], latent: int, batch: int, step
             run.stepper.gradient(rows).loss.item()
             run.stepper.move(rows)
 
-    return job, setup.threads
+    return job, threads_of_a_run
 
 
 def scoring(network: str, rows: int, samples: int, times: int) -> Job:
@@ -110,6 +119,7 @@ def scoring(network: str, rows: int, samples: int, times: int) -> Job:
 def jobs() -> dict[str, Job]:
     return {
         **{name: training(*workload) for name, workload in STEPS.items()},
+        COMPILED: training(*STEPS["step of MNIST, batch 128"], compiled=True),
         "log p(x) of 200 rows, 24 samples": scoring("mlp:hidden=512x512", 200, 24, 2),
         "log p(x) of 20 rows, 24 samples, a small model": scoring("mlp:hidden=16", 20, 24, 100),
     }
@@ -125,7 +135,7 @@ def on_one_thread() -> Iterator[None]:
 @contextmanager
 def spinning() -> Iterator[None]:
     """All threads for everything, which wait for each other as torch's do."""
-    with restored_threads(), patch.multiple(threads, WORTH_SHARING=0, waiting_asleep=nullcontext):
+    with restored_threads(), patch.object(threads, "waiting_as_others_allow", lambda **_: nullcontext()):
         torch.set_num_threads(usable_cores())
         yield
 

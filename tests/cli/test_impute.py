@@ -193,7 +193,8 @@ def test_a_model_fills_without_training(place, model, capsys):
     assert run(place / "holes.csv", "--model", model, "-o", out, "--interval", "0.8", "--drop", "day") == 0
     told = capsys.readouterr().out
     assert "in 90 % interval" in told
-    assert "kNN" not in told
+    assert all(way in told for way in ("mean", "linear", "kNN", "trees"))
+    assert "they have a weight" not in told
     assert "may have been fitted to these rows" in told
     filled = cells(out.read_bytes())
     for old, new in zip(cells((place / "holes.csv").read_bytes()), filled, strict=True):
@@ -203,6 +204,33 @@ def test_a_model_fills_without_training(place, model, capsys):
     assert len(pd.read_csv(place / "by-model-interval.csv")) > 40
     assert run(place / "holes.csv", "--model", model, "-o", place / "by-model.csv", "--draws", "2") == 0
     assert (place / "by-model-1.csv").read_bytes() != (place / "by-model-2.csv").read_bytes()
+
+
+def test_a_model_is_compared_with_simpler_ways(place, capsys):
+    random = np.random.default_rng(0)
+    size, kind = random.normal(size=300), random.integers(3, size=300)
+    step = np.where(size > 0, 4.0, -4.0) * (kind - 1) + 0.1 * random.normal(size=300)  # only trees see it
+    table = pd.DataFrame(
+        {"size": size, "kind": np.array(["a", "b", "c"])[kind], "twice": 2 * size, "step": step}
+    )
+    vae = VariationalAutoencoder(1, network="mlp:hidden=4", epochs=2, random_state=0).fit(table)
+    vae.save(place / "steps.vae")
+    for j in range(4):
+        table.loc[random.random(300) < 0.2, table.columns[j]] = np.nan
+    table.to_csv(place / "steps.csv", index=False)
+    words = (place / "steps.csv", "--model", place / "steps.vae", "-o", place / "filled-steps.csv")
+    assert run(*words, "--json") == 0
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    for name, check in checks.items():
+        assert 0 <= check["of_trees"] < 1.2, name
+        assert 0 <= check["of_neighbours"] < 1.2, name
+    assert 0.8 < checks["step"]["of_mean"] < 1.2
+    assert checks["step"]["of_trees"] < 0.85 * checks["step"]["of_linear"]
+    assert checks["twice"]["of_linear"] < 0.85 * checks["twice"]["of_mean"]
+    assert run(*words) == 0
+    told = capsys.readouterr().out
+    assert "trees win    in column 'step'" in told
+    assert "say little of it" not in told
 
 
 def test_a_model_refuses_what_it_does_not_know(place, model, capsys):

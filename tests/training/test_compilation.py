@@ -9,9 +9,11 @@ from narrowing import known, untyped
 from training.runs import make, numbers, run, table, weights
 from vaekit.errors import TrainingWarning, UsageError
 from vaekit.objectives import Elbo
+from vaekit.runtime import threads
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Checkpoints, TrainingSettings
 from vaekit.training import compiled_step as room
+from vaekit.training import setup as run_setup
 from vaekit.training.compiled_step import CompiledGradient, repays_compilation
 
 COMPILED = {"compile": "on"}
@@ -231,6 +233,24 @@ def test_auto_needs_a_compiler(monkeypatch, quick):
     monkeypatch.setattr(room, "has_compiler", lambda: False)
     run(make(), table())
     assert len(quick) == made
+
+
+def test_a_compiled_step_shares_less_work_than_another(monkeypatch, quick):
+    """As one graph its threads meet more seldom: a step between the two lines has all threads only if compiled."""
+    seen: list[int] = []
+    found = []
+    monkeypatch.setattr(threads, "usable_cores", lambda *root: 2)
+    monkeypatch.setattr(run_setup, "COMPILED_WORTH_SHARING", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for options in ({}, COMPILED, {"compile": "off"}):
+            seen.clear()
+            run(make(), table(), options=options, on_epoch=lambda *_: seen.append(torch.get_num_threads()))
+            found.append(set(seen))
+    finally:
+        torch.set_num_threads(before)
+    assert found == [{1}, {2}, {1}]
 
 
 def test_a_choice_that_is_none_is_refused():

@@ -228,7 +228,7 @@ def test_threads_are_put_back_even_after_an_error(data):
 
 
 def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypatch, data):
-    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    monkeypatch.setattr(threads, "usable_cores", lambda *root: 2)
     model, before, found = (
         build_vae(Sentence.parse(network="mlp:hidden=200x200"), (5,), latent=2),
         torch.get_num_threads(),
@@ -244,7 +244,7 @@ def test_importance_samples_are_worth_threads_where_a_single_one_is_not(monkeypa
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(100, 1), (300, 2)])
 def test_the_work_of_convolutions_is_that_of_all_places(monkeypatch, batch_size, expected):
-    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
+    monkeypatch.setattr(threads, "usable_cores", lambda *root: 2)
     # 1.6 million multiply-adds an example, with .46 million parameters
     model = build_vae(
         Sentence.parse(network="convolutional:channels=16,hidden=none"), (1, 128, 128), latent=2

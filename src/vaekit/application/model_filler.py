@@ -10,6 +10,8 @@ from vaekit.application.fillers import FilledColumns, Filler
 from vaekit.data import Dataset
 from vaekit.estimator import VariationalAutoencoder
 from vaekit.jobs import ColumnCheck
+from vaekit.jobs.imputation.simpler_ways import errors_beside_simpler_ways
+from vaekit.jobs.table_coding import TableCoding
 
 __all__ = ["ModelFiller"]
 
@@ -44,40 +46,36 @@ class ModelFiller(Filler):
         some = np.sort(generator.permutation(len(values))[:_MOST_ROWS])
         there = ~holes[some]
         rates = np.maximum(holes.mean(0), _WANTED_CELLS / np.maximum(there.sum(0), 1)).clip(0, _LARGEST_SHARE)
-        hidden = (
-            there & (generator.random(there.shape) < rates) & (holes.any(0) & self._estimator.schema_.kept)
-        )
+        varying = np.fmin.reduce(values, axis=0) < np.fmax.reduce(values, axis=0)
+        checked = holes.any(0) & varying & self._estimator.schema_.kept
+        hidden = there & (generator.random(there.shape) < rates) & checked
         if not hidden.any():
             return []
-        told = replace(self._rows.take(some), values=np.where(hidden, np.nan, values[some]))
+        rows = self._rows.take(some)
+        told = replace(rows, values=np.where(hidden, np.nan, values[some]))
         expected = self._estimator.impute(told, random_state=self._seed)
         drawn = np.stack(self._estimator.impute(told, draws=_DRAWS, random_state=self._seed))
         low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+        coding = TableCoding.fit(self._rows, straight=True)
+        whole, seen, guess = (
+            coding.code(each, what="the data") for each in (rows, told, replace(rows, values=expected))
+        )
+        errors = errors_beside_simpler_ways(whole, seen, guess, coding.sizes, seed=self._seed)
+        place = {column.name: k for k, column in enumerate(coding.coded)}
         checks = []
         for j in np.flatnonzero(hidden.any(0)).tolist():
             at, column = hidden[:, j], self._estimator.schema_.columns[j]
-            truth, guess = values[some][at, j], expected[at, j]
-            known = told.values[:, j][~np.isnan(told.values[:, j])]
-            if column.categories is not None:
-                counts = np.bincount(known.astype(np.int64), minlength=len(column.categories))
-                error, of_mean = float((guess != truth).mean()), float((truth != counts.argmax()).mean())
-                coverage = nan
-            else:
-                spread = values[~holes[:, j], j].std()
-                error = float(np.sqrt(np.square(guess - truth).mean()) / spread)
-                of_mean = float(np.sqrt(np.square(known.mean() - truth).mean()) / spread)
+            truth, coverage = values[some][at, j], nan
+            if column.categories is None:
                 coverage = float(((low[at, j] <= truth) & (truth <= high[at, j])).mean())
             checks.append(
                 ColumnCheck(
                     name=column.name,
                     missing=float(holes[:, j].mean()),
                     cells=int(at.sum()),
-                    error=error,
-                    of_mean=of_mean,
-                    of_linear=nan,
-                    of_neighbours=nan,
                     coverage=coverage,
                     share_of_trees=0.0,
+                    **errors[place[self._names[j]]],
                 )
             )
         return checks

@@ -182,23 +182,29 @@ def _table(result: "ImputationResult", *, by_model: bool) -> list[str]:
         lines.append(
             "  the model may have been fitted to these rows, and its intervals are not calibrated; compare without it"
         )
-    return [*lines, *_where_others_win(result.checks)]
+    return [*lines, *_where_others_win(result.checks, by_model=by_model)]
 
 
-def _where_others_win(checks: "list[ColumnCheck]") -> list[str]:
+def _where_others_win(checks: "list[ColumnCheck]", *, by_model: bool) -> list[str]:
     lines = [
         f"trees win    in column {check.name!r}: alone they err by {check.of_trees:.3f}, what is filled in by "
-        f"{check.error:.3f} ({check.cells:,} cells; they have a weight of {check.share_of_trees:.0%} in it)"
+        f"{check.error:.3f} ({check.cells:,} cells{'' if by_model else _weight_of_trees(check)})"
         for check in checks
         if check.of_trees < check.error
     ]
-    no_better = [check.name for check in checks if check.of_mean <= check.error]
+    no_better = [
+        check.name for check in checks if check.of_mean <= check.error and not check.of_trees < check.of_mean
+    ]
     if no_better:
         lines.append(
             f"no better    than the mean, or the most frequent category: {', '.join(map(repr, no_better[:10]))}; the "
             "other columns say little of it"
         )
     return lines
+
+
+def _weight_of_trees(check: "ColumnCheck") -> str:
+    return f"; they have a weight of {check.share_of_trees:.0%} in it"
 
 
 def _when(result: "ImputationResult") -> str:

@@ -21,15 +21,15 @@ from torch.func import functional_call, grad_and_value
 from vaekit.contracts import WrappedObjective
 from vaekit.errors import TrainingWarning
 from vaekit.language.schedules import Annealed
-from vaekit.objectives import Objective, ObjectiveResult
+from vaekit.objectives import Objective, ObjectiveResult, Opposed
 from vaekit.runtime.compiler import compile_graph, has_compiler, reason_of
 from vaekit.training.keeper import warn_of_another_environment
 from vaekit.training.run_state import Run
-from vaekit.training.setup import Batch, has_convolutions, multiplications
+from vaekit.training.setup import Batch, RunSetup, has_convolutions, multiplications
 from vaekit.training.stepper import PlainGradient, loss_of
 from vaekit.vae import VAE
 
-__all__ = ["CompiledGradient", "compile_step", "repays_compilation"]
+__all__ = ["CompiledGradient", "compile_step", "repays_compilation", "wants_compilation"]
 
 _COLD = 20.0  # seconds that are to be saved at least: twice what compiling takes
 _SAVED_PER_STEP = 3e-4  # seconds, of Python
@@ -55,6 +55,20 @@ def repays_compilation(model: VAE, objective: Objective, *, batch_size: int, ste
         return False
     work = multiplications(model, objective, batch_size)
     return steps * (_SAVED_PER_STEP + _SAVED_PER_MULTIPLICATION * work) > _COLD
+
+
+def wants_compilation(setup: RunSetup) -> bool:
+    """Return whether a run of one process that begins is to be compiled, by its settings and what it repays."""
+    rows, settings = len(setup.data.x), setup.settings
+    if settings.compile != "auto":
+        return settings.compile == "on" and rows >= settings.batch_size
+    steps = settings.epochs * (rows // settings.batch_size)
+    return (
+        setup.device.type == "cpu"
+        and not isinstance(setup.objective, Opposed)
+        and repays_compilation(setup.model, setup.objective, batch_size=settings.batch_size, steps=steps)
+        and has_compiler()
+    )
 
 
 class CompiledGradient:
@@ -201,24 +215,11 @@ def compile_step(run: Run, *, backend: str | Callable[..., Any] = "inductor") ->
         if run.settings.compile == "on":
             _warn("a run of several processes takes its steps as they are")
         return
-    if _wants(run) if wanted is None else wanted:
+    if wants_compilation(run.setup) if wanted is None else wanted:
         _compile(run, backend)
     if wanted is not None:
         words = {True: "compiled", False: "not compiled"}
         warn_of_another_environment({"the step": words[wanted]}, {"the step": words[run.stepper.compiled]})
-
-
-def _wants(run: Run) -> bool:
-    rows, size, choice = len(run.data.x), run.settings.batch_size, run.settings.compile
-    if choice != "auto":
-        return choice == "on" and rows >= size
-    steps = run.settings.epochs * (rows // size)
-    return (
-        run.setup.device.type == "cpu"
-        and run.players.opponent is None
-        and repays_compilation(run.players.model, run.stepper.objective, batch_size=size, steps=steps)
-        and has_compiler()
-    )
 
 
 def _compile(run: Run, backend: str | Callable[..., Any]) -> None:

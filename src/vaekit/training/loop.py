@@ -27,7 +27,7 @@ from vaekit.runtime.processor import flushed_denormals
 from vaekit.runtime.randomness import give_way, seeded
 from vaekit.runtime.surroundings import plain_arithmetic
 from vaekit.training.checkpoints import Checkpoints
-from vaekit.training.compiled_step import compile_step
+from vaekit.training.compiled_step import compile_step, wants_compilation
 from vaekit.training.epoch import train_epoch
 from vaekit.training.history import ACTIVE_KL, EpochMetrics, History
 from vaekit.training.keeper import Keeper
@@ -198,7 +198,8 @@ def carry_out(
     with joined(setup.device, launch) as world:
         world.begin(objective, identity)
         first = setup.build_players()
-        with seeded(setup.seed), setup.threads(), flushed_denormals(), stopping_on(stop, signal.SIGINT):
+        threads = setup.threads(compiled=world.size == 1 and wants_compilation(setup))
+        with seeded(setup.seed), threads, flushed_denormals(), stopping_on(stop, signal.SIGINT):
             if world.size > 1:  # everybody begins from the state that rank 0 is in
                 first.put(world.from_writer(lambda: first.take().to("cpu")))
             players = first.spread(world, setup.build_optimizer)

@@ -42,6 +42,7 @@ _LOG_SCALE_LIMIT = 3.0
 _GAIN = math.sqrt(3)  # weights begin with the variance 1/in, three times PyTorch's
 _MASKS = 200_000  # rows with different hidden cells that training goes through, in all
 _LEAST_PROBABILITY = 1e-3
+_MOST_KEPT = 1 << 25  # numbers, decoded for the means, that the draws take again
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,13 @@ class Expected:
         ``(members, n, numeric columns)``: means.
     probabilities
         For each categorical column ``(members, n, positions)``.
+    linear
+        ``(members, n, width)``: the means of the members' Gaussians, which networks begin at.
     """
 
     numbers: Tensor
     probabilities: list[Tensor]
+    linear: Tensor
 
 
 class ConditionalNetworks:
@@ -246,23 +250,28 @@ class ConditionalNetworks:
         given = self.given(rows, visible, anchor)
         mean, log_deviation = self.latents(self.prior, given)
         noise = torch.randn(draws, *mean.shape, generator=generator)
+
+        def decoded() -> Iterator[tuple[Tensor, Tensor, list[Tensor]]]:
+            for each in noise:
+                yield self.decode(mean + log_deviation.exp() * each, given, anchor)
+
+        features = 2 * self.numbers + sum(self.sizes)
+        kept = list(decoded()) if features * noise[..., 0].numel() <= _MOST_KEPT else None
         total = torch.zeros(())
         tables = [torch.zeros(())] * len(self.sizes)
-        for each in noise:
-            location, _, found = self.decode(mean + log_deviation.exp() * each, given, anchor)
+        for location, _, found in kept or decoded():
             total = total + location / draws
             tables = [table + part.exp() / draws for table, part in zip(tables, found, strict=True)]
 
         def drawn() -> Iterator[tuple[Tensor, list[Tensor]]]:
-            for each in noise:
-                location, scale, found = self.decode(mean + log_deviation.exp() * each, given, anchor)
+            for location, scale, found in kept or decoded():
                 codes = [
                     torch.multinomial(part.exp().flatten(0, 1), 1, generator=generator).view(part.shape[:-1])
                     for part in found
                 ]
                 yield location + scale * _student_t(location.shape, generator), codes
 
-        return Expected(total, tables), drawn()
+        return Expected(total, tables, anchor[0]), drawn()
 
 
 def train_conditional(

@@ -75,16 +75,20 @@ class _Unseen:
 
     Parameters
     ----------
+    which
+        ``(n,)``: the numbers of the rows in the table.
     rows
         The rows without the column.
     said
         What is expected in each column.
     linear
-        ``(n, width)``: what the member's Gaussian expects, of a category one for each position.
+        ``(n, width)``: what the member's Gaussian expects of the column, of a category one for each position; without
+        columns where categories take no part in the Gaussian.
     drawn
         ``(draws, n)``: draws of the column, where it is one of numbers.
     """
 
+    which: Positions
     rows: CodedRows
     said: Blocks
     linear: Floats
@@ -162,8 +166,9 @@ class Imputation:
         train_conditional(networks, rows, seen.float(), settings, generator)
         found = cls(coding, networks, settings, rows, seed)
         if not bool((rows.observed > 0).all()):
+            unseen = found._unseen_columns(rows, part)
             for _ in range(_ROUNDS):
-                found._fit_round(rows, part, with_trees=with_trees)
+                found._fit_round(rows, part, unseen, with_trees=with_trees)
             found._calibrate(rows, part)
         return found
 
@@ -262,7 +267,9 @@ class Imputation:
         observed[:, j] = 0
         told = CodedRows(taken.numbers * observed[:, :d], taken.codes, observed)
         said = [np.zeros((len(which), width)) for width in (*[1] * d, *self.coding.sizes)]
-        linear = np.zeros((len(which), self.networks.anchors.width))
+        begin = j if j < d else d + sum(self.coding.sizes[: j - d])
+        own_columns = slice(begin, begin + said[j].shape[1])
+        linear = np.zeros((len(which), self.networks.anchors.width))[:, own_columns]
         drawn = np.zeros((draws, len(which)))
         for m in np.unique(part[which]):
             mine = np.flatnonzero(part[which] == m)
@@ -272,33 +279,40 @@ class Imputation:
             for k, block in enumerate(said):
                 values = expected.numbers[0][:, [k]] if k < d else expected.probabilities[k - d][0]
                 block[mine] = values.double().numpy()
-            linear[mine] = member.anchors.given(own, own.observed)[0][0].double().numpy()
+            linear[mine] = expected.linear[0][:, own_columns].double().numpy()
             if j < d:
                 for i, (values, _) in zip(range(draws), draw, strict=False):
                     drawn[i, mine] = values[0, :, j].double().numpy()
-        return _Unseen(told, said, linear, drawn)
+        return _Unseen(which, told, said, linear, drawn)
 
-    def _fit_round(self, rows: CodedRows, part: Positions, *, with_trees: bool) -> None:
-        """Fit the ways of each column with holes, given rows that the rounds before have completed."""
-        observed, d = rows.observed.numpy() > 0, len(self.coding.numeric)
-        fillers: dict[int, ColumnFiller] = {}
+    def _unseen_columns(self, rows: CodedRows, part: Positions) -> dict[int, _Unseen]:
+        """Return for each column with holes rows that have it, with the column hidden."""
+        observed, found = rows.observed.numpy() > 0, dict[int, _Unseen]()
         for j in np.flatnonzero(~observed.all(0)).tolist():
             random = np.random.default_rng([self.seed, j])
             which = np.sort(random.permutation(np.flatnonzero(observed[:, j]))[:_MOST_ROWS])
-            unseen = self._unseen(rows, which, j, part, draws=0)
+            found[j] = self._unseen(rows, which, j, part, draws=0)
+        return found
+
+    def _fit_round(
+        self, rows: CodedRows, part: Positions, columns: dict[int, _Unseen], *, with_trees: bool
+    ) -> None:
+        """Fit the ways of each column with holes, given rows that the rounds before have completed."""
+        columns_of_numbers, fillers = range(len(self.coding.numeric)), dict[int, ColumnFiller]()
+        for j, unseen in columns.items():
             completed = self._completed(unseen.rows, self._fill(unseen.rows, unseen.said, but=j))
             fillers[j] = ColumnFiller(
-                which,
+                unseen.which,
                 _others(completed, j),
-                self._target(rows, which, j),
+                self._target(rows, unseen.which, j),
                 unseen.said[j],
-                part[which],
+                part[unseen.which],
                 parts=self.networks.members,
                 with_trees=with_trees,
                 seed=self.seed,
             )
-        for group in (range(d), range(d, observed.shape[1])):
-            stack_weights([fillers[j] for j in group if j in fillers])
+        for numeric in (True, False):
+            stack_weights([filler for j, filler in fillers.items() if (j in columns_of_numbers) is numeric])
         self.rounds.append(fillers)
 
     def _target(self, rows: CodedRows, which: Positions, j: int) -> Floats:
@@ -330,7 +344,7 @@ class Imputation:
             )[mine]
             unseen = self._unseen(rows, filler.rows[mine], j, part, draws=DRAWS_OF_INTERVALS)
             ways, truth = filler.held_out[:, mine], filler.target[mine]
-            blend, width, coverage = filler.blend(ways), truth.shape[1], np.nan
+            blend, coverage = filler.blend(ways), np.nan
             if j < d and len(mine) >= _LEAST_CELLS:
                 residual = (truth - blend)[:, 0]
                 low, high = np.quantile(unseen.drawn - unseen.said[j][:, 0], [0.05, 0.95], axis=0)
@@ -339,11 +353,10 @@ class Imputation:
                 variance = np.average(unseen.drawn.var(0), weights=weight)
                 spreads[j] = float(np.sqrt(np.average(missed, weights=weight) / variance))
                 coverage = measured_coverage(residual, low, high, weight)
-            begin = j if j < d else d + sum(self.coding.sizes[: j - d])
             guesses = {
                 "error": blend,
                 "of_mean": np.broadcast_to(filler.target.mean(0), truth.shape),
-                "of_linear": unseen.linear[:, begin : begin + width],
+                "of_linear": unseen.linear,
                 "of_neighbours": ways[1],
             }
             if len(ways) > 2:

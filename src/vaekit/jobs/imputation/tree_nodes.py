@@ -94,7 +94,7 @@ class TreeNodes:
             values,
         )
 
-    def predict(self, inputs: Floats) -> Floats:
+    def predict(self, inputs: Floats | npt.NDArray[np.float32]) -> Floats:
         """Return the mean over the trees, ``(n, width)``, for rows ``(n, features)``."""
         x = np.asarray(inputs, dtype=np.float32)
         total = np.zeros((len(x), self.values.shape[1]))
