@@ -34,12 +34,16 @@ RIVALS: dict[str, Callable[[int], Any]] = {
 }
 
 
-def read_options(description: str | None) -> argparse.Namespace:
+def read_options(description: str | None, *, peers: str | None = None) -> argparse.Namespace:
     """Read where the data lie, how many seeds to measure, and where results go, from the command line."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, required=True)
+    if peers is not None:
+        parser.add_argument("--peers", type=Path, help=peers)
     return parser.parse_args()
 
 

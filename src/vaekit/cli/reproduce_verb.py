@@ -117,7 +117,7 @@ class Reproduce:
             print_json({"reproductions": [experiment.to_json() for experiment in experiments]})
             return
         for experiment in experiments:
-            print(f"{experiment.name:<24} {experiment.title}")
+            print(f"{experiment.name:<28} {experiment.title}")
 
     def _print(self, result: dict[str, Any]) -> None:
         from vaekit.reproductions import KINDS

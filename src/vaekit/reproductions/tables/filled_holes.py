@@ -95,19 +95,20 @@ def _means(figures: Mapping[str, float]) -> dict[str, float]:
     return {f"mean {each}": float(np.mean(all_steps_alike(figures, each))) for each in ("error", "coverage")}
 
 
-# By table and kind of holes the mean error of the seeds, and their range; one with a single seed is left out.
+# By table and kind of holes the mean error of three seeds, and their range.
 _BEFORE = {
     ("wine", "MCAR"): (0.7348, 0.0192),
     ("diabetes", "MCAR"): (0.7094, 0.0361),
     ("breast cancer", "MCAR"): (0.3978, 0.0317),
     ("vowels", "MCAR"): (0.4973, 0.0245),
     ("pendigits", "MCAR"): (0.3930, 0.0112),
-    ("satellite", "MCAR"): (0.1916, 0.0017),
+    ("satellite", "MCAR"): (0.1917, 0.0017),
     ("wine", "MAR"): (0.6998, 0.0059),
     ("diabetes", "MAR"): (0.7091, 0.2155),
     ("breast cancer", "MAR"): (0.3871, 0.1532),
     ("vowels", "MAR"): (0.4292, 0.0733),
     ("pendigits", "MAR"): (0.3502, 0.0930),
+    ("satellite", "MAR"): (0.1914, 0.0104),
 }
 
 #: The fourth row of the table of jobs.
@@ -131,8 +132,8 @@ IMPUTATION = TableExperiment(
         for (name, kind), (value, spread) in _BEFORE.items()
     }
     | {"mean coverage": Figure(0.9, 0.02, "promised")},
-    spread="errors: means of three seeds (satellite of two), as in benchmarks/tables/imputation.json; the spread is "
-    "their range, wide with MAR, where a seed chooses the columns. Coverage: of 90 % intervals, .88 to .92 asked",
+    spread="errors: means of three seeds, as in benchmarks/tables/imputation.json; the spread is their range, wide "
+    "with MAR, where a seed chooses the columns. Coverage: of 90 % intervals, .88 to .92 asked",
 )
 
 #: Breast cancer with values missing because they are large.
