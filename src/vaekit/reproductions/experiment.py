@@ -17,7 +17,8 @@ from vaekit.reproductions.figures import beside
 from vaekit.reproductions.mnist_images import DynamicBinarisation, read_images
 from vaekit.reproductions.protocol import Protocol
 from vaekit.reproductions.sittings import Sittings, describe
-from vaekit.reproductions.tables import TableExperiment, run_steps
+from vaekit.reproductions.tables import TableExperiment
+from vaekit.reproductions.tables.table_run import run_steps
 from vaekit.runtime.device import choose_device
 from vaekit.runtime.randomness import seeded
 from vaekit.sentence import Sentence, build_vae

@@ -11,9 +11,8 @@ from vaekit.reproductions.tables.hidden_categories import CATEGORIES
 from vaekit.reproductions.tables.pooled_regressions import POOLING
 from vaekit.reproductions.tables.ranked_outliers import OUTLIERS
 from vaekit.reproductions.tables.table_experiment import TableExperiment
-from vaekit.reproductions.tables.table_run import run_steps
 
-__all__ = ["TABLES", "TableExperiment", "run_steps"]
+__all__ = ["TABLES", "TableExperiment"]
 
 #: All experiments on tables.
 TABLES: tuple[TableExperiment, ...] = (
