@@ -21,16 +21,14 @@ the mean are missing. They report .72 for not-MIWAE.
 import argparse
 import json
 import platform
-import subprocess
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import sklearn
 import torch
 from imputation_rivals import RIVALS, read_options
+from peer_process import ask_peer
 
 from vaekit import Imputer
 from vaekit.reproductions.tables.filled_holes import (
@@ -78,8 +76,7 @@ def missing_not_at_random(x: np.ndarray) -> dict:
         **{f"vaekit, mnar='self', seed {seed}": Imputer(mnar="self", random_state=seed) for seed in range(3)},
     }
     errors = {
-        name: round(float(np.sqrt(np.square(way.fit_transform(given) - x)[holes].mean())), 4)
-        for name, way in ways.items()
+        name: round(root_mean_square(way.fit_transform(given), x, holes), 4) for name, way in ways.items()
     }
     intervals = Imputer(mnar="self").fit(given).interval(given)
     return errors | {"coverage_of_90": round(coverage(intervals, x, holes), 3)}
@@ -121,21 +118,11 @@ def add_peer(rows: list[dict], whole: dict[str, np.ndarray], options: argparse.N
         table = whole[row["table"]]
         holes = hide(table, row["holes"], row["seed"])
         x, truth = standardised_by_seen(table, holes)
-        row["hyperimpute"] = round(root_mean_square(peer(options.peers, x, row["seed"]), truth, holes), 4)
+        filled, _ = ask_peer(options.peers, "imputation_peers.py", x, row["seed"])
+        row["hyperimpute"] = round(root_mean_square(filled, truth, holes), 4)
         row["ratio_to_best"] = ratio_to_best(row)
         print(row, flush=True)
         options.output.write_text(json.dumps(document(rows), indent=1) + "\n")
-
-
-def peer(python: Path, x: np.ndarray, seed: int) -> np.ndarray:
-    """Return the table filled in by HyperImpute, in its own environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(Path(folder) / name) for name in ("rows.npy", "filled.npy")]
-        np.save(paths[0], x)
-        script = str(Path(__file__).with_name("imputation_peers.py"))
-        command = [str(python), script, *paths, "--seed", str(seed)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return np.load(paths[1])
 
 
 def document(rows: list[dict]) -> dict:

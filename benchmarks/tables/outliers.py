@@ -19,8 +19,6 @@ Where cells of usual size are swapped it hurts: on auto-mpg the autoencoders alo
 import argparse
 import json
 import platform
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -31,6 +29,7 @@ import numpy as np
 import outlier_sets
 import sklearn
 import torch
+from peer_process import ask_peer
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
@@ -76,18 +75,6 @@ METHODS: dict[str, Method] = {
 SEEDED = ("vaekit", "isolation forest", "PyOD VAE")
 
 
-def peer(python: Path, x: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
-    """Return the scores of PyOD's VAE, fitted in its own environment, and its CPU seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(Path(folder) / name) for name in ("rows.npy", "scores.npy")]
-        np.save(paths[0], x)
-        script = str(Path(__file__).with_name("outliers_peers.py"))
-        found = subprocess.run(
-            [str(python), script, *paths, "--seed", str(seed)], check=True, stdout=subprocess.PIPE, text=True
-        )
-        return np.load(paths[1]), json.loads(found.stdout.splitlines()[-1])["cpu_seconds"]
-
-
 def main() -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -130,7 +117,8 @@ def measure(x: np.ndarray, y: np.ndarray, methods: dict[str, Any], options: argp
                 score = METHODS[name](x, seed)
                 seconds = time.process_time() - start
             else:
-                score, seconds = peer(options.peers, x, seed)
+                score, told = ask_peer(options.peers, "outliers_peers.py", x, seed)
+                seconds = told["cpu_seconds"]
             found["cpu_seconds"].append(round(seconds, 2))
             found["auroc"].append(round(float(roc_auc_score(y, score)), 4))
 

@@ -135,7 +135,9 @@ def on_one_thread() -> Iterator[None]:
 @contextmanager
 def spinning() -> Iterator[None]:
     """All threads for everything, which wait for each other as torch's do."""
-    with restored_threads(), patch.object(threads, "waiting_as_others_allow", lambda **_: nullcontext()):
+    everything = {"WORTH_SHARING": 0, "COMPILED_WORTH_SHARING": 0}
+    plain = {"waiting_as_others_allow": lambda **_: nullcontext()}
+    with restored_threads(), patch.multiple(threads, **everything, **plain):
         torch.set_num_threads(usable_cores())
         yield
 

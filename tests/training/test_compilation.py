@@ -13,7 +13,6 @@ from vaekit.runtime import threads
 from vaekit.sentence import Sentence, build_vae
 from vaekit.training import Checkpoints, TrainingSettings
 from vaekit.training import compiled_step as room
-from vaekit.training import setup as run_setup
 from vaekit.training.compiled_step import CompiledGradient, repays_compilation
 
 COMPILED = {"compile": "on"}
@@ -240,7 +239,7 @@ def test_a_compiled_step_shares_less_work_than_another(monkeypatch, quick):
     seen: list[int] = []
     found = []
     monkeypatch.setattr(threads, "usable_cores", lambda *root: 2)
-    monkeypatch.setattr(run_setup, "COMPILED_WORTH_SHARING", 1)
+    monkeypatch.setattr(threads, "COMPILED_WORTH_SHARING", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

@@ -49,8 +49,7 @@ def usable_cores(root: Path = Path("/sys/fs/cgroup")) -> int:
     >>> 1 <= usable_cores() <= os.cpu_count()
     True
     """
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    quota = _quota(root)
+    cores, quota = _cores_at_hand(), _quota(root)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
@@ -60,10 +59,14 @@ def quota_in_words(root: Path = Path("/sys/fs/cgroup")) -> str:
     >>> quota_in_words(Path("nowhere"))
     ''
     """
-    cores, all_of_them = usable_cores(root), usable_cores(Path(os.devnull))
+    cores, all_of_them = usable_cores(root), _cores_at_hand()
     return (
         "" if cores == all_of_them else f"; {cores} of {all_of_them} processors, by the container's CPU quota"
     )
+
+
+def _cores_at_hand() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _quota(root: Path) -> float | None:
@@ -91,7 +94,7 @@ def work_of(model: object, times: int) -> float:
 
 
 @contextmanager
-def shared_threads(work: float, *, worth_sharing: float = WORTH_SHARING) -> Generator[None]:
+def shared_threads(work: float, *, compiled: bool = False) -> Generator[None]:
     """Run a block whose work is done in pieces of so many multiply-adds on one thread, or on all that may be used.
 
     Inside another such block on one thread it is one thread too.
@@ -100,8 +103,8 @@ def shared_threads(work: float, *, worth_sharing: float = WORTH_SHARING) -> Gene
     ----------
     work
         The multiply-adds of a piece.
-    worth_sharing
-        The fewest that are worth more than one thread.
+    compiled
+        Whether they are one compiled graph, whose threads meet more seldom, so that less work is worth sharing.
 
     Examples
     --------
@@ -110,11 +113,13 @@ def shared_threads(work: float, *, worth_sharing: float = WORTH_SHARING) -> Gene
     1
     """
     with restored_threads():
-        wanted = 1 if work < worth_sharing else min(torch.get_num_threads(), usable_cores())
+        is_small = work < (COMPILED_WORTH_SHARING if compiled else WORTH_SHARING)
+        cores = 1 if is_small else usable_cores()
+        wanted = min(torch.get_num_threads(), cores)
         if wanted != torch.get_num_threads():
             set_threads(wanted)
         if wanted == 1:
             yield
             return
-        with waiting_as_others_allow(may_spin=not quota_in_words()):
+        with waiting_as_others_allow(may_spin=cores == _cores_at_hand()):
             yield

@@ -14,7 +14,7 @@ from vaekit.language.settings import TrainingSettings
 from vaekit.objectives import Objective, Opposed
 from vaekit.runtime.precision import NetworkPrecision
 from vaekit.runtime.randomness import seeded
-from vaekit.runtime.threads import COMPILED_WORTH_SHARING, WORTH_SHARING, shared_threads
+from vaekit.runtime.threads import shared_threads
 from vaekit.training.history import History
 from vaekit.training.optimizing import Optimizer, build_optimizer
 from vaekit.training.output_bias import begin_at_marginals, begins_at_marginals
@@ -148,13 +148,13 @@ class RunSetup:
         Parameters
         ----------
         compiled
-            Whether the step is compiled: its threads meet more seldom, so that less work is worth sharing.
+            Whether the step is compiled, so that less work is worth sharing.
         """
         if has_convolutions(self.model):
             each = _multiplications_at_all_places(self.model, self.objective, self.data.first(1))
             return shared_threads(each * self.settings.batch_size)
         work = multiplications(self.model, self.objective, self.settings.batch_size)
-        return shared_threads(work, worth_sharing=COMPILED_WORTH_SHARING if compiled else WORTH_SHARING)
+        return shared_threads(work, compiled=compiled)
 
     def precision_of(self, model: VAE) -> NetworkPrecision:
         """Return the precision in which the networks of a model multiply in training.

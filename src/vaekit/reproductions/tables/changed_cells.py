@@ -9,11 +9,18 @@ import pandas as pd
 from vaekit.jobs import OutlierDetector
 from vaekit.reproductions.figures import Figure
 from vaekit.reproductions.tables.table_experiment import TableExperiment
-from vaekit.reproductions.tables.table_files import ADULT, first_rows, read_adult, read_labelled
+from vaekit.reproductions.tables.table_files import (
+    ADULT,
+    first_rows,
+    labelled_file,
+    read_adult,
+    read_labelled,
+)
 
 __all__ = ["CHANGED_TABLES", "REASONS", "blamed_columns", "change_cells", "read_clean", "shares_blamed"]
 
 _CHANGED = 500
+_PENDIGITS = "28_pendigits"
 #: The tables, each with its number of rows.
 CHANGED_TABLES = {"adult": 15_000, "pendigits": 3_000}
 
@@ -23,7 +30,7 @@ def read_clean(data_dir: Path | None, name: str) -> pd.DataFrame:
     if name == "adult":
         frame = read_adult(data_dir)
     else:
-        x, y = read_labelled(data_dir, "28_pendigits")
+        x, y = read_labelled(data_dir, _PENDIGITS)
         frame = pd.DataFrame(x[y == 0]).add_prefix("x")
     return frame.iloc[first_rows(len(frame), CHANGED_TABLES[name])].reset_index(drop=True)
 
@@ -79,7 +86,7 @@ REASONS = TableExperiment(
     title="The value to blame: one cell of 500 rows replaced by another row's, on Adult and pendigits",
     source="this project's protocol",
     unit="share of rows that blame the true column",
-    files=(ADULT, "outliers/28_pendigits.npz"),
+    files=(ADULT, labelled_file(_PENDIGITS)),
     cut="15,000 rows of Adult, 3,000 good ones of pendigits, the first ones of default_rng(0).permutation; 500 are "
     "changed, and the detector is fitted to the others",
     seeds="of the rows and cells that are changed, and of the detector",

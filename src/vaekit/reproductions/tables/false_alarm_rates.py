@@ -15,7 +15,7 @@ from vaekit.jobs import OutlierDetector
 from vaekit.reproductions.figures import Figure
 from vaekit.reproductions.tables.ranked_outliers import OUTLIER_SETS
 from vaekit.reproductions.tables.table_experiment import TableExperiment
-from vaekit.reproductions.tables.table_files import FloatArray, first_rows, read_labelled
+from vaekit.reproductions.tables.table_files import FloatArray, first_rows, labelled_file, read_labelled
 
 __all__ = ["FALSE_ALARMS", "RATES", "binomial_error", "fit_to_half", "found_rates", "good_rows"]
 
@@ -75,7 +75,7 @@ FALSE_ALARMS = TableExperiment(
     title="False alarms of the detector on good rows of ADBench's eight sets, at 1, 5 and 10 %",
     source="conformal p-values (Vovk et al. 2005, Algorithmic Learning in a Random World) promise these rates",
     unit="rate of false alarms",
-    files=tuple(f"outliers/{name}.npz" for name in OUTLIER_SETS.values()),
+    files=tuple(map(labelled_file, OUTLIER_SETS.values())),
     cut="good rows alone, 3,000 at most, the first ones of default_rng(0).permutation; half are fitted, half tested",
     seeds="of the halves, and of the detector",
     steps={name: partial(_rates, name=file) for name, file in OUTLIER_SETS.items()},

@@ -4,7 +4,7 @@ The error is the root mean square over the holes, in standard deviations of the 
 hidden values inside their 90 % intervals.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from vaekit.jobs import Imputer
 from vaekit.reproductions.figures import Figure
 from vaekit.reproductions.tables.hidden_cells import above_the_mean, hide
-from vaekit.reproductions.tables.table_experiment import TableExperiment, all_steps_alike
-from vaekit.reproductions.tables.table_files import FloatArray, first_rows, read_labelled
+from vaekit.reproductions.tables.table_experiment import TableExperiment, means_over_steps
+from vaekit.reproductions.tables.table_files import FloatArray, first_rows, labelled_file, read_labelled
 
 __all__ = [
     "HIDDEN_TABLES",
@@ -87,12 +87,8 @@ def _filled(data_dir: Path | None, seed: int, *, name: str, kind: str) -> dict[s
 
 def _filled_not_at_random(data_dir: Path | None, seed: int) -> dict[str, float]:
     x, truth, holes = standardised_not_at_random(read_whole(data_dir, "breast cancer"))
-    imputer = Imputer(mnar="self", random_state=seed)
-    return {"error": float(np.sqrt(np.square(imputer.fit_transform(x) - truth)[holes].mean()))}
-
-
-def _means(figures: Mapping[str, float]) -> dict[str, float]:
-    return {f"mean {each}": float(np.mean(all_steps_alike(figures, each))) for each in ("error", "coverage")}
+    filled = Imputer(mnar="self", random_state=seed).fit_transform(x)
+    return {"error": root_mean_square(filled, truth, holes)}
 
 
 # By table and kind of holes the mean error of three seeds, and their range.
@@ -117,7 +113,7 @@ IMPUTATION = TableExperiment(
     title="Holes filled in six tables, 30 % of the cells, at random (MCAR) and depending on other columns (MAR)",
     source="this project's protocol",
     unit="error in standard deviations; coverage",
-    files=tuple(f"outliers/{name}.npz" for name in _ADBENCH.values()),
+    files=tuple(map(labelled_file, _ADBENCH.values())),
     cut="vowels, pendigits and satellite are cut to 1,500 rows, the first ones of default_rng(0).permutation; hidden "
     "cells: see vaekit.reproductions.tables.hidden_cells.hide; columns standardised by the cells that are seen",
     seeds="of the cells that are hidden (with MAR of the columns and directions too), and of the imputer",
@@ -126,7 +122,7 @@ IMPUTATION = TableExperiment(
         for kind in ("MCAR", "MAR")
         for name in HIDDEN_TABLES
     },
-    summary=_means,
+    summary=means_over_steps("error", "coverage"),
     references={
         f"{name}, {kind}, error": Figure(value, spread, "measured_before")
         for (name, kind), (value, spread) in _BEFORE.items()

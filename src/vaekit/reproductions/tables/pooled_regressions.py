@@ -7,7 +7,6 @@ truth is the regression of all 569 rows. Standard errors are those of MacKinnon 
 1 - 190/569, for the rows are a third of a finite population.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from vaekit.jobs import Imputer, pool
 from vaekit.reproductions.figures import Figure
 from vaekit.reproductions.tables.filled_holes import read_whole
 from vaekit.reproductions.tables.hidden_cells import hide
-from vaekit.reproductions.tables.table_experiment import TableExperiment, all_steps_alike
+from vaekit.reproductions.tables.table_experiment import TableExperiment, means_over_steps
 from vaekit.reproductions.tables.table_files import FloatArray
 
 __all__ = [
@@ -103,10 +102,6 @@ def _covered(data_dir: Path | None, seed: int, *, first: int) -> dict[str, float
     return {"coverage": float(np.mean(inside))}
 
 
-def _mean(figures: Mapping[str, float]) -> dict[str, float]:
-    return {"mean coverage": float(np.mean(all_steps_alike(figures, "coverage")))}
-
-
 #: Pooled intervals.
 POOLING = TableExperiment(
     name="tables-pooling",
@@ -122,7 +117,7 @@ POOLING = TableExperiment(
         f"repeats {first + 1} to {first + _TOGETHER}": partial(_covered, first=first)
         for first in range(0, _REPEATS, _TOGETHER)
     },
-    summary=_mean,
+    summary=means_over_steps("coverage"),
     references={"mean coverage": Figure(0.9313, 0.0466, "measured_before")},
     spread="200 repeats, as in benchmarks/tables/pooling.json, where chained equations have .833; the spread is 1.96 "
     "standard errors of the difference, from the scatter of the repeats",

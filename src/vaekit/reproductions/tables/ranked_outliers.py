@@ -4,7 +4,6 @@ The rows of a table are scored by a detector that was fitted to all of them, out
 area under the ROC curve compares the scores with the labels.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from vaekit.jobs import OutlierDetector
 from vaekit.reproductions.figures import Figure
-from vaekit.reproductions.tables.table_experiment import TableExperiment, all_steps_alike
-from vaekit.reproductions.tables.table_files import FloatArray, first_rows, read_labelled
+from vaekit.reproductions.tables.table_experiment import TableExperiment, means_over_steps
+from vaekit.reproductions.tables.table_files import FloatArray, first_rows, labelled_file, read_labelled
 
 __all__ = ["OUTLIERS", "OUTLIER_SETS", "outlier_scores", "read_outliers"]
 
@@ -49,10 +48,6 @@ def _auroc(data_dir: Path | None, seed: int, *, name: str) -> dict[str, float]:
     return {"AUROC": float(roc_auc_score(y, outlier_scores(x, seed)))}
 
 
-def _mean(figures: Mapping[str, float]) -> dict[str, float]:
-    return {"mean AUROC": float(np.mean(all_steps_alike(figures, "AUROC")))}
-
-
 # By name the mean of three seeds, and their range.
 _BEFORE = {
     "Ionosphere": (0.8538, 0.0056),
@@ -71,12 +66,12 @@ OUTLIERS = TableExperiment(
     title="Outliers in ADBench's eight sets: how well the detector ranks them, nothing changed between sets",
     source="Han et al. (2022), ADBench: Anomaly Detection Benchmark, whose files these are; the cut is this project's",
     unit="area under the ROC curve",
-    files=tuple(f"outliers/{name}.npz" for name in OUTLIER_SETS.values()),
+    files=tuple(map(labelled_file, OUTLIER_SETS.values())),
     cut="all columns; larger tables are cut to 3,000 rows, the first ones of default_rng(0).permutation; the detector "
     "is fitted to all rows, outliers included, and sees no label",
     seeds="of the detector: halves, initialisation and order",
     steps={name: partial(_auroc, name=file) for name, file in OUTLIER_SETS.items()},
-    summary=_mean,
+    summary=means_over_steps("AUROC"),
     references={
         f"{name}, AUROC": Figure(value, spread, "measured_before")
         for name, (value, spread) in _BEFORE.items()

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from vaekit.reproductions.figures import Figure
 
-__all__ = ["Step", "TableExperiment", "all_steps_alike"]
+__all__ = ["Step", "TableExperiment", "means_over_steps"]
 
 #: Measures one part of an experiment from the folder of the data and a seed, and returns its figures by name.
 Step = Callable[[Path | None, int], dict[str, float]]
@@ -75,10 +76,18 @@ class TableExperiment:
         }
 
 
-def all_steps_alike(figures: Mapping[str, float], ending: str) -> list[float]:
-    """Return the figures of one ending, of all steps that have it.
+def means_over_steps(*endings: str) -> Callable[[Mapping[str, float]], dict[str, float]]:
+    """Return a summary: the mean of each figure over the steps that have it.
 
-    >>> all_steps_alike({"wine, AUROC": 0.9, "wine, seconds": 3.0, "vowels, AUROC": 0.8}, "AUROC")
-    [0.9, 0.8]
+    >>> figures = {"wine, AUROC": 0.9, "wine, seconds": 3.0, "vowels, AUROC": 0.8}
+    >>> round(means_over_steps("AUROC")(figures)["mean AUROC"], 2)
+    0.85
     """
-    return [value for name, value in figures.items() if name.endswith(f", {ending}")]
+
+    def summary(figures: Mapping[str, float]) -> dict[str, float]:
+        return {
+            f"mean {ending}": fmean(value for name, value in figures.items() if name.endswith(f", {ending}"))
+            for ending in endings
+        }
+
+    return summary

@@ -7,7 +7,16 @@ import pandas as pd
 
 from vaekit.errors import DataError
 
-__all__ = ["ADULT", "ADULT_COLUMNS", "FloatArray", "find_file", "first_rows", "read_adult", "read_labelled"]
+__all__ = [
+    "ADULT",
+    "ADULT_COLUMNS",
+    "FloatArray",
+    "find_file",
+    "first_rows",
+    "labelled_file",
+    "read_adult",
+    "read_labelled",
+]
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -45,6 +54,15 @@ def find_file(data_dir: Path | None, name: str) -> Path:
     )
 
 
+def labelled_file(name: str) -> str:
+    """Return where one of ADBench's tables is looked for.
+
+    >>> labelled_file("45_wine")
+    'outliers/45_wine.npz'
+    """
+    return f"outliers/{name}.npz"
+
+
 def read_labelled(data_dir: Path | None, name: str) -> tuple[FloatArray, np.ndarray]:
     """Return the rows of one of ADBench's tables in ``outliers``, and 1 for each outlier.
 
@@ -53,7 +71,7 @@ def read_labelled(data_dir: Path | None, name: str) -> tuple[FloatArray, np.ndar
     DataError
         If the file is missing, or is no such table.
     """
-    path = find_file(data_dir, f"outliers/{name}.npz")
+    path = find_file(data_dir, labelled_file(name))
     try:
         with np.load(path) as file:
             return file["X"].astype(np.float64), file["y"].astype(int)
