@@ -88,21 +88,24 @@ def training(
     choice = "on" if compiled else "off"
     settings = TrainingSettings(epochs=1, batch_size=batch, learning_rate=1e-3, compile=choice)
     data = Examples(torch.rand(batch, *event))
-    setup = RunSetup(
-        model=model_of(network, event, latent), objective=Elbo(), data=data, settings=settings, seed=0
-    )
-    run = Run(setup, setup.build_players())
-    threads_of_a_run = partial(setup.threads, compiled=compiled)
-    with threads_of_a_run():
-        compile_step(run)
-    rows = run.data.rows(torch.arange(batch))
+
+    runs: dict[int, Run] = {}
+    for number in (1, usable_cores()):  # compiled code keeps the number of threads that it was made for
+        with restored_threads():
+            torch.set_num_threads(number)
+            model = model_of(network, event, latent)
+            setup = RunSetup(model=model, objective=Elbo(), data=data, settings=settings, seed=0)
+            runs[number] = Run(setup, setup.build_players())
+            compile_step(runs[number])
+    rows = data.first(batch)
 
     def job() -> None:
+        run = runs[torch.get_num_threads()]
         for _ in range(steps):
             run.stepper.gradient(rows).loss.item()
             run.stepper.move(rows)
 
-    return job, threads_of_a_run
+    return job, partial(setup.threads, compiled=compiled)
 
 
 def scoring(network: str, rows: int, samples: int, times: int) -> Job:
